@@ -1,0 +1,182 @@
+/**
+ * What every backend promises, and nothing of how. The keeper drives a backend through these shapes
+ * alone; the behaviour suite in test/integration/backends holds each backend to them.
+ */
+import type { Duplex, Readable, Writable } from "node:stream";
+import type { Scope } from "../lib/scope.ts";
+import type { BottlePlan } from "./plan.ts";
+
+export const BACKEND_NAMES = ["namespace", "qemu", "smolmachines", "docker"] as const;
+export type BackendName = (typeof BACKEND_NAMES)[number];
+
+/** From weakest to strongest; a bottle's `isolation` is a minimum. */
+export const ISOLATION_LEVELS = ["namespace", "container", "gvisor", "vm"] as const;
+export type IsolationLevel = (typeof ISOLATION_LEVELS)[number];
+
+/** A sidecar's name, and with it the service a guest dials. */
+export const SERVICE_NAMES = ["egress", "git-gate", "supervise"] as const;
+export type ServiceName = (typeof SERVICE_NAMES)[number];
+
+/** Guest-side ports, on 127.0.0.1 where the link allows. */
+export const SERVICE_PORTS: Readonly<Record<ServiceName, number>> = {
+  egress: 9099,
+  "git-gate": 9420,
+  supervise: 9100,
+};
+
+/** A thing that is missing, and the exact command or step that adds it. */
+export interface Lack {
+  readonly what: string;
+  readonly remedy: string;
+}
+
+export type Availability =
+  | {
+      readonly usable: true;
+      readonly isolation: IsolationLevel;
+      /** One line for the preflight: "Linux namespaces, shared kernel, seccomp by bubblewrap 0.8". */
+      readonly strength: string;
+      /** What weakens it here without making it unusable. */
+      readonly lacks: readonly Lack[];
+    }
+  | { readonly usable: false; readonly lacks: readonly Lack[] };
+
+/** Steps over a second are told; `text` is one line. */
+export type Progress = (text: string) => void;
+
+/** What `prepare` left in caches for `boot`; opaque to everybody but its backend. */
+export interface Prepared {
+  readonly backend: BackendName;
+}
+
+/** Where a sidecar listens, and the URL the guest dials for it. */
+export interface Endpoint {
+  readonly listen:
+    | { readonly kind: "inherited"; readonly handle: InheritedListener }
+    | { readonly kind: "unix"; readonly path: string }
+    | { readonly kind: "tcp"; readonly host: string; readonly port: number };
+  readonly guestUrl: string;
+}
+
+/**
+ * A listening socket made inside the guest's network and owned by whoever holds it: when the last holder
+ * dies, the guest's connect is refused at once.
+ */
+export type InheritedListener = import("node:net").Server;
+
+/** The only channel between guest and bundle. */
+export interface Link {
+  readonly endpoints: Readonly<Partial<Record<ServiceName, Endpoint>>>;
+  /** True when anybody on the host's network could dial the endpoints: every request then needs the bearer. */
+  readonly needsBearer: boolean;
+}
+
+export interface TerminalSize {
+  readonly cols: number;
+  readonly rows: number;
+}
+
+export interface ExecOptions {
+  /** Guest path. Default the workspace where there is one, else the home. */
+  readonly cwd?: string;
+  /** Added to the bottle's environment, which every exec gets. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** A terminal of this size; stdout and stderr are then one stream. */
+  readonly tty?: TerminalSize;
+  /** `agent` (uid 1000) unless told otherwise; a backend without a guest root refuses `root`. */
+  readonly user?: "agent" | "root";
+  /** Ends the process (TERM, then KILL) when aborted. */
+  readonly signal?: AbortSignal;
+}
+
+/** How a process in the guest ended. `lost` means that the guest or its link went away first. */
+export type ExitStatus =
+  | { readonly kind: "exited"; readonly code: number }
+  | { readonly kind: "signalled"; readonly signal: NodeJS.Signals }
+  | { readonly kind: "lost"; readonly reason: string };
+
+export interface Execution {
+  readonly stdin: Writable;
+  readonly stdout: Readable;
+  /** Never yields with a terminal. */
+  readonly stderr: Readable;
+  readonly exit: Promise<ExitStatus>;
+  kill(signal: NodeJS.Signals): void;
+  resize(size: TerminalSize): void;
+}
+
+export interface Owner {
+  readonly user: "agent" | "root";
+  /** Mode of files, when not kept from the source. Directories get the matching x bits. */
+  readonly mode?: number;
+}
+
+export interface Guest {
+  /**
+   * Starts `argv` exactly as given, with the bottle's environment.
+   * @throws UserError when the program cannot be started (named), or the guest is gone.
+   */
+  exec(argv: readonly [string, ...string[]], options?: ExecOptions): Promise<Execution>;
+  /** Copies a host file or folder to the guest path `to` (which it becomes). */
+  copyIn(from: string, to: string, owner: Owner): Promise<void>;
+  /**
+   * Copies a guest file or folder to the host path `to`, which must not exist. Never follows or makes a
+   * link that leaves `to`, never writes `.git/config` or hooks, strips setuid, refuses devices.
+   */
+  copyOut(from: string, to: string): Promise<void>;
+  /** Connects to a server that the agent started on the guest's loopback. */
+  dial(port: number): Promise<Duplex>;
+  /** Whether `destinations` can be reached from inside; the launch's verification. */
+  probe(destinations: readonly ProbeTarget[]): Promise<readonly ProbeResult[]>;
+  /** Resolves when the guest has ended, however. */
+  readonly ended: Promise<string>;
+}
+
+export interface ProbeTarget {
+  readonly host: string;
+  readonly port: number;
+  readonly transport: "tcp" | "udp";
+}
+
+export interface ProbeResult extends ProbeTarget {
+  /** `answered` for a connection or a datagram back; otherwise the error's code or `timeout`. */
+  readonly outcome: "answered" | string;
+  readonly milliseconds: number;
+}
+
+/** Something on the host that belongs to a bottle, found by name or label and not by memory. */
+export interface OwnedResource {
+  readonly backend: BackendName;
+  readonly bottle: string;
+  readonly kind: string;
+  readonly name: string;
+}
+
+export interface Backend {
+  readonly name: BackendName;
+  /** By trying, not assuming. Cheap enough for every start. */
+  probe(): Promise<Availability>;
+  /** Images, disks: cached; nothing is running afterwards. */
+  prepare(plan: BottlePlan, progress: Progress): Promise<Prepared>;
+  reserve(plan: BottlePlan, services: readonly ServiceName[], scope: Scope): Promise<Link>;
+  boot(prepared: Prepared, link: Link, options: BootOptions, scope: Scope): Promise<Guest>;
+  enumerate(): Promise<readonly OwnedResource[]>;
+  remove(resource: OwnedResource): Promise<void>;
+}
+
+export interface BootOptions {
+  readonly plan: BottlePlan;
+  /** The bottle's directory under `state/`; the backend keeps the guest's disk below it. */
+  readonly stateDir: string;
+  /** Re-sent on every exec. */
+  readonly env: Readonly<Record<string, string>>;
+}
+
+/** Inside every guest. */
+export const GUEST = {
+  user: "node",
+  uid: 1000,
+  gid: 1000,
+  home: "/home/node",
+  workspace: "/home/node/workspace",
+} as const;

@@ -1,0 +1,90 @@
+/** What will be created, before anything is: plain data, no secret in it, printed by the preflight. */
+import type { BackendName, IsolationLevel } from "./backend.ts";
+import type { Route } from "./policy.ts";
+
+/** Where an environment value comes from. Values are resolved at launch, and only then. */
+export type EnvSource =
+  | { readonly kind: "literal"; readonly value: string }
+  | { readonly kind: "prompt"; readonly text: string }
+  | { readonly kind: "host"; readonly variable: string };
+
+export interface PlannedEnv {
+  readonly name: string;
+  readonly source: EnvSource;
+}
+
+export interface PlannedSkill {
+  readonly name: string;
+  /** Host directory. */
+  readonly path: string;
+}
+
+/** A credential that one sidecar will hold. The guest never does. */
+export interface PlannedCredential {
+  /** Name in the operator's environment. */
+  readonly tokenRef: string;
+  readonly holder: "egress" | "git-gate";
+  /** Hosts it may be presented to. */
+  readonly hosts: readonly string[];
+  /** What to tell an operator who does not have it. */
+  readonly howToGet?: string;
+}
+
+export interface PlannedMount {
+  readonly from: string;
+  readonly to: string;
+}
+
+/** A file that provisioning writes into the guest, owned by the agent. */
+export interface PlannedFile {
+  readonly path: string;
+  readonly content: string;
+  readonly mode: number;
+}
+
+/** Where the agent came from decides what it may do (I5). */
+export type AgentSource = "home" | "repository" | "built-in";
+
+export interface BottlePlan {
+  readonly agent: {
+    readonly name: string;
+    readonly source: AgentSource;
+    /** Absent for a built-in agent. */
+    readonly file?: string;
+    /** sha256 (hex) of the agent file's bytes; what an approval of a repository's agent is bound to. */
+    readonly contentHash?: string;
+    /** The agent's standing instructions (the file's body). */
+    readonly prompt: string;
+  };
+  readonly bottle: { readonly name: string; readonly files: readonly string[] };
+  readonly label?: string;
+  readonly provider: {
+    readonly name: string;
+    /** Argv in the guest, for a session on a terminal and for one headless task. */
+    readonly argv: readonly [string, ...string[]];
+    /** Argv that picks up an earlier session of the same bottle, where the provider has one. */
+    readonly resumeArgv?: readonly [string, ...string[]];
+    readonly env: Readonly<Record<string, string>>;
+    readonly files: readonly PlannedFile[];
+  };
+  /** What the operator asked for now (`--prompt`): headless when present. */
+  readonly task?: string;
+  readonly env: readonly PlannedEnv[];
+  readonly skills: readonly PlannedSkill[];
+  readonly credentials: readonly PlannedCredential[];
+  readonly routes: readonly Route[];
+  /** Host paths of PEM files with extra roots that egress trusts. */
+  readonly upstreamCa: readonly string[];
+  readonly git: { readonly name?: string; readonly email?: string };
+  /** The folder copied in as the workspace; absent without `--cwd`. */
+  readonly workspaceFrom?: string;
+  readonly mounts: readonly PlannedMount[];
+  readonly resources: {
+    readonly cpus?: number;
+    readonly memoryBytes?: number;
+    readonly pids: number;
+  };
+  /** The operator's minimum. */
+  readonly isolation?: IsolationLevel;
+  readonly backend: BackendName;
+}

@@ -1,0 +1,52 @@
+/**
+ * What a bottle may reach over HTTP, as plain data: shared by the manifest (which parses it), a provider
+ * (which declares what its product needs), the plan (which shows it) and egress (which enforces it).
+ * Vocabulary: the Gateway API's HTTPRoute.
+ */
+
+export interface PathMatch {
+  /** `prefix` matches whole path segments: `/a` covers `/a` and `/a/b`, never `/ab`. */
+  readonly type: "exact" | "prefix" | "regex";
+  readonly value: string;
+}
+
+export interface HeaderMatch {
+  /** Lower case. */
+  readonly name: string;
+  readonly type: "exact" | "regex";
+  readonly value: string;
+}
+
+/** All members that are present must hold; within a member, any one of the list. Headers: all of them. */
+export interface RouteMatch {
+  readonly paths?: readonly PathMatch[];
+  /** Upper case. */
+  readonly methods?: readonly string[];
+  readonly headers?: readonly HeaderMatch[];
+}
+
+/** How a credential is presented upstream. `header` is lower case; `{}` in `format` is the secret's place. */
+export interface AuthScheme {
+  readonly header: string;
+  readonly format: string;
+}
+
+export interface RouteAuth extends AuthScheme {
+  /** The name under which the operator's environment holds the secret. */
+  readonly tokenRef: string;
+}
+
+export interface Route {
+  /** A lower-case host name without trailing dot, an IP literal, or one `*.` label and a name. */
+  readonly host: string;
+  /** Any one of them; empty means every request to the host. */
+  readonly matches: readonly RouteMatch[];
+  readonly auth?: RouteAuth;
+  /** Lower-case names of headers that only egress may set: removed from what the guest sends. */
+  readonly credentialHeaders: readonly string[];
+  readonly tls: "terminate" | "passthrough";
+  /** CIDRs that this host may resolve to although they are private. */
+  readonly allowAddresses: readonly string[];
+  /** Dial this instead of resolving the host. TLS still checks the certificate against `host`. */
+  readonly connectTo?: { readonly host: string; readonly port: number };
+}

@@ -1,0 +1,49 @@
+/** One agent product: installed how, started how, authenticated how, which routes it needs. */
+import type { Progress } from "./backend.ts";
+import type { PlannedFile, PlannedMount } from "./plan.ts";
+import type { AuthScheme, Route } from "./policy.ts";
+
+/** One way to authenticate; the first whose variable the operator has is taken. */
+export interface ProviderCredential extends AuthScheme {
+  /** Name in the operator's environment. */
+  readonly tokenRef: string;
+  /** What the guest gets in its place: a variable and a value that no upstream accepts. */
+  readonly placeholder: Readonly<Record<string, string>>;
+  /** How an operator comes by it, in one line. */
+  readonly howToGet: string;
+}
+
+export interface ProviderRequest {
+  /** Standing instructions; may be empty. */
+  readonly prompt: string;
+  /** One headless task, when the operator gave one. */
+  readonly task: string | undefined;
+  /** `args` and `command` of the manifest's `agent_provider`, as far as this provider takes them. */
+  readonly command: readonly string[] | undefined;
+}
+
+/** What to put into the guest and what to run there. Pure: computed from the request alone. */
+export interface ProviderSetup {
+  readonly argv: readonly [string, ...string[]];
+  readonly resumeArgv?: readonly [string, ...string[]];
+  readonly env: Readonly<Record<string, string>>;
+  readonly files: readonly PlannedFile[];
+}
+
+export interface Provider {
+  readonly name: string;
+  /** Routes it cannot work without; they win over a manifest's route for the same host. */
+  readonly routes: readonly Route[];
+  /** Alternatives. Empty: this provider needs no credential. */
+  readonly credentials: readonly ProviderCredential[];
+  /** Hosts (of `routes`) to which the chosen credential is presented. */
+  readonly credentialHosts: readonly string[];
+  /** @throws UserError when the request lacks what this provider needs. */
+  setup(request: ProviderRequest): ProviderSetup;
+  /**
+   * Makes the product available below `cacheDir`, once, verified against its pinned integrity, and
+   * returns what to mount read-only. Two at once install once. Needs no install script.
+   * @throws UserError naming the step that failed and what to run.
+   */
+  install(cacheDir: string, progress: Progress): Promise<readonly PlannedMount[]>;
+}

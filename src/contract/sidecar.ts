@@ -1,0 +1,93 @@
+/**
+ * How the keeper and a sidecar talk: one JSON value a line. On the sidecar's stdin `config` (with its
+ * secrets, and only its own), `reload`, `answer`; on its stdout `ready`, `log`, `event`, `ask`.
+ * SIGTERM drains; the end of stdin means that the keeper is gone: stop.
+ * An inherited listener arrives over Node's IPC as `{listener: <service>}` with the handle, before `ready`.
+ */
+import { z } from "zod";
+
+const pathMatch = z.strictObject({ type: z.enum(["exact", "prefix", "regex"]), value: z.string() });
+const headerMatch = z.strictObject({ name: z.string(), type: z.enum(["exact", "regex"]), value: z.string() });
+
+/** One route as egress gets it: a {@link Route} whose credential is the finished header value. */
+export const egressRouteSchema = z.strictObject({
+  host: z.string(),
+  matches: z.array(
+    z.strictObject({
+      paths: z.array(pathMatch).optional(),
+      methods: z.array(z.string()).optional(),
+      headers: z.array(headerMatch).optional(),
+    }),
+  ),
+  /** Secret. Set on every request that the route allows, after `credentialHeaders` were removed. */
+  inject: z.array(z.strictObject({ header: z.string(), value: z.string() })),
+  credentialHeaders: z.array(z.string()),
+  tls: z.enum(["terminate", "passthrough"]),
+  allowAddresses: z.array(z.string()),
+  connectTo: z.strictObject({ host: z.string(), port: z.number().int().min(1).max(65_535) }).optional(),
+});
+
+export const egressPolicySchema = z.strictObject({
+  routes: z.array(egressRouteSchema),
+  /** PEM texts trusted besides the system's roots. */
+  upstreamCa: z.array(z.string()),
+});
+
+export const egressConfigSchema = z.strictObject({
+  bottle: z.string(),
+  /** The bottle's own CA. The key is secret: it lives in the keeper's memory and in egress's, nowhere else. */
+  ca: z.strictObject({ certificate: z.string(), privateKey: z.string() }),
+  listen: z.discriminatedUnion("kind", [
+    z.strictObject({ kind: z.literal("inherited") }),
+    z.strictObject({ kind: z.literal("unix"), path: z.string() }),
+    z.strictObject({ kind: z.literal("tcp"), host: z.string(), port: z.number().int().min(0).max(65_535) }),
+  ]),
+  /** When set, every request must carry it as `Proxy-Authorization: Bearer` (or Basic with it as password). */
+  bearer: z.string().optional(),
+  policy: egressPolicySchema,
+});
+
+export type EgressRoute = z.infer<typeof egressRouteSchema>;
+export type EgressPolicy = z.infer<typeof egressPolicySchema>;
+export type EgressConfig = z.infer<typeof egressConfigSchema>;
+
+/** To a sidecar. `C` is its configuration, `P` the part that can be replaced while it runs. */
+export type ToSidecar<C = unknown, P = unknown> =
+  | { readonly type: "config"; readonly config: C }
+  | { readonly type: "reload"; readonly policy: P }
+  | { readonly type: "answer"; readonly ask: string; readonly answer: unknown };
+
+/** From a sidecar; the keeper parses it as it would a stranger's. */
+export const fromSidecarSchema = z.discriminatedUnion("type", [
+  z.strictObject({
+    type: z.literal("ready"),
+    /** Addresses really bound, for people and tests: `127.0.0.1:9099`, a socket path, or `inherited`. */
+    listening: z.array(z.string()),
+  }),
+  /** The answer to `reload`: refused whole, the old policy still in force, when `error` is there. */
+  z.strictObject({ type: z.literal("reloaded"), error: z.string().optional() }),
+  z.strictObject({ type: z.literal("log"), level: z.enum(["info", "warn", "error"]), text: z.string() }),
+  z.strictObject({
+    type: z.literal("event"),
+    /** Dotted, lower case: `egress.allowed`, `egress.denied`. */
+    event: z.string(),
+    data: z.record(z.string(), z.unknown()),
+  }),
+  z.strictObject({ type: z.literal("ask"), ask: z.string(), data: z.record(z.string(), z.unknown()) }),
+]);
+export type FromSidecar = z.infer<typeof fromSidecarSchema>;
+
+/** The one shape of a denial, on every surface. HTTP: status 403 and header `x-bottle-denied: <code>`. */
+export interface Denial {
+  readonly denied: {
+    /** Stable, kebab-case; docs/egress.md lists them. */
+    readonly code: string;
+    readonly reason: string;
+    /** What was asked for, without any secret: `GET https://host/path`. */
+    readonly target: string;
+    /** The rule behind it, or what is missing. */
+    readonly rule: string;
+    /** The ready-made call that asks for it. */
+    readonly ask: { readonly tool: string; readonly arguments: Readonly<Record<string, unknown>> };
+  };
+}

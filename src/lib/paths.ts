@@ -1,0 +1,106 @@
+/**
+ * Where things are on the operator's disk, and how files are made there: 0700 directories, 0600 files,
+ * written beside and renamed so that no reader ever sees half of one.
+ */
+import { randomBytes } from "node:crypto";
+import { chmodSync, lstatSync, mkdirSync } from "node:fs";
+import { mkdir, open, rename, rm } from "node:fs/promises";
+import { homedir, tmpdir, userInfo } from "node:os";
+import { dirname, join } from "node:path";
+import { codeOf, UserError } from "./errors.ts";
+
+export interface Home {
+  /** `~/.bot-bottle`, or `$BOT_BOTTLE_HOME`. */
+  readonly root: string;
+  readonly bottles: string;
+  readonly agents: string;
+  readonly state: string;
+  readonly audit: string;
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** The operator's own folder. Nothing is created. */
+export function homeOf(env: Environment = process.env): Home {
+  const root = env["BOT_BOTTLE_HOME"] || join(env["HOME"] || homedir(), ".bot-bottle");
+  return {
+    root,
+    bottles: join(root, "bottles"),
+    agents: join(root, "agents"),
+    state: join(root, "state"),
+    audit: join(root, "audit"),
+  };
+}
+
+/** What can be made again: installed agents, images. `~/.cache/bot-bottle`, or `$BOT_BOTTLE_CACHE`. */
+export function cacheOf(env: Environment = process.env): string {
+  return (
+    env["BOT_BOTTLE_CACHE"] ||
+    join(env["XDG_CACHE_HOME"] || join(env["HOME"] || homedir(), ".cache"), "bot-bottle")
+  );
+}
+
+/** Linux's `sun_path` is 108 bytes with its NUL; Node cuts a longer one off without a word. */
+export const MAX_SOCKET_PATH_BYTES = 107;
+
+/**
+ * The 0700 directory under which each running bottle has its sockets: `$XDG_RUNTIME_DIR/bot-bottle`,
+ * else `/tmp/bot-bottle-<uid>`.
+ * @throws UserError when that name in /tmp belongs to another user or is a link: somebody is waiting there.
+ */
+export function runtimeDir(env: Environment = process.env): string {
+  const base = env["XDG_RUNTIME_DIR"];
+  const dir = base ? join(base, "bot-bottle") : join(tmpdir(), `bot-bottle-${userInfo().uid}`);
+  mkdirSync(dir, { recursive: true, mode: 0o700 });
+  const stat = lstatSync(dir);
+  if (!stat.isDirectory() || stat.uid !== userInfo().uid) {
+    throw new UserError(`${dir} is not a directory of yours`, {
+      hint: `remove it, or set XDG_RUNTIME_DIR to a directory that only you can write`,
+    });
+  }
+  if ((stat.mode & 0o077) !== 0) chmodSync(dir, 0o700);
+  return dir;
+}
+
+/** @throws UserError naming the limit; the caller's path would be silently cut otherwise. */
+export function checkSocketPath(path: string): string {
+  if (Buffer.byteLength(path) > MAX_SOCKET_PATH_BYTES) {
+    throw new UserError(`socket path is longer than ${MAX_SOCKET_PATH_BYTES} bytes: ${path}`, {
+      hint: "set XDG_RUNTIME_DIR to a shorter directory",
+    });
+  }
+  return path;
+}
+
+/**
+ * Creates a directory that only the operator can enter.
+ * @throws UserError naming `BOT_BOTTLE_HOME` when the disk is read-only, full or not ours.
+ */
+export async function makePrivateDir(path: string): Promise<void> {
+  try {
+    await mkdir(path, { recursive: true, mode: 0o700 });
+  } catch (cause) {
+    throw new UserError(`cannot create ${path}: ${codeOf(cause) ?? String(cause)}`, {
+      hint: "set BOT_BOTTLE_HOME to a directory you can write",
+      cause,
+    });
+  }
+}
+
+/** Replaces `path` whole: readers see the old file or the new one. Mode 0600 unless told otherwise. */
+export async function writeFileAtomic(path: string, data: string | Uint8Array, mode = 0o600): Promise<void> {
+  const beside = join(dirname(path), `.${randomBytes(6).toString("hex")}.tmp`);
+  try {
+    const file = await open(beside, "wx", mode);
+    try {
+      await file.writeFile(data);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(beside, path);
+  } catch (error) {
+    await rm(beside, { force: true });
+    throw error;
+  }
+}

@@ -1,0 +1,58 @@
+/**
+ * A stack of things to undo. Whatever a launch acquires is pushed here at once; closing undoes in
+ * exact reverse order, runs every step even when one fails, and may be asked for any number of times.
+ */
+export interface Scope {
+  /** Registers `release` under `name` (used in error texts). On a closed scope it is run at once. */
+  defer(name: string, release: () => Promise<void> | void): void;
+  /** Runs every release, last first. Later calls get the same promise. */
+  close(): Promise<void>;
+  readonly closed: boolean;
+}
+
+interface Entry {
+  readonly name: string;
+  readonly release: () => Promise<void> | void;
+}
+
+/** Thrown by {@link Scope.close} after *all* steps ran, when some of them failed. */
+export class ScopeError extends AggregateError {
+  override readonly name = "ScopeError";
+}
+
+export function createScope(): Scope {
+  const entries: Entry[] = [];
+  let closing: Promise<void> | undefined;
+
+  async function unwind(): Promise<void> {
+    const failures: Error[] = [];
+    for (let entry = entries.pop(); entry !== undefined; entry = entries.pop()) {
+      try {
+        await entry.release();
+      } catch (cause) {
+        failures.push(new Error(`undoing ${entry.name}: ${String(cause)}`, { cause }));
+      }
+    }
+    if (failures.length > 0) {
+      throw new ScopeError(failures, failures.map((failure) => failure.message).join("; "));
+    }
+  }
+
+  return {
+    defer(name, release) {
+      if (closing !== undefined) {
+        // A step that finished after the teardown began must not outlive it.
+        closing = closing.then(async () => release());
+        return;
+      }
+      entries.push({ name, release });
+    },
+    close() {
+      closing ??= unwind();
+      return closing;
+    },
+    get closed() {
+      return closing !== undefined;
+    },
+  };
+}
