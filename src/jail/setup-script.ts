@@ -1,0 +1,106 @@
+/**
+ * The two shell texts that build a jail. They run before any untrusted code, take every path as an
+ * argument (nothing is spliced into them), and stop at the first failure: a jail is whole or it is not.
+ *
+ * The new root is assembled on /sys: a directory that every Linux has, that no mount source lies in, and
+ * that an unprivileged uid may walk to (the operator's own folders it may not).
+ */
+
+/** Where the new root is assembled. */
+export const ASSEMBLY = "/sys";
+
+const BIND_LOOP = `
+bind_all() {
+  while [ "$#" -gt 0 ]; do
+    mount -n -o "$1" -- "$2" "$3"
+    shift 3
+  done
+}`;
+
+/**
+ * As the host's root, in a mount namespace of its own: binds what only root may reach, then gives up root
+ * for good and goes on as the uid in \$1.
+ * Arguments: uid, number of bind words, the bind words (options, from, to)..., the next command...
+ */
+export const BIND_THEN_DROP = `set -eu
+${BIND_LOOP}
+uid=$1 words=$2
+shift 2
+n=0
+while [ "$n" -lt "$words" ]; do
+  mount -n -o "$1" -- "$2" "$3"
+  shift 3
+  n=$((n + 3))
+done
+exec setpriv --reuid "$uid" --regid "$uid" --clear-groups --pdeathsig KILL -- "$@"
+`;
+
+/**
+ * Process 1 of the jail, uid 0 of a user namespace in which host root does not exist. Raises the loopback,
+ * says "held" on fd 3, waits for a line on stdin (no line: whoever asked is gone), mounts, moves into the
+ * new root, and hands over to a second user namespace that owns none of this.
+ *
+ * max_user_namespaces counts down the whole chain, so the limit written here binds the inner namespace too.
+ *
+ * Environment: JAIL_NET own|host; JAIL_TMP_BYTES; JAIL_USERNS; JAIL_HOST; JAIL_UID; JAIL_CWD.
+ * Arguments: number of bind words, the bind words..., the command inside...
+ */
+export const ASSEMBLE_AND_ENTER = `set -eu
+ulimit -c 0
+if [ "$JAIL_NET" = own ]; then ip link set lo up; fi
+echo held >&3
+read -r go
+exec 3>&-
+words=$1
+shift
+n=0
+while [ "$n" -lt "$words" ]; do
+  mount -n -o "$1" -- "$2" "$3"
+  shift 3
+  n=$((n + 3))
+done
+mount -n --rbind ${ASSEMBLY} ${ASSEMBLY}
+cd ${ASSEMBLY}
+echo "$JAIL_USERNS" >/proc/sys/user/max_user_namespaces
+mount -n -t proc -o nosuid,nodev,noexec proc proc
+for path in proc/sys proc/irq proc/bus proc/fs proc/sysrq-trigger; do
+  [ -e "$path" ] && mount -n -o bind,ro,nosuid,nodev,noexec "$path" "$path"
+done
+for path in proc/kcore proc/keys proc/key-users proc/timer_list proc/sched_debug proc/latency_stats proc/kallsyms; do
+  [ -e "$path" ] && mount -n --bind /dev/null "$path"
+done
+[ -d proc/acpi ] && mount -n -t tmpfs -o ro,nosuid,nodev,noexec,size=0 none proc/acpi
+[ -d proc/scsi ] && mount -n -t tmpfs -o ro,nosuid,nodev,noexec,size=0 none proc/scsi
+mount -n -t tmpfs -o nosuid,noexec,mode=755,size=64k none dev
+mkdir dev/pts dev/shm
+for device in null zero full random urandom tty; do
+  : >"dev/$device"
+  mount -n --bind "/dev/$device" "dev/$device"
+done
+ln -s /proc/self/fd dev/fd
+ln -s /proc/self/fd/0 dev/stdin
+ln -s /proc/self/fd/1 dev/stdout
+ln -s /proc/self/fd/2 dev/stderr
+ln -s pts/ptmx dev/ptmx
+mount -n -t devpts -o nosuid,noexec,newinstance,ptmxmode=0666,mode=0620 none dev/pts
+mount -n -t tmpfs -o "nosuid,nodev,mode=1777,size=$JAIL_TMP_BYTES" none dev/shm
+mount -n -t tmpfs -o "nosuid,nodev,mode=1777,size=$JAIL_TMP_BYTES" none tmp
+mount -n -o remount,bind,ro,nosuid,noexec dev
+if [ -n "$JAIL_HOST" ] && command -v hostname >/dev/null; then hostname "$JAIL_HOST"; fi
+uid=$JAIL_UID cwd=$JAIL_CWD
+unset JAIL_NET JAIL_TMP_BYTES JAIL_USERNS JAIL_HOST JAIL_UID JAIL_CWD
+pivot_root . .
+umount -n -l .
+cd "$cwd"
+exec unshare --user --map-user="$uid" --map-group="$uid" --keep-caps -- \\
+  setpriv --no-new-privs --bounding-set=-all --inh-caps=-all --ambient-caps=-all -- "$@"
+`;
+
+/**
+ * Process 1 of a jail whose program starts others: orphans are adopted by it and, SIGCHLD being ignored,
+ * reaped by the kernel. Ends when its one child ends. Arguments: the program...
+ */
+export const REAP = `trap "" CHLD
+"$@" <&0 &
+wait
+`;
