@@ -4,7 +4,7 @@
  */
 import type { Duplex, Readable, Writable } from "node:stream";
 import type { Scope } from "../lib/scope.ts";
-import type { BottlePlan } from "./plan.ts";
+import type { BottlePlan, PlannedMount } from "./plan.ts";
 
 export const BACKEND_NAMES = ["namespace", "qemu", "smolmachines", "docker"] as const;
 export type BackendName = (typeof BACKEND_NAMES)[number];
@@ -44,7 +44,7 @@ export type Availability =
 /** Steps over a second are told; `text` is one line. */
 export type Progress = (text: string) => void;
 
-/** What `prepare` left in caches for `boot`; opaque to everybody but its backend. */
+/** What `prepare` left in caches; opaque to everybody but its backend. */
 export interface Prepared {
   readonly backend: BackendName;
 }
@@ -52,7 +52,8 @@ export interface Prepared {
 /** Where a sidecar listens, and the URL the guest dials for it. */
 export interface Endpoint {
   readonly listen:
-    | { readonly kind: "inherited"; readonly handle: InheritedListener }
+    /** Each call hands over a fresh handle: a sidecar that is started again gets one of its own. */
+    | { readonly kind: "inherited"; open(): Promise<InheritedListener> }| { readonly kind: "inherited"; readonly handle: InheritedListener }
     | { readonly kind: "unix"; readonly path: string }
     | { readonly kind: "tcp"; readonly host: string; readonly port: number };
   readonly guestUrl: string;
@@ -157,17 +158,31 @@ export interface Backend {
   /** By trying, not assuming. Cheap enough for every start. */
   probe(): Promise<Availability>;
   /** Images, disks: cached; nothing is running afterwards. */
-  prepare(plan: BottlePlan, progress: Progress): Promise<Prepared>;
-  reserve(plan: BottlePlan, services: readonly ServiceName[], scope: Scope): Promise<Link>;
+  prepare(request: PrepareRequest, progress: Progress): Promise<Prepared>;
+  reserve(prepared: Prepared, request: ReserveRequest, scope: Scope): Promise<Link>;
   boot(prepared: Prepared, link: Link, options: BootOptions, scope: Scope): Promise<Guest>;
   enumerate(): Promise<readonly OwnedResource[]>;
   remove(resource: OwnedResource): Promise<void>;
 }
 
-export interface BootOptions {
+export interface PrepareRequest {
+  readonly plan: BottlePlan;
+  /** What the provider installed in the cache, to appear in the guest read-only. */
+  readonly tools: readonly PlannedMount[];
+}
+
+export interface ReserveRequest {
+  readonly id: string;
   readonly plan: BottlePlan;
   /** The bottle's directory under `state/`; the backend keeps the guest's disk below it. */
   readonly stateDir: string;
+  /** For sockets: 0700, and short. */
+  readonly runtimeDir: string;
+  readonly services: readonly ServiceName[];
+}
+
+export interface BootOptions {
+  readonly plan: BottlePlan;
   /** Re-sent on every exec. */
   readonly env: Readonly<Record<string, string>>;
 }

@@ -77,8 +77,25 @@ export async function holdJail(spec: JailSpec): Promise<HeldJail> {
   const words = bindWords(spec.binds);
   const filterFd = STATUS_FD + 1 + (spec.extraFds?.length ?? 0);
   const program = programArgv(spec, filterFd);
-  const inside = ["sh", "-c", ASSEMBLE_AND_ENTER, "jail", ...(asRoot ? ["0"] : [String(words.length), ...words]), ...program];
-  const namespaces = ["unshare", "--user", "--map-root-user", "--mount", "--propagation", "private", "--pid", "--ipc", "--uts"];
+  const inside = [
+    "sh",
+    "-c",
+    ASSEMBLE_AND_ENTER,
+    "jail",
+    ...(asRoot ? ["0"] : [String(words.length), ...words]),
+    ...program,
+  ];
+  const namespaces = [
+    "unshare",
+    "--user",
+    "--map-root-user",
+    "--mount",
+    "--propagation",
+    "private",
+    "--pid",
+    "--ipc",
+    "--uts",
+  ];
   if (spec.network === "own") namespaces.push("--net");
   const enter = [...namespaces, "--fork", "--kill-child=KILL", "--", ...inside];
   const argv = asRoot
@@ -141,7 +158,9 @@ export async function holdJail(spec: JailSpec): Promise<HeldJail> {
     firstLine(child.stdio[STATUS_FD] as Readable),
     ended.then((reason) => new Error(reason)),
     new Promise<Error>((resolve) => {
-      timeout.addEventListener("abort", () => resolve(new Error(`${spec.name} was not set up within ${HOLD_TIMEOUT_MS} ms`)));
+      timeout.addEventListener("abort", () =>
+        resolve(new Error(`${spec.name} was not set up within ${HOLD_TIMEOUT_MS} ms`)),
+      );
     }),
   ]);
   if (held instanceof Error || held !== "held") {

@@ -35,10 +35,16 @@ export interface SkeletonSpec {
   readonly root: string;
   readonly user: { readonly name: string; readonly uid: number; readonly home: string };
   readonly hostname: string;
-  /** Text files below /etc, by name relative to it. */
-  readonly etc: Readonly<Record<string, string>>;
+  /** Text files below a generated /etc, by name relative to it; or the host's /etc as it is, for a program of ours. */
+  readonly etc: Readonly<Record<string, string>> | "host";
   /** Mounts that will be made on it: their targets are created, as folder or file like the source. */
   readonly binds: readonly Bind[];
+}
+
+interface SkeletonTools {
+  readonly folder: (path: string) => Promise<void>;
+  readonly file: (path: string, content: string | Uint8Array) => Promise<void>;
+  readonly binds: Bind[];
 }
 
 /**
@@ -73,6 +79,22 @@ export async function makeSkeleton(spec: SkeletonSpec): Promise<readonly Bind[]>
     }
   }
 
+  if (spec.etc === "host") binds.push({ from: "/etc", to: "/etc" });
+  else await makeEtc(spec, spec.etc, { folder, file, binds });
+
+  for (const bind of spec.binds) {
+    if (statSync(bind.from).isDirectory()) await folder(bind.to);
+    else await file(bind.to, "");
+    binds.push(bind);
+  }
+  return binds;
+}
+
+async function makeEtc(
+  spec: SkeletonSpec,
+  texts: Readonly<Record<string, string>>,
+  { folder, file, binds }: SkeletonTools,
+): Promise<void> {
   for (const name of ETC_COPIED) {
     const host = `/etc/${name}`;
     if (existsSync(host) && statSync(host).isFile()) await file(`etc/${name}`, readFileSync(host));
@@ -84,15 +106,11 @@ export async function makeSkeleton(spec: SkeletonSpec): Promise<readonly Bind[]>
     binds.push({ from: host, to: host });
   }
   const { name, uid, home } = spec.user;
-  await file("etc/passwd", `${name}:x:${uid}:${uid}:${name}:${home}:/bin/bash\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n`);
+  await file(
+    "etc/passwd",
+    `${name}:x:${uid}:${uid}:${name}:${home}:/bin/bash\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n`,
+  );
   await file("etc/group", `${name}:x:${uid}:\nnogroup:x:65534:\n`);
   await file("etc/hostname", `${spec.hostname}\n`);
-  for (const [path, content] of Object.entries(spec.etc)) await file(`etc/${path}`, content);
-
-  for (const bind of spec.binds) {
-    if (statSync(bind.from).isDirectory()) await folder(bind.to);
-    else await file(bind.to, "");
-    binds.push(bind);
-  }
-  return binds;
+  for (const [path, content] of Object.entries(texts)) await file(`etc/${path}`, content);
 }

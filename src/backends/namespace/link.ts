@@ -1,0 +1,105 @@
+/**
+ * The guest's link: sockets that listen inside its network namespace and are held outside of it. There is no
+ * route, no relay and no address: a guest whose sidecar died is refused at once (I1, I7).
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { closeSync, openSync } from "node:fs";
+import type { Server } from "node:net";
+import type { Link, ServiceName } from "../../contract/backend.ts";
+import { SERVICE_PORTS } from "../../contract/backend.ts";
+import { packagePath } from "../../lib/package-root.ts";
+import { exited } from "../../lib/processes.ts";
+import type { Scope } from "../../lib/scope.ts";
+
+/** It listens and leaves within some 60 ms. */
+const LISTEN_TIMEOUT_MS = 15_000;
+
+/**
+ * Opens the listeners of a network namespace.
+ * @param initPid a process in it that cannot have ended yet: its namespaces are opened here and now, so that
+ *   a pid used again later can never be entered.
+ */
+export function openLink(initPid: number, services: readonly ServiceName[], scope: Scope): Link {
+  const namespaces = ["user", "net"].map((name) => openSync(`/proc/${initPid}/ns/${name}`, "r"));
+  scope.defer("namespace handles", () => namespaces.forEach((fd) => void closeSync(fd)));
+
+  // One process hands over every service's first listener; a later one is for a sidecar started again.
+  const first = listenInside(
+    namespaces,
+    services.map((name) => SERVICE_PORTS[name]),
+  );
+  first.catch(() => {});
+  const handedOut = new Set<ServiceName>();
+  scope.defer("unclaimed listeners", async () => {
+    const servers = await first.catch(() => new Map<number, Server>());
+    for (const name of services) if (!handedOut.has(name)) servers.get(SERVICE_PORTS[name])?.close();
+  });
+  const open = async (name: ServiceName): Promise<Server> => {
+    const port = SERVICE_PORTS[name];
+    const servers = handedOut.has(name) ? await listenInside(namespaces, [port]) : await first;
+    handedOut.add(name);
+    const server = servers.get(port);
+    if (server === undefined) throw new Error(`no listener for ${name}`);
+    return server;
+  };
+  return {
+    endpoints: Object.fromEntries(
+      services.map((name) => [
+        name,
+        {
+          listen: { kind: "inherited" as const, open: () => open(name) },
+          guestUrl: `http://127.0.0.1:${SERVICE_PORTS[name]}`,
+        },
+      ]),
+    ),
+    needsBearer: false,
+  };
+}
+
+async function listenInside(
+  namespaces: readonly number[],
+  ports: readonly number[],
+): Promise<Map<number, Server>> {
+  const child = spawn(
+    "nsenter",
+    [
+      ...["--user=/proc/self/fd/4", "--net=/proc/self/fd/5", "--preserve-credentials", "--"],
+      ...[process.execPath, packagePath("dist/programs/netns-listen.mjs"), ...ports.map(String)],
+    ],
+    {
+      env: {},
+      stdio: ["ignore", "ignore", "pipe", "ipc", ...namespaces],
+      timeout: LISTEN_TIMEOUT_MS,
+      killSignal: "SIGKILL",
+    },
+  );
+  const servers = new Map<number, Server>();
+  child.on("message", (message, handle) => {
+    const server = handle as Server;
+    server.on("error", () => {});
+    // Until its sidecar has the handle, nobody is there to serve: better refused than left waiting.
+    server.on("connection", (socket) => socket.destroy());
+    servers.set((message as { port: number }).port, server);
+  });
+  const stderr = collect(child);
+  await once(child, "close");
+  await exited(child);
+  if (child.exitCode !== 0 || servers.size !== ports.length) {
+    for (const server of servers.values()) server.close();
+    throw new Error(
+      `cannot listen inside the guest's network: ${stderr() || `exit ${child.exitCode ?? child.signalCode}`}`,
+    );
+  }
+  return servers;
+}
+
+const STDERR_TAIL_CHARACTERS = 1_000;
+
+function collect(child: ChildProcess): () => string {
+  let text = "";
+  child.stderr?.on("data", (chunk: Buffer) => {
+    text = (text + chunk.toString("utf8")).slice(-STDERR_TAIL_CHARACTERS);
+  });
+  return () => text.trim();
+}

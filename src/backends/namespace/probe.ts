@@ -1,0 +1,101 @@
+/** What this host can do for the `namespace` backend, found out by doing it. */
+import { existsSync, readFileSync } from "node:fs";
+import type { Availability, Lack } from "../../contract/backend.ts";
+import { codeOf } from "../../lib/errors.ts";
+import { run } from "../../lib/processes.ts";
+import { limitable } from "./limits.ts";
+
+const PROBE_TIMEOUT_MS = 5_000;
+
+const COMMANDS = [
+  { command: "unshare", remedy: "apt-get install util-linux" },
+  { command: "setpriv", remedy: "apt-get install util-linux" },
+  { command: "mount", remedy: "apt-get install mount" },
+  { command: "pivot_root", remedy: "apt-get install util-linux" },
+  { command: "nsenter", remedy: "apt-get install util-linux" },
+  { command: "ip", remedy: "apt-get install iproute2" },
+  { command: "git", remedy: "apt-get install git" },
+  { command: "tar", remedy: "apt-get install tar" },
+] as const;
+
+/** Folders of the set-up's own PATH. */
+const FOLDERS = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+
+export function findCommand(name: string): string | undefined {
+  return FOLDERS.map((folder) => `${folder}/${name}`).find(existsSync);
+}
+
+export async function probeNamespaces(): Promise<Availability> {
+  if (process.platform !== "linux") {
+    return { usable: false, lacks: [{ what: "Linux", remedy: "use a Linux host, or another backend" }] };
+  }
+  const missing = COMMANDS.filter(({ command }) => findCommand(command) === undefined);
+  if (missing.length > 0) {
+    return { usable: false, lacks: missing.map(({ command, remedy }) => ({ what: command, remedy })) };
+  }
+  const refusal = await tryNamespaces();
+  if (refusal !== undefined) return { usable: false, lacks: [refusal] };
+
+  const bubblewrap = findCommand("bwrap");
+  const limits = limitable();
+  const unlimited = (["memory", "pids", "cpu"] as const).filter((name) => !limits.includes(name));
+  const lacks: Lack[] = [];
+  if (bubblewrap === undefined) lacks.push({ what: "seccomp filter", remedy: "apt-get install bubblewrap" });
+  if (unlimited.length > 0) {
+    lacks.push({
+      what: `${unlimited.join(", ")} limits (no cgroup this user may use)`,
+      remedy: "start it as: systemd-run --user --scope -p Delegate=yes bottle start …",
+    });
+  }
+  return {
+    usable: true,
+    isolation: "namespace",
+    strength: [
+      "Linux namespaces on the host's kernel",
+      bubblewrap === undefined ? "no seccomp filter" : "seccomp filter",
+      limits.length === 0 ? "no resource limits" : `limits on ${limits.join(", ")}`,
+    ].join("; "),
+    lacks,
+  };
+}
+
+async function tryNamespaces(): Promise<Lack | undefined> {
+  const make = [
+    "unshare",
+    "--user",
+    "--map-root-user",
+    "--mount",
+    "--net",
+    "--pid",
+    "--ipc",
+    "--uts",
+    "--fork",
+    "--",
+    "true",
+  ];
+  const drop = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--"];
+  const asRoot = process.getuid?.() === 0;
+  try {
+    const [command = "", ...args] = asRoot ? [...drop, ...make] : make;
+    const result = await run([command, ...args], { timeoutMs: PROBE_TIMEOUT_MS });
+    return result.code === 0
+      ? undefined
+      : { what: `user namespaces (${result.stderr.trim()})`, remedy: namespaceRemedy() };
+  } catch (error) {
+    return { what: `user namespaces (${codeOf(error) ?? String(error)})`, remedy: namespaceRemedy() };
+  }
+}
+
+/** The three switches by which distributions forbid user namespaces, in the order they are met. */
+function namespaceRemedy(): string {
+  const value = (path: string): string | undefined =>
+    existsSync(path) ? readFileSync(path, "utf8").trim() : undefined;
+  if (value("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") === "1") {
+    return "sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0";
+  }
+  if (value("/proc/sys/kernel/unprivileged_userns_clone") === "0")
+    return "sudo sysctl kernel.unprivileged_userns_clone=1";
+  if (value("/proc/sys/user/max_user_namespaces") === "0")
+    return "sudo sysctl user.max_user_namespaces=15000";
+  return "run it on a host (or in a container) whose kernel and security policy allow user namespaces";
+}

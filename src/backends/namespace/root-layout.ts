@@ -1,0 +1,84 @@
+/** What a `namespace` guest finds on its disk: an allow-list, and where each part comes from. */
+import { existsSync, readFileSync, realpathSync } from "node:fs";
+import { createRequire } from "node:module";
+import { basename, dirname, join } from "node:path";
+import { GUEST } from "../../contract/backend.ts";
+import type { PlannedMount } from "../../contract/plan.ts";
+import type { Bind } from "../../jail/mounts.ts";
+import { packagePath } from "../../lib/package-root.ts";
+
+const TOOLS = "/opt/bottle";
+/** Process 1's helper inside. */
+export const GUEST_INIT = `${TOOLS}/programs/guest-init.mjs`;
+const SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin";
+
+export interface RootLayout {
+  readonly binds: readonly Bind[];
+  readonly etc: Readonly<Record<string, string>>;
+  /** Guest path of the node binary. */
+  readonly node: string;
+  readonly path: string;
+}
+
+/**
+ * Lays out the root: the host's /usr, this very node (with its npm, when it is not in /usr), our own
+ * programs, the provider's tools, the operator's mounts, and a home on the host's disk.
+ */
+export function layoutRoot(request: {
+  readonly homeDir: string;
+  readonly hostname: string;
+  readonly tools: readonly PlannedMount[];
+  readonly mounts: readonly PlannedMount[];
+}): RootLayout {
+  const node = locateNode();
+  return {
+    binds: [
+      ...node.binds,
+      { from: packagePath("dist/programs/guest-init.mjs"), to: GUEST_INIT },
+      ...terminalLibrary(),
+      ...request.tools,
+      { from: request.homeDir, to: GUEST.home, writable: true },
+      ...request.mounts,
+    ],
+    etc: etcFiles(request.hostname),
+    node: node.path,
+    path: node.inPath === undefined ? SYSTEM_PATH : `${node.inPath}:${SYSTEM_PATH}`,
+  };
+}
+
+function locateNode(): { path: string; inPath?: string; binds: readonly Bind[] } {
+  const binary = realpathSync(process.execPath);
+  if (binary.startsWith("/usr/")) return { path: binary, binds: [] };
+  const prefix = dirname(dirname(binary));
+  const inPath = `${TOOLS}/node/bin`;
+  // A version manager's prefix holds node, npm and nothing of the operator's; elsewhere, only the binary.
+  const isPrefix = basename(dirname(binary)) === "bin" && existsSync(join(prefix, "lib/node_modules/npm"));
+  return isPrefix
+    ? { path: `${inPath}/${basename(binary)}`, inPath, binds: [{ from: prefix, to: `${TOOLS}/node` }] }
+    : { path: `${inPath}/node`, inPath, binds: [{ from: binary, to: `${inPath}/node` }] };
+}
+
+/** node-pty and its prebuilt binary, where guest-init's import finds them. */
+function terminalLibrary(): readonly Bind[] {
+  const require = createRequire(import.meta.url);
+  return ["@lydell/node-pty", `@lydell/node-pty-linux-${process.arch}`].flatMap((name) => {
+    try {
+      const from = dirname(require.resolve(`${name}/package.json`));
+      return [{ from, to: `${dirname(GUEST_INIT)}/node_modules/${name}` }];
+    } catch {
+      // No prebuilt binary for this platform: terminals are refused by name, the rest works.
+      return [];
+    }
+  });
+}
+
+function etcFiles(hostname: string): Readonly<Record<string, string>> {
+  const openssl = "/etc/ssl/openssl.cnf";
+  return {
+    hosts: `127.0.0.1\tlocalhost ${hostname}\n::1\tlocalhost\n`,
+    // No resolver: a look-up fails at once instead of waiting for one.
+    "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\nprotocols: files\nservices: files\n",
+    "resolv.conf": "# There is no DNS in a bottle; names are resolved by its egress proxy.\n",
+    ...(existsSync(openssl) && { "ssl/openssl.cnf": readFileSync(openssl, "utf8") }),
+  };
+}

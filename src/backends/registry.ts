@@ -1,0 +1,84 @@
+/** The backends there are, and which one a bottle gets. */
+import {
+  type Availability,
+  BACKEND_NAMES,
+  type Backend,
+  type BackendName,
+  ISOLATION_LEVELS,
+  type IsolationLevel,
+} from "../contract/backend.ts";
+import { UserError } from "../lib/errors.ts";
+import { didYouMean } from "../lib/names.ts";
+import { namespaceBackend } from "./namespace/backend.ts";
+
+export const backends: readonly Backend[] = [namespaceBackend];
+
+/** @throws UserError with the names there are, for one that does not exist or is not built yet. */
+export function backendNamed(name: string): Backend {
+  const backend = backends.find((candidate) => candidate.name === name);
+  if (backend !== undefined) return backend;
+  if ((BACKEND_NAMES as readonly string[]).includes(name)) {
+    throw new UserError(`backend ${name} is not supported yet`, {
+      hint: `use one of: ${backends.map((candidate) => candidate.name).join(", ")}`,
+    });
+  }
+  const guess = didYouMean(name, BACKEND_NAMES);
+  throw new UserError(`there is no backend ${name}${guess === undefined ? "" : `; did you mean ${guess}?`}`, {
+    hint: `use one of: ${backends.map((candidate) => candidate.name).join(", ")}`,
+  });
+}
+
+export interface Choice {
+  readonly backend: Backend;
+  readonly availability: Extract<Availability, { usable: true }>;
+  /** For the preflight: "asked for by --backend", "the strongest available". */
+  readonly why: string;
+}
+
+/**
+ * `--backend`, else `$BOT_BOTTLE_BACKEND`, else the manifest's, else the strongest that this host can run.
+ * @throws UserError when the one asked for is not usable (with its remedies), none is, or it is weaker than
+ *   `minimum` (I7: less is refused, never taken instead).
+ */
+export async function chooseBackend(request: {
+  readonly flag?: string | undefined;
+  readonly environment?: string | undefined;
+  readonly manifest?: BackendName | undefined;
+  readonly minimum?: IsolationLevel | undefined;
+}): Promise<Choice> {
+  const asked = [
+    { name: request.flag, why: "asked for by --backend" },
+    { name: request.environment, why: "asked for by BOT_BOTTLE_BACKEND" },
+    { name: request.manifest, why: "asked for by the bottle" },
+  ].find(({ name }) => name !== undefined && name !== "");
+  const candidates = asked?.name === undefined ? backends : [backendNamed(asked.name)];
+  const probed = await Promise.all(
+    candidates.map(async (backend) => ({ backend, availability: await backend.probe() })),
+  );
+  const usable = probed.flatMap(({ backend, availability }) =>
+    availability.usable ? [{ backend, availability, why: asked?.why ?? "the strongest available" }] : [],
+  );
+  const best = usable.sort(
+    (a, b) => strength(b.availability.isolation) - strength(a.availability.isolation),
+  )[0];
+  if (best === undefined) {
+    const lacks = probed.flatMap(({ backend, availability }) =>
+      availability.lacks.map(({ what, remedy }) => `${backend.name} lacks ${what}: ${remedy}`),
+    );
+    throw new UserError(`no backend can run a bottle here\n  ${lacks.join("\n  ")}`, {
+      hint: "bottle doctor",
+    });
+  }
+  const { minimum } = request;
+  if (minimum !== undefined && strength(best.availability.isolation) < strength(minimum)) {
+    throw new UserError(
+      `the bottle asks for isolation ${minimum}, and ${best.backend.name} gives ${best.availability.isolation}`,
+      { hint: "use a host or a backend that gives it; bottle doctor lists what is missing" },
+    );
+  }
+  return best;
+}
+
+function strength(level: IsolationLevel): number {
+  return ISOLATION_LEVELS.indexOf(level);
+}

@@ -1,0 +1,207 @@
+/**
+ * A sidecar as a process of this host: confined to a jail of its own (the host's network, a read-only root,
+ * no home) where user namespaces exist, and told its secrets over stdin alone (I2). Its death is an event;
+ * what to do about it is the bundle's business.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { existsSync, readFileSync, realpathSync } from "node:fs";
+import type { Server } from "node:net";
+import { dirname } from "node:path";
+import type { Readable, Writable } from "node:stream";
+import type { ServiceName } from "../contract/backend.ts";
+import { type FromSidecar, fromSidecarSchema, type ToSidecar } from "../contract/sidecar.ts";
+import { hostUidOf } from "../jail/host-uid.ts";
+import { holdJail } from "../jail/jail.ts";
+import type { Bind } from "../jail/mounts.ts";
+import { makeSkeleton } from "../jail/skeleton.ts";
+import { messageOf } from "../lib/errors.ts";
+import { readJsonLines, writeJsonLine } from "../lib/json-lines.ts";
+import { packagePath } from "../lib/package-root.ts";
+import { exited } from "../lib/processes.ts";
+
+/** A sidecar's longest message: an event with a bounded target. */
+const MAX_MESSAGE_BYTES = 256 * 1024;
+/** V8's heap; what is streamed lives outside of it. */
+const HEAP_MEGABYTES = 256;
+const TMP_BYTES = 16 * 1024 * 1024;
+const READY_TIMEOUT_MS = 20_000;
+/** What a drain may take before the process is killed. */
+const DRAIN_TIMEOUT_MS = 8_000;
+
+export interface SidecarOptions {
+  readonly name: Extract<ServiceName, "egress">;
+  readonly id: string;
+  /** Empty folder under the bottle's state for the jail's root; unused when not confined. */
+  readonly rootDir: string;
+  readonly confined: boolean;
+  readonly config: unknown;
+  /** Listening handle to hand over; ours is closed once it has its own. */
+  readonly listener?: Server;
+  readonly onMessage: (message: Exclude<FromSidecar, { type: "ready" | "reloaded" }>) => void;
+}
+
+export interface SidecarProcess {
+  readonly pid: number;
+  /** Replaces the part of the configuration that can be. @throws Error when the sidecar refuses it. */
+  reload(policy: unknown): Promise<void>;
+  /** Drains, then ends it. */
+  stop(): Promise<void>;
+  /** Resolves with a short reason once it is gone. */
+  readonly ended: Promise<string>;
+}
+
+interface Started {
+  readonly child: ChildProcess;
+  readonly stdin: Writable;
+  readonly stdout: Readable;
+  readonly pid: number;
+  readonly ended: Promise<string>;
+  kill(): Promise<void>;
+}
+
+/** Starts one and waits until it serves. @throws Error with the sidecar's own words when it does not. */
+export async function startSidecar(options: SidecarOptions): Promise<SidecarProcess> {
+  const started = options.confined ? await startConfined(options) : startPlain(options);
+  const send = (message: ToSidecar): Promise<void> => writeJsonLine(started.stdin, message);
+  const reloads: ((error: string | undefined) => void)[] = [];
+  let lastError = "";
+  let announceReady: () => void = () => {};
+  const ready = new Promise<void>((resolve) => {
+    announceReady = resolve;
+  });
+
+  const reading = (async () => {
+    for await (const line of readJsonLines(started.stdout, { maxLineBytes: MAX_MESSAGE_BYTES })) {
+      const message = fromSidecarSchema.parse(line);
+      switch (message.type) {
+        case "ready":
+          announceReady();
+          break;
+        case "reloaded":
+          reloads.shift()?.(message.error);
+          break;
+        default:
+          if (message.type === "log" && message.level === "error") lastError = message.text;
+          options.onMessage(message);
+      }
+    }
+  })();
+  // A sidecar that talks nonsense is not one that can be trusted to serve.
+  reading.catch((error: unknown) => {
+    lastError = messageOf(error);
+    void started.kill();
+  });
+
+  await send({ type: "config", config: options.config });
+  if (options.listener !== undefined) await handOver(started.child, options.name, options.listener);
+  const failure = await firstOf(ready, started.ended, READY_TIMEOUT_MS);
+  if (failure !== undefined) {
+    await started.kill();
+    throw new Error(`${options.name} did not start: ${lastError || failure}`);
+  }
+
+  return {
+    pid: started.pid,
+    ended: started.ended,
+    async reload(policy) {
+      const answer = new Promise<string | undefined>((resolve) => reloads.push(resolve));
+      await send({ type: "reload", policy });
+      const error = await Promise.race([answer, started.ended]);
+      if (error !== undefined) throw new Error(error);
+    },
+    async stop() {
+      started.stdin.end();
+      const timer = setTimeout(() => void started.kill(), DRAIN_TIMEOUT_MS);
+      await exited(started.child);
+      clearTimeout(timer);
+    },
+  };
+}
+
+async function startConfined(options: SidecarOptions): Promise<Started> {
+  const node = realpathSync(process.execPath);
+  const inside = "/opt/bottle";
+  const nodeInside = node.startsWith("/usr/") ? node : `${inside}/node`;
+  const binds: Bind[] = [
+    { from: packagePath("dist"), to: `${inside}/dist` },
+    { from: packagePath("package.json"), to: `${inside}/package.json` },
+    ...(nodeInside === node ? [] : [{ from: node, to: nodeInside }]),
+    ...resolverFolders(),
+  ];
+  const jail = await holdJail({
+    name: options.name,
+    binds: await makeSkeleton({
+      root: options.rootDir,
+      user: { name: "node", uid: 1000, home: "/nonexistent" },
+      hostname: options.name,
+      etc: "host",
+      binds,
+    }),
+    network: "host",
+    hostUid: hostUidOf(options.id, options.name),
+    uid: 1000,
+    cwd: "/",
+    env: {},
+    argv: [nodeInside, ...nodeFlags(), `${inside}/dist/bottle.js`, "sidecar", options.name],
+    startsPrograms: false,
+    tmpBytes: TMP_BYTES,
+    extraFds: ["ipc"],
+  });
+  jail.enter();
+  return { ...jail, pid: jail.initPid };
+}
+
+function startPlain(options: SidecarOptions): Started {
+  const child = spawn(process.execPath, [...nodeFlags(), packagePath("dist/bottle.js"), "sidecar", options.name], {
+    cwd: "/",
+    env: {},
+    stdio: ["pipe", "pipe", "pipe", "ipc"],
+    detached: true,
+  });
+  const { stdin, stdout, stderr } = child;
+  if (stdin === null || stdout === null || stderr === null) throw new Error("spawn gave no pipes");
+  stdin.on("error", () => {});
+  stderr.resume();
+  const ended = new Promise<string>((resolve) => {
+    child.once("error", (error) => resolve(error.message));
+    child.once("exit", (code, signal) => resolve(`${options.name} ended (${signal ?? code})`));
+  });
+  const kill = async (): Promise<void> => {
+    child.kill("SIGKILL");
+    await exited(child);
+  };
+  return { child, stdin, stdout, pid: child.pid ?? -1, ended, kill };
+}
+
+function nodeFlags(): readonly string[] {
+  return [`--max-old-space-size=${HEAP_MEGABYTES}`, "--disallow-code-generation-from-strings"];
+}
+
+/** Where a link in /etc says that names are resolved, when that is elsewhere (systemd-resolved). */
+function resolverFolders(): readonly Bind[] {
+  const file = "/etc/resolv.conf";
+  if (!existsSync(file)) return [];
+  const folder = dirname(realpathSync(file));
+  return folder.startsWith("/etc") || !/^nameserver/m.test(readFileSync(file, "utf8")) ? [] : [{ from: folder, to: folder }];
+}
+
+function handOver(child: ChildProcess, name: ServiceName, listener: Server): Promise<void> {
+  return new Promise((resolve, reject) => {
+    child.send({ listener: name }, listener, {}, (error) => {
+      // With two holders, the death of one would leave the guest waiting instead of refused.
+      listener.close();
+      if (error === null) resolve();
+      else reject(error);
+    });
+  });
+}
+
+async function firstOf(ready: Promise<void>, ended: Promise<string>, milliseconds: number): Promise<string | undefined> {
+  let timer: NodeJS.Timeout | undefined;
+  const deadline = new Promise<string>((resolve) => {
+    timer = setTimeout(() => resolve(`not ready within ${milliseconds} ms`), milliseconds);
+  });
+  const failure = await Promise.race([ready, ended, deadline]);
+  clearTimeout(timer);
+  return failure ?? undefined;
+}
