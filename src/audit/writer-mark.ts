@@ -1,0 +1,108 @@
+/**
+ * One writer a log. Node has no file lock, so a writer puts an empty file beside the log whose *name* says
+ * which process it is, and only then looks for others. Of two, the later always sees the earlier; when both
+ * see each other, both withdraw and try again. A mark whose process is gone means nothing, and since a name
+ * is never used twice, removing a dead one can never remove a living one.
+ */
+import { randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { open, readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { codeOf, UserError } from "../lib/errors.ts";
+
+/** `.<bottle>.<pid>.<birth>.<random>.writer`; no part but the separators has a dot. */
+const MARK = /^\.([a-z0-9-]+)\.([1-9][0-9]{0,9})\.([0-9a-f-]+)\.[0-9a-f]{12}\.writer$/;
+
+/** Tries against somebody who is trying too; a writer that stays is refused after the last. */
+const ATTEMPTS = 4;
+const MAX_PAUSE_MS = 40;
+
+/** What a process number alone does not say, since numbers are used again. Empty of meaning outside Linux. */
+const UNKNOWN_BIRTH = "0";
+
+/**
+ * Claims the right to write `bottle`'s log; the function returned gives it back.
+ * @throws UserError while another process (or this one) holds it.
+ */
+export async function claimWriting(auditDir: string, bottle: string): Promise<() => Promise<void>> {
+  await sweepWriterMarks(auditDir);
+  for (let attempt = 1; ; attempt++) {
+    const birth = birthOf(process.pid) ?? UNKNOWN_BIRTH;
+    const name = `.${bottle}.${process.pid}.${birth}.${randomBytes(6).toString("hex")}.writer`;
+    const path = join(auditDir, name);
+    await (await open(path, "wx", 0o600)).close();
+    const others = (await livingMarks(auditDir, bottle)).filter((mark) => mark.name !== name);
+    const [other] = others;
+    if (other === undefined) return () => rm(path, { force: true });
+    await rm(path, { force: true });
+    if (attempt === ATTEMPTS) {
+      throw new UserError(`the audit log of ${bottle} is being written by process ${other.pid}`, {
+        hint: `the bottle is running: bottle attach ${bottle}, or bottle stop ${bottle}`,
+      });
+    }
+    await sleep(Math.random() * MAX_PAUSE_MS);
+  }
+}
+
+/** Whether a living process writes `bottle`'s log. */
+export async function hasWriter(auditDir: string, bottle: string): Promise<boolean> {
+  return (await livingMarks(auditDir, bottle)).length > 0;
+}
+
+/** Removes the marks of writers that were killed. */
+export async function sweepWriterMarks(auditDir: string): Promise<void> {
+  for (const mark of await marksIn(auditDir)) {
+    if (!isAlive(mark)) await rm(join(auditDir, mark.name), { force: true });
+  }
+}
+
+interface Mark {
+  readonly name: string;
+  readonly bottle: string;
+  readonly pid: number;
+  readonly birth: string;
+}
+
+async function livingMarks(auditDir: string, bottle: string): Promise<Mark[]> {
+  return (await marksIn(auditDir)).filter((mark) => mark.bottle === bottle && isAlive(mark));
+}
+
+async function marksIn(auditDir: string): Promise<Mark[]> {
+  let names: string[];
+  try {
+    names = await readdir(auditDir);
+  } catch (error) {
+    if (codeOf(error) === "ENOENT") return [];
+    throw error;
+  }
+  return names.flatMap((name) => {
+    const [, bottle, pid, birth] = MARK.exec(name) ?? [];
+    if (bottle === undefined || pid === undefined || birth === undefined) return [];
+    return [{ name, bottle, pid: Number(pid), birth }];
+  });
+}
+
+function isAlive({ pid, birth }: Mark): boolean {
+  if (birth !== UNKNOWN_BIRTH) return birthOf(pid) === birth;
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return codeOf(error) === "EPERM";
+  }
+}
+
+/** When the process began, on this boot of this kernel; undefined when it is gone, or where there is no /proc. */
+function birthOf(pid: number): string | undefined {
+  try {
+    const boot = readFileSync("/proc/sys/kernel/random/boot_id", "latin1").slice(0, 8);
+    const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
+    // The second field is the program's name and may hold spaces and parentheses of its own.
+    const [state, ...fields] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    if (state === "Z" || state === "X") return undefined;
+    return `${boot}-${fields[18]}`;
+  } catch {
+    return undefined;
+  }
+}
