@@ -25,8 +25,8 @@ const MAX_MESSAGE_BYTES = 256 * 1024;
 const HEAP_MEGABYTES = 256;
 const TMP_BYTES = 16 * 1024 * 1024;
 const READY_TIMEOUT_MS = 20_000;
-/** What a drain may take before the process is killed. */
-const DRAIN_TIMEOUT_MS = 8_000;
+/** What ending may take before the process is killed. */
+const STOP_TIMEOUT_MS = 8_000;
 
 export interface SidecarOptions {
   readonly name: Extract<ServiceName, "egress">;
@@ -44,7 +44,7 @@ export interface SidecarProcess {
   readonly pid: number;
   /** Replaces the part of the configuration that can be. @throws Error when the sidecar refuses it. */
   reload(policy: unknown): Promise<void>;
-  /** Drains, then ends it. */
+  /** Ends it at once: nobody is left to be served. */
   stop(): Promise<void>;
   /** Resolves with a short reason once it is gone. */
   readonly ended: Promise<string>;
@@ -111,7 +111,7 @@ export async function startSidecar(options: SidecarOptions): Promise<SidecarProc
     },
     async stop() {
       started.stdin.end();
-      const timer = setTimeout(() => void started.kill(), DRAIN_TIMEOUT_MS);
+      const timer = setTimeout(() => void started.kill(), STOP_TIMEOUT_MS);
       await exited(started.child);
       clearTimeout(timer);
     },
@@ -152,12 +152,16 @@ async function startConfined(options: SidecarOptions): Promise<Started> {
 }
 
 function startPlain(options: SidecarOptions): Started {
-  const child = spawn(process.execPath, [...nodeFlags(), packagePath("dist/bottle.js"), "sidecar", options.name], {
-    cwd: "/",
-    env: {},
-    stdio: ["pipe", "pipe", "pipe", "ipc"],
-    detached: true,
-  });
+  const child = spawn(
+    process.execPath,
+    [...nodeFlags(), packagePath("dist/bottle.js"), "sidecar", options.name],
+    {
+      cwd: "/",
+      env: {},
+      stdio: ["pipe", "pipe", "pipe", "ipc"],
+      detached: true,
+    },
+  );
   const { stdin, stdout, stderr } = child;
   if (stdin === null || stdout === null || stderr === null) throw new Error("spawn gave no pipes");
   stdin.on("error", () => {});
@@ -182,7 +186,9 @@ function resolverFolders(): readonly Bind[] {
   const file = "/etc/resolv.conf";
   if (!existsSync(file)) return [];
   const folder = dirname(realpathSync(file));
-  return folder.startsWith("/etc") || !/^nameserver/m.test(readFileSync(file, "utf8")) ? [] : [{ from: folder, to: folder }];
+  return folder.startsWith("/etc") || !/^nameserver/m.test(readFileSync(file, "utf8"))
+    ? []
+    : [{ from: folder, to: folder }];
 }
 
 function handOver(child: ChildProcess, name: ServiceName, listener: Server): Promise<void> {
@@ -196,7 +202,11 @@ function handOver(child: ChildProcess, name: ServiceName, listener: Server): Pro
   });
 }
 
-async function firstOf(ready: Promise<void>, ended: Promise<string>, milliseconds: number): Promise<string | undefined> {
+async function firstOf(
+  ready: Promise<void>,
+  ended: Promise<string>,
+  milliseconds: number,
+): Promise<string | undefined> {
   let timer: NodeJS.Timeout | undefined;
   const deadline = new Promise<string>((resolve) => {
     timer = setTimeout(() => resolve(`not ready within ${milliseconds} ms`), milliseconds);

@@ -51,9 +51,8 @@ export interface Prepared {
 
 /** Where a sidecar listens, and the URL the guest dials for it. */
 export interface Endpoint {
-  readonly listen:
-    /** Each call hands over a fresh handle: a sidecar that is started again gets one of its own. */
-    | { readonly kind: "inherited"; open(): Promise<InheritedListener> }| { readonly kind: "inherited"; readonly handle: InheritedListener }
+  readonly listen: /** Each call hands over a fresh handle: a sidecar that is started again gets one of its own. */
+    | { readonly kind: "inherited"; open(): Promise<InheritedListener> }
     | { readonly kind: "unix"; readonly path: string }
     | { readonly kind: "tcp"; readonly host: string; readonly port: number };
   readonly guestUrl: string;

@@ -8,8 +8,8 @@ import { constants } from "node:os";
 import { PassThrough, type Readable } from "node:stream";
 import type { ExecOptions, Execution, ExitStatus, ProbeResult, ProbeTarget } from "../contract/backend.ts";
 import { messageOf, UserError } from "../lib/errors.ts";
+import { readFirstLine } from "../lib/first-line.ts";
 import { readJsonLines, writeJsonLine } from "../lib/json-lines.ts";
-import { readFirstLine } from "./first-line.ts";
 import { type Answer, answerSchema, type Command, type Header, MAX_ANSWER_BYTES } from "./guest-protocol.ts";
 
 /** The init answers in a millisecond; a guest that is out of processes or memory may need some seconds. */

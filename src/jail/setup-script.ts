@@ -97,10 +97,10 @@ exec unshare --user --map-user="$uid" --map-group="$uid" --keep-caps -- \\
 `;
 
 /**
- * Process 1 of a jail whose program starts others: orphans are adopted by it and, SIGCHLD being ignored,
- * reaped by the kernel. Ends when its one child ends. Arguments: the program...
+ * Process 1 of a jail whose program starts others. Orphans are adopted by it, and because it ignores SIGCHLD
+ * (a shell cannot: it catches it whatever its trap says) the kernel reaps them. It lives as long as its stdin,
+ * which is its maker's; the program's own end is seen by the end of its stdout. Arguments: the program...
  */
-export const REAP = `trap "" CHLD
-"$@" <&0 &
-wait
+export const REAP = `"$@" </dev/null &
+exec env --ignore-signal=CHLD cat >/dev/null 2>&1
 `;

@@ -3,7 +3,7 @@
  * kernel is shared, and the preflight says so.
  */
 import { existsSync, lchownSync, readFileSync, readlinkSync } from "node:fs";
-import { mkdir } from "node:fs/promises";
+import { mkdir, rename } from "node:fs/promises";
 import { createServer, type Server } from "node:net";
 import { basename, join } from "node:path";
 import { createInterface } from "node:readline";
@@ -26,7 +26,7 @@ import { checkSocketPath } from "../../lib/paths.ts";
 import { removeTree } from "../../lib/remove-tree.ts";
 import type { Scope } from "../../lib/scope.ts";
 import { createGuest } from "./guest.ts";
-import { applyLimits, findGroups, removeGroup } from "./limits.ts";
+import { findGroups, makeLimits, removeGroup } from "./limits.ts";
 import { openLink } from "./link.ts";
 import { findCommand, probeNamespaces } from "./probe.ts";
 import { GUEST_INIT, layoutRoot } from "./root-layout.ts";
@@ -85,6 +85,7 @@ export const namespaceBackend: Backend = {
     const bubblewrap = findCommand("bwrap");
     const arch = process.arch;
     const filtered = bubblewrap !== undefined && (arch === "x64" || arch === "arm64");
+    const limit = await makeLimits(`${RESOURCE_PREFIX}${id}`, plan.resources, scope);
     const jail = await holdJail({
       name: "the guest",
       binds,
@@ -101,7 +102,7 @@ export const namespaceBackend: Backend = {
       ...(filtered && { seccomp: { bubblewrap, program: seccompProgram(arch) } }),
     });
     scope.defer("guest", () => jail.kill());
-    await applyLimits(`${RESOURCE_PREFIX}${id}`, [jail.initPid], plan.resources, scope);
+    limit(jail.initPid);
     const link = openLink(jail.initPid, request.services, scope);
     return { ...link, jail, rootDir, path: layout.path, socketPath, listener };
   },
@@ -146,17 +147,20 @@ async function makeHome(homeDir: string, hostUid: number): Promise<void> {
   if (process.getuid?.() === 0) lchownSync(homeDir, hostUid, hostUid);
 }
 
+/** Closing a server removes the path it was bound to; under another name the socket stays, for the guest's copy. */
 async function listenOn(path: string, scope: Scope): Promise<Server> {
   const server = createServer();
-  server.on("error", () => {});
+  const boundPath = `${path}~`;
+  await removeTree(boundPath);
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
-    server.listen(path, resolve);
+    server.listen(boundPath, resolve);
   });
   scope.defer("guest socket", async () => {
     server.close();
     await removeTree(path);
   });
+  await rename(boundPath, path);
   return server;
 }
 
@@ -168,22 +172,21 @@ function listeningFd(server: Server): number {
   return handle.fd;
 }
 
+/** Waits for the init's word; when the init is gone later, so is the guest. */
 async function ready(jail: HeldJail): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
-  const deadline = new Promise<string>((resolve) => {
+  const failure = await new Promise<string | undefined>((resolve) => {
     timer = setTimeout(
       () => resolve(`the guest did not start within ${BOOT_TIMEOUT_MS} ms`),
       BOOT_TIMEOUT_MS,
     );
+    const lines = createInterface({ input: jail.stdout });
+    lines.on("line", (line) => line === "ready" && resolve(undefined));
+    lines.on("close", () => void jail.kill());
+    jail.ended.then(resolve, () => {});
   });
-  const said = (async () => {
-    for await (const line of createInterface({ input: jail.stdout })) if (line === "ready") return undefined;
-    return jail.ended;
-  })();
-  const failure = await Promise.race([said, jail.ended, deadline]);
   clearTimeout(timer);
   if (failure !== undefined) throw new Error(failure);
-  jail.stdout.resume();
 }
 
 /**

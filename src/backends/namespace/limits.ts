@@ -111,33 +111,35 @@ function settings(
 }
 
 /**
- * Puts processes (and whatever they start) under the limits.
- * @returns the controllers that took them; a host may give some and not others.
+ * Makes the bottle's groups with their limits; they go when the scope does, so make them before what is put
+ * into them.
+ * @returns a function that puts a process, and whatever it starts from then on, under the limits.
  */
-export async function applyLimits(
-  name: string,
-  pids: readonly number[],
-  limits: Limits,
-  scope: Scope,
-): Promise<readonly Controller[]> {
-  const applied: Controller[] = [];
+export async function makeLimits(name: string, limits: Limits, scope: Scope): Promise<(pid: number) => void> {
+  const groups: string[] = [];
   for (const hierarchy of hierarchies()) {
     const group = join(hierarchy.parent, name);
-    try {
+    await tolerant(async () => {
       await mkdir(group, { recursive: true });
       scope.defer(`cgroup ${group}`, () => removeGroup(group));
       for (const [controller, file, value] of settings(hierarchy, limits)) {
-        if (!hierarchy.controllers.includes(controller)) continue;
-        writeFileSync(join(group, file), value);
-        applied.push(controller);
+        if (hierarchy.controllers.includes(controller)) writeFileSync(join(group, file), value);
       }
-      for (const pid of pids) writeFileSync(join(group, "cgroup.procs"), String(pid));
-    } catch (error) {
-      // A login session may make the group and not move into it: said by `limitable` and the preflight.
-      if (!["EACCES", "EPERM", "EBUSY", "EROFS"].includes(codeOf(error) ?? "")) throw error;
-    }
+      groups.push(group);
+    });
   }
-  return applied;
+  return (pid) => {
+    for (const group of groups) void tolerant(() => writeFileSync(join(group, "cgroup.procs"), String(pid)));
+  };
+}
+
+/** A login session may make a group and not move into it: `limitable` and the preflight say so. */
+async function tolerant(step: () => Promise<void> | void): Promise<void> {
+  try {
+    await step();
+  } catch (error) {
+    if (!["EACCES", "EPERM", "EBUSY", "EROFS"].includes(codeOf(error) ?? "")) throw error;
+  }
 }
 
 /** A group is busy until the kernel has buried the last of its processes. */

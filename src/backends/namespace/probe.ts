@@ -71,6 +71,8 @@ async function tryNamespaces(): Promise<Lack | undefined> {
     "--uts",
     "--fork",
     "--",
+    "env",
+    "--ignore-signal=CHLD",
     "true",
   ];
   const drop = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--"];

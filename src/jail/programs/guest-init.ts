@@ -3,14 +3,14 @@
  * it starts inherits the jail's restrictions by construction. The agent runs under the same uid and may do to
  * this program what it likes: it loses its own exec by it, and gains nothing.
  *
- * It accepts on the socket that is its file descriptor 4 and ends with its stdin.
+ * It accepts on the socket that is its file descriptor 4, and says "ready" on stdout.
  */
 import { type ChildProcess, type StdioOptions, spawn } from "node:child_process";
 import { createSocket } from "node:dgram";
 import { connect, createServer, type Socket } from "node:net";
 import { constants } from "node:os";
+import { readFirstLine } from "../../lib/first-line.ts";
 import { readJsonLines, writeJsonLine } from "../../lib/json-lines.ts";
-import { readFirstLine } from "../first-line.ts";
 import {
   type Answer,
   type Command,
@@ -207,7 +207,8 @@ function reachUdp(host: string, port: number, timeoutMs: number): Promise<string
     socket.once("message", () => settle("answered"));
     // A connected socket hears the kernel's refusal; an unconnected one would wait for the time-out.
     socket.connect(port, host, (error?: Error) => {
-      if (error === undefined || error === null) socket.send(DNS_QUESTION);
+      if (error) settle((error as NodeJS.ErrnoException).code ?? error.message);
+      else socket.send(DNS_QUESTION);
     });
   });
 }
@@ -254,6 +255,3 @@ server.on("error", (error) => {
 server.listen({ fd: LISTENER_FD }, () => {
   process.stdout.write("ready\n");
 });
-process.stdin.on("error", () => process.exit(0));
-process.stdin.on("end", () => process.exit(0));
-process.stdin.resume();
