@@ -25,7 +25,10 @@ export interface RouteMatch {
   readonly headers?: readonly HeaderMatch[];
 }
 
-/** How a credential is presented upstream. `header` is lower case; `{}` in `format` is the secret's place. */
+/**
+ * How a credential is presented upstream. `header` is lower case; in `format`, `{}` is the secret's place and
+ * `{base64}` the place of its base64 (for Basic the secret is `user:password`).
+ */
 export interface AuthScheme {
   readonly header: string;
   readonly format: string;

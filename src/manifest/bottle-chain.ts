@@ -1,0 +1,173 @@
+/** A bottle with all that it extends: read, checked as a whole, merged into what a plan is made from. */
+import type { BackendName, IsolationLevel } from "../contract/backend.ts";
+import type { PlannedEnv, PlannedMount } from "../contract/plan.ts";
+import type { Route } from "../contract/policy.ts";
+import { unreachable } from "../lib/errors.ts";
+import { didYouMean } from "../lib/names.ts";
+import type { Bottle } from "./bottle-schema.ts";
+import { builtInBottle } from "./built-ins.ts";
+import { type ChainFinding, followExtends, MAX_BOTTLES } from "./chain.ts";
+import { expandHome, hostPathFaults } from "./host-paths.ts";
+import type { IndexEntry, ManifestIndex } from "./index-scan.ts";
+import { type ChainLink, mergeChain, parentsOf } from "./merge.ts";
+import type { ObjectFile } from "./object-file.ts";
+import { openObject } from "./open-object.ts";
+import { quoted } from "./parsed.ts";
+import { ManifestError, type Path, type Problem, suggestion } from "./problem.ts";
+
+/** What an agent without `agent_provider` runs. */
+const DEFAULT_TEMPLATE = "claude";
+
+export interface LoadedBottle {
+  readonly name: string;
+  /** Of the whole chain, parents first; none for a built-in bottle. */
+  readonly files: readonly string[];
+  readonly env: readonly PlannedEnv[];
+  readonly routes: readonly Route[];
+  /** Absolute host paths. */
+  readonly upstreamCa: readonly string[];
+  readonly git: { readonly name?: string; readonly email?: string };
+  readonly template: string;
+  readonly command?: readonly string[];
+  /** `from` is an absolute host path. */
+  readonly mounts: readonly PlannedMount[];
+  readonly resources: { readonly cpus?: number; readonly memoryBytes?: number };
+  readonly isolation?: IsolationLevel;
+  readonly backend?: BackendName;
+  readonly repoAgents: boolean;
+}
+
+interface Link extends ChainLink {
+  readonly problemAt: (path: Path, message: string) => Problem;
+}
+
+/** @throws ManifestError with every problem of every file in the chain. */
+export function bottleOf(index: ManifestIndex, entry: IndexEntry): LoadedBottle {
+  const opened = new Map<string, ObjectFile<"bottle">>();
+  const links = new Map<string, Link>();
+
+  function parents(name: string): readonly string[] | undefined {
+    const found = index.bottles.find((each) => each.name === name);
+    if (found === undefined) return undefined;
+    const bottle = read(found);
+    return bottle === undefined ? [] : parentsOf(bottle);
+  }
+
+  function read(found: IndexEntry): Bottle | undefined {
+    const { name, file: path } = found;
+    if (path === undefined) {
+      const problemAt = builtInProblem(name);
+      links.set(name, { name, bottle: builtInBottle(), problemAt });
+      return builtInBottle();
+    }
+    const file = opened.get(name) ?? openObject(index, "bottle", found, path);
+    opened.set(name, file);
+    if (file.value !== undefined) links.set(name, { name, bottle: file.value, problemAt: file.problemAt });
+    return file.value;
+  }
+
+  const chain = followExtends(entry.name, parents);
+  const problems = [
+    ...[...opened.values()].flatMap((file) => [...file.problems, ...file.unsupported]),
+    ...chain.findings.flatMap((finding) => explainFinding(index, links, finding)),
+    ...[...links.values()].flatMap(({ bottle, problemAt }) =>
+      hostPathFaults(bottle, index).map((fault) => problemAt(fault.path, fault.message)),
+    ),
+  ];
+  const ordered = chain.order.flatMap((name) => links.get(name) ?? []);
+  const chosen = ordered.at(-1);
+  if (problems.length > 0 || chosen === undefined) throw new ManifestError(problems);
+
+  const merged = mergeChain(ordered);
+  const conflicts = conflictsIn(merged, ordered, chosen);
+  if (conflicts.length > 0) throw new ManifestError(conflicts);
+  const files = chain.order.flatMap((name) => opened.get(name)?.file ?? []);
+  return settled(entry.name, files, merged, index.userHome);
+}
+
+function builtInProblem(name: string) {
+  return (path: Path, message: string): Problem => ({
+    file: `(built-in bottle ${name})`,
+    line: 1,
+    column: 1,
+    key: path.join("."),
+    message,
+  });
+}
+
+function explainFinding(
+  index: ManifestIndex,
+  links: ReadonlyMap<string, Link>,
+  finding: ChainFinding,
+): Problem[] {
+  const heir = links.get(finding.heir);
+  if (heir === undefined) return [];
+  const path = Array.isArray(heir.bottle.extends) ? ["extends", finding.parent] : ["extends"];
+  return [heir.problemAt(path, chainMessage(index, finding))];
+}
+
+function chainMessage(index: ManifestIndex, { fault }: ChainFinding): string {
+  switch (fault.kind) {
+    case "cycle":
+      return `leads back to itself: ${fault.chain.join(" -> ")}`;
+    case "too-long":
+      return `makes a chain of more than ${MAX_BOTTLES} bottles`;
+    case "missing": {
+      const names = index.bottles.map((each) => each.name);
+      const meant = suggestion(didYouMean(fault.name, names));
+      const there = `there are: ${names.join(", ")}`;
+      return `there is no bottle ${quoted(fault.name)} (${fault.chain.join(" -> ")})${meant}; ${there}`;
+    }
+    default:
+      return unreachable(fault);
+  }
+}
+
+/** What no single file can tell: two parents that say different things about one thing. */
+function conflictsIn(merged: Bottle, links: readonly Link[], chosen: Link): Problem[] {
+  const names = (has: (bottle: Bottle) => boolean): string =>
+    links
+      .filter((link) => has(link.bottle))
+      .map((link) => link.name)
+      .join(", ");
+  const hosts = repeated(merged.egress?.routes?.map((route) => route.host) ?? []).map((host) => {
+    const where = names((bottle) => bottle.egress?.routes?.some((route) => route.host === host) ?? false);
+    const message = `brings different routes for ${host} together (from ${where}): write egress in ${chosen.name}`;
+    return chosen.problemAt(["extends"], message);
+  });
+  const targets = repeated(merged.mounts?.map((mount) => mount.to) ?? []).map((to) => {
+    const where = names((bottle) => bottle.mounts?.some((mount) => mount.to === to) ?? false);
+    const message = `brings different mounts at ${quoted(to)} together (from ${where}): write mounts in ${chosen.name}`;
+    return chosen.problemAt(["extends"], message);
+  });
+  return [...hosts, ...targets];
+}
+
+function repeated(items: readonly string[]): string[] {
+  return [...new Set(items.filter((item, i) => items.indexOf(item) !== i))];
+}
+
+function settled(name: string, files: readonly string[], bottle: Bottle, userHome: string): LoadedBottle {
+  const { egress, resources, agent_provider: provider } = bottle;
+  return {
+    name,
+    files,
+    env: Object.entries(bottle.env ?? {}).map(([variable, entry]) => ({
+      name: variable,
+      source: entry.source,
+    })),
+    routes: egress?.routes ?? [],
+    upstreamCa: egress?.upstream_ca?.map((path) => expandHome(path, userHome)) ?? [],
+    git: bottle["git-gate"]?.user ?? {},
+    template: provider?.template ?? DEFAULT_TEMPLATE,
+    ...(provider?.command === undefined ? {} : { command: provider.command }),
+    mounts: bottle.mounts?.map(({ from, to }) => ({ from: expandHome(from, userHome), to })) ?? [],
+    resources: {
+      ...(resources?.cpus === undefined ? {} : { cpus: resources.cpus }),
+      ...(resources?.memory === undefined ? {} : { memoryBytes: resources.memory }),
+    },
+    ...(bottle.isolation === undefined ? {} : { isolation: bottle.isolation }),
+    ...(bottle.backend === undefined ? {} : { backend: bottle.backend }),
+    repoAgents: bottle.repo_agents ?? false,
+  };
+}

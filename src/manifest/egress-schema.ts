@@ -1,0 +1,197 @@
+/** `egress`: what a bottle may reach over HTTP. A route of the manifest becomes a {@link Route} here. */
+import { z } from "zod";
+import type { HeaderMatch, PathMatch, Route, RouteMatch } from "../contract/policy.ts";
+import { parseAuthScheme } from "./auth-scheme.ts";
+import { parseAddressRange, parseHostPort, parseRouteHost } from "./host.ts";
+import { accept, type Parsed, parsedText, reject } from "./parsed.ts";
+import { faultOfPath, faultOfPattern } from "./path-rule.ts";
+import { hostPath, line, name, variable } from "./scalars.ts";
+
+const NOT_EMPTY = "is empty, which would say nothing: leave it out";
+
+const method = parsedText((text): Parsed<string> => {
+  const upper = text.toUpperCase();
+  if (!/^[A-Z][A-Z-]{0,31}$/.test(upper)) return reject("must be a method, such as GET");
+  return upper === "CONNECT"
+    ? reject("CONNECT is how a proxy is asked, not a request to a host")
+    : accept(upper);
+});
+
+const pathMatch = z
+  .strictObject({
+    type: z
+      .enum(["exact", "prefix", "regex"])
+      .describe("exact: this path. prefix: it and all below it. regex: the whole path matches the pattern."),
+    value: z.string().describe("The path, beginning with /, or the pattern."),
+  })
+  .superRefine((rule, context) => {
+    const fault = faultOfPath(rule.type, rule.value);
+    if (fault !== undefined) context.addIssue({ code: "custom", path: ["value"], message: fault });
+  })
+  .transform((rule): PathMatch => rule);
+
+const headerMatch = z
+  .strictObject({
+    name: parsedText(
+      (text): Parsed<string> =>
+        /^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$/.test(text)
+          ? accept(text.toLowerCase())
+          : reject("must be the name of a header"),
+    ).describe("The header's name, in any case."),
+    type: z.enum(["exact", "regex"]).exactOptional().describe("How value is compared. Default exact."),
+    value: line.describe("The header's value, or the pattern that the whole value matches."),
+  })
+  .superRefine((rule, context) => {
+    const fault = rule.type === "regex" ? faultOfPattern(rule.value) : undefined;
+    if (fault !== undefined) context.addIssue({ code: "custom", path: ["value"], message: fault });
+  })
+  .transform((rule): HeaderMatch => ({ name: rule.name, type: rule.type ?? "exact", value: rule.value }));
+
+const match = z
+  .strictObject({
+    paths: z.array(pathMatch).min(1, NOT_EMPTY).exactOptional().describe("Any one of these paths."),
+    methods: z.array(method).min(1, NOT_EMPTY).exactOptional().describe("Any one of these methods."),
+    headers: z.array(headerMatch).min(1, NOT_EMPTY).exactOptional().describe("All of these headers."),
+  })
+  .superRefine((rule, context) => {
+    // A slip of the indentation must not turn a rule into a permission for everything.
+    if (Object.keys(rule).length > 0) return;
+    const message = "is empty and would allow every request: name paths, methods or headers, or drop matches";
+    context.addIssue({ code: "custom", message });
+  })
+  .transform((rule): RouteMatch => rule);
+
+const auth = z
+  .strictObject({
+    scheme: parsedText(parseAuthScheme).describe(
+      "How the secret is presented: Bearer, token, Basic (the secret is user:password), or header:<Name>.",
+    ),
+    token_ref: variable.describe(
+      "The variable of your environment that holds the secret. Only egress gets it.",
+    ),
+  })
+  .transform((value) => ({ ...value.scheme, tokenRef: value.token_ref }));
+
+const dlp = z.strictObject({
+  outbound_detectors: z
+    .union([z.literal(false), z.array(z.enum(["token_patterns", "known_secrets", "entropy"]))])
+    .exactOptional()
+    .describe("What looks for secrets in requests; false for nothing."),
+  inbound_detectors: z
+    .union([z.literal(false), z.array(name)])
+    .exactOptional()
+    .describe("What looks at responses; false for nothing."),
+  outbound_on_match: z
+    .enum(["supervise", "redact", "block"])
+    .exactOptional()
+    .describe("What happens to a request in which something was found."),
+});
+
+const route = z
+  .strictObject({
+    host: parsedText(parseRouteHost).describe("A host name or IP address; it may begin with one *. label."),
+    matches: z
+      .array(match)
+      .min(1, NOT_EMPTY)
+      .exactOptional()
+      .describe("Alternatives: a request needs to meet one of them. Without it, every request may pass."),
+    auth: auth.exactOptional().describe("The credential that egress adds. The agent never sees it."),
+    dlp: dlp.exactOptional().describe("What is inspected on the way to this host and back."),
+    tls: z
+      .enum(["terminate", "passthrough"])
+      .exactOptional()
+      .describe("passthrough: the connection is not opened, so nothing in it is checked. Default terminate."),
+    allow_addresses: z
+      .array(parsedText(parseAddressRange))
+      .exactOptional()
+      .describe("Private address ranges that this host may have."),
+    connect_to: parsedText(parseHostPort)
+      .exactOptional()
+      .describe("host:port to dial instead. The certificate is still checked against host."),
+  })
+  .superRefine(
+    (value, context) => {
+      if (value.tls !== "passthrough") return;
+      const refuse = (key: string, message: string): void =>
+        context.addIssue({ code: "custom", path: [key], message });
+      for (const key of ["auth", "matches", "dlp"] as const) {
+        if (Object.hasOwn(value, key))
+          refuse(key, "needs the connection opened, which tls: passthrough forbids");
+      }
+      if (typeof value.host === "string" && value.host.startsWith("*.")) {
+        refuse("tls", "passthrough exempts a host from inspection by its name: it cannot go with a wildcard");
+      }
+    },
+    { when: isMapPayload },
+  )
+  .transform(toRoute);
+
+type ParsedRoute = {
+  readonly host: string;
+  readonly matches?: readonly RouteMatch[];
+  readonly auth?: NonNullable<Route["auth"]>;
+  readonly tls?: Route["tls"];
+  readonly allow_addresses?: readonly string[];
+  readonly connect_to?: NonNullable<Route["connectTo"]>;
+};
+
+function toRoute(value: ParsedRoute): Route {
+  return {
+    host: value.host,
+    matches: value.matches ?? [],
+    ...(value.auth === undefined ? {} : { auth: value.auth }),
+    credentialHeaders: value.auth === undefined ? [] : [value.auth.header],
+    tls: value.tls ?? "terminate",
+    allowAddresses: value.allow_addresses ?? [],
+    ...(value.connect_to === undefined ? {} : { connectTo: value.connect_to }),
+  };
+}
+
+/** Lets a check between keys run although some key already has a problem: all are told at once. */
+function isMapPayload(payload: { value: unknown }): boolean {
+  return typeof payload.value === "object" && payload.value !== null && !Array.isArray(payload.value);
+}
+
+const proxyUrl = parsedText((text): Parsed<string> => {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url === undefined || !["http:", "https:"].includes(url.protocol) || url.pathname !== "/") {
+    return reject("must be the proxy's URL, such as http://proxy.example.com:3128");
+  }
+  if (url.username !== "" || url.password !== "") return reject("must not hold a credential");
+  return accept(url.href);
+});
+
+export const egress = z.strictObject({
+  routes: z
+    .array(route)
+    .superRefine(
+      (routes, context) => {
+        for (const [i, host] of repeatedHosts(routes)) {
+          const message = `a route for ${host} is there already: put the matches of both into one route`;
+          context.addIssue({ code: "custom", path: [i, "host"], message });
+        }
+      },
+      { when: (payload) => Array.isArray(payload.value) },
+    )
+    .exactOptional()
+    .describe("The hosts that may be reached. What is not listed is denied."),
+  log: z.literal([0, 1, 2]).exactOptional().describe("How much of the traffic is logged."),
+  presets: z.array(name).exactOptional().describe("Named groups of routes."),
+  upstream_ca: z
+    .array(hostPath)
+    .exactOptional()
+    .describe("PEM files on your host with further roots that egress trusts."),
+  upstream_proxy: proxyUrl.exactOptional().describe("The proxy through which egress leaves."),
+  pipelock: z.boolean().exactOptional().describe("Whether a pipelock scans what egress sends."),
+});
+
+/** Index and host of every route whose host an earlier one has. Elements that failed to parse are passed over. */
+function repeatedHosts(routes: readonly Partial<Route>[]): [number, string][] {
+  const seen = new Set<string>();
+  return routes.flatMap((each, i): [number, string][] => {
+    if (typeof each?.host !== "string") return [];
+    if (seen.has(each.host)) return [[i, each.host]];
+    seen.add(each.host);
+    return [];
+  });
+}

@@ -1,0 +1,121 @@
+/**
+ * From a loaded agent, its provider and the operator's options to the plan of a bottle. Pure: nothing is
+ * read and no value of any variable is known here, only whether it is there.
+ *
+ * I2 is decided here: the variables that hold credentials go to `credentials`, and an `env` entry that would
+ * carry one of them into the guest is refused.
+ */
+import type { BackendName } from "../contract/backend.ts";
+import type { BottlePlan, PlannedEnv, PlannedSkill } from "../contract/plan.ts";
+import type { Provider } from "../contract/provider.ts";
+import { UserError } from "../lib/errors.ts";
+import type { LoadedAgent } from "../manifest/load.ts";
+import { planCredentials } from "./credentials.ts";
+import { planRoutes } from "./routes.ts";
+
+/** More than any build starts at once, and few enough that a fork bomb does not fill the host's table. */
+const DEFAULT_PIDS = 4096;
+
+export interface PlanOptions {
+  readonly backend: BackendName;
+  /** The skills' host folders by name, as `findSkills` returns them. */
+  readonly skillsPaths: ReadonlyMap<string, string>;
+  /** Whether the operator's environment has a variable. */
+  readonly availableEnv: (name: string) => boolean;
+  readonly label?: string;
+  /** What to do now, headless. */
+  readonly task?: string;
+  /** The folder that is copied in as the workspace. */
+  readonly cwd?: string;
+}
+
+export interface PlanRequest {
+  readonly loaded: LoadedAgent;
+  readonly provider: Provider;
+  readonly options: PlanOptions;
+}
+
+export interface BuiltPlan {
+  readonly plan: BottlePlan;
+  /** What the operator may not have meant; one line each. */
+  readonly warnings: readonly string[];
+}
+
+/** @throws UserError when the manifest would give a credential to the agent, or the provider lacks something. */
+export function buildPlan({ loaded, provider, options }: PlanRequest): BuiltPlan {
+  const { bottle } = loaded;
+  const setup = provider.setup({ prompt: loaded.prompt, task: options.task, command: bottle.command });
+  const { routes, chosen, warnings } = planRoutes(bottle.routes, provider, options.availableEnv);
+  refuseCredentialsInEnv(
+    bottle.env,
+    routes.flatMap((route) => route.auth?.tokenRef ?? []),
+    provider,
+  );
+  const plan: BottlePlan = {
+    agent: {
+      name: loaded.name,
+      source: loaded.source,
+      ...(loaded.file === undefined ? {} : { file: loaded.file }),
+      ...(loaded.contentHash === undefined ? {} : { contentHash: loaded.contentHash }),
+      prompt: loaded.prompt,
+    },
+    bottle: { name: bottle.name, files: bottle.files },
+    ...(options.label === undefined ? {} : { label: options.label }),
+    provider: {
+      name: provider.name,
+      argv: setup.argv,
+      ...(setup.resumeArgv === undefined ? {} : { resumeArgv: setup.resumeArgv }),
+      env: { ...setup.env, ...chosen?.placeholder },
+      files: setup.files,
+    },
+    ...(options.task === undefined ? {} : { task: options.task }),
+    env: bottle.env,
+    skills: loaded.skills.map((name) => plannedSkill(name, options.skillsPaths)),
+    credentials: planCredentials(routes, provider, options.availableEnv),
+    routes,
+    upstreamCa: bottle.upstreamCa,
+    git: loaded.git,
+    ...(options.cwd === undefined ? {} : { workspaceFrom: options.cwd }),
+    mounts: bottle.mounts,
+    resources: { ...bottle.resources, pids: DEFAULT_PIDS },
+    ...(bottle.isolation === undefined ? {} : { isolation: bottle.isolation }),
+    backend: options.backend,
+  };
+  return { plan, warnings: [...loaded.warnings, ...warnings, ...overridden(plan)] };
+}
+
+function plannedSkill(name: string, paths: ReadonlyMap<string, string>): PlannedSkill {
+  const path = paths.get(name);
+  // Found and named before; a plan without it would be another plan.
+  if (path === undefined) throw new Error(`no folder for the skill ${name}`);
+  return { name, path };
+}
+
+/** A variable whose value a sidecar presents must not be copied to the agent under any name. */
+function refuseCredentialsInEnv(
+  env: readonly PlannedEnv[],
+  tokenRefs: readonly string[],
+  provider: Provider,
+): void {
+  const held = new Set([...tokenRefs, ...provider.credentials.map((credential) => credential.tokenRef)]);
+  const placeholders = new Set(provider.credentials.flatMap((each) => Object.keys(each.placeholder)));
+  for (const { name, source } of env) {
+    if (source.kind === "host" && held.has(source.variable)) {
+      throw new UserError(
+        `env.${name} would give ${source.variable} to the agent: it is a credential, and egress presents it`,
+        { hint: `take ${name} out of env: the agent's requests get the credential without it` },
+      );
+    }
+    if (placeholders.has(name)) {
+      throw new UserError(`env.${name} is set by the provider ${provider.name}, to a placeholder`, {
+        hint: `take ${name} out of env and keep its value in your own environment: egress presents it`,
+      });
+    }
+  }
+}
+
+function overridden(plan: BottlePlan): string[] {
+  return plan.env
+    .filter(({ name }) => Object.hasOwn(plan.provider.env, name))
+    .map(({ name }) => `env.${name} replaces what the provider ${plan.provider.name} sets`);
+}

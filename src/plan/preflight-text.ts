@@ -1,0 +1,126 @@
+/** The preflight for people: titled lines, in the order in which they matter. Pure; colours are the CLI's. */
+import type { EnvSource } from "../contract/plan.ts";
+import type { PreflightEnv, PreflightHost, PreflightView } from "./preflight.ts";
+
+export interface PreflightSection {
+  readonly title: string;
+  /** Never empty. */
+  readonly lines: readonly string[];
+}
+
+/** Sections with nothing to say are left out, except those whose emptiness is the message. */
+export function preflightSections(view: PreflightView): readonly PreflightSection[] {
+  const section = (title: string, lines: readonly string[]): PreflightSection[] =>
+    lines.length === 0 ? [] : [{ title, lines }];
+  const orNone = (lines: readonly string[], none: string): readonly string[] =>
+    lines.length === 0 ? [none] : lines;
+  return [
+    ...section("agent", agentLines(view)),
+    ...section("prompt", view.agent.prompt === "" ? [] : [view.agent.prompt]),
+    ...section("task", view.task === undefined ? [] : [view.task]),
+    ...section("bottle", [`${view.bottle.name}${inParentheses(view.bottle.files)}`]),
+    ...section("backend", backendLines(view)),
+    ...section("may reach", orNone(view.hosts.flatMap(hostLines), "nothing")),
+    ...section("trusts besides", view.upstreamCa),
+    ...section("credentials", view.credentials.map(credentialLine)),
+    ...section("agent gets", view.env.map(envLine)),
+    ...section(
+      "skills",
+      view.skills.map(({ name, path }) => `${name} (${path})`),
+    ),
+    ...section("commits as", identityLines(view)),
+    ...section(
+      "workspace",
+      orNone(view.workspace === undefined ? [] : [`a copy of ${view.workspace}`], "empty"),
+    ),
+    ...section(
+      "mounts",
+      view.mounts.map(({ from, to }) => `${from} at ${to}, read-only`),
+    ),
+    ...section("resources", [resourceLine(view)]),
+    ...section("warnings", view.warnings),
+  ];
+}
+
+function agentLines({ agent, label, provider }: PreflightView): readonly string[] {
+  const from: Record<typeof agent.source, string> = {
+    home: "yours",
+    repository: "brought by the repository",
+    "built-in": "built in",
+  };
+  const details = [from[agent.source], ...(agent.file === undefined ? [] : [agent.file])];
+  return [
+    `${agent.name}${inParentheses(details)}, runs ${provider}${label === undefined ? "" : `, labelled ${label}`}`,
+    ...(agent.source === "repository" && agent.contentHash !== undefined
+      ? [`sha256 ${agent.contentHash}`]
+      : []),
+  ];
+}
+
+function backendLines({ backend }: PreflightView): readonly string[] {
+  const minimum = backend.minimum === undefined ? "" : `; the bottle wants ${backend.minimum} or stronger`;
+  const strength = backend.usable ? `: ${backend.strength}` : ": cannot be used here";
+  return [
+    `${backend.name}${strength}${minimum}${backend.meetsMinimum ? "" : ", which this is not"}`,
+    ...backend.lacks.map(({ what, remedy }) => `without ${what}: ${remedy}`),
+  ];
+}
+
+function hostLines(host: PreflightHost): string[] {
+  const notes = [
+    ...(host.credential === undefined ? [] : [`with the credential ${host.credential}`]),
+    ...(host.tls === "passthrough" ? ["NOT INSPECTED"] : []),
+    ...(host.connectTo === undefined ? [] : [`at ${host.connectTo}`]),
+    ...(host.allowAddresses.length === 0 ? [] : [`also at ${host.allowAddresses.join(", ")}`]),
+  ];
+  const head = [host.host, ...notes].join(", ");
+  if (host.rules.length === 0) return [`${head}: everything`];
+  return [`${head}:`, ...host.rules.map((rule) => `  ${rule}`)];
+}
+
+function credentialLine(credential: PreflightView["credentials"][number]): string {
+  const line = `${credential.tokenRef}, held by ${credential.holder} for ${credential.hosts.join(", ")}`;
+  if (credential.available) return line;
+  return `${line} - MISSING${credential.howToGet === undefined ? "" : `: ${credential.howToGet}`}`;
+}
+
+function envLine(env: PreflightEnv): string {
+  const from: Record<EnvSource["kind"], string> = {
+    literal: "from the manifest",
+    prompt: `asked at launch: ${env.detail ?? ""}`,
+    host: `your ${env.detail ?? ""}`,
+  };
+  return `${env.name} (${from[env.from]})${env.available ? "" : " - MISSING"}`;
+}
+
+function identityLines({ git }: PreflightView): readonly string[] {
+  const parts = [
+    ...(git.name === undefined ? [] : [git.name]),
+    ...(git.email === undefined ? [] : [`<${git.email}>`]),
+  ];
+  return parts.length === 0 ? [] : [parts.join(" ")];
+}
+
+function resourceLine({ resources }: PreflightView): string {
+  return [
+    resources.cpus === undefined ? "processors: all" : `processors: ${resources.cpus}`,
+    resources.memoryBytes === undefined ? "memory: all" : `memory: ${memoryText(resources.memoryBytes)}`,
+    `processes: ${resources.pids}`,
+  ].join(", ");
+}
+
+const UNITS = [
+  ["GiB", 2 ** 30],
+  ["MiB", 2 ** 20],
+] as const;
+
+function memoryText(bytes: number): string {
+  for (const [unit, size] of UNITS) {
+    if (bytes >= size) return `${Number((bytes / size).toFixed(2))} ${unit}`;
+  }
+  return `${bytes} bytes`;
+}
+
+function inParentheses(parts: readonly string[]): string {
+  return parts.length === 0 ? "" : ` (${parts.join(", ")})`;
+}
