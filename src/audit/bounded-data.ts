@@ -41,7 +41,8 @@ function bounded(value: unknown, budget: Budget, depth: number): JsonValue {
   if (typeof value === "number") {
     if (!Number.isFinite(value)) throw new TypeError(`${value} is no JSON number`);
     budget.bytes -= 25;
-    return value;
+    // JSON has one zero: the copy is what a reader will see.
+    return value === 0 ? 0 : value;
   }
   if (typeof value === "string") return boundedString(value, MAX_STRING_CHARACTERS, budget);
   const isArray = Array.isArray(value);

@@ -67,7 +67,8 @@ export interface ChainCheck {
   take(line: RawLine): void;
   /** Whether `line` is whole and the rightful next one; changes nothing. */
   fits(line: RawLine): boolean;
-  report(code: ProblemCode, detail: string): void;
+  /** Adds a finding that is not about a line taken; `line` as in {@link Problem}. */
+  report(code: ProblemCode, detail: string, line: number): void;
 }
 
 export interface PublicKey {
@@ -90,9 +91,9 @@ export function createChainCheck(
   const problems: Problem[] = [];
   let problemCount = 0;
 
-  const report = (code: ProblemCode, detail: string): void => {
+  const report = (code: ProblemCode, detail: string, line = lines): void => {
     problemCount++;
-    if (problems.length < MAX_PROBLEMS) problems.push({ line: Math.max(lines, 1), code, detail });
+    if (problems.length < MAX_PROBLEMS) problems.push({ line, code, detail });
   };
 
   function place(entry: Entry): void {

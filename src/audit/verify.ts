@@ -86,10 +86,12 @@ export async function verifyLog(path: string, options: VerifyOptions = {}): Prom
   // A keeper may have started, or ended, while the file was read.
   const open = openBefore || (await hasWriter(auditDir, bottle));
 
-  if (torn && !open) check.report("torn", "the last line has no end: a crash, or a cut");
-  if (check.state.lines === 0 && !open) check.report("empty", "the log has no line");
+  const behind = check.state.lines + 1;
+  if (torn && !open) check.report("torn", "the last line has no end: a crash, or a cut", behind);
+  else if (behind === 1 && !open) check.report("empty", "the log has no line", behind);
   if (knownHead !== undefined && !metKnownHead) {
-    check.report("known-head", `the head kept elsewhere (number ${knownHead.seq}) is not in this log`);
+    const detail = `the head kept elsewhere (number ${knownHead.seq}) is not in this log`;
+    check.report("known-head", detail, Math.min(knownHead.seq, behind));
   }
   const { lines, head, sealed, unclosed, problems, problemCount } = check.state;
   return {

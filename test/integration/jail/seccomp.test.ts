@@ -78,6 +78,8 @@ beforeAll(() => {
       unusable = `bubblewrap cannot make a user namespace here: ${probe.error?.message ?? probe.stderr.trim()}`;
     }
   }
+  if (unusable !== undefined)
+    console.warn(`SKIPPED, the seccomp filter is not tried on a kernel: ${unusable}`);
 });
 
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
