@@ -1,0 +1,165 @@
+/**
+ * The real Claude Code outside of any bottle: what the provider puts into a guest goes into a temporary
+ * home, what it mounts is linked there, and an unprivileged user runs it with nothing else in its
+ * environment. (As root it refuses to run without permission prompts.)
+ */
+import { chown, copyFile, link, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { spawn as spawnPty } from "@lydell/node-pty";
+import { GUEST } from "../../src/contract/backend.ts";
+import type { PlannedFile } from "../../src/contract/plan.ts";
+import type { ProviderSetup } from "../../src/contract/provider.ts";
+import { cacheOf } from "../../src/lib/paths.ts";
+import { type RunResult, run } from "../../src/lib/processes.ts";
+import { claude } from "../../src/providers/claude.ts";
+
+/** "nobody" wherever there is one; any uid but root's would do. */
+const UNPRIVILEGED = 65_534;
+
+export interface ClaudeGuestOptions {
+  readonly setup: ProviderSetup;
+  readonly placeholder: Readonly<Record<string, string>>;
+  readonly proxy: string;
+  readonly caFile: string;
+  /** Leaves out some of the provider's files. */
+  readonly keep?: (file: PlannedFile) => boolean;
+  /** Files of the workspace, by relative path. */
+  readonly workspace?: Readonly<Record<string, string>>;
+}
+
+export interface ClaudeGuest {
+  readonly workspace: string;
+  /** Runs guest argv to its end, without a terminal. */
+  run(argv: readonly string[]): Promise<RunResult>;
+  /** Runs guest argv on a terminal. */
+  open(argv: readonly string[]): Terminal;
+  remove(): Promise<void>;
+}
+
+export interface Terminal {
+  /** Resolves once everything shown so far contains `text`, blanks aside; throws when the program ended first. */
+  shows(text: string): Promise<void>;
+  /** Everything shown so far, without control sequences and blanks. */
+  shown(): string;
+  type(text: string): void;
+  close(): Promise<void>;
+}
+
+export async function makeClaudeGuest(options: ClaudeGuestOptions): Promise<ClaudeGuest> {
+  const [mount] = await claude.install(cacheOf(), (text) => process.stderr.write(`${text}\n`));
+  if (mount === undefined) throw new Error("claude mounts nothing");
+  const root = await mkdtemp(join(tmpdir(), "claude-guest-"));
+  const home = join(root, "home");
+  const workspace = join(home, "workspace");
+  const mounted = join(root, "mounted");
+  const here = (text: string): string =>
+    text.replaceAll(GUEST.home, home).replaceAll(`${mount.to}/`, `${mounted}/`);
+
+  await mkdir(mounted);
+  await linkOrCopy(join(mount.from, "claude"), join(mounted, "claude"));
+  await put(join(workspace, ".keep"), "", 0o644);
+  for (const [path, content] of Object.entries(options.workspace ?? {})) {
+    await put(join(workspace, path), content, 0o644);
+  }
+  for (const file of options.setup.files.filter(options.keep ?? (() => true))) {
+    await put(here(file.path), here(file.content), file.mode);
+  }
+  const user = await unprivileged(root);
+  const env = {
+    HOME: home,
+    PATH: "/usr/local/bin:/usr/bin:/bin",
+    SHELL: "/bin/sh",
+    LANG: "C.UTF-8",
+    TERM: "xterm-256color",
+    HTTPS_PROXY: options.proxy,
+    HTTP_PROXY: options.proxy,
+    NODE_EXTRA_CA_CERTS: options.caFile,
+    ...options.setup.env,
+    ...options.placeholder,
+  };
+  const commandLine = (argv: readonly string[]) => [...user, ...argv.map(here)] as [string, ...string[]];
+  return {
+    workspace,
+    run: (argv) => run(commandLine(argv), { cwd: workspace, env }),
+    open: (argv) => openTerminal(commandLine(argv), workspace, env),
+    remove: () => rm(root, { recursive: true, force: true }),
+  };
+}
+
+async function put(path: string, content: string, mode: number): Promise<void> {
+  await mkdir(dirname(path), { recursive: true });
+  await writeFile(path, content, { mode });
+}
+
+async function linkOrCopy(from: string, to: string): Promise<void> {
+  await link(from, to).catch(() => copyFile(from, to));
+}
+
+/** Gives everything below `root` to the unprivileged user, and says what to put before an argv. */
+async function unprivileged(root: string): Promise<readonly string[]> {
+  if (process.getuid?.() !== 0) return [];
+  const owner = `${UNPRIVILEGED}:${UNPRIVILEGED}`;
+  await chown(root, UNPRIVILEGED, UNPRIVILEGED);
+  // Never follows a link, and never touches the linked binary, which the cache shares.
+  const given = await run(["chown", "-R", "-P", "--no-dereference", owner, join(root, "home")]);
+  if (given.code !== 0) throw new Error(given.stderr);
+  return ["setpriv", `--reuid=${UNPRIVILEGED}`, `--regid=${UNPRIVILEGED}`, "--clear-groups"];
+}
+
+function openTerminal(
+  [file, ...args]: readonly [string, ...string[]],
+  cwd: string,
+  env: Record<string, string>,
+): Terminal {
+  const pty = spawnPty(file, args, { cols: 120, rows: 40, cwd, env });
+  let shown = "";
+  let ended = false;
+  const listeners = new Set<() => void>();
+  const notify = (): void => {
+    for (const listener of listeners) listener();
+  };
+  pty.onData((data) => {
+    shown += data;
+    notify();
+  });
+  const exit = new Promise<void>((resolve) => {
+    pty.onExit(() => {
+      ended = true;
+      notify();
+      resolve();
+    });
+  });
+  return {
+    shown: () => withoutControls(shown),
+    shows(text) {
+      const wanted = text.replace(/\s/g, "");
+      return new Promise((resolve, reject) => {
+        const check = (): void => {
+          const found = withoutControls(shown).includes(wanted);
+          if (!found && !ended) return;
+          listeners.delete(check);
+          if (found) resolve();
+          else reject(new Error(`ended without showing "${text}": ${withoutControls(shown)}`));
+        };
+        listeners.add(check);
+        check();
+      });
+    },
+    type: (text) => pty.write(text),
+    async close() {
+      if (!ended) pty.kill("SIGKILL");
+      await exit;
+    },
+  };
+}
+
+/** Programs move the cursor where others print a blank, so blanks say nothing. */
+function withoutControls(text: string): string {
+  return text
+    .replace(/\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)/g, "")
+    .replace(/\x1b[P_^][^\x1b]*\x1b\\/g, "")
+    .replace(/\x1b\[[0-9;:?<>=!]*[ -/]*[@-~]/g, "")
+    .replace(/\x1b[ -/]*[0-~]/g, "")
+    .replace(/[\s\x00-\x1f]/g, "");
+}
