@@ -1,0 +1,13 @@
+/** `bottle demo`: runs the demo, which is a program of its own: its stand-ins for real services are no part of ours. */
+import { spawn } from "node:child_process";
+import { packagePath } from "../../lib/package-root.ts";
+
+export async function demo(flags: { readonly json?: true }): Promise<number> {
+  const child = spawn(process.execPath, [packagePath("dist/demo.mjs"), ...(flags.json ? ["--json"] : [])], { stdio: "inherit" });
+  // The terminal sends Ctrl-C to both; the demo cleans up and says how it ended.
+  process.on("SIGINT", () => {});
+  return new Promise((resolve, reject) => {
+    child.once("error", reject);
+    child.once("exit", (code, signal) => resolve(code ?? (signal === "SIGINT" ? 130 : 1)));
+  });
+}

@@ -1,0 +1,50 @@
+/** `bottle edit`: the operator's editor on an agent's file, and a check when it returns. */
+import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { mkdir, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { UserError } from "../../lib/errors.ts";
+import { homeOf } from "../../lib/paths.ts";
+import { loadIndex } from "../../manifest/index-scan.ts";
+import { validateFile } from "../../manifest/load.ts";
+import { confirm, hasTerminal } from "../ask.ts";
+import { report, tell } from "../output.ts";
+
+const NEW_AGENT = "---\nbottle: claude\ndescription: what this agent is for\n---\nYou are …\n";
+const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]*$/;
+
+export async function edit(agent: string): Promise<number> {
+  const home = homeOf();
+  const known = loadIndex({ home, cwd: process.cwd() }).agents.find(({ name }) => name === agent);
+  const path = known?.file ?? join(home.agents, `${agent}.md`);
+  if (!existsSync(path)) {
+    if (!NAME.test(agent)) throw new UserError(`${agent} cannot be the name of an agent's file`);
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    await writeFile(path, NEW_AGENT, { mode: 0o600, flag: "wx" });
+    tell(`new: ${path}`);
+  }
+  for (;;) {
+    await openEditor(path);
+    try {
+      for (const note of validateFile("agent", path)) tell(`not supported yet: ${note}`);
+      return 0;
+    } catch (error) {
+      const code = report(error);
+      if (!hasTerminal() || !(await confirm("edit again?", ""))) return code;
+    }
+  }
+}
+
+/** `$VISUAL` or `$EDITOR` may hold arguments, as git takes them; it is split at spaces and never given to a shell. */
+async function openEditor(path: string): Promise<void> {
+  const words = (process.env["VISUAL"] || process.env["EDITOR"] || "vi").trim().split(/\s+/);
+  const [command = "vi", ...args] = words;
+  const code = await new Promise<number | null>((resolve, reject) => {
+    const child = spawn(command, [...args, path], { stdio: "inherit" });
+    child.once("error", (cause) =>
+      reject(new UserError(`cannot run the editor ${command}`, { hint: "set EDITOR to one that is installed", cause })),
+    );
+    child.once("exit", resolve);
+  });
+  if (code !== 0) throw new UserError(`${command} ended with ${code}; ${path} is as it left it`);
+}

@@ -1,0 +1,35 @@
+/** `bottle exec`: a command beside the agent, with its streams and its exit code. */
+import { connectKeeper } from "../../keeper/control-client.ts";
+import { UserError } from "../../lib/errors.ts";
+import { exitCodeOf, joinSession, onTerminal, terminalSize } from "../attach.ts";
+import { tell } from "../output.ts";
+
+export interface ExecFlags {
+  readonly cwd?: string;
+  readonly tty: boolean;
+  readonly env: readonly string[];
+}
+
+export async function exec(id: string, command: readonly string[], flags: ExecFlags): Promise<number> {
+  const argv = command[0] === "--" ? command.slice(1) : command;
+  if (argv.length === 0) throw new UserError("which command?", { hint: `bottle exec ${id} -- bash`, exitCode: 2 });
+  const keeper = await connectKeeper(id);
+  const session = await keeper.session(
+    { op: "exec", argv, env: parseEnv(flags.env), ...(flags.cwd !== undefined && { cwd: flags.cwd }) },
+    flags.tty && onTerminal() ? terminalSize() : undefined,
+  );
+  const outcome = await joinSession(session, { detachable: false });
+  if (outcome.kind === "detached") return 0;
+  if (outcome.exit.kind === "lost") tell(`lost: ${outcome.exit.reason}`);
+  return exitCodeOf(outcome.exit);
+}
+
+function parseEnv(pairs: readonly string[]): Record<string, string> {
+  return Object.fromEntries(
+    pairs.map((pair) => {
+      const [, name, value] = /^([A-Za-z_][A-Za-z0-9_]*)=(.*)$/s.exec(pair) ?? [];
+      if (name === undefined || value === undefined) throw new UserError(`--env wants name=value, not ${pair}`, { exitCode: 2 });
+      return [name, value];
+    }),
+  );
+}

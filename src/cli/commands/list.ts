@@ -1,0 +1,89 @@
+/** `bottle list`: what runs, what was kept, what a crash left; or which agents there are. */
+import { bottlePaths, listBottleIds, readRecord } from "../../keeper/bottle-record.ts";
+import { tryConnectKeeper } from "../../keeper/control-client.ts";
+import type { BottleStatus } from "../../keeper/control-protocol.ts";
+import { homeOf } from "../../lib/paths.ts";
+import { printable } from "../../lib/printable.ts";
+import { loadIndex } from "../../manifest/index-scan.ts";
+import { printJson, printTable, tell } from "../output.ts";
+
+/** A keeper that does not answer must not hold up the list of the others. */
+const STATUS_TIMEOUT_MS = 2_000;
+
+interface Row {
+  readonly id: string;
+  readonly agent: string;
+  readonly label: string | null;
+  readonly backend: string | null;
+  /** `running` and its like come from the keeper; `kept` and `crashed` from what is on disk. */
+  readonly state: BottleStatus["phase"] | "kept" | "crashed" | "damaged";
+  readonly startedAt: string | null;
+  /** How it ended. */
+  readonly exit: string | null;
+}
+
+export async function list(flags: { readonly agents?: true; readonly json?: true }): Promise<number> {
+  return flags.agents ? listAgents(flags.json === true) : listBottles(flags.json === true);
+}
+
+async function listBottles(json: boolean): Promise<number> {
+  const rows = await Promise.all((await listBottleIds()).map(describe));
+  if (json) printJson(rows);
+  else if (rows.length === 0) tell("no bottles; bottle start <agent> makes one");
+  else {
+    printTable(
+      ["ID", "AGENT", "BACKEND", "STATE", "STARTED", "LABEL"],
+      rows.map((row) => [
+        row.id,
+        printable(row.agent),
+        row.backend ?? "-",
+        row.exit === null ? row.state : `${row.state} (${printable(row.exit)})`,
+        row.startedAt ?? "-",
+        printable(row.label ?? ""),
+      ]),
+    );
+  }
+  return 0;
+}
+
+async function describe(id: string): Promise<Row> {
+  const paths = bottlePaths(id);
+  const status = await statusOf(id).catch(() => undefined);
+  const record = await readRecord(paths).catch(() => undefined);
+  const plan = record?.plan;
+  return {
+    id,
+    agent: status?.agent ?? plan?.agent.name ?? "?",
+    label: status?.label ?? plan?.label ?? null,
+    backend: status?.backend ?? plan?.backend ?? null,
+    state: status?.phase ?? (record === undefined ? "damaged" : record.ended === undefined ? "crashed" : "kept"),
+    startedAt: status?.startedAt ?? record?.startedAt ?? null,
+    exit: status === undefined ? (record?.ended?.exit ?? null) : null,
+  };
+}
+
+async function statusOf(id: string): Promise<BottleStatus | undefined> {
+  const keeper = await tryConnectKeeper(bottlePaths(id), id);
+  if (keeper === undefined) return undefined;
+  let timer: NodeJS.Timeout | undefined;
+  const timeout = new Promise<undefined>((resolve) => {
+    timer = setTimeout(() => resolve(undefined), STATUS_TIMEOUT_MS);
+  });
+  const status = await Promise.race([keeper.status(), timeout]);
+  clearTimeout(timer);
+  return status;
+}
+
+function listAgents(json: boolean): number {
+  const { agents, warnings } = loadIndex({ home: homeOf(), cwd: process.cwd() });
+  for (const warning of warnings) tell(`warning: ${warning}`);
+  const rows = agents.map(({ name, source, file }) => ({ name, source, file: file ?? null }));
+  if (json) printJson(rows);
+  else {
+    printTable(
+      ["AGENT", "FROM", "FILE"],
+      rows.map((row) => [row.name, row.source, printable(row.file ?? "")]),
+    );
+  }
+  return 0;
+}

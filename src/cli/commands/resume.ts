@@ -1,0 +1,64 @@
+/** `bottle resume`: a kept bottle again, with what it had, and with secrets read anew. */
+import { bottlePaths, readRecord } from "../../keeper/bottle-record.ts";
+import { tryConnectKeeper } from "../../keeper/control-client.ts";
+import { backendNamed } from "../../backends/registry.ts";
+import type { BottlePlan } from "../../contract/plan.ts";
+import { UserError } from "../../lib/errors.ts";
+import { describePlan } from "../../plan/preflight.ts";
+import { providerNamed } from "../../providers/registry.ts";
+import { confirm } from "../ask.ts";
+import { onTerminal, terminalSize } from "../attach.ts";
+import { launchKeeper } from "../keeper-process.ts";
+import { inEnvironment, refuseMissing, resolveValues, withheldVariables } from "../launch-order.ts";
+import { tell } from "../output.ts";
+import { tellPreflight } from "../prepare-plan.ts";
+import { joinLaunched } from "./start.ts";
+
+export interface ResumeFlags {
+  readonly yes?: true;
+  readonly detach?: true;
+  readonly prompt?: string;
+}
+
+export async function resume(id: string, flags: ResumeFlags): Promise<number> {
+  const paths = bottlePaths(id);
+  if ((await tryConnectKeeper(paths, id)) !== undefined) {
+    throw new UserError(`bottle ${id} is running`, { hint: `bottle attach ${id}` });
+  }
+  const record = await readRecord(paths);
+  const plan = flags.prompt === undefined ? record.plan : withTask(record.plan, flags.prompt);
+  const headless = plan.task !== undefined && flags.prompt !== undefined;
+  if (!headless && !flags.detach && !onTerminal()) {
+    throw new UserError("an interactive agent needs a terminal", {
+      hint: 'give it one task with --prompt "…", or run it in the background with --detach',
+    });
+  }
+  const availability = await backendNamed(plan.backend).probe();
+  if (!availability.usable) {
+    throw new UserError(`bottle ${id} ran on ${plan.backend}, which this host cannot run now`, { hint: "bottle doctor" });
+  }
+  tellPreflight(describePlan(plan, { availability, availableEnv: inEnvironment }));
+  refuseMissing(plan);
+  if (!flags.yes && !headless && !(await confirm(`resume ${id}?`, "add --yes to resume without being asked"))) {
+    tell("not resumed");
+    return 0;
+  }
+  const values = await resolveValues(plan);
+  const launched = await launchKeeper(
+    { plan, ...values, resume: id, detach: flags.detach === true, tty: headless ? undefined : terminalSize() },
+    withheldVariables(plan),
+  );
+  return joinLaunched(launched, { detach: flags.detach === true, json: false, tty: !headless });
+}
+
+/** The same bottle with another task: its provider says how that is started. */
+function withTask(plan: BottlePlan, task: string): BottlePlan {
+  const { name, argv } = plan.provider;
+  const command = name === "command" ? argv : undefined;
+  const setup = providerNamed(name).setup({ prompt: plan.agent.prompt, task, command });
+  return {
+    ...plan,
+    task,
+    provider: { ...plan.provider, argv: setup.argv, ...(setup.resumeArgv !== undefined && { resumeArgv: setup.resumeArgv }) },
+  };
+}

@@ -1,0 +1,41 @@
+/** `bottle rm`: throw a kept bottle away, its work included. The log stays. */
+import { bottlePaths, type BottlePaths, readRecord } from "../../keeper/bottle-record.ts";
+import { tryConnectKeeper } from "../../keeper/control-client.ts";
+import { UserError } from "../../lib/errors.ts";
+import { confirm } from "../ask.ts";
+import { removeBottle } from "../../keeper/leftovers.ts";
+import { print, report } from "../output.ts";
+
+export async function rm(ids: readonly string[], flags: { readonly force?: true }): Promise<number> {
+  let worst = 0;
+  for (const id of ids) {
+    try {
+      await removeOne(id, flags.force === true);
+      print(id);
+    } catch (error) {
+      worst = Math.max(worst, report(error));
+    }
+  }
+  return worst;
+}
+
+async function removeOne(id: string, force: boolean): Promise<void> {
+  const paths = bottlePaths(id);
+  const keeper = await tryConnectKeeper(paths, id);
+  if (keeper !== undefined) {
+    if (!force) throw new UserError(`bottle ${id} is running`, { hint: `bottle stop ${id}, or bottle rm --force ${id}` });
+    await keeper.ask({ op: "stop" });
+  }
+  if (!force && (await holdsWork(paths))) {
+    const sure = await confirm(`${id} holds work that was not pulled; remove it?`, `bottle pull ${id} first, or add --force`);
+    if (!sure) throw new UserError(`${id} was not removed`);
+  }
+  await removeBottle(id);
+}
+
+/** A bottle whose end nobody saw may hold anything. */
+async function holdsWork(paths: BottlePaths): Promise<boolean> {
+  const record = await readRecord(paths);
+  if (record.ended === undefined) return true;
+  return record.work !== "none" && record.work !== "pulled";
+}

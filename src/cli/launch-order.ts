@@ -1,0 +1,55 @@
+/** From a plan to an order: the values that its names stand for, read from the operator's environment. */
+import type { BottlePlan } from "../contract/plan.ts";
+import type { KeeperOrder } from "../keeper/keeper.ts";
+import { UserError } from "../lib/errors.ts";
+import { missingCredentials, missingEnv } from "../plan/credentials.ts";
+import { askSecret } from "./ask.ts";
+
+export function inEnvironment(name: string): boolean {
+  return (process.env[name] ?? "") !== "";
+}
+
+/** @throws UserError naming everything the environment lacks, and how to get it. */
+export function refuseMissing(plan: BottlePlan): void {
+  const credentials = missingCredentials(plan, inEnvironment);
+  const variables = missingEnv(plan, inEnvironment);
+  if (credentials.length + variables.length === 0) return;
+  const lines = [
+    ...credentials.map(({ tokenRef, hosts }) => `${tokenRef} is not set: the credential for ${hosts.join(", ")}`),
+    ...variables.map(({ name, variable }) => `${variable} is not set: the agent's ${name} is copied from it`),
+  ];
+  const howToGet = credentials.flatMap((credential) => credential.howToGet ?? []);
+  const first = credentials[0]?.tokenRef ?? variables[0]?.variable ?? "";
+  throw new UserError(lines.join("\n       "), {
+    hint: howToGet.length > 0 ? howToGet.join("\n       ") : `export ${first}=…, then run this again`,
+  });
+}
+
+/** Reads and asks for every value. Asked for last, so that nobody types a secret for a launch that is refused. */
+export async function resolveValues(plan: BottlePlan): Promise<Pick<KeeperOrder, "env" | "credentials">> {
+  const env: Record<string, string> = {};
+  for (const { name, source } of plan.env) {
+    switch (source.kind) {
+      case "literal":
+        env[name] = source.value;
+        break;
+      case "host":
+        env[name] = process.env[source.variable] ?? "";
+        break;
+      case "prompt":
+        env[name] = await askSecret(`${name}: ${source.text} `, `set ${name} in the bottle as "\${${name}}" and export it`);
+        break;
+    }
+  }
+  const credentials: Record<string, string> = {};
+  for (const { tokenRef } of plan.credentials) credentials[tokenRef] = process.env[tokenRef] ?? "";
+  return { env, credentials };
+}
+
+/** Variables whose values travel in the order and have no business in the keeper's own environment. */
+export function withheldVariables(plan: BottlePlan): readonly string[] {
+  return [
+    ...plan.credentials.map(({ tokenRef }) => tokenRef),
+    ...plan.env.flatMap(({ source }) => (source.kind === "host" ? [source.variable] : [])),
+  ];
+}

@@ -1,0 +1,17 @@
+#!/usr/bin/env node
+/** The `bottle` command. Programs of ours that it also is (a sidecar, a keeper) skip the command line. */
+
+const [first, second] = process.argv.slice(2);
+
+if (first === "sidecar" && second === "egress") {
+  const { runEgress } = await import("../sidecars/egress/main.ts");
+  await runEgress();
+} else if (first === "keeper") {
+  const { runKeeper } = await import("../keeper/keeper.ts");
+  await runKeeper();
+  // Whatever of a settled bottle still holds the loop is not worth waiting for.
+  process.exit();
+} else {
+  const { runProgram } = await import("./program.ts");
+  process.exitCode = await runProgram(process.argv);
+}

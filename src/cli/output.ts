@@ -1,0 +1,78 @@
+/** How commands speak: data on stdout, words for people on stderr, colour only where a terminal wants it. */
+import { styleText } from "node:util";
+import { codeOf, UserError } from "../lib/errors.ts";
+
+type Style = Parameters<typeof styleText>[0];
+
+function coloured(stream: NodeJS.WriteStream): boolean {
+  return stream.isTTY === true && !process.env["NO_COLOR"] && process.env["TERM"] !== "dumb";
+}
+
+/** Styled for stderr, or plain. */
+export function style(format: Style, text: string): string {
+  return coloured(process.stderr) ? styleText(format, text, { validateStream: false }) : text;
+}
+
+/** One line for people. */
+export function tell(text: string): void {
+  process.stderr.write(`${text}\n`);
+}
+
+/** One line of data. */
+export function print(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
+export function printJson(value: unknown): void {
+  print(JSON.stringify(value, null, 2));
+}
+
+/** Columns as wide as they need be, without trailing spaces. No header when there are no rows. */
+export function printTable(header: readonly string[], rows: readonly (readonly string[])[]): void {
+  if (rows.length === 0) return;
+  const widths = header.map((title, i) => Math.max(title.length, ...rows.map((row) => row[i]?.length ?? 0)));
+  for (const row of [header, ...rows]) {
+    print(
+      row
+        .map((cell, i) => cell.padEnd(widths[i] ?? 0))
+        .join("  ")
+        .trimEnd(),
+    );
+  }
+}
+
+/** A step that takes a while: rewritten in place on a terminal, a line each elsewhere. */
+export interface ProgressLine {
+  show(text: string): void;
+  clear(): void;
+}
+
+export function progressLine(): ProgressLine {
+  const inPlace = process.stderr.isTTY === true && process.env["TERM"] !== "dumb";
+  let last = "";
+  return {
+    show(text) {
+      if (text === last) return;
+      last = text;
+      const width = (process.stderr.columns ?? 80) - 1;
+      process.stderr.write(inPlace ? `\r\u001b[K${text.slice(0, width)}` : `${text}\n`);
+    },
+    clear() {
+      if (inPlace && last !== "") process.stderr.write("\r\u001b[K");
+      last = "";
+    },
+  };
+}
+
+/** Says what went wrong and returns the exit code: a {@link UserError} in two lines, a bug with its stack. */
+export function report(error: unknown): number {
+  if (error instanceof UserError) {
+    tell(`${style("red", "error:")} ${error.message}`);
+    if (error.hint !== undefined) tell(`${style("dim", "next:")}  ${error.hint}`);
+    return error.exitCode;
+  }
+  if (codeOf(error) === "EPIPE") return 0;
+  tell(error instanceof Error ? (error.stack ?? error.message) : String(error));
+  tell("this is a bug in bot-bottle, or a system in a state it did not expect");
+  return 70;
+}

@@ -1,0 +1,66 @@
+/** From an agent's name to a plan and what the preflight shows of it. Creates nothing. */
+import { homedir } from "node:os";
+import { resolve } from "node:path";
+import { type Choice, chooseBackend } from "../backends/registry.ts";
+import type { BottlePlan } from "../contract/plan.ts";
+import { homeOf } from "../lib/paths.ts";
+import { loadIndex } from "../manifest/index-scan.ts";
+import { type LoadedAgent, loadAgent } from "../manifest/load.ts";
+import { findSkills } from "../manifest/skills.ts";
+import { buildPlan } from "../plan/build.ts";
+import { describePlan, type PreflightView } from "../plan/preflight.ts";
+import { preflightSections } from "../plan/preflight-text.ts";
+import { providerNamed } from "../providers/registry.ts";
+import { inEnvironment } from "./launch-order.ts";
+import { style, tell } from "./output.ts";
+
+export interface PlanFlags {
+  readonly backend?: string;
+  readonly label?: string;
+  /** A folder, or true for the current one. */
+  readonly cwd?: string | true;
+  readonly prompt?: string;
+}
+
+export interface Planned {
+  readonly plan: BottlePlan;
+  readonly view: PreflightView;
+  readonly loaded: LoadedAgent;
+}
+
+export async function planAgent(name: string, flags: PlanFlags): Promise<Planned> {
+  const home = homeOf();
+  const loaded = loadAgent(loadIndex({ home, cwd: process.cwd() }), name);
+  const { bottle } = loaded;
+  const choice: Choice = await chooseBackend({
+    flag: flags.backend,
+    environment: process.env["BOT_BOTTLE_BACKEND"],
+    manifest: bottle.backend,
+    minimum: bottle.isolation,
+  });
+  const { plan, warnings } = buildPlan({
+    loaded,
+    provider: providerNamed(bottle.template),
+    options: {
+      backend: choice.backend.name,
+      skillsPaths: findSkills(loaded.skills, { home, userHome: homedir() }),
+      availableEnv: inEnvironment,
+      ...(flags.label !== undefined && { label: flags.label }),
+      ...(flags.prompt !== undefined && { task: flags.prompt }),
+      ...(flags.cwd !== undefined && { cwd: resolve(flags.cwd === true ? "." : flags.cwd) }),
+    },
+  });
+  const view = describePlan(plan, { availability: choice.availability, availableEnv: inEnvironment, warnings });
+  return { plan, view, loaded };
+}
+
+/** The preflight, on stderr. */
+export function tellPreflight(view: PreflightView): void {
+  const sections = preflightSections(view);
+  const width = Math.max(...sections.map(({ title }) => title.length));
+  for (const { title, lines } of sections) {
+    lines.forEach((line, i) => {
+      tell(`${style("dim", (i === 0 ? title : "").padStart(width))}  ${line}`);
+    });
+  }
+}

@@ -1,0 +1,187 @@
+/** The command line: what there is and what it takes. What a command does is loaded when it is asked for. */
+import { Command, CommanderError, Option } from "commander";
+import { packageVersion } from "../lib/package-root.ts";
+import { report } from "./output.ts";
+
+/** A command's own code: its values in, the process's exit code out. */
+type Action = (...values: never[]) => Promise<number>;
+
+/** @returns the exit code: 0, what a command's contract says, 1 for a UserError, 2 for wrong usage. */
+export async function runProgram(argv: readonly string[]): Promise<number> {
+  let code = 0;
+  /** Wraps a lazily loaded command; commander's last value is the command itself, which nobody needs. */
+  const act =
+    (load: () => Promise<Action>) =>
+    async (...values: unknown[]): Promise<void> => {
+      const run = (await load()) as (...values: unknown[]) => Promise<number>;
+      code = await run(...values.slice(0, -1));
+    };
+
+  const program = new Command("bottle")
+    .description("Run a coding agent unattended in a disposable bottle whose only way out is inspected.")
+    .version(packageVersion(), "-V, --version")
+    .exitOverride()
+    .showHelpAfterError("(bottle help <command> tells more)")
+    .enablePositionalOptions()
+    .addHelpText("after", EXAMPLES);
+  const json = (): Option => new Option("--json", "print data as JSON");
+
+  program
+    .command("start [agent]")
+    .description("launch an agent in a new bottle, after showing what it may do")
+    .option("-y, --yes", "do not ask before launching")
+    .option("--dry-run", "show the plan and create nothing at all")
+    .addOption(json())
+    .option("--backend <name>", "what isolates the guest (bottle doctor lists them)")
+    .option("-d, --detach", "leave the agent running and return")
+    .option("--label <text>", "name the bottle after this instead of the agent")
+    .option("--cwd [dir]", "copy this folder (default: the current one) in as the workspace")
+    .option("-p, --prompt <text>", "give the agent this one task, headless: its output and exit code are ours")
+    .addHelpText(
+      "after",
+      `
+Examples:
+  bottle start claude --cwd                          an interactive session on a copy of this folder
+  bottle start claude --cwd -p "fix the failing test" one task; the exit code is the agent's
+  bottle start researcher --dry-run --json           the plan, as data
+  bottle start claude --cwd --detach --yes           in the background; bottle attach <id> joins it`,
+    )
+    .action(act(async () => (await import("./commands/start.ts")).start));
+
+  program
+    .command("resume <id>")
+    .description("start a kept bottle again: same workspace, same session where the agent has one")
+    .option("-y, --yes", "do not ask before launching")
+    .option("-d, --detach", "leave the agent running and return")
+    .option("-p, --prompt <text>", "give it this one task, headless")
+    .action(act(async () => (await import("./commands/resume.ts")).resume));
+
+  program
+    .command("list")
+    .alias("ls")
+    .description("bottles, running and kept; with --agents the agents there are")
+    .option("-a, --agents", "list agents instead")
+    .addOption(json())
+    .action(act(async () => (await import("./commands/list.ts")).list));
+
+  program
+    .command("attach <id>")
+    .description("join a running agent's terminal; Ctrl-] leaves it running")
+    .action(act(async () => (await import("./commands/attach.ts")).attach));
+
+  program
+    .command("exec <id> [command...]")
+    .description("run a command in a running bottle: bottle exec <id> -- npm test")
+    .option("--cwd <dir>", "folder in the bottle (default: the agent's home)")
+    .option("-T, --no-tty", "no terminal even if there is one")
+    .option("-e, --env <name=value>", "add to its environment (repeatable)", collect, [])
+    .passThroughOptions()
+    .action(act(async () => (await import("./commands/exec.ts")).exec));
+
+  program
+    .command("logs <id>")
+    .description("what the agent printed")
+    .option("-f, --follow", "go on as it prints more")
+    .action(act(async () => (await import("./commands/logs.ts")).logs));
+
+  program
+    .command("stop <ids...>")
+    .description("end running bottles; work that was not taken out is kept")
+    .action(act(async () => (await import("./commands/stop.ts")).stop));
+
+  program
+    .command("cp <from> <to>")
+    .description("copy a file or folder: bottle cp <id>:<path> <here>, or bottle cp <here> <id>:<path>")
+    .action(act(async () => (await import("./commands/cp.ts")).cp));
+
+  program
+    .command("diff <id>")
+    .description("what the agent changed, uncommitted work included")
+    .option("--stat", "only which files, and how much")
+    .action(act(async () => (await import("./commands/diff.ts")).diff));
+
+  program
+    .command("pull <id>")
+    .description("fetch the agent's work into this repository, as refs/bottles/<id>/*")
+    .addOption(json())
+    .action(act(async () => (await import("./commands/pull.ts")).pull));
+
+  program
+    .command("rm <ids...>")
+    .description("remove kept bottles and their work; the log stays")
+    .option("-f, --force", "also work that was not taken out, without asking; also running bottles")
+    .action(act(async () => (await import("./commands/rm.ts")).rm));
+
+  program
+    .command("cleanup")
+    .description("remove what crashed bottles left behind; running ones, kept work and logs stay")
+    .option("--dry-run", "only list it")
+    .option("-y, --yes", "do not ask")
+    .addOption(json())
+    .action(act(async () => (await import("./commands/cleanup.ts")).cleanup));
+
+  program
+    .command("info <agent>")
+    .description("what an agent is and may do, without launching it")
+    .addOption(json())
+    .action(act(async () => (await import("./commands/info.ts")).info));
+
+  program
+    .command("edit <agent>")
+    .description("open an agent's file in $EDITOR and check it afterwards")
+    .action(act(async () => (await import("./commands/edit.ts")).edit));
+
+  program
+    .command("schema [kind]")
+    .description("JSON Schema of a manifest's front matter: bottle, agent, or both")
+    .action(act(async () => (await import("./commands/schema.ts")).schema));
+
+  program
+    .command("doctor")
+    .description("what this host can do, what is missing, and the command that adds it")
+    .addOption(json())
+    .action(act(async () => (await import("./commands/doctor.ts")).doctor));
+
+  const audit = program.command("audit").description("the log of a bottle's decisions");
+  audit
+    .command("verify <id>")
+    .description("find any changed, removed, reordered or cut line")
+    .addOption(json())
+    .action(act(async () => (await import("./commands/audit-verify.ts")).auditVerify));
+
+  program
+    .command("demo")
+    .description("run a real agent in a real bottle against local stand-ins, and show what it could not do")
+    .addOption(json())
+    .action(act(async () => (await import("./commands/demo.ts")).demo));
+
+  program
+    .command("completion <shell>")
+    .description("print a completion script: bash, zsh or fish")
+    .action(
+      act(async () => {
+        const { completion } = await import("./commands/completion.ts");
+        return (shell: string) => completion(shell, program);
+      }),
+    );
+
+  try {
+    await program.parseAsync([...argv]);
+    return code;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    return report(error);
+  }
+}
+
+function collect(value: string, earlier: readonly string[]): readonly string[] {
+  return [...earlier, value];
+}
+
+const EXAMPLES = `
+Examples:
+  bottle doctor                      what this host can do
+  bottle start claude --cwd          Claude Code on a copy of the current folder
+  bottle list                        what is running and what was kept
+  bottle pull <id>                   take its work, as refs/bottles/<id>/*
+  bottle demo                        see it work, without a key or a network`;

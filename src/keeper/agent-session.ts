@@ -1,0 +1,132 @@
+/**
+ * The agent's own process, its output, and whoever watches. Output goes to `agent.log` and to each watcher; a
+ * watcher that does not read slows the agent down, as a terminal would, and nobody slows down a detached one.
+ */
+import { createWriteStream, type WriteStream } from "node:fs";
+import type { Writable } from "node:stream";
+import type { Execution, ExitStatus, TerminalSize } from "../contract/backend.ts";
+import { createTerminalFilter } from "./terminal-filter.ts";
+
+/** A log that fills the host's disk would be an attack on it; what comes later is counted and not kept. */
+const MAX_LOG_BYTES = 256 * 1024 * 1024;
+/** What a terminal gets to see of the past when it attaches: some screens. */
+const REPLAY_BYTES = 64 * 1024;
+/** What the guest's processes may still say after the agent's exit, when one of them keeps its output open. */
+const DRAIN_MS = 500;
+
+export interface Watcher {
+  readonly stdin: NodeJS.ReadableStream & Writable;
+  readonly stdout: Writable;
+  readonly stderr: Writable;
+}
+
+export interface AgentSession {
+  readonly tty: boolean;
+  readonly exit: Promise<ExitStatus>;
+  /** Joins a watcher; a terminal's input goes to the agent. */
+  join(watcher: Watcher, size: TerminalSize | undefined): void;
+  resize(size: TerminalSize): void;
+  kill(signal: NodeJS.Signals): void;
+  /** Resolves when the output is complete in log and watchers. */
+  readonly finished: Promise<void>;
+}
+
+export function createAgentSession(execution: Execution, tty: boolean, logPath: string): AgentSession {
+  const log = openLog(logPath);
+  const watchers = new Set<Watcher>();
+  const filter = createTerminalFilter();
+  const replay: Buffer[] = [];
+  let replayed = 0;
+
+  const remember = (chunk: Buffer): void => {
+    replay.push(chunk);
+    replayed += chunk.length;
+    while (replayed - (replay[0]?.length ?? 0) > REPLAY_BYTES) replayed -= replay.shift()?.length ?? 0;
+  };
+
+  const relay = async (from: NodeJS.ReadableStream, pick: (watcher: Watcher) => Writable): Promise<void> => {
+    for await (const piece of from) {
+      const raw = piece as Buffer;
+      log.append(raw);
+      const chunk = tty ? Buffer.from(filter.write(raw)) : raw;
+      if (tty) remember(chunk);
+      await Promise.all([...watchers].map((watcher) => writeFully(pick(watcher), chunk)));
+    }
+  };
+  const relays = [relay(execution.stdout, (watcher) => watcher.stdout)];
+  if (!tty) relays.push(relay(execution.stderr, (watcher) => watcher.stderr));
+  const drained = Promise.allSettled(relays);
+  if (!tty) execution.stdin.end();
+
+  const finished = (async () => {
+    await execution.exit;
+    await Promise.race([drained, new Promise((resolve) => setTimeout(resolve, DRAIN_MS))]);
+    for (const { stdout, stderr } of watchers) {
+      stdout.end();
+      stderr.end();
+    }
+    await log.close();
+  })();
+
+  return {
+    tty,
+    exit: execution.exit,
+    finished,
+    join(watcher, size) {
+      watchers.add(watcher);
+      const leave = (): void => void watchers.delete(watcher);
+      for (const stream of [watcher.stdin, watcher.stdout, watcher.stderr]) stream.on("close", leave);
+      if (!tty) return;
+      for (const chunk of replay) watcher.stdout.write(chunk);
+      watcher.stdin.on("data", (chunk: Buffer) => execution.stdin.write(chunk));
+      if (size !== undefined) redraw(execution, size);
+    },
+    resize: (size) => execution.resize(size),
+    kill: (signal) => execution.kill(signal),
+  };
+}
+
+/** A full-screen program draws itself anew when its size changes, and not when it stays. */
+function redraw(execution: Execution, size: TerminalSize): void {
+  execution.resize({ cols: size.cols, rows: Math.max(1, size.rows - 1) });
+  setTimeout(() => execution.resize(size), 20).unref();
+}
+
+function writeFully(stream: Writable, chunk: Buffer): Promise<void> {
+  if (stream.destroyed || stream.writableEnded || stream.write(chunk)) return Promise.resolve();
+  return new Promise((resolve) => {
+    const go = (): void => {
+      stream.off("drain", go);
+      stream.off("close", go);
+      resolve();
+    };
+    stream.on("drain", go);
+    stream.on("close", go);
+  });
+}
+
+function openLog(path: string): { append(chunk: Buffer): void; close(): Promise<void> } {
+  const file: WriteStream = createWriteStream(path, { flags: "a", mode: 0o600 });
+  let written = 0;
+  let dropped = 0;
+  // A full disk costs the log of what the agent said, not the agent.
+  file.on("error", () => {
+    written = MAX_LOG_BYTES;
+  });
+  return {
+    append(chunk) {
+      if (written + chunk.length > MAX_LOG_BYTES) {
+        dropped += chunk.length;
+        return;
+      }
+      written += chunk.length;
+      file.write(chunk);
+    },
+    close: () =>
+      new Promise((resolve) => {
+        if (dropped > 0) file.write(`\n[${dropped} more bytes were not kept]\n`);
+        if (file.destroyed) resolve();
+        else file.end(() => resolve());
+      }),
+  };
+}

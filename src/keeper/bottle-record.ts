@@ -1,0 +1,102 @@
+/**
+ * What is on disk about a bottle, so that any later command finds it: `state/<id>/bottle.json` (no secret in
+ * it), the keeper's socket and its token. Nothing here is remembered anywhere else.
+ */
+import { randomBytes } from "node:crypto";
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { z } from "zod";
+import type { BottlePlan } from "../contract/plan.ts";
+import { codeOf, UserError } from "../lib/errors.ts";
+import { didYouMean, isBottleId } from "../lib/names.ts";
+import { checkSocketPath, type Home, homeOf, runtimeDir, writeFileAtomic } from "../lib/paths.ts";
+
+export interface BottlePaths {
+  readonly state: string;
+  readonly record: string;
+  readonly token: string;
+  readonly agentLog: string;
+  readonly work: string;
+  readonly runtime: string;
+  readonly socket: string;
+  readonly lock: string;
+}
+
+export function bottlePaths(id: string, home: Home = homeOf()): BottlePaths {
+  if (!isBottleId(id))
+    throw new UserError(`${JSON.stringify(id)} is not the id of a bottle`, { hint: "bottle list" });
+  const state = join(home.state, id);
+  const runtime = join(runtimeDir(), id);
+  return {
+    state,
+    record: join(state, "bottle.json"),
+    token: join(state, "token"),
+    agentLog: join(state, "agent.log"),
+    work: join(state, "work.git"),
+    runtime,
+    socket: checkSocketPath(join(runtime, "control.sock")),
+    lock: join(state, "keeper.lock"),
+  };
+}
+
+const recordSchema = z.looseObject({
+  version: z.literal(1),
+  id: z.string(),
+  startedAt: z.string(),
+  /** How the last run ended; absent while it runs, and after a keeper that was killed. */
+  ended: z.looseObject({ at: z.string(), exit: z.string() }).optional(),
+  /** Whether the operator has what the agent did: nothing to have, still in `work.git`, or fetched. */
+  work: z.enum(["none", "exported", "pulled"]).optional(),
+  /** The starting state of the workspace, as provisioning recorded it. */
+  base: z.unknown().optional(),
+  plan: z.custom<BottlePlan>((value) => typeof value === "object" && value !== null),
+});
+export type BottleRecord = z.infer<typeof recordSchema>;
+
+export function writeRecord(paths: BottlePaths, record: BottleRecord): Promise<void> {
+  return writeFileAtomic(paths.record, `${JSON.stringify(record, null, 2)}\n`);
+}
+
+/** @throws UserError when there is no such bottle (with the nearest name), or its record is damaged. */
+export async function readRecord(paths: BottlePaths): Promise<BottleRecord> {
+  let text: string;
+  try {
+    text = await readFile(paths.record, "utf8");
+  } catch (error) {
+    if (codeOf(error) !== "ENOENT") throw error;
+    const id = paths.state.split("/").at(-1) ?? "";
+    const guess = didYouMean(id, await listBottleIds());
+    throw new UserError(`there is no bottle ${id}${guess === undefined ? "" : `; did you mean ${guess}?`}`, {
+      hint: "bottle list",
+    });
+  }
+  const parsed = recordSchema.safeParse(parseJson(text));
+  if (parsed.success) return parsed.data;
+  throw new UserError(`${paths.record} is damaged`, {
+    hint: "bottle cleanup removes what is left of the bottle",
+  });
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Every id with a state directory, whatever is in it. */
+export async function listBottleIds(home: Home = homeOf()): Promise<readonly string[]> {
+  try {
+    return (await readdir(home.state)).filter(isBottleId).sort();
+  } catch (error) {
+    if (codeOf(error) === "ENOENT") return [];
+    throw error;
+  }
+}
+
+export async function newToken(paths: BottlePaths): Promise<string> {
+  const token = randomBytes(32).toString("hex");
+  await writeFileAtomic(paths.token, token);
+  return token;
+}

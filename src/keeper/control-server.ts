@@ -1,0 +1,199 @@
+/**
+ * The keeper's control socket. It is in a folder only the operator may enter, and wants the token besides
+ * (Node cannot tell who is at the other end). A connection that does not say what it wants in time is closed.
+ */
+import { timingSafeEqual } from "node:crypto";
+import { createServer, type Server, type Socket } from "node:net";
+import { messageOf, UserError, unreachable } from "../lib/errors.ts";
+import { readFirstLine } from "../lib/first-line.ts";
+import { readJsonLines, writeJsonLine } from "../lib/json-lines.ts";
+import { removeTree } from "../lib/remove-tree.ts";
+import type { Scope } from "../lib/scope.ts";
+import type { Watcher } from "./agent-session.ts";
+import {
+  type BottleStatus,
+  type ControlCommand,
+  type ControlReply,
+  type ControlRequest,
+  commandSchema,
+  MAX_REQUEST_BYTES,
+  requestSchema,
+} from "./control-protocol.ts";
+
+/** Local, and written in one go by our own client. */
+const FIRST_LINE_TIMEOUT_MS = 10_000;
+/** The three streams of a session are opened at once. */
+const STREAM_TIMEOUT_MS = 10_000;
+/** What a client may take to read how its bottle ended. */
+const LAST_WORDS_MS = 2_000;
+/** Commands of one operator at one bottle; each is one to four connections. */
+const MAX_CONNECTIONS = 256;
+
+/** What the keeper does for each request; each throws UserError to refuse. */
+export interface ControlHandlers {
+  status(): BottleStatus;
+  exec(request: Extract<ControlRequest, { op: "exec" }>, session: SessionEnds): Promise<void>;
+  agent(request: Extract<ControlRequest, { op: "agent" }>, session: SessionEnds): Promise<void>;
+  dial(port: number, socket: Socket): Promise<void>;
+  copyIn(from: string, to: string): Promise<void>;
+  copyOut(from: string, to: string): Promise<void>;
+  exportWork(): Promise<Extract<ControlReply, { work: unknown }>["work"]>;
+  /** Resolves when nothing but the keeper itself is left. */
+  stop(): Promise<void>;
+}
+
+/** The far ends of a session. */
+export interface SessionEnds extends Watcher {
+  reply(message: ControlReply): Promise<void>;
+  /** Each command as it comes; `onGone` when the client let go. */
+  listen(onCommand: (command: ControlCommand) => void, onGone: () => void): void;
+}
+
+export async function serveControl(
+  path: string,
+  token: string,
+  handlers: ControlHandlers,
+  scope: Scope,
+): Promise<void> {
+  const waiting = new Map<string, (socket: Socket) => void>();
+  const arrived = new Map<string, Socket>();
+  const live = new Set<Socket>();
+  const expected = Buffer.from(token);
+
+  const authentic = (given: string): boolean => {
+    const bytes = Buffer.from(given);
+    return bytes.length === expected.length && timingSafeEqual(bytes, expected);
+  };
+
+  const takeStream = (session: string, number: number): Promise<Socket> => {
+    const key = `${session}/${number}`;
+    const there = arrived.get(key);
+    if (there !== undefined) {
+      arrived.delete(key);
+      return Promise.resolve(there);
+    }
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        waiting.delete(key);
+        reject(new Error(`stream ${number} did not come`));
+      }, STREAM_TIMEOUT_MS);
+      waiting.set(key, (socket) => {
+        clearTimeout(timer);
+        resolve(socket);
+      });
+    });
+  };
+
+  const sessionEnds = async (control: Socket, session: string): Promise<SessionEnds> => {
+    const [stdin, stdout, stderr] = await Promise.all([0, 1, 2].map((number) => takeStream(session, number)));
+    if (stdin === undefined || stdout === undefined || stderr === undefined)
+      throw new Error("a stream is missing");
+    return {
+      stdin,
+      stdout,
+      stderr,
+      reply: (message) => writeJsonLine(control, message),
+      listen(onCommand, onGone) {
+        (async () => {
+          for await (const line of readJsonLines(control)) onCommand(commandSchema.parse(line));
+        })().then(onGone, () => {
+          control.destroy();
+          onGone();
+        });
+      },
+    };
+  };
+
+  const handle = async (socket: Socket, request: ControlRequest): Promise<ControlReply | undefined> => {
+    switch (request.op) {
+      case "status":
+        return { status: handlers.status() };
+      case "exec":
+        await handlers.exec(request, await sessionEnds(socket, request.session));
+        socket.end();
+        return undefined;
+      case "agent":
+        await handlers.agent(request, await sessionEnds(socket, request.session));
+        socket.end();
+        return undefined;
+      case "stream": {
+        const key = `${request.session}/${request.number}`;
+        const taker = waiting.get(key);
+        waiting.delete(key);
+        if (taker === undefined) {
+          arrived.set(key, socket);
+          socket.once("close", () => arrived.delete(key));
+        } else taker(socket);
+        return undefined;
+      }
+      case "dial":
+        await handlers.dial(request.port, socket);
+        return undefined;
+      case "copy-in":
+        await handlers.copyIn(request.from, request.to);
+        return { done: true };
+      case "copy-out":
+        await handlers.copyOut(request.from, request.to);
+        return { done: true };
+      case "export":
+        return { work: await handlers.exportWork() };
+      case "stop":
+        await handlers.stop();
+        return { done: true };
+      default:
+        return unreachable(request);
+    }
+  };
+
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    socket.on("error", () => {});
+    live.add(socket);
+    socket.once("close", () => live.delete(socket));
+    const timer = setTimeout(() => socket.destroy(), FIRST_LINE_TIMEOUT_MS);
+    readFirstLine(socket, MAX_REQUEST_BYTES)
+      .finally(() => clearTimeout(timer))
+      .then(async (line) => {
+        const request = requestSchema.parse(JSON.parse(line));
+        if (!authentic(request.token)) throw new UserError("wrong token");
+        const reply = await handle(socket, request);
+        if (reply !== undefined) socket.end(`${JSON.stringify(reply)}\n`);
+      })
+      .catch(async (error: unknown) => {
+        await writeJsonLine(socket, { error: failureOf(error) });
+        socket.destroySoon();
+      });
+  });
+  server.maxConnections = MAX_CONNECTIONS;
+  await listen(server, path);
+  scope.defer("control socket", async () => {
+    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+    await removeTree(path);
+    const timer = setTimeout(() => live.forEach((socket) => void socket.destroy()), LAST_WORDS_MS);
+    await closed;
+    clearTimeout(timer);
+  });
+}
+
+async function listen(server: Server, path: string): Promise<void> {
+  // Left by a keeper that was killed: whoever holds the bottle's lock is alone with this path.
+  await removeTree(path);
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(path, () => {
+      server.off("error", reject);
+      server.on("error", () => {});
+      resolve();
+    });
+  });
+}
+
+export function failureOf(error: unknown): { message: string; hint?: string; exitCode: number } {
+  if (error instanceof UserError) {
+    return {
+      message: error.message,
+      exitCode: error.exitCode,
+      ...(error.hint !== undefined && { hint: error.hint }),
+    };
+  }
+  return { message: messageOf(error), exitCode: 1 };
+}

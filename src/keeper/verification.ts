@@ -1,0 +1,80 @@
+/**
+ * I7: before any agent code runs, the guest itself is asked what it can reach. Its link must answer; a fixed
+ * set of everything else must not, and this host's loopback is among it with a listener that is known to be
+ * there. One surprise and the agent is not started.
+ */
+import { createServer } from "node:net";
+import { networkInterfaces } from "node:os";
+import type { Guest, Link, ProbeResult, ProbeTarget } from "../contract/backend.ts";
+
+/** Resolvers, a public site, a LAN, link-local and cloud metadata, in both families. */
+const FORBIDDEN: readonly ProbeTarget[] = [
+  { host: "1.1.1.1", port: 443, transport: "tcp" },
+  { host: "1.1.1.1", port: 53, transport: "udp" },
+  { host: "8.8.8.8", port: 53, transport: "tcp" },
+  { host: "169.254.169.254", port: 80, transport: "tcp" },
+  { host: "10.0.0.1", port: 80, transport: "tcp" },
+  { host: "192.168.1.1", port: 53, transport: "udp" },
+  { host: "127.0.0.53", port: 53, transport: "udp" },
+  { host: "2606:4700:4700::1111", port: 443, transport: "tcp" },
+];
+
+export interface Verification {
+  /** Everything that was asked, with what came of it: one event of the log. */
+  readonly results: readonly ProbeResult[];
+  /** Empty when the guest is isolated; else one line a surprise. */
+  readonly surprises: readonly string[];
+}
+
+export async function verifyIsolation(guest: Guest, link: Link): Promise<Verification> {
+  const answering = Object.values(link.endpoints).map(({ guestUrl }): ProbeTarget => {
+    const { hostname, port } = new URL(guestUrl);
+    return { host: hostname, port: Number(port), transport: "tcp" };
+  });
+  const canary = await listenOnLoopback();
+  try {
+    const addresses = Object.values(networkInterfaces())
+      .flatMap((entries) => entries ?? [])
+      .filter(({ family, internal }) => family === "IPv4" && !internal)
+      .map(({ address }) => address);
+    const forbidden = [
+      ...FORBIDDEN,
+      ...["127.0.0.1", ...addresses].map(
+        (host): ProbeTarget => ({ host, port: canary.port, transport: "tcp" }),
+      ),
+    ];
+    const results = await guest.probe([...answering, ...forbidden]);
+    return { results, surprises: judge(answering, forbidden, results) };
+  } finally {
+    canary.close();
+  }
+}
+
+/** Matches by position: a guest cannot be asked twice and answer once. */
+export function judge(
+  answering: readonly ProbeTarget[],
+  forbidden: readonly ProbeTarget[],
+  results: readonly ProbeResult[],
+): readonly string[] {
+  const asked = [...answering, ...forbidden];
+  return asked.flatMap((target, i) => {
+    const result = results[i];
+    const name = `${target.transport} ${target.host}:${target.port}`;
+    if (result === undefined || result.host !== target.host || result.port !== target.port)
+      return [`${name} was not probed`];
+    const reached = result.outcome === "answered";
+    if (i < answering.length) return reached ? [] : [`its link does not answer: ${name} (${result.outcome})`];
+    return reached ? [`it can reach ${name}`] : [];
+  });
+}
+
+async function listenOnLoopback(): Promise<{ port: number; close(): void }> {
+  const server = createServer((socket) => socket.destroy());
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(0, "127.0.0.1", resolve);
+  });
+  const address = server.address();
+  if (address === null || typeof address === "string") throw new Error("no port to verify against");
+  return { port: address.port, close: () => void server.close() };
+}
