@@ -13,10 +13,10 @@ export interface Problem {
   /** Counted from 1 in the file; the line at fault, or the first after what is missing. */
   readonly line: number;
   readonly code: ProblemCode;
-  readonly detail: string;
+  readonly reason: string;
 }
 
-export type ProblemCode =
+type ProblemCode =
   | "empty"
   | "too-long"
   | "not-json"
@@ -43,7 +43,7 @@ export type ProblemCode =
   /** A head that the operator kept elsewhere is not in the log. */
   | "known-head";
 
-/** More problems than this are counted and not kept: a foreign file of a million lines is one finding. */
+/** More than this are not kept (problems are still counted): a foreign file of a million lines is one finding. */
 const MAX_PROBLEMS = 100;
 
 export interface ChainState {
@@ -68,7 +68,7 @@ export interface ChainCheck {
   /** Whether `line` is whole and the rightful next one; changes nothing. */
   fits(line: RawLine): boolean;
   /** Adds a finding that is not about a line taken; `line` as in {@link Problem}. */
-  report(code: ProblemCode, detail: string, line: number): void;
+  report(code: ProblemCode, reason: string, line: number): void;
 }
 
 export interface PublicKey {
@@ -91,15 +91,15 @@ export function createChainCheck(
   const problems: Problem[] = [];
   let problemCount = 0;
 
-  const report = (code: ProblemCode, detail: string, line = lines): void => {
+  const report = (code: ProblemCode, reason: string, line = lines): void => {
     problemCount++;
-    if (problems.length < MAX_PROBLEMS) problems.push({ line, code, detail });
+    if (problems.length < MAX_PROBLEMS) problems.push({ line, code, reason });
   };
 
   function place(entry: Entry): void {
     if (entry.seq < next.seq) {
-      const detail = `line number ${entry.seq} stands here, after number ${next.seq - 1}`;
-      report("repeated", detail);
+      const reason = `line number ${entry.seq} stands here, after number ${next.seq - 1}`;
+      report("repeated", reason);
       return;
     }
     if (entry.seq > next.seq) report("missing", missing(next.seq, entry.seq - 1));
@@ -117,7 +117,7 @@ export function createChainCheck(
     if (closed && entry.event !== "log.resumed") {
       report("after-close", "follows an orderly end without a resumption");
     }
-    if (!closed && entry.event === "log.resumed") unclosed.push(lines);
+    if (!closed && entry.event === "log.resumed" && unclosed.length < MAX_PROBLEMS) unclosed.push(lines);
     next = { seq: entry.seq + 1, prev: entry.hash };
     head = { seq: entry.seq, hash: entry.hash };
     closed = false;
@@ -131,7 +131,7 @@ export function createChainCheck(
     const verdict = checkHead(entry, bottle, key);
     switch (verdict.kind) {
       case "bad":
-        report(verdict.code, verdict.detail);
+        report(verdict.code, verdict.reason);
         return;
       case "good":
         closed = verdict.closing;
@@ -177,7 +177,7 @@ export function createChainCheck(
       const parsed = parseLine(line.bytes);
       switch (parsed.kind) {
         case "garbage":
-          report(parsed.code, parsed.detail);
+          report(parsed.code, parsed.reason);
           return;
         case "entry":
           if (parsed.hashIsRight) {

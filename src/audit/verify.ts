@@ -31,7 +31,7 @@ export interface VerifyOptions {
  * - `open-or-cut`: good as far as it goes, but no closing head: a keeper was killed, or lines were cut off
  * - `broken`: see the problems
  */
-export type Verdict = "intact" | "open" | "open-or-cut" | "broken";
+type Verdict = "intact" | "open" | "open-or-cut" | "broken";
 
 /** Plain JSON. */
 export interface VerifyReport {
@@ -90,8 +90,8 @@ export async function verifyLog(path: string, options: VerifyOptions = {}): Prom
   if (torn && !open) check.report("torn", "the last line has no end: a crash, or a cut", behind);
   else if (behind === 1 && !open) check.report("empty", "the log has no line", behind);
   if (knownHead !== undefined && !metKnownHead) {
-    const detail = `the head kept elsewhere (number ${knownHead.seq}) is not in this log`;
-    check.report("known-head", detail, Math.min(knownHead.seq, behind));
+    const reason = `the head kept elsewhere (number ${knownHead.seq}) is not in this log`;
+    check.report("known-head", reason, Math.min(knownHead.seq, behind));
   }
   const { lines, head, sealed, unclosed, problems, problemCount } = check.state;
   return {

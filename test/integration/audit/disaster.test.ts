@@ -25,11 +25,14 @@ afterEach(() => {
   remove();
 });
 
-const program = (name: string): [string, ...string[]] => [
+const FILL_DISK = new URL("./programs/fill-disk.ts", import.meta.url);
+const APPEND_FOREVER = new URL("./programs/append-forever.ts", import.meta.url);
+
+const program = (url: URL): [string, ...string[]] => [
   process.execPath,
   "--import",
   "tsx",
-  fileURLToPath(new URL(`programs/${name}.ts`, import.meta.url)),
+  fileURLToPath(url),
 ];
 
 /** Starts a keeper-like process; `lines` grows as it prints. */
@@ -38,7 +41,7 @@ function appender(): {
   readonly lines: string[];
   atLeast(count: number): Promise<void>;
 } {
-  const [command, ...args] = program("append-forever");
+  const [command, ...args] = program(APPEND_FOREVER);
   const child = spawn(command, [...args, home.root, BOTTLE], { stdio: ["ignore", "pipe", "inherit"] });
   children.push(child);
   const lines: string[] = [];
@@ -70,7 +73,7 @@ describe("when the disk is full", () => {
       return;
     }
     const script = 'disk=$1; shift; mount -t tmpfs -o size=128k none "$disk" && exec "$@" "$disk"';
-    const result = await run([...inside, "sh", "-c", script, "sh", disk, ...program("fill-disk")]);
+    const result = await run([...inside, "sh", "-c", script, "sh", disk, ...program(FILL_DISK)]);
     expect([result.code, result.stderr]).toEqual([0, ""]);
     const told = JSON.parse(result.stdout.toString()) as Record<string, unknown>;
     expect(told["acknowledged"]).toBeGreaterThan(20);
