@@ -1,7 +1,8 @@
 /** What zod found, in the words of a manifest: where it stands, what it should be, what was probably meant. */
 import type { z } from "zod";
 import { didYouMean } from "../lib/names.ts";
-import { knownKeys, MANIFEST_KINDS, type ManifestKind } from "./object-schema.ts";
+import { knownKeys } from "./json-schema.ts";
+import { MANIFEST_KINDS, type ManifestKind } from "./object-schema.ts";
 import { quoted } from "./parsed.ts";
 import { type Path, suggestion } from "./problem.ts";
 import { insteadOf } from "./retired-keys.ts";
@@ -73,10 +74,9 @@ function explainUnion(
   path: Path,
 ): Finding[] {
   const found = valueAt(root, path);
-  if (issue.errors.length === 0) {
-    return [
-      { path: [...path, ...discriminatorOf(issue)], at: "value", message: discriminatorMessage(issue) },
-    ];
+  // A map whose kind is told by one of its keys: that key's value is none of the kinds.
+  if ("options" in issue && issue.options !== undefined) {
+    return [{ path, at: "value", message: oneOf(issue.options, found) }];
   }
   const fits = issue.errors.find((branch) => !branch.some((inner) => isWrongShape(inner)));
   if (fits !== undefined) return fits.flatMap((inner) => explainOne(kind, root, inner, path));
@@ -97,15 +97,6 @@ function expectedBy(issue: Issue): string[] {
   if (issue.code === "invalid_type") return [typeName(issue.expected)];
   if (issue.code === "invalid_value") return issue.values.map(String);
   return [];
-}
-
-function discriminatorOf(issue: Extract<Issue, { code: "invalid_union" }>): string[] {
-  return "discriminator" in issue && typeof issue.discriminator === "string" ? [issue.discriminator] : [];
-}
-
-function discriminatorMessage(issue: Extract<Issue, { code: "invalid_union" }>): string {
-  const options = "options" in issue && Array.isArray(issue.options) ? issue.options.map(String) : [];
-  return options.length === 0 ? "is not one of the known kinds" : `must be one of ${options.join(", ")}`;
 }
 
 function oneOf(values: readonly unknown[], found: unknown): string {
@@ -133,6 +124,7 @@ function typeName(expected: string): string {
 function kindOf(value: unknown): string {
   if (value === null || value === undefined) return "nothing";
   if (Array.isArray(value)) return "a list";
+  if (typeof value === "number" && !Number.isFinite(value)) return "infinity";
   return TYPE_NAMES[typeof value] ?? typeof value;
 }
 

@@ -40,7 +40,7 @@ export function splitFrontMatter(text: string): FrontMatter {
   }
   return {
     ok: true,
-    yaml: rest.slice(0, closing.index),
+    yaml: rest.slice(0, closing.index + (closing[0].startsWith("\n") ? 1 : 0)),
     body: rest
       .slice(closing.index + closing[0].length)
       .replace(/\r\n/g, "\n")

@@ -7,7 +7,7 @@ import { type ManifestKind, SCHEMAS } from "./object-schema.ts";
 import { keyOf, type Path, type Problem } from "./problem.ts";
 import { type Place, readTextFile, START } from "./text-file.ts";
 import { unsupportedKeys } from "./unsupported-keys.ts";
-import { parseYaml, type YamlTree } from "./yaml-tree.ts";
+import { parseYaml } from "./yaml-tree.ts";
 
 export type ValueOf<K extends ManifestKind> = z.output<(typeof SCHEMAS)[K]>;
 
@@ -54,12 +54,14 @@ export function parseObject<K extends ManifestKind>(kind: K, file: string, text:
   const structural = tree.problems.map(
     ({ line, column, path, message }): Problem => ({ file, line, column, key: keyOf(path), message }),
   );
+  // What already has a problem of its own is not told about twice: an alias is not "missing" as well.
+  const told = new Set(structural.map((problem) => problem.key));
   const parsed = SCHEMAS[kind].safeParse(tree.value);
   const schematic =
     parsed.success || tree.broken
       ? []
       : explain(kind, tree.value, parsed.error.issues)
-          .filter((finding) => !covered(finding.path, tree))
+          .filter((finding) => finding.path.length === 0 || !told.has(keyOf(finding.path)))
           .map((finding) => problemAt(finding.path, finding.message, finding.at));
   const problems = [...structural, ...schematic].sort((a, b) => a.line - b.line || a.column - b.column);
   return {
@@ -74,11 +76,6 @@ export function parseObject<K extends ManifestKind>(kind: K, file: string, text:
     ),
     problemAt,
   };
-}
-
-/** What already has a problem of its own is not told about twice: an alias is not "missing" as well. */
-function covered(path: Path, tree: YamlTree): boolean {
-  return tree.problems.some((problem) => problem.path.length > 0 && keyOf(problem.path) === keyOf(path));
 }
 
 /** A file that is refused as a whole. */

@@ -3,17 +3,16 @@ import { posix } from "node:path";
 import { z } from "zod";
 import { accept, type Parsed, parsedText, reject } from "./parsed.ts";
 
-/** Of bottles, agents, skills and repositories: one path segment that needs no quoting anywhere. */
-const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
+/** Of bottles, agents, skills and repositories: one path segment that needs no quoting anywhere, and no `..`. */
+const NAME = /^[A-Za-z0-9](?!.*\.\.)[A-Za-z0-9._-]{0,62}$/;
 
 export function isName(text: string): boolean {
-  return NAME.test(text) && !text.includes("..");
+  return NAME.test(text);
 }
 
 export const name = z
   .string()
-  .regex(NAME, "must be a name: letters, digits, dash, underscore and dot, at most 63, no slash")
-  .refine((text) => !text.includes(".."), "must not contain ..");
+  .regex(NAME, "must be a name: letters, digits, dash, underscore and single dots, at most 63, no slash");
 
 const VARIABLE = /^[A-Za-z_][A-Za-z0-9_]{0,127}$/;
 

@@ -90,18 +90,18 @@ const COMPOSER_OPTIONS = {
   stringKeys: false,
 } as const;
 
-/** The offset of the first node below {@link MAX_DEPTH}; walks with its own stack, not the machine's. */
+/** The offset of the first map or list below {@link MAX_DEPTH} others; walks with its own stack, not the machine's. */
 function firstTooDeep(tokens: readonly CST.Token[]): number | undefined {
   const pending: { token: CST.Token; depth: number }[] = tokens.map((token) => ({ token, depth: 0 }));
   let first: number | undefined;
   for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
     const { token, depth } = next;
-    if (depth > MAX_DEPTH) {
+    if (token.type === "document" && token.value !== undefined) pending.push({ token: token.value, depth });
+    if (!("items" in token)) continue;
+    if (depth >= MAX_DEPTH) {
       if (first === undefined || token.offset < first) first = token.offset;
       continue;
     }
-    if (token.type === "document" && token.value !== undefined) pending.push({ token: token.value, depth });
-    if (!("items" in token)) continue;
     for (const item of token.items) {
       if (item.key) pending.push({ token: item.key, depth: depth + 1 });
       if (item.value !== undefined) pending.push({ token: item.value, depth: depth + 1 });
