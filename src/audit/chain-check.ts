@@ -13,7 +13,7 @@ export interface Problem {
   /** Counted from 1 in the file; the line at fault, or the first after what is missing. */
   readonly line: number;
   readonly code: ProblemCode;
-  readonly reason: string;
+  readonly detail: string;
 }
 
 type ProblemCode =
@@ -68,7 +68,7 @@ export interface ChainCheck {
   /** Whether `line` is whole and the rightful next one; changes nothing. */
   fits(line: RawLine): boolean;
   /** Adds a finding that is not about a line taken; `line` as in {@link Problem}. */
-  report(code: ProblemCode, reason: string, line: number): void;
+  report(code: ProblemCode, detail: string, line: number): void;
 }
 
 export interface PublicKey {
@@ -91,15 +91,15 @@ export function createChainCheck(
   const problems: Problem[] = [];
   let problemCount = 0;
 
-  const report = (code: ProblemCode, reason: string, line = lines): void => {
+  const report = (code: ProblemCode, detail: string, line = lines): void => {
     problemCount++;
-    if (problems.length < MAX_PROBLEMS) problems.push({ line, code, reason });
+    if (problems.length < MAX_PROBLEMS) problems.push({ line, code, detail });
   };
 
   function place(entry: Entry): void {
     if (entry.seq < next.seq) {
-      const reason = `line number ${entry.seq} stands here, after number ${next.seq - 1}`;
-      report("repeated", reason);
+      const detail = `line number ${entry.seq} stands here, after number ${next.seq - 1}`;
+      report("repeated", detail);
       return;
     }
     if (entry.seq > next.seq) report("missing", missing(next.seq, entry.seq - 1));
@@ -131,7 +131,7 @@ export function createChainCheck(
     const verdict = checkHead(entry, bottle, key);
     switch (verdict.kind) {
       case "bad":
-        report(verdict.code, verdict.reason);
+        report(verdict.code, verdict.detail);
         return;
       case "good":
         closed = verdict.closing;
@@ -177,7 +177,7 @@ export function createChainCheck(
       const parsed = parseLine(line.bytes);
       switch (parsed.kind) {
         case "garbage":
-          report(parsed.code, parsed.reason);
+          report(parsed.code, parsed.detail);
           return;
         case "entry":
           if (parsed.hashIsRight) {

@@ -73,7 +73,7 @@ export type ParsedLine =
   | {
       readonly kind: "garbage";
       readonly code: "not-json" | "not-an-entry" | "not-canonical";
-      readonly reason: string;
+      readonly detail: string;
     };
 
 /**
@@ -87,15 +87,15 @@ export function parseLine(bytes: Uint8Array): ParsedLine {
     text = utf8.decode(bytes);
     value = JSON.parse(text);
   } catch {
-    return { kind: "garbage", code: "not-json", reason: "the line is not JSON" };
+    return { kind: "garbage", code: "not-json", detail: "the line is not JSON" };
   }
   const parsed = entrySchema.safeParse(value);
   if (!parsed.success) {
     const where = parsed.error.issues[0]?.path.join(".") || "the line";
-    return { kind: "garbage", code: "not-an-entry", reason: `${where} is not as a log line has it` };
+    return { kind: "garbage", code: "not-an-entry", detail: `${where} is not as a log line has it` };
   }
   if (!isCanonical(value, text)) {
-    return { kind: "garbage", code: "not-canonical", reason: "the line is not in canonical form" };
+    return { kind: "garbage", code: "not-canonical", detail: "the line is not in canonical form" };
   }
   const entry = parsed.data;
   const at = text.lastIndexOf(',"hash":"');

@@ -35,7 +35,7 @@ export type HeadVerdict =
   | {
       readonly kind: "bad";
       readonly code: "bad-head" | "other-key" | "bad-signature";
-      readonly reason: string;
+      readonly detail: string;
     };
 
 export function checkHead(
@@ -45,11 +45,11 @@ export function checkHead(
 ): HeadVerdict {
   const parsed = headSchema.safeParse(entry.data);
   if (!parsed.success || parsed.data.bottle !== bottle) {
-    return { kind: "bad", code: "bad-head", reason: "the head is not one of this bottle's" };
+    return { kind: "bad", code: "bad-head", detail: "the head is not one of this bottle's" };
   }
   const head = parsed.data;
   if (head.key !== key.fingerprint) {
-    return { kind: "bad", code: "other-key", reason: `sealed by another key: ${head.key}` };
+    return { kind: "bad", code: "other-key", detail: `sealed by another key than ${key.fingerprint}` };
   }
   const signature = Buffer.from(head.signature, "base64");
   const good =
@@ -57,7 +57,7 @@ export function checkHead(
     verify(null, signedText(bottle, head.closing, entry), key.publicKey, signature);
   return good
     ? { kind: "good", closing: head.closing }
-    : { kind: "bad", code: "bad-signature", reason: "the signature does not belong to this head" };
+    : { kind: "bad", code: "bad-signature", detail: "the signature does not belong to this head" };
 }
 
 function signedText(bottle: string, closing: boolean, { seq, prev, time }: Place): Buffer {

@@ -50,7 +50,7 @@ export async function recover(file: FileHandle, path: string, bottle: string, ke
   }
   const [problem] = check.state.problems;
   if (problem !== undefined) {
-    throw new UserError(`the audit log ${path} is broken at line ${problem.line}: ${problem.reason}`, {
+    throw new UserError(`the audit log ${path} is broken at line ${problem.line}: ${problem.detail}`, {
       hint: `bottle audit verify ${bottle} shows all; the bottle cannot go on with a log that was altered`,
     });
   }

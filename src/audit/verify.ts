@@ -90,8 +90,8 @@ export async function verifyLog(path: string, options: VerifyOptions = {}): Prom
   if (torn && !open) check.report("torn", "the last line has no end: a crash, or a cut", behind);
   else if (behind === 1 && !open) check.report("empty", "the log has no line", behind);
   if (knownHead !== undefined && !metKnownHead) {
-    const reason = `the head kept elsewhere (number ${knownHead.seq}) is not in this log`;
-    check.report("known-head", reason, Math.min(knownHead.seq, behind));
+    const detail = `the head kept elsewhere (number ${knownHead.seq}) is not in this log`;
+    check.report("known-head", detail, Math.min(knownHead.seq, behind));
   }
   const { lines, head, sealed, unclosed, problems, problemCount } = check.state;
   return {

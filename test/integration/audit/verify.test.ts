@@ -93,8 +93,8 @@ describe("verifying a log", () => {
   it("names a removed line by the number that is missing", async () => {
     const report = await verifiedLines(without(lines, 40));
     expect([report.verdict, codes(report)]).toEqual(["broken", [[41, "missing"]]]);
-    expect(report.problems[0]?.reason).toBe("line number 41 is missing here");
-    expect((await verifiedLines(lines.slice(10))).problems[0]?.reason).toBe(
+    expect(report.problems[0]?.detail).toBe("line number 41 is missing here");
+    expect((await verifiedLines(lines.slice(10))).problems[0]?.detail).toBe(
       "line numbers 1 to 10 are missing here",
     );
   });
