@@ -1,6 +1,6 @@
 /**
- * Builds dist/: the `bottle` command in chunks that load on demand, and the two small programs that
- * run where no chunk can be loaded from: inside a guest, and inside its network namespace.
+ * Builds dist/: the `bottle` command in chunks that load on demand; the two small programs that run where no
+ * chunk can be loaded from, inside a guest and inside its network namespace; and the demo.
  */
 import { chmod, rm } from "node:fs/promises";
 import { build } from "esbuild";
@@ -39,5 +39,11 @@ await build({
   outExtension: { ".js": ".mjs" },
   sourcemap: false,
   banner: {},
+});
+await build({
+  ...common,
+  entryPoints: { demo: "demo/main.ts" },
+  outdir: "dist",
+  outExtension: { ".js": ".mjs" },
 });
 await chmod("dist/bottle.js", 0o755);

@@ -1,12 +1,11 @@
 /** The backends there are, and which one a bottle gets. */
+import type { Availability, Backend } from "../contract/backend.ts";
 import {
-  type Availability,
   BACKEND_NAMES,
-  type Backend,
   type BackendName,
   ISOLATION_LEVELS,
   type IsolationLevel,
-} from "../contract/backend.ts";
+} from "../contract/isolation.ts";
 import { UserError } from "../lib/errors.ts";
 import { didYouMean } from "../lib/names.ts";
 import { namespaceBackend } from "./namespace/backend.ts";

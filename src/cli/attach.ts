@@ -1,8 +1,9 @@
 /** The operator's end of a session: their terminal, or pipes. */
-import type { ExitStatus, TerminalSize } from "../contract/backend.ts";
+
 import { constants } from "node:os";
-import type { Settlement } from "../keeper/control-protocol.ts";
+import type { ExitStatus, TerminalSize } from "../contract/backend.ts";
 import type { Keeper, Session } from "../keeper/control-client.ts";
+import type { Settlement } from "../keeper/control-protocol.ts";
 import { TERMINAL_RESET } from "../keeper/terminal-filter.ts";
 import { tell } from "./output.ts";
 
@@ -123,8 +124,14 @@ export function exitCodeOf(exit: ExitStatus): number {
 }
 
 /** Joins the agent of a running bottle and tells how it ended. @returns the exit code. */
-export async function followAgent(keeper: Keeper, options: { readonly start: boolean; readonly tty: boolean }): Promise<number> {
-  const session = await keeper.session({ op: "agent", start: options.start }, options.tty ? terminalSize() : undefined);
+export async function followAgent(
+  keeper: Keeper,
+  options: { readonly start: boolean; readonly tty: boolean },
+): Promise<number> {
+  const session = await keeper.session(
+    { op: "agent", start: options.start },
+    options.tty ? terminalSize() : undefined,
+  );
   const outcome = await joinSession(session, { detachable: true });
   if (outcome.kind === "detached") {
     tell(`detached; the agent goes on. bottle attach ${keeper.id}`);
@@ -140,7 +147,10 @@ export function tellSettlement(settlement: Settlement): void {
   for (const problem of problems) tell(`warning: ${problem}`);
   if (work !== undefined && !work.empty) {
     const parts = [];
-    if (work.commits > 0) parts.push(`${work.commits} ${work.commits === 1 ? "commit" : "commits"} on ${work.branches.join(", ")}`);
+    if (work.commits > 0)
+      parts.push(
+        `${work.commits} ${work.commits === 1 ? "commit" : "commits"} on ${work.branches.join(", ")}`,
+      );
     if (work.uncommitted !== undefined) {
       const { files, insertions, deletions } = work.uncommitted;
       parts.push(`${files} uncommitted ${files === 1 ? "file" : "files"} (+${insertions} -${deletions})`);

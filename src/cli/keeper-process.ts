@@ -1,10 +1,10 @@
 /** Starts a bottle's keeper and follows its launch. The order, with its secrets, goes over stdin (I2). */
 import { spawn } from "node:child_process";
+import { type LaunchMessage, launchMessageSchema } from "../keeper/control-protocol.ts";
+import type { KeeperOrder } from "../keeper/keeper.ts";
 import { UserError } from "../lib/errors.ts";
 import { readJsonLines, writeJsonLine } from "../lib/json-lines.ts";
 import { packagePath } from "../lib/package-root.ts";
-import { type LaunchMessage, launchMessageSchema } from "../keeper/control-protocol.ts";
-import type { KeeperOrder } from "../keeper/keeper.ts";
 import { progressLine } from "./output.ts";
 
 export interface Launched {

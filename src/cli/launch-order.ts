@@ -15,7 +15,9 @@ export function refuseMissing(plan: BottlePlan): void {
   const variables = missingEnv(plan, inEnvironment);
   if (credentials.length + variables.length === 0) return;
   const lines = [
-    ...credentials.map(({ tokenRef, hosts }) => `${tokenRef} is not set: the credential for ${hosts.join(", ")}`),
+    ...credentials.map(
+      ({ tokenRef, hosts }) => `${tokenRef} is not set: the credential for ${hosts.join(", ")}`,
+    ),
     ...variables.map(({ name, variable }) => `${variable} is not set: the agent's ${name} is copied from it`),
   ];
   const howToGet = credentials.flatMap((credential) => credential.howToGet ?? []);
@@ -37,7 +39,10 @@ export async function resolveValues(plan: BottlePlan): Promise<Pick<KeeperOrder,
         env[name] = process.env[source.variable] ?? "";
         break;
       case "prompt":
-        env[name] = await askSecret(`${name}: ${source.text} `, `set ${name} in the bottle as "\${${name}}" and export it`);
+        env[name] = await askSecret(
+          `${name}: ${source.text} `,
+          `set ${name} in the bottle as "\${${name}}" and export it`,
+        );
         break;
     }
   }

@@ -50,7 +50,11 @@ export async function planAgent(name: string, flags: PlanFlags): Promise<Planned
       ...(flags.cwd !== undefined && { cwd: resolve(flags.cwd === true ? "." : flags.cwd) }),
     },
   });
-  const view = describePlan(plan, { availability: choice.availability, availableEnv: inEnvironment, warnings });
+  const view = describePlan(plan, {
+    availability: choice.availability,
+    availableEnv: inEnvironment,
+    warnings,
+  });
   return { plan, view, loaded };
 }
 

@@ -36,7 +36,10 @@ export async function runProgram(argv: readonly string[]): Promise<number> {
     .option("-d, --detach", "leave the agent running and return")
     .option("--label <text>", "name the bottle after this instead of the agent")
     .option("--cwd [dir]", "copy this folder (default: the current one) in as the workspace")
-    .option("-p, --prompt <text>", "give the agent this one task, headless: its output and exit code are ours")
+    .option(
+      "-p, --prompt <text>",
+      "give the agent this one task, headless: its output and exit code are ours",
+    )
     .addHelpText(
       "after",
       `

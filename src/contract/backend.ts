@@ -4,14 +4,8 @@
  */
 import type { Duplex, Readable, Writable } from "node:stream";
 import type { Scope } from "../lib/scope.ts";
+import type { BackendName, IsolationLevel } from "./isolation.ts";
 import type { BottlePlan, PlannedMount } from "./plan.ts";
-
-export const BACKEND_NAMES = ["namespace", "qemu", "smolmachines", "docker"] as const;
-export type BackendName = (typeof BACKEND_NAMES)[number];
-
-/** From weakest to strongest; a bottle's `isolation` is a minimum. */
-export const ISOLATION_LEVELS = ["namespace", "container", "gvisor", "vm"] as const;
-export type IsolationLevel = (typeof ISOLATION_LEVELS)[number];
 
 /** A sidecar's name, and with it the service a guest dials. */
 export const SERVICE_NAMES = ["egress", "git-gate", "supervise"] as const;

@@ -1,5 +1,5 @@
 /** What will be created, before anything is: plain data, no secret in it, printed by the preflight. */
-import type { BackendName, IsolationLevel } from "./backend.ts";
+import type { BackendName, IsolationLevel } from "./isolation.ts";
 import type { Route } from "./policy.ts";
 
 /** Where an environment value comes from. Values are resolved at launch, and only then. */

@@ -4,7 +4,8 @@
  * raw bytes. A person who can read the token could as well read the operator's keys.
  */
 import { z } from "zod";
-import { BACKEND_NAMES, type ExitStatus } from "../contract/backend.ts";
+import type { ExitStatus } from "../contract/backend.ts";
+import { BACKEND_NAMES } from "../contract/isolation.ts";
 
 /** Longest request line: one exec's argv and environment. */
 export const MAX_REQUEST_BYTES = 4 * 1024 * 1024;

@@ -67,7 +67,11 @@ export async function runKeeper(): Promise<void> {
   await serve(order, bottle, scope, abandoned, say);
 }
 
-function launch(order: KeeperOrder, say: (message: LaunchMessage) => Promise<void>, scope: Scope): Promise<LaunchedBottle> {
+function launch(
+  order: KeeperOrder,
+  say: (message: LaunchMessage) => Promise<void>,
+  scope: Scope,
+): Promise<LaunchedBottle> {
   return launchBottle(
     order,
     {
@@ -192,9 +196,14 @@ function rejectAfter(milliseconds: number): Promise<never> {
   });
 }
 
-async function beginAgent(order: KeeperOrder, bottle: LaunchedBottle, tty: TerminalSize | undefined): Promise<AgentSession> {
+async function beginAgent(
+  order: KeeperOrder,
+  bottle: LaunchedBottle,
+  tty: TerminalSize | undefined,
+): Promise<AgentSession> {
   const { plan } = order;
-  const argv = order.resume === undefined ? plan.provider.argv : (plan.provider.resumeArgv ?? plan.provider.argv);
+  const argv =
+    order.resume === undefined ? plan.provider.argv : (plan.provider.resumeArgv ?? plan.provider.argv);
   // I8: what is not on the log does not happen.
   await bottle.log.append("agent.started", { provider: plan.provider.name, headless: tty === undefined });
   const execution = await bottle.guest.exec(argv, { cwd: bottle.workdir, ...(tty !== undefined && { tty }) });
@@ -223,7 +232,11 @@ async function joinAgent(
 }
 
 /** However it comes: the agent ends, somebody stops the bottle, or the guest is gone. */
-async function ending(agent: Promise<AgentSession> | undefined, guest: Guest, stop: Promise<void>): Promise<Settlement["exit"]> {
+async function ending(
+  agent: Promise<AgentSession> | undefined,
+  guest: Guest,
+  stop: Promise<void>,
+): Promise<Settlement["exit"]> {
   const lost = guest.ended.then((reason) => ({ kind: "lost", reason }) as const);
   if (agent === undefined) {
     return Promise.race([lost, stop.then(() => ({ kind: "lost", reason: "stopped" }) as const)]);
@@ -235,7 +248,9 @@ async function ending(agent: Promise<AgentSession> | undefined, guest: Guest, st
   });
   const stopped = stop.then(async () => {
     session.kill("SIGTERM");
-    const timer = new Promise<undefined>((resolve) => setTimeout(() => resolve(undefined), STOP_GRACE_MS).unref());
+    const timer = new Promise<undefined>((resolve) =>
+      setTimeout(() => resolve(undefined), STOP_GRACE_MS).unref(),
+    );
     const exit = await Promise.race([ended, timer]);
     if (exit === undefined) session.kill("SIGKILL");
     return exit ?? ({ kind: "signalled", signal: "SIGKILL" } as const);

@@ -239,7 +239,8 @@ async function recordNotice(log: AuditLog, name: string, notice: SidecarNotice):
     case "message": {
       const { message } = notice;
       if (message.type === "event") await log.append(message.event, message.data);
-      else if (message.type === "log") await log.append(`${name}.log`, { level: message.level, text: message.text });
+      else if (message.type === "log")
+        await log.append(`${name}.log`, { level: message.level, text: message.text });
       return;
     }
     case "died":

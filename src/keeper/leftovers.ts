@@ -33,7 +33,8 @@ const TRANSIENT = ["root", "egress-root", "token", "keeper.lock"] as const;
 export async function findLeftovers(): Promise<readonly Leftover[]> {
   const running = new Map<string, Promise<boolean>>();
   const isRunning = (id: string): Promise<boolean> => {
-    const known = running.get(id) ?? tryConnectKeeper(bottlePaths(id), id).then((keeper) => keeper !== undefined);
+    const known =
+      running.get(id) ?? tryConnectKeeper(bottlePaths(id), id).then((keeper) => keeper !== undefined);
     running.set(id, known);
     return known;
   };
@@ -46,7 +47,8 @@ export async function findLeftovers(): Promise<readonly Leftover[]> {
     const paths = bottlePaths(bottle);
     const record = await readRecord(paths).catch(() => undefined);
     if (record === undefined) found.push({ backend: null, bottle, kind: "unfinished", name: paths.state });
-    else if (record.ended === undefined) found.push({ backend: null, bottle, kind: "crashed", name: paths.state });
+    else if (record.ended === undefined)
+      found.push({ backend: null, bottle, kind: "crashed", name: paths.state });
   }
   const orphaned = await Promise.all(found.map(async (leftover) => !(await isRunning(leftover.bottle))));
   return found.filter((_, i) => orphaned[i]);
@@ -77,7 +79,8 @@ export async function removeBottle(id: string): Promise<void> {
   const paths = bottlePaths(id);
   if ((await tryConnectKeeper(paths, id)) !== undefined) throw new UserError(`bottle ${id} is running`);
   for (const backend of backends) {
-    for (const resource of await backend.enumerate()) if (resource.bottle === id) await backend.remove(resource);
+    for (const resource of await backend.enumerate())
+      if (resource.bottle === id) await backend.remove(resource);
   }
   await removeTree(paths.runtime);
   await removeTree(paths.state);

@@ -8,7 +8,11 @@ import { filterTerminal } from "./terminal-filter.ts";
 const DRAIN_MS = 500;
 
 /** Runs streams, commands and exit of one exec between client and guest, to its end. */
-export async function bindExecution(execution: Execution, ends: SessionEnds, tty: boolean): Promise<ExitStatus> {
+export async function bindExecution(
+  execution: Execution,
+  ends: SessionEnds,
+  tty: boolean,
+): Promise<ExitStatus> {
   await ends.reply({ started: true, tty });
   ends.stdin.pipe(execution.stdin);
   const output = tty ? execution.stdout.pipe(filterTerminal()) : execution.stdout;

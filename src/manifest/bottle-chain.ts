@@ -1,5 +1,5 @@
 /** A bottle with all that it extends: read, checked as a whole, merged into what a plan is made from. */
-import type { BackendName, IsolationLevel } from "../contract/backend.ts";
+import type { BackendName, IsolationLevel } from "../contract/isolation.ts";
 import type { PlannedEnv, PlannedMount } from "../contract/plan.ts";
 import type { Route } from "../contract/policy.ts";
 import { unreachable } from "../lib/errors.ts";

@@ -1,6 +1,7 @@
 /** Every key of a bottle. What a bottle is allowed comes from the operator's home folder alone. */
 import { z } from "zod";
-import { BACKEND_NAMES, GUEST, ISOLATION_LEVELS } from "../contract/backend.ts";
+import { GUEST } from "../contract/backend.ts";
+import { BACKEND_NAMES, ISOLATION_LEVELS } from "../contract/isolation.ts";
 import { egress } from "./egress-schema.ts";
 import { envEntry, envName } from "./env-entry.ts";
 import { bottleGitGate } from "./git-schema.ts";

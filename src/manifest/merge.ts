@@ -5,7 +5,7 @@
  * Since an heir always comes after what it extends, "the last one wins" never lets a shared ancestor undo what
  * an heir decided, however many ways lead to that ancestor.
  */
-import { ISOLATION_LEVELS } from "../contract/backend.ts";
+import { ISOLATION_LEVELS } from "../contract/isolation.ts";
 import { unreachable } from "../lib/errors.ts";
 import type { Bottle } from "./bottle-schema.ts";
 

@@ -5,7 +5,7 @@
  * I2 is decided here: the variables that hold credentials go to `credentials`, and an `env` entry that would
  * carry one of them into the guest is refused.
  */
-import type { BackendName } from "../contract/backend.ts";
+import type { BackendName } from "../contract/isolation.ts";
 import type { BottlePlan, PlannedEnv, PlannedSkill } from "../contract/plan.ts";
 import type { Provider } from "../contract/provider.ts";
 import { UserError } from "../lib/errors.ts";

@@ -4,7 +4,8 @@
  * Texts from files are made printable here, so that nothing a repository wrote can redraw the screen on
  * which it is approved (I6).
  */
-import type { Availability, BackendName, IsolationLevel, Lack } from "../contract/backend.ts";
+import type { Availability, Lack } from "../contract/backend.ts";
+import type { BackendName, IsolationLevel } from "../contract/isolation.ts";
 import type { AgentSource, BottlePlan, EnvSource } from "../contract/plan.ts";
 import type { Route } from "../contract/policy.ts";
 import { printable } from "../lib/printable.ts";

@@ -28,8 +28,11 @@ export async function auditVerify(id: string, flags: { readonly json?: true }): 
   const report = await verifyLog(logPath(homeOf(), id), { bottle: id });
   if (flags.json) printJson(report);
   else {
-    print(`${id}: ${WORDS[report.verdict]}; ${report.lines} lines, signed up to line ${report.sealed}, key ${report.key}`);
-    for (const { line, code, detail } of report.problems) print(`  line ${line}: ${code}: ${printable(detail, 500)}`);
+    print(
+      `${id}: ${WORDS[report.verdict]}; ${report.lines} lines, signed up to line ${report.sealed}, key ${report.key}`,
+    );
+    for (const { line, code, detail } of report.problems)
+      print(`  line ${line}: ${code}: ${printable(detail, 500)}`);
     const unlisted = report.problemCount - report.problems.length;
     if (unlisted > 0) print(`  and ${unlisted} more`);
   }

@@ -1,6 +1,7 @@
 /** `bottle cleanup`: what crashed bottles left, found by name and label and not by memory. */
-import { confirm } from "../ask.ts";
+
 import { findLeftovers, removeLeftover } from "../../keeper/leftovers.ts";
+import { confirm } from "../ask.ts";
 import { print, printJson, report, tell } from "../output.ts";
 
 export interface CleanupFlags {
@@ -18,7 +19,11 @@ export async function cleanup(flags: CleanupFlags): Promise<number> {
     return 0;
   }
   if (flags.dryRun) return 0;
-  if (!flags.yes && !(await confirm(`remove these ${leftovers.length}?`, "add --yes to remove without being asked"))) return 0;
+  if (
+    !flags.yes &&
+    !(await confirm(`remove these ${leftovers.length}?`, "add --yes to remove without being asked"))
+  )
+    return 0;
   let worst = 0;
   for (const leftover of leftovers) {
     try {

@@ -24,7 +24,10 @@ export async function completion(shell: string, program: Command): Promise<numbe
       print(fish(commands));
       return 0;
     default:
-      throw new UserError(`no completion for ${shell}`, { hint: "bottle completion bash, zsh or fish", exitCode: 2 });
+      throw new UserError(`no completion for ${shell}`, {
+        hint: "bottle completion bash, zsh or fish",
+        exitCode: 2,
+      });
   }
 }
 
@@ -57,7 +60,9 @@ function fish(commands: Commands): string {
   const quote = (text: string): string => `'${text.replaceAll("\\", "\\\\").replaceAll("'", "\\'")}'`;
   const lines = commands.flatMap(({ name, description, options }) => [
     `complete -c bottle -n __fish_use_subcommand -f -a ${name} -d ${quote(description)}`,
-    ...options.map((option) => `complete -c bottle -n '__fish_seen_subcommand_from ${name}' -l ${option.slice(2)}`),
+    ...options.map(
+      (option) => `complete -c bottle -n '__fish_seen_subcommand_from ${name}' -l ${option.slice(2)}`,
+    ),
   ]);
   return [
     ...lines,

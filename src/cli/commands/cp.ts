@@ -22,8 +22,10 @@ export async function cp(from: string, to: string): Promise<number> {
   }
   if (source.id !== undefined) {
     const there = resolve(target.path);
-    const becomes = existsSync(there) && statSync(there).isDirectory() ? join(there, basename(source.path)) : there;
-    if (existsSync(becomes)) throw new UserError(`${becomes} exists already`, { hint: "name another target" });
+    const becomes =
+      existsSync(there) && statSync(there).isDirectory() ? join(there, basename(source.path)) : there;
+    if (existsSync(becomes))
+      throw new UserError(`${becomes} exists already`, { hint: "name another target" });
     await (await connectKeeper(source.id)).ask({ op: "copy-out", from: inGuest(source.path), to: becomes });
   } else if (target.id !== undefined) {
     const path = resolve(source.path);
@@ -36,7 +38,9 @@ export async function cp(from: string, to: string): Promise<number> {
 
 function parsePlace(text: string): Place {
   const [, id, path] = /^([^:/]+):(.*)$/s.exec(text) ?? [];
-  return id !== undefined && path !== undefined && isBottleId(id) ? { id, path } : { id: undefined, path: text };
+  return id !== undefined && path !== undefined && isBottleId(id)
+    ? { id, path }
+    : { id: undefined, path: text };
 }
 
 /** A relative path is one below the agent's home. */

@@ -3,7 +3,9 @@ import { spawn } from "node:child_process";
 import { packagePath } from "../../lib/package-root.ts";
 
 export async function demo(flags: { readonly json?: true }): Promise<number> {
-  const child = spawn(process.execPath, [packagePath("dist/demo.mjs"), ...(flags.json ? ["--json"] : [])], { stdio: "inherit" });
+  const child = spawn(process.execPath, [packagePath("dist/demo.mjs"), ...(flags.json ? ["--json"] : [])], {
+    stdio: "inherit",
+  });
   // The terminal sends Ctrl-C to both; the demo cleans up and says how it ended.
   process.on("SIGINT", () => {});
   return new Promise((resolve, reject) => {

@@ -1,10 +1,11 @@
 /** `bottle doctor`: what this host can do, what is missing, and the exact command that adds it. */
 import { backends } from "../../backends/registry.ts";
-import { BACKEND_NAMES, type Lack } from "../../contract/backend.ts";
+import type { Lack } from "../../contract/backend.ts";
+import { BACKEND_NAMES } from "../../contract/isolation.ts";
 import { cacheOf, homeOf } from "../../lib/paths.ts";
+import { providerNamed, providerNames } from "../../providers/registry.ts";
 import { inEnvironment } from "../launch-order.ts";
 import { print, printJson } from "../output.ts";
-import { providerNamed, providerNames } from "../../providers/registry.ts";
 
 interface Finding {
   readonly part: string;
@@ -42,19 +43,30 @@ function nodeFinding(): Finding {
     part: "node",
     state: fits ? "ok" : "missing",
     detail: `${process.version}, home ${homeOf().root}`,
-    lacks: fits ? [] : [{ what: "Node 20.19 or newer", remedy: "install it from your distribution or with a version manager" }],
+    lacks: fits
+      ? []
+      : [
+          {
+            what: "Node 20.19 or newer",
+            remedy: "install it from your distribution or with a version manager",
+          },
+        ],
   };
 }
 
 function providerFinding(name: string): Finding {
   const { credentials } = providerNamed(name);
   const there = credentials.find(({ tokenRef }) => inEnvironment(tokenRef));
-  if (credentials.length === 0) return { part: `provider ${name}`, state: "ok", detail: "needs no credential", lacks: [] };
+  if (credentials.length === 0)
+    return { part: `provider ${name}`, state: "ok", detail: "needs no credential", lacks: [] };
   return {
     part: `provider ${name}`,
     state: there === undefined ? "missing" : "ok",
     detail: there === undefined ? "no credential in the environment" : `${there.tokenRef} is set`,
-    lacks: there === undefined ? credentials.map(({ tokenRef, howToGet }) => ({ what: tokenRef, remedy: howToGet })) : [],
+    lacks:
+      there === undefined
+        ? credentials.map(({ tokenRef, howToGet }) => ({ what: tokenRef, remedy: howToGet }))
+        : [],
   };
 }
 
@@ -62,6 +74,7 @@ function printFindings(findings: readonly Finding[]): void {
   const width = Math.max(...findings.map(({ part }) => part.length));
   for (const { part, state, detail, lacks } of findings) {
     print(`${state.padEnd(7)}  ${part.padEnd(width)}  ${detail}`);
-    for (const { what, remedy } of lacks) print(`${" ".repeat(width + 11)}missing ${what}\n${" ".repeat(width + 11)}  ${remedy}`);
+    for (const { what, remedy } of lacks)
+      print(`${" ".repeat(width + 11)}missing ${what}\n${" ".repeat(width + 11)}  ${remedy}`);
   }
 }

@@ -42,7 +42,12 @@ async function openEditor(path: string): Promise<void> {
   const code = await new Promise<number | null>((resolve, reject) => {
     const child = spawn(command, [...args, path], { stdio: "inherit" });
     child.once("error", (cause) =>
-      reject(new UserError(`cannot run the editor ${command}`, { hint: "set EDITOR to one that is installed", cause })),
+      reject(
+        new UserError(`cannot run the editor ${command}`, {
+          hint: "set EDITOR to one that is installed",
+          cause,
+        }),
+      ),
     );
     child.once("exit", resolve);
   });

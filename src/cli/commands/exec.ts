@@ -12,7 +12,8 @@ export interface ExecFlags {
 
 export async function exec(id: string, command: readonly string[], flags: ExecFlags): Promise<number> {
   const argv = command[0] === "--" ? command.slice(1) : command;
-  if (argv.length === 0) throw new UserError("which command?", { hint: `bottle exec ${id} -- bash`, exitCode: 2 });
+  if (argv.length === 0)
+    throw new UserError("which command?", { hint: `bottle exec ${id} -- bash`, exitCode: 2 });
   const keeper = await connectKeeper(id);
   const session = await keeper.session(
     { op: "exec", argv, env: parseEnv(flags.env), ...(flags.cwd !== undefined && { cwd: flags.cwd }) },
@@ -28,7 +29,8 @@ function parseEnv(pairs: readonly string[]): Record<string, string> {
   return Object.fromEntries(
     pairs.map((pair) => {
       const [, name, value] = /^([A-Za-z_][A-Za-z0-9_]*)=(.*)$/s.exec(pair) ?? [];
-      if (name === undefined || value === undefined) throw new UserError(`--env wants name=value, not ${pair}`, { exitCode: 2 });
+      if (name === undefined || value === undefined)
+        throw new UserError(`--env wants name=value, not ${pair}`, { exitCode: 2 });
       return [name, value];
     }),
   );

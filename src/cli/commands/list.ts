@@ -56,7 +56,8 @@ async function describe(id: string): Promise<Row> {
     agent: status?.agent ?? plan?.agent.name ?? "?",
     label: status?.label ?? plan?.label ?? null,
     backend: status?.backend ?? plan?.backend ?? null,
-    state: status?.phase ?? (record === undefined ? "damaged" : record.ended === undefined ? "crashed" : "kept"),
+    state:
+      status?.phase ?? (record === undefined ? "damaged" : record.ended === undefined ? "crashed" : "kept"),
     startedAt: status?.startedAt ?? record?.startedAt ?? null,
     exit: status === undefined ? (record?.ended?.exit ?? null) : null,
   };

@@ -1,8 +1,9 @@
 /** `bottle resume`: a kept bottle again, with what it had, and with secrets read anew. */
-import { bottlePaths, readRecord } from "../../keeper/bottle-record.ts";
-import { tryConnectKeeper } from "../../keeper/control-client.ts";
+
 import { backendNamed } from "../../backends/registry.ts";
 import type { BottlePlan } from "../../contract/plan.ts";
+import { bottlePaths, readRecord } from "../../keeper/bottle-record.ts";
+import { tryConnectKeeper } from "../../keeper/control-client.ts";
 import { UserError } from "../../lib/errors.ts";
 import { describePlan } from "../../plan/preflight.ts";
 import { providerNamed } from "../../providers/registry.ts";
@@ -35,17 +36,29 @@ export async function resume(id: string, flags: ResumeFlags): Promise<number> {
   }
   const availability = await backendNamed(plan.backend).probe();
   if (!availability.usable) {
-    throw new UserError(`bottle ${id} ran on ${plan.backend}, which this host cannot run now`, { hint: "bottle doctor" });
+    throw new UserError(`bottle ${id} ran on ${plan.backend}, which this host cannot run now`, {
+      hint: "bottle doctor",
+    });
   }
   tellPreflight(describePlan(plan, { availability, availableEnv: inEnvironment }));
   refuseMissing(plan);
-  if (!flags.yes && !headless && !(await confirm(`resume ${id}?`, "add --yes to resume without being asked"))) {
+  if (
+    !flags.yes &&
+    !headless &&
+    !(await confirm(`resume ${id}?`, "add --yes to resume without being asked"))
+  ) {
     tell("not resumed");
     return 0;
   }
   const values = await resolveValues(plan);
   const launched = await launchKeeper(
-    { plan, ...values, resume: id, detach: flags.detach === true, tty: headless ? undefined : terminalSize() },
+    {
+      plan,
+      ...values,
+      resume: id,
+      detach: flags.detach === true,
+      tty: headless ? undefined : terminalSize(),
+    },
     withheldVariables(plan),
   );
   return joinLaunched(launched, { detach: flags.detach === true, json: false, tty: !headless });
@@ -59,6 +72,10 @@ function withTask(plan: BottlePlan, task: string): BottlePlan {
   return {
     ...plan,
     task,
-    provider: { ...plan.provider, argv: setup.argv, ...(setup.resumeArgv !== undefined && { resumeArgv: setup.resumeArgv }) },
+    provider: {
+      ...plan.provider,
+      argv: setup.argv,
+      ...(setup.resumeArgv !== undefined && { resumeArgv: setup.resumeArgv }),
+    },
   };
 }

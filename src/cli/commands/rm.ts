@@ -1,9 +1,9 @@
 /** `bottle rm`: throw a kept bottle away, its work included. The log stays. */
-import { bottlePaths, type BottlePaths, readRecord } from "../../keeper/bottle-record.ts";
+import { type BottlePaths, bottlePaths, readRecord } from "../../keeper/bottle-record.ts";
 import { tryConnectKeeper } from "../../keeper/control-client.ts";
+import { removeBottle } from "../../keeper/leftovers.ts";
 import { UserError } from "../../lib/errors.ts";
 import { confirm } from "../ask.ts";
-import { removeBottle } from "../../keeper/leftovers.ts";
 import { print, report } from "../output.ts";
 
 export async function rm(ids: readonly string[], flags: { readonly force?: true }): Promise<number> {
@@ -23,11 +23,17 @@ async function removeOne(id: string, force: boolean): Promise<void> {
   const paths = bottlePaths(id);
   const keeper = await tryConnectKeeper(paths, id);
   if (keeper !== undefined) {
-    if (!force) throw new UserError(`bottle ${id} is running`, { hint: `bottle stop ${id}, or bottle rm --force ${id}` });
+    if (!force)
+      throw new UserError(`bottle ${id} is running`, {
+        hint: `bottle stop ${id}, or bottle rm --force ${id}`,
+      });
     await keeper.ask({ op: "stop" });
   }
   if (!force && (await holdsWork(paths))) {
-    const sure = await confirm(`${id} holds work that was not pulled; remove it?`, `bottle pull ${id} first, or add --force`);
+    const sure = await confirm(
+      `${id} holds work that was not pulled; remove it?`,
+      `bottle pull ${id} first, or add --force`,
+    );
     if (!sure) throw new UserError(`${id} was not removed`);
   }
   await removeBottle(id);

@@ -7,6 +7,7 @@ export async function schema(kind: string | undefined): Promise<number> {
   const schemas = manifestJsonSchemas();
   if (kind === undefined) printJson(schemas);
   else if (kind === "bottle" || kind === "agent") printJson(schemas[kind]);
-  else throw new UserError(`there is a schema for bottle and one for agent, none for ${kind}`, { exitCode: 2 });
+  else
+    throw new UserError(`there is a schema for bottle and one for agent, none for ${kind}`, { exitCode: 2 });
   return 0;
 }

@@ -1,11 +1,12 @@
 /** `bottle start`: plan, preflight, question, launch, attach. */
+
+import { connectKeeper } from "../../keeper/control-client.ts";
 import { UserError } from "../../lib/errors.ts";
 import { homeOf } from "../../lib/paths.ts";
 import { loadIndex } from "../../manifest/index-scan.ts";
 import { approveRepositoryAgent } from "../agent-approval.ts";
 import { askLine, confirm, hasTerminal } from "../ask.ts";
 import { followAgent, onTerminal, terminalSize } from "../attach.ts";
-import { connectKeeper } from "../../keeper/control-client.ts";
 import { launchKeeper } from "../keeper-process.ts";
 import { refuseMissing, resolveValues, withheldVariables } from "../launch-order.ts";
 import { print, printJson, tell } from "../output.ts";

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { ISOLATION_LEVELS } from "../../../src/contract/backend.ts";
+import { ISOLATION_LEVELS } from "../../../src/contract/isolation.ts";
 import type { Bottle } from "../../../src/manifest/bottle-schema.ts";
 import { followExtends } from "../../../src/manifest/chain.ts";
 import { MERGE_TABLE, mergeChain, parentsOf } from "../../../src/manifest/merge.ts";
