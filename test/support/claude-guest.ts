@@ -72,6 +72,8 @@ export async function makeClaudeGuest(options: ClaudeGuestOptions): Promise<Clau
     SHELL: "/bin/sh",
     LANG: "C.UTF-8",
     TERM: "xterm-256color",
+    // Else it leaves a folder in /tmp behind.
+    CLAUDE_CODE_TMPDIR: home,
     HTTPS_PROXY: options.proxy,
     HTTP_PROXY: options.proxy,
     NODE_EXTRA_CA_CERTS: options.caFile,
