@@ -61,7 +61,7 @@ function backendLines({ backend }: PreflightView): readonly string[] {
   const minimum = backend.minimum === undefined ? "" : `; the bottle wants ${backend.minimum} or stronger`;
   const strength = backend.usable ? `: ${backend.strength}` : ": cannot be used here";
   return [
-    `${backend.name}${strength}${minimum}${backend.meetsMinimum ? "" : ", which this is not"}`,
+    `${backend.name}${strength}${minimum}${!backend.usable || backend.meetsMinimum ? "" : ", which this is not"}`,
     ...backend.lacks.map(({ what, remedy }) => `without ${what}: ${remedy}`),
   ];
 }
