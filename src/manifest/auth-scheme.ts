@@ -1,6 +1,7 @@
 /** How a manifest says that a credential is presented: `Bearer`, `token`, `Basic` or `header:<Name>`. */
 import type { AuthScheme } from "../contract/policy.ts";
 import { didYouMean } from "../lib/names.ts";
+import { parseHeaderName } from "./header-name.ts";
 import { accept, type Parsed, reject } from "./parsed.ts";
 import { suggestion } from "./problem.ts";
 
@@ -11,24 +12,6 @@ const SCHEMES: Readonly<Record<string, AuthScheme>> = {
   Basic: { header: "authorization", format: "Basic {base64}" },
 };
 
-const HEADER_NAME = /^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$/;
-
-/** Headers that frame or route the request: a secret there would be sent elsewhere, or not at all. */
-const NOT_FOR_CREDENTIALS = new Set([
-  "connection",
-  "content-length",
-  "expect",
-  "host",
-  "keep-alive",
-  "proxy-authenticate",
-  "proxy-authorization",
-  "proxy-connection",
-  "te",
-  "trailer",
-  "transfer-encoding",
-  "upgrade",
-]);
-
 export function parseAuthScheme(text: string): Parsed<AuthScheme> {
   const scheme = Object.hasOwn(SCHEMES, text) ? SCHEMES[text] : undefined;
   if (scheme !== undefined) return accept(scheme);
@@ -36,9 +19,6 @@ export function parseAuthScheme(text: string): Parsed<AuthScheme> {
     const known = [...Object.keys(SCHEMES), "header:<Name>"];
     return reject(`must be one of ${known.join(", ")}${suggestion(didYouMean(text, known.slice(0, -1)))}`);
   }
-  const header = text.slice("header:".length).toLowerCase();
-  if (!HEADER_NAME.test(header))
-    return reject("needs a header's name after header:, such as header:X-Api-Key");
-  if (NOT_FOR_CREDENTIALS.has(header)) return reject(`the header ${header} cannot carry a credential`);
-  return accept({ header, format: "{}" });
+  const header = parseHeaderName(text.slice("header:".length));
+  return header.ok ? accept({ header: header.value, format: "{}" }) : header;
 }

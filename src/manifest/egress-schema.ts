@@ -2,6 +2,7 @@
 import { z } from "zod";
 import type { HeaderMatch, PathMatch, Route, RouteMatch } from "../contract/policy.ts";
 import { parseAuthScheme } from "./auth-scheme.ts";
+import { canonicalHeader, parseHeaderName } from "./header-name.ts";
 import { parseAddressRange, parseHostPort, parseRouteHost } from "./host.ts";
 import { accept, type Parsed, parsedText, reject } from "./parsed.ts";
 import { faultOfPath, faultOfPattern } from "./path-rule.ts";
@@ -32,12 +33,7 @@ const pathMatch = z
 
 const headerMatch = z
   .strictObject({
-    name: parsedText(
-      (text): Parsed<string> =>
-        /^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$/.test(text)
-          ? accept(text.toLowerCase())
-          : reject("must be the name of a header"),
-    ).describe("The header's name, in any case."),
+    name: parsedText(parseHeaderName).describe("The header's name, in any case."),
     type: z.enum(["exact", "regex"]).exactOptional().describe("How value is compared. Default exact."),
     value: line.describe("The header's value, or the pattern that the whole value matches."),
   })
@@ -124,6 +120,16 @@ const route = z
     },
     { when: isMapPayload },
   )
+  .superRefine((value, context) => {
+    const own = value.auth === undefined ? undefined : canonicalHeader(value.auth.header);
+    value.matches?.forEach((rule, i) => {
+      rule.headers?.forEach((header, j) => {
+        if (canonicalHeader(header.name) !== own) return;
+        const message = "is the header of auth: it is removed from what the agent sends, so no rule sees it";
+        context.addIssue({ code: "custom", path: ["matches", i, "headers", j, "name"], message });
+      });
+    });
+  })
   .transform(toRoute);
 
 type ParsedRoute = {

@@ -1,36 +1,65 @@
 /**
- * The value of a path rule. Egress compares rules with *normalised* paths; a rule that is not in normal form
- * could never match, or would seem to say more than it does. So it is refused here, where it can be explained.
+ * The value of a path rule. Egress judges a path exactly as the guest sends it and refuses one that servers
+ * read in different ways; a rule that only such a path could meet would never match, or would seem to say
+ * more than it does. So it is refused here, where it can be explained at its place in the file.
  */
 import { RE2JS, RE2JSSyntaxException } from "re2js";
 import type { PathMatch } from "../contract/policy.ts";
+import { unreachable } from "../lib/errors.ts";
 import { printable } from "../lib/printable.ts";
 
 /** Longer is no rule a person wrote; and the cost of compiling a pattern is bounded by it. */
 const MAX_PATTERN_LENGTH = 512;
-const AMBIGUOUS_ESCAPE = /%(?:2e|2f|5c|00)/i;
-const PRINTABLE_ASCII = /^[\u0021-\u007e]*$/;
+
+/** `.` and `..`, encoded or not, alone or before a `;`. */
+const DOT_SEGMENT = /\/(?:\.|%2e){1,2}(?:;[^/]*)?(?=\/|$)/i;
+/** What decodes to a separator, to %, to a control character, or to what needs no encoding. */
+const DISGUISE = /%(?:[01][0-9a-f]|2[5def]|3[0-9b]|4[1-9a-f]|5[0-9acf]|6[1-9a-f]|7[0-9aef])/i;
 
 /** What is wrong with the rule, or undefined. */
 export function faultOfPath(type: PathMatch["type"], value: string): string | undefined {
-  return type === "regex" ? faultOfPattern(value) : faultOfLiteral(value);
+  switch (type) {
+    case "regex":
+      return faultOfPattern(value);
+    case "exact":
+      return faultOfExact(value);
+    case "prefix":
+      return faultOfExact(value) ?? faultOfPrefix(value);
+    default:
+      return unreachable(type);
+  }
 }
 
-function faultOfLiteral(value: string): string | undefined {
+function faultOfExact(value: string): string | undefined {
   if (!value.startsWith("/")) return "must begin with /";
-  if (!PRINTABLE_ASCII.test(value)) return "must be printable ASCII; write other characters percent-encoded";
+  if (!/^[\u0021-\u007e]*$/.test(value))
+    return "must be printable ASCII; write other characters percent-encoded";
   if (/[?#]/.test(value)) return "must be a path alone: rules see neither query nor fragment";
   if (value.includes("\\")) return "must not contain a backslash";
-  if (value.includes("//")) return "must not contain //: paths are compared in their normal form";
-  if (value.split("/").some((segment) => segment === "." || segment === "..")) {
-    return "must not contain . or .. as a segment: paths are compared in their normal form";
-  }
-  if (AMBIGUOUS_ESCAPE.test(value)) return "must not encode a dot, a slash or a backslash";
   if (/%(?![0-9a-f]{2})/i.test(value)) return "has a % that is not followed by two hexadecimal digits";
+  if (value.includes("%00")) return "must not encode a NUL character";
+  if (DOT_SEGMENT.test(value)) return "must not have . or .. as a segment: write the path that it means";
   return undefined;
 }
 
-/** For patterns of paths and of header values: RE2 syntax, which egress runs in linear time on what the guest sends. */
+/** Below a prefix anything may follow, so nothing of it may be read in two ways. */
+function faultOfPrefix(value: string): string | undefined {
+  if (value.includes("//")) return "must not contain //: servers differ on what it means";
+  if (value.includes(";")) return "must not contain a semicolon: servers differ on what it means";
+  if (DISGUISE.test(value))
+    return "encodes a separator, or what needs no encoding: servers differ on what it means";
+  try {
+    decodeURIComponent(value);
+    return undefined;
+  } catch {
+    return "encodes what is no UTF-8";
+  }
+}
+
+/**
+ * For patterns of paths and of header values: RE2 syntax, which egress runs in linear time on what the guest
+ * sends.
+ */
 export function faultOfPattern(value: string): string | undefined {
   if (value.length > MAX_PATTERN_LENGTH) return `is longer than ${MAX_PATTERN_LENGTH} characters`;
   try {

@@ -1,4 +1,4 @@
-import { cpSync, readdirSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { loadAgent } from "../../../src/manifest/load.ts";
 import { buildPlan } from "../../../src/plan/build.ts";
@@ -11,8 +11,11 @@ const EXAMPLES = new URL("../../../examples", import.meta.url).pathname;
 let tree: ManifestTree;
 beforeAll(() => {
   tree = manifestTree();
-  for (const folder of ["bottles", "agents"])
-    cpSync(`${EXAMPLES}/${folder}`, tree.home[folder as "bottles"], { recursive: true });
+  for (const folder of ["bottles", "agents"]) {
+    for (const name of namesIn(folder)) {
+      tree.write(`${folder}/${name}.md`, readFileSync(`${EXAMPLES}/${folder}/${name}.md`));
+    }
+  }
 });
 afterAll(() => tree.remove());
 

@@ -280,17 +280,44 @@ describe("routes", () => {
 
   it.each([
     ["v1", "must begin with /"],
-    ["/a/../b", "must not contain . or .. as a segment"],
-    ["/a//b", "must not contain //"],
-    ["/a%2fb", "must not encode a dot, a slash or a backslash"],
-    ["/a%2E%2e/b", "must not encode a dot, a slash or a backslash"],
+    ["/a/../b", "must not have . or .. as a segment"],
+    ["/a%2E%2e", "encodes a separator, or what needs no encoding"],
+    ["/a/%2E%2e/b", "must not have . or .. as a segment"],
+    ["/a/.;x/b", "must not have . or .. as a segment"],
     ["/a%zz", "has a % that is not followed by two hexadecimal digits"],
+    ["/a%00", "must not encode a NUL character"],
     ["/a?b=c", "must be a path alone"],
+    ["/a#b", "must be a path alone"],
     ["/a\\\\b", "must not contain a backslash"],
     ["/ä", "must be printable ASCII"],
-  ])("refuses the path rule %s, which is in no normal form", (value, reason) => {
+    ["/a//b", "must not contain //"],
+    ["/a;b", "must not contain a semicolon"],
+    ["/a%2fb", "encodes a separator, or what needs no encoding"],
+    ["/%41dmin", "encodes a separator, or what needs no encoding"],
+    ["/%c0%ae", "encodes what is no UTF-8"],
+  ])("refuses the prefix %s: no request that egress lets through could meet it", (value, reason) => {
     expect(route(`{host: a.b, matches: [{paths: [{type: prefix, value: "${value}"}]}]}`)[0]).toContain(
       `egress.routes[0].matches[0].paths[0].value: ${reason}`,
+    );
+  });
+
+  it.each(["/projects/group%2fproject", "/a;v=1", "/a//b", "/caf%C3%A9"])(
+    "may name exactly the path %s",
+    (value) => {
+      expect(route(`{host: a.b, matches: [{paths: [{type: exact, value: "${value}"}]}]}`)).toEqual([]);
+    },
+  );
+
+  it("refuses a rule on a header that is removed before rules are asked", () => {
+    expect(
+      route(
+        "{host: a.b, auth: {scheme: 'header:X-Key', token_ref: T}, matches: [{headers: [{name: x_key, value: a}]}]}",
+      ),
+    ).toEqual([
+      "b.md:2:105: egress.routes[0].matches[0].headers[0].name: is the header of auth: it is removed from what the agent sends, so no rule sees it",
+    ]);
+    expect(route("{host: a.b, matches: [{headers: [{name: Transfer_Encoding, value: a}]}]}")[0]).toContain(
+      "transfer_encoding is between client and proxy",
     );
   });
 

@@ -1,0 +1,34 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { printable } from "../../../src/lib/printable.ts";
+
+describe("printable text", () => {
+  it("stays as it is when it can be shown", () => {
+    expect(printable('Grüße, 世界 👋 $x "y" \\z')).toBe('Grüße, 世界 👋 $x "y" \\z');
+  });
+
+  it("has no character that moves the cursor, ends the line, turns the text around or cannot be seen", () => {
+    expect(printable("a\u001b[2J\nb\r\u0007\u009b\u202e\u2066\u200b\u00ad\ufeff\u2028\u{e0041}\ud800")).toBe(
+      "a\\u{1b}[2J\\u{a}b\\u{d}\\u{7}\\u{9b}\\u{202e}\\u{2066}\\u{200b}\\u{ad}\\u{feff}\\u{2028}\\u{e0041}\\u{d800}",
+    );
+  });
+
+  it("is one line of bounded length, whatever comes", () => {
+    fc.assert(
+      fc.property(
+        fc.string({ unit: "binary", maxLength: 400 }),
+        fc.integer({ min: 1, max: 300 }),
+        (text, length) => {
+          const shown = printable(text, length);
+          expect(shown).not.toMatch(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u);
+          if (text.length > length) expect(shown.length).toBeLessThanOrEqual(length + 1);
+        },
+      ),
+    );
+  });
+
+  it("says that it was cut", () => {
+    expect(printable("abcdef", 3)).toBe("abc…");
+    expect(printable("abc", 3)).toBe("abc");
+  });
+});
