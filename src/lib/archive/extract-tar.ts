@@ -159,6 +159,9 @@ class Extraction {
     }
     const full = componentsOf(entry.name);
     const path = this.#belowRoot(full);
+    if (path.length === 0 && (entry.type === "symlink" || entry.type === "hard-link")) {
+      throw new ArchiveError("the archive's top is a link");
+    }
     const reason = this.#reasonToSkip(path, entry);
     if (reason !== undefined) {
       this.skip({ path: shown(path), reason });
@@ -175,7 +178,6 @@ class Extraction {
         this.#addHardLink(full, path, entry.target);
         return;
       case "symlink":
-        if (path.length === 0) throw new ArchiveError("the archive's top is a link");
         this.#links.push({ name: this.#remember(full, entry.target), target: Buffer.from(entry.target) });
         return;
       case "character-device":
@@ -278,7 +280,6 @@ class Extraction {
   #addHardLink(full: readonly Buffer[], path: readonly Buffer[], targetName: Buffer): void {
     const target = componentsOf(targetName);
     this.#belowRoot(target);
-    if (path.length === 0) throw new ArchiveError("the archive's top is a link");
     const from = this.#absolute(target);
     // Each folder on the way is real, for there are no links yet.
     const there = statusOf(from);

@@ -11,10 +11,16 @@ import { ArchiveError, END_OF_ARCHIVE, encodeHeader, padding, type TarHeader } f
 /** Read and handed on at once: a pipe's worth, so that a small file is one read and a large one never in memory. */
 const BLOCK = 64 * 1024;
 
+/** Whatever is at `path`; of a folder only itself. Gone by the time it is read: left out. */
+export interface DiskEntry {
+  readonly kind: "disk";
+  readonly name: Buffer;
+  readonly path: Buffer;
+}
+
 /** What goes into an archive, under which name. */
 export type PackEntry =
-  /** Whatever is at `path`; of a folder only itself. Gone by the time it is read: left out. */
-  | { readonly kind: "disk"; readonly name: Buffer; readonly path: Buffer }
+  | DiskEntry
   | { readonly kind: "content"; readonly name: Buffer; readonly content: Buffer; readonly mode: number }
   | { readonly kind: "folder"; readonly name: Buffer; readonly mode: number };
 
@@ -50,7 +56,7 @@ export function* walk(
   path: Buffer,
   name: Buffer,
   options: WalkOptions = {},
-): Generator<PackEntry, void, void> {
+): Generator<DiskEntry, void, void> {
   yield { kind: "disk", name, path };
   if (statusOf(path)?.isDirectory() !== true) return;
   const children = readdirSync(path, { encoding: "buffer" }).sort(Buffer.compare);

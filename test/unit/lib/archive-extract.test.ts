@@ -441,7 +441,7 @@ describe("an archive of one thing", () => {
     await expect(extract([directory("thing"), hardLink("thing/x", "other")], { root })).rejects.toThrow(
       /beside/,
     );
-    await expect(extract([link("thing", "x")], { root })).rejects.toThrow(/empty.*leaves|top is a link/);
+    await expect(extract([link("thing", "x")], { root })).rejects.toThrow(/top is a link/);
     await expect(extract([], { root })).rejects.toThrow(/empty/);
     expect(readdirSync(join(area, "there"))).toEqual([]);
   });

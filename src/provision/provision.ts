@@ -1,0 +1,50 @@
+/**
+ * What is put into a verified guest before its agent runs, in this order: the CA, so that everything later can
+ * use TLS; the provider's files with the prompt; skills; git's identity; the workspace.
+ */
+import { GUEST, type Guest, type Progress } from "../contract/backend.ts";
+import type { BottlePlan } from "../contract/plan.ts";
+import { provisionCa } from "./ca-store.ts";
+import { gitIdentityFile } from "./git-identity.ts";
+import { runInGuestOk } from "./guest-command.ts";
+import { provisionSkills } from "./skills.ts";
+import { writeGuestFiles } from "./transfer.ts";
+import { importWorkspace } from "./workspace/import.ts";
+import { type BaseSnapshot, emptyBase, snapshotBase } from "./workspace/snapshot.ts";
+
+export interface ProvisionMaterial {
+  /** PEM of the bottle's CA; its key is not ours to have. */
+  readonly certificate: string;
+  /** The bottle's own directory on the host, for files that live for one step. */
+  readonly stateDir: string;
+  /** What an earlier life of this bottle started from: its workspace is there and stays as the agent left it. */
+  readonly resumedFrom: BaseSnapshot | undefined;
+  readonly progress: Progress;
+}
+
+/**
+ * Provisions `guest` and returns what its agent starts from.
+ * @throws UserError naming what of the plan cannot be done.
+ */
+export async function provision(
+  guest: Guest,
+  plan: BottlePlan,
+  material: ProvisionMaterial,
+): Promise<BaseSnapshot> {
+  await provisionCa(guest, material.certificate, material.stateDir);
+  await writeGuestFiles(guest.exec, [...plan.provider.files, gitIdentityFile(plan.git)]);
+  await provisionSkills(guest, plan.skills);
+  return provisionWorkspace(guest, plan, material);
+}
+
+async function provisionWorkspace(
+  guest: Guest,
+  plan: BottlePlan,
+  { stateDir, resumedFrom, progress }: ProvisionMaterial,
+): Promise<BaseSnapshot> {
+  if (resumedFrom !== undefined) return resumedFrom;
+  await runInGuestOk(guest.exec, ["mkdir", "-p", GUEST.workspace], { cwd: GUEST.home });
+  if (plan.workspaceFrom === undefined) return emptyBase();
+  const imported = await importWorkspace(guest, plan.workspaceFrom, { scratchDir: stateDir, progress });
+  return snapshotBase(guest, imported);
+}

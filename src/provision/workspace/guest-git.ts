@@ -1,0 +1,140 @@
+/**
+ * git inside the guest, on the agent's workspace. The agent may have set any configuration, hook, filter or
+ * submodule there; whatever they do, they do in the guest. What git answers is the guest's word, no more.
+ *
+ * Our own objects and index lie beside the workspace, so that they neither show in the agent's repository nor
+ * disappear with its `git gc`. The agent can destroy them; only its own work then comes out less well.
+ */
+import type { Readable } from "node:stream";
+import { GUEST } from "../../contract/backend.ts";
+import { failed, type GuestExec, type GuestResult, runInGuest, streamFromGuest } from "../guest-command.ts";
+import type { ObjectFormat } from "./repository.ts";
+
+const SNAPSHOT_DIR = `${GUEST.home}/.bottle/snapshot.git`;
+const SNAPSHOT_INDEX = `${SNAPSHOT_DIR}/index`;
+
+/** For speed and quiet only: a hostile guest can undo every one of these. */
+const QUIET = [
+  ["core.hooksPath", "/dev/null"],
+  ["core.fsmonitor", "false"],
+  ["core.splitIndex", "false"],
+  ["gc.auto", "0"],
+  ["advice.addEmbeddedRepo", "false"],
+  ["core.safecrlf", "false"],
+] as const;
+
+const ENV = {
+  LC_ALL: "C",
+  GIT_TERMINAL_PROMPT: "0",
+  GIT_OPTIONAL_LOCKS: "0",
+  GIT_NO_REPLACE_OBJECTS: "1",
+  GIT_NO_LAZY_FETCH: "1",
+  // The workspace's repository, or none: never one above it.
+  GIT_CEILING_DIRECTORIES: GUEST.home,
+} as const;
+
+/** What the workspace is at this moment. */
+export interface GuestRepository {
+  readonly objectFormat: ObjectFormat;
+  /** Guest paths. */
+  readonly objects: string;
+  readonly index: string;
+}
+
+export interface GitInput {
+  readonly stdin?: Readable | Buffer | string;
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+export interface GuestGit {
+  readonly objectFormat: ObjectFormat;
+  /** Guest path of our index. */
+  readonly index: string;
+  /** The workspace's own repository; undefined when it is a plain folder. */
+  readonly repository: GuestRepository | undefined;
+  /** Reads the agent's repository as the agent sees it. Below `folder` (guest path) when given. */
+  asAgent(args: readonly string[], folder?: string): Promise<GuestResult<Buffer>>;
+  /** Works with our index and writes to our objects; sees the agent's too. */
+  run(args: readonly string[], input?: GitInput): Promise<GuestResult<Buffer>>;
+  /** Like `run`; any exit code but 0 throws a UserError. */
+  ok(args: readonly string[], input?: GitInput): Promise<Buffer>;
+  /** Like `ok`, its output streamed. */
+  stream<T>(args: readonly string[], input: GitInput, consume: (stdout: Readable) => Promise<T>): Promise<T>;
+  /** Starts our index from the agent's, or from nothing. */
+  resetIndex(): Promise<void>;
+}
+
+/**
+ * Looks at the workspace and makes our own store if it is not there.
+ * @param expected the format of an earlier snapshot: a repository of another one is taken for no repository
+ */
+export async function openGuestGit(exec: GuestExec, expected?: ObjectFormat): Promise<GuestGit> {
+  const found = await inspect(exec);
+  const repository = expected === undefined || found?.objectFormat === expected ? found : undefined;
+  const objectFormat = expected ?? repository?.objectFormat ?? "sha1";
+  const init = ["init", "-q", "--bare", "--template=", `--object-format=${objectFormat}`, SNAPSHOT_DIR];
+  const made = await runInGuest(exec, command(init), { cwd: GUEST.home, env: ENV });
+  if (made.code !== 0) throw failed(["git", "init"], `exited ${made.code}`, made.stderr);
+
+  const env = {
+    ...ENV,
+    GIT_INDEX_FILE: SNAPSHOT_INDEX,
+    GIT_OBJECT_DIRECTORY: `${SNAPSHOT_DIR}/objects`,
+    ...(repository === undefined
+      ? { GIT_DIR: SNAPSHOT_DIR, GIT_WORK_TREE: GUEST.workspace }
+      : { GIT_ALTERNATE_OBJECT_DIRECTORIES: repository.objects }),
+  };
+  const run: GuestGit["run"] = (args, input = {}) =>
+    runInGuest(exec, command(args), { ...options(input), env: { ...env, ...input.env } });
+  return {
+    objectFormat,
+    index: SNAPSHOT_INDEX,
+    repository,
+    run,
+    asAgent: (args, folder = GUEST.workspace) =>
+      runInGuest(exec, command(["-C", folder, ...args]), { cwd: GUEST.workspace, env: ENV }),
+    async ok(args, input) {
+      const result = await run(args, input);
+      if (result.code !== 0) throw failed(["git", args[0] ?? ""], `exited ${result.code}`, result.stderr);
+      return result.stdout;
+    },
+    async stream(args, input, consume) {
+      const settings = { ...options(input), env: { ...env, ...input.env } };
+      const result = await streamFromGuest(exec, command(args), settings, consume);
+      if (result.code !== 0) throw failed(["git", args[0] ?? ""], `exited ${result.code}`, result.stderr);
+      return result.stdout;
+    },
+    async resetIndex() {
+      await runInGuest(exec, ["rm", "-f", SNAPSHOT_INDEX, `${SNAPSHOT_INDEX}.lock`], { cwd: GUEST.home });
+      // Without one there is nothing to start from, and cp says so.
+      if (repository !== undefined) {
+        await runInGuest(exec, ["cp", "--", repository.index, SNAPSHOT_INDEX], { cwd: GUEST.workspace });
+      }
+    },
+  };
+}
+
+async function inspect(exec: GuestExec): Promise<GuestRepository | undefined> {
+  const absolute = "--path-format=absolute";
+  const args = [
+    "rev-parse",
+    "--show-object-format",
+    absolute,
+    "--git-path",
+    "objects",
+    "--git-path",
+    "index",
+  ];
+  const answer = await runInGuest(exec, command(args), { cwd: GUEST.workspace, env: ENV });
+  const [format, objects, index] = answer.stdout.toString("utf8").split("\n");
+  if (answer.code !== 0 || objects === undefined || index === undefined) return undefined;
+  return { objectFormat: format === "sha256" ? "sha256" : "sha1", objects, index };
+}
+
+function command(args: readonly string[]): readonly [string, ...string[]] {
+  return ["git", ...QUIET.flatMap(([key, value]) => ["-c", `${key}=${value}`]), ...args];
+}
+
+function options(input: GitInput): { readonly cwd: string; readonly stdin?: Readable | Buffer | string } {
+  return { cwd: GUEST.workspace, ...(input.stdin !== undefined && { stdin: input.stdin }) };
+}

@@ -1,0 +1,157 @@
+/**
+ * The `.git` that a guest gets: made new from what the operator's says, so that it is the same whether theirs is
+ * plain, a linked worktree, shallow, partial or borrows objects. Only what branches, tags, HEAD and the index
+ * reach comes along: no stash, no reflog, nothing that was committed once and taken back, no hook, no setting
+ * that {@link publicConfig} does not know.
+ */
+import { copyFileSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { joined, type PackEntry } from "../../lib/archive/pack-tar.ts";
+import { statusOf } from "../../lib/archive/status.ts";
+import { git, gitLine, gitOk } from "./host-git.ts";
+import { shallowCommits } from "./lender.ts";
+import { publicConfig } from "./public-config.ts";
+import type { HostRepository } from "./repository.ts";
+
+/** The operator's earlier bottles, stashes and tools' private refs stay here. */
+const NAMESPACES = ["refs/heads", "refs/tags", "refs/remotes"] as const;
+
+const FILE_MODE = 0o644;
+const FOLDER_MODE = 0o755;
+
+export interface RebuiltGit {
+  /** Commits at which the history was cut off. */
+  readonly shallow: readonly string[];
+  readonly isPartial: boolean;
+  /** The folder's content, to be packed as `dotGit`. */
+  entries(dotGit: Buffer): Generator<PackEntry, void, void>;
+}
+
+/** Makes it; packs and index lie in `scratchDir`, which must outlive the packing. */
+export async function rebuildGit(repository: HostRepository, scratchDir: string): Promise<RebuiltGit> {
+  const [head, refs, config] = await Promise.all([
+    readHead(repository),
+    readRefs(repository),
+    publicConfig(repository),
+  ]);
+  const shallow = await shallowCommits(repository.commonDir);
+  await packObjects(repository, [...refs.oids, ...head.oids], join(scratchDir, "pack"));
+  const packs = readdirSync(scratchDir)
+    .filter((file) => file.startsWith("pack-"))
+    .sort();
+  const index = await plainIndex(repository, join(scratchDir, "index"));
+
+  function* entries(dotGit: Buffer): Generator<PackEntry, void, void> {
+    const content = (path: string | Buffer, text: string | Buffer): PackEntry => ({
+      kind: "content",
+      name: joined(dotGit, path),
+      content: Buffer.from(text),
+      mode: FILE_MODE,
+    });
+    const disk = (path: string, from: string): PackEntry => ({
+      kind: "disk",
+      name: joined(dotGit, path),
+      path: Buffer.from(from),
+    });
+    // git takes a folder without these two for no repository.
+    for (const path of ["refs", "objects"])
+      yield { kind: "folder", name: joined(dotGit, path), mode: FOLDER_MODE };
+    yield content("HEAD", head.text);
+    yield content("config", config.text);
+    yield content("packed-refs", refs.packed);
+    for (const { name, target } of refs.symbolic) {
+      yield content(Buffer.from(name, "latin1"), Buffer.from(`ref: ${target}\n`, "latin1"));
+    }
+    if (shallow.length > 0) yield content("shallow", shallow.map((oid) => `${oid}\n`).join(""));
+    for (const [path, folder] of [
+      ["info/exclude", repository.commonDir],
+      ["info/sparse-checkout", repository.gitDir],
+    ] as const) {
+      const from = join(folder, path);
+      if (statusOf(from)?.isFile() === true) yield disk(path, from);
+    }
+    for (const file of packs) {
+      yield disk(`objects/pack/${file}`, join(scratchDir, file));
+      if (config.isPartial && file.endsWith(".pack")) {
+        yield content(`objects/pack/${file.replace(/\.pack$/, ".promisor")}`, "");
+      }
+    }
+    if (index !== undefined) yield disk("index", index);
+  }
+  return { shallow, isPartial: config.isPartial, entries };
+}
+
+async function readHead(repository: HostRepository): Promise<{ text: Buffer; oids: readonly string[] }> {
+  const [branch, commit] = await Promise.all([
+    git(repository.place, ["symbolic-ref", "--quiet", "HEAD"]),
+    git(repository.place, ["rev-parse", "--quiet", "--verify", "HEAD^{commit}"]),
+  ]);
+  const oids = commit.code === 0 ? [commit.stdout.toString("latin1").trim()] : [];
+  return {
+    text: branch.code === 0 ? Buffer.concat([Buffer.from("ref: "), branch.stdout]) : commit.stdout,
+    oids,
+  };
+}
+
+interface Refs {
+  readonly packed: Buffer;
+  readonly symbolic: readonly { readonly name: string; readonly target: string }[];
+  readonly oids: readonly string[];
+}
+
+/** Names as latin1 text, one character a byte. */
+async function readRefs(repository: HostRepository): Promise<Refs> {
+  const format = "--format=%(objectname) %(refname) %(symref)";
+  const listed = await gitOk(repository.place, ["for-each-ref", "--sort=refname", format, ...NAMESPACES]);
+  const packed: string[] = [];
+  const symbolic: { name: string; target: string }[] = [];
+  const oids = new Set<string>();
+  for (const line of listed.toString("latin1").split("\n")) {
+    const [oid, name, target] = line.split(" ");
+    if (oid === undefined || name === undefined) continue;
+    if (target !== undefined && target !== "") {
+      if (NAMESPACES.some((namespace) => target.startsWith(`${namespace}/`))) symbolic.push({ name, target });
+    } else {
+      packed.push(`${oid} ${name}\n`);
+      oids.add(oid);
+    }
+  }
+  return { packed: Buffer.from(packed.join(""), "latin1"), symbolic, oids: [...oids] };
+}
+
+/** One pack of what `oids` and the index reach; none when that is nothing. */
+async function packObjects(repository: HostRepository, oids: readonly string[], base: string): Promise<void> {
+  const args = [
+    "--revs",
+    "--indexed-objects",
+    "--missing=allow-promisor",
+    "--delta-base-offset",
+    "--non-empty",
+    "-q",
+  ];
+  await gitOk(repository.place, ["pack-objects", ...args, base], {
+    stdin: oids.map((oid) => `${oid}\n`).join(""),
+    config: { "pack.packSizeLimit": "0", "pack.writeReverseIndex": "false" },
+  });
+}
+
+/**
+ * A copy of the index that stands alone: neither split over two files nor with the names and times that speed
+ * up this machine. Undefined when there is none.
+ */
+async function plainIndex(repository: HostRepository, to: string): Promise<string | undefined> {
+  const from = await gitLine(repository.place, [
+    "rev-parse",
+    "--path-format=absolute",
+    "--git-path",
+    "index",
+  ]);
+  if (statusOf(from)?.isFile() !== true) return undefined;
+  copyFileSync(from, to);
+  const plain = ["--no-split-index", "--no-untracked-cache", "--no-fsmonitor", "--force-write-index"];
+  await gitOk(repository.place, ["update-index", ...plain], {
+    env: { GIT_INDEX_FILE: to },
+    config: { "core.splitIndex": "false", "core.untrackedCache": "false", "core.fsmonitor": "false" },
+  });
+  return to;
+}

@@ -1,0 +1,237 @@
+/**
+ * The state of the workspace as one git tree: tracked and unignored files as they lie there, committed or not,
+ * with the files of nested repositories and submodules in place of the pointers that git would store.
+ */
+import { GUEST, type Guest } from "../../contract/backend.ts";
+import { UserError } from "../../lib/errors.ts";
+import { printable } from "../../lib/printable.ts";
+import { failed } from "../guest-command.ts";
+import { type GuestGit, openGuestGit } from "./guest-git.ts";
+import type { ImportedWorkspace } from "./import.ts";
+import { isOid } from "./oid.ts";
+import type { ObjectFormat } from "./repository.ts";
+import { uncommittedTree } from "./uncommitted.ts";
+
+/** Repositories within the workspace that are looked into; more is a checkout of the world. */
+const MAX_NESTED = 100;
+/** Nested ones may hold nested ones. */
+const MAX_ROUNDS = 8;
+
+/** git's mode of a pointer to another repository's commit. */
+const GITLINK = "160000";
+
+export interface StartingRef {
+  readonly name: string;
+  readonly oid: string;
+}
+
+/** What the guest started from. Plain data: the keeper keeps it with the bottle. */
+export interface BaseSnapshot {
+  readonly kind: "repository" | "folder" | "empty";
+  /** Guest path where the agent starts. */
+  readonly cwd: string;
+  /** Absent for an empty workspace, which may become anything. */
+  readonly objectFormat?: ObjectFormat;
+  /** Tree of the starting state, uncommitted files included, submodules as files. */
+  readonly tree?: string;
+  /** The same as git would commit it, submodules as pointers. */
+  readonly commitTree?: string;
+  /** The commit that was checked out. */
+  readonly head?: string;
+  readonly refs: readonly StartingRef[];
+  readonly shallow: readonly string[];
+  readonly isPartial: boolean;
+  /** Seconds since 1970. */
+  readonly takenAt: number;
+}
+
+/** Of a workspace that has nothing in it; nobody in the guest is asked. */
+export function emptyBase(): BaseSnapshot {
+  return {
+    kind: "empty",
+    cwd: GUEST.workspace,
+    refs: [],
+    shallow: [],
+    isPartial: false,
+    takenAt: Math.floor(Date.now() / 1000),
+  };
+}
+
+/** Commits that were there before the agent. */
+export function startingIds(base: BaseSnapshot): readonly string[] {
+  return [...new Set([...(base.head === undefined ? [] : [base.head]), ...base.refs.map(({ oid }) => oid)])];
+}
+
+/** Remembers the state before the agent begins. @throws UserError when git in the guest fails. */
+export async function snapshotBase(guest: Guest, imported: ImportedWorkspace): Promise<BaseSnapshot> {
+  const git = await openGuestGit(guest.exec);
+  const [refs, tree] = await Promise.all([readGuestRefs(git), snapshotTree(git)]);
+  return {
+    kind: imported.kind,
+    cwd: imported.cwd,
+    objectFormat: git.objectFormat,
+    tree: tree.oid,
+    commitTree: await uncommittedTree(git, tree.oid, refs.head, tree.oid),
+    ...(refs.head !== undefined && { head: refs.head }),
+    refs: refs.refs,
+    shallow: imported.shallow,
+    isPartial: imported.isPartial,
+    takenAt: Math.floor(Date.now() / 1000),
+  };
+}
+
+export interface GuestRefs {
+  /** Branches, tags and the stash, by full name. */
+  readonly refs: readonly StartingRef[];
+  readonly head: string | undefined;
+  /** HEAD names no branch. */
+  readonly isDetached: boolean;
+}
+
+/** The agent's refs as the guest tells them: names of any bytes (latin1), ids of hex digits. */
+export async function readGuestRefs(git: GuestGit): Promise<GuestRefs> {
+  if (git.repository === undefined) return { refs: [], head: undefined, isDetached: false };
+  const format = "--format=%(objectname) %(refname)";
+  const listed = await git.asAgent(["for-each-ref", format, "refs/heads", "refs/tags", "refs/stash"]);
+  const refs = listed.stdout
+    .toString("latin1")
+    .split("\n")
+    .flatMap((line): StartingRef[] => {
+      const [oid = "", name = ""] = splitOnce(line, " ");
+      return isOid(oid) && name !== "" ? [{ oid, name }] : [];
+    });
+  const head = (await git.asAgent(["rev-parse", "--quiet", "--verify", "HEAD^{commit}"])).stdout
+    .toString("latin1")
+    .trim();
+  if (!isOid(head)) return { refs, head: undefined, isDetached: false };
+  const branch = await git.asAgent(["symbolic-ref", "--quiet", "HEAD"]);
+  return { refs, head, isDetached: branch.code !== 0 };
+}
+
+export interface WorkTree {
+  readonly oid: string;
+  /** What could not be taken, in words; printable. */
+  readonly notes: readonly string[];
+}
+
+/**
+ * Takes the workspace's state now. An index or a store of ours that was damaged is made new once.
+ * @throws UserError when git in the guest cannot do it: an incomplete state is never passed off as the whole.
+ */
+export async function snapshotTree(git: GuestGit): Promise<WorkTree> {
+  const known = await git.run(["ls-files", "-z"]);
+  if (known.code === 0 && known.stdout.length > 0) {
+    try {
+      await adoptTracked(git, known.stdout);
+      return await fillAndWrite(git);
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+    }
+  }
+  await git.resetIndex();
+  // Pointers would keep git from looking at the files below them.
+  await forceRemove(git, await gitlinksIn(git));
+  return fillAndWrite(git);
+}
+
+/**
+ * Makes our index know the same files as the agent's, beyond what lies unignored in the folder: a file may be
+ * tracked although it is ignored, or no longer tracked.
+ */
+async function adoptTracked(git: GuestGit, known: Buffer): Promise<void> {
+  if (git.repository === undefined) return;
+  const listed = await git.asAgent(["ls-files", "-s", "-z"]);
+  if (listed.code !== 0) return;
+  const ours = new Set(known.toString("latin1").split("\0"));
+  const tracked = new Set<string>();
+  const missing: string[] = [];
+  for (const record of listed.stdout.toString("latin1").split("\0")) {
+    const [details = "", path = ""] = splitOnce(record, "\t");
+    const [mode = "", oid = ""] = details.split(" ");
+    if (path === "" || mode === GITLINK) continue;
+    if (!ours.has(path) && !tracked.has(path)) missing.push(`${mode} ${oid}\t${path}\0`);
+    tracked.add(path);
+  }
+  if (missing.length > 0) {
+    await git.run(["update-index", "-z", "--index-info"], { stdin: Buffer.from(missing.join(""), "latin1") });
+  }
+  const ignored = await git.run(["ls-files", "-z", "--cached", "--ignored", "--exclude-standard"]);
+  const dropped = ignored.stdout
+    .toString("latin1")
+    .split("\0")
+    .filter((path) => path !== "" && !tracked.has(path));
+  await forceRemove(git, dropped);
+}
+
+async function fillAndWrite(git: GuestGit): Promise<WorkTree> {
+  const notes = await addEverything(git);
+  const oid = (await git.ok(["write-tree"])).toString("latin1").trim();
+  if (!isOid(oid)) throw new UserError("git in the guest wrote no tree");
+  return { oid, notes };
+}
+
+/** Returns what was left out. */
+async function addEverything(git: GuestGit): Promise<readonly string[]> {
+  const add = ["add", "--all", "--ignore-errors", "--", "."] as const;
+  const added = await git.run(add);
+  // 1: some files could not be read, the rest was added.
+  if (added.code > 1) throw failed(["git", "add"], `exited ${added.code}`, added.stderr);
+  const notes = added.code === 1 ? [`some files could not be read: ${added.stderr}`] : [];
+  const tried = new Set<string>();
+  for (let round = 0; round < MAX_ROUNDS; round++) {
+    const links = await gitlinksIn(git);
+    await forceRemove(git, links);
+    const nested = [...links, ...(await unbornIn(git))].filter((path) => !tried.has(path));
+    if (nested.length === 0) break;
+    for (const path of nested) {
+      tried.add(path);
+      const taken = tried.size <= MAX_NESTED && (await addNested(git, path));
+      if (!taken) notes.push(`the repository in ${printable(path)} could not be read`);
+    }
+  }
+  return notes;
+}
+
+/** Nested repositories without a commit are no gitlinks; git lists them as folders it does not look into. */
+async function unbornIn(git: GuestGit): Promise<readonly string[]> {
+  const listed = await git.run(["ls-files", "-z", "--others", "--exclude-standard"]);
+  const paths = listed.stdout.toString("latin1").split("\0");
+  return paths.filter((path) => path.endsWith("/")).map((path) => path.slice(0, -1));
+}
+
+/** Adds the files of the repository at `path` as plain files of the workspace. */
+async function addNested(git: GuestGit, path: string): Promise<boolean> {
+  const name = Buffer.from(path, "latin1").toString("utf8");
+  if (!Buffer.from(name).equals(Buffer.from(path, "latin1"))) return false;
+  const list = ["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate"];
+  const listed = await git.asAgent(list, `${GUEST.workspace}/${name}`);
+  if (listed.code !== 0) return false;
+  const paths = listed.stdout
+    .toString("latin1")
+    .split("\0")
+    .filter((below) => below !== "" && !below.endsWith("/"))
+    .map((below) => `${path}/${below}\0`);
+  const stdin = Buffer.from(paths.join(""), "latin1");
+  const added = await git.run(["update-index", "-z", "--add", "--remove", "--replace", "--stdin"], { stdin });
+  return added.code === 0;
+}
+
+async function gitlinksIn(git: GuestGit): Promise<string[]> {
+  const listed = await git.run(["ls-files", "-s", "-z"]);
+  return listed.stdout
+    .toString("latin1")
+    .split("\0")
+    .filter((record) => record.startsWith(`${GITLINK} `))
+    .map((record) => splitOnce(record, "\t")[1] ?? "");
+}
+
+async function forceRemove(git: GuestGit, paths: readonly string[]): Promise<void> {
+  if (paths.length === 0) return;
+  const stdin = Buffer.from(paths.map((path) => `${path}\0`).join(""), "latin1");
+  await git.run(["update-index", "-z", "--force-remove", "--stdin"], { stdin });
+}
+
+function splitOnce(text: string, separator: string): readonly [string, string] | readonly [string] {
+  const at = text.indexOf(separator);
+  return at < 0 ? [text] : [text.slice(0, at), text.slice(at + separator.length)];
+}
