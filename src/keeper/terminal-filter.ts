@@ -140,7 +140,7 @@ export function createTerminalFilter(): TerminalFilter {
   let expected: CharacterShape = { length: 0, low: 0, high: 0 };
 
   const enter = (next: State): void => {
-    command = state === "osc" && next === "escape" ? held : [];
+    command = state === "osc" ? held : [];
     held = [];
     state = next;
   };
@@ -173,12 +173,8 @@ export function createTerminalFilter(): TerminalFilter {
 
   const steps: Readonly<Record<State, (byte: number) => void>> = {
     text(byte) {
-      const begun = characterOf(byte);
       if (byte < 0x80) out.push(byte);
-      else if (begun !== undefined) {
-        character = [byte];
-        expected = begun;
-      } else if (byte >= 0xa0) show(REPLACEMENT);
+      else beginCharacter(byte);
     },
     escape(byte) {
       if (byte < 0x30) hold(byte);
@@ -197,6 +193,14 @@ export function createTerminalFilter(): TerminalFilter {
     string() {},
   };
 
+  function beginCharacter(byte: number): void {
+    const begun = characterOf(byte);
+    if (begun !== undefined) {
+      character = [byte];
+      expected = begun;
+    } else if (byte >= 0xa0) show(REPLACEMENT);
+  }
+
   /** Whether `byte` belongs to the character begun. If not, that one is broken, and `byte` is still to be read. */
   function continueCharacter(byte: number): boolean {
     const fits = byte >= expected.low && byte <= expected.high;
@@ -214,7 +218,7 @@ export function createTerminalFilter(): TerminalFilter {
   }
 
   const take = (): Uint8Array => {
-    const taken = Uint8Array.from(out);
+    const taken = Buffer.from(out);
     out = [];
     return taken;
   };
@@ -257,7 +261,7 @@ function allowedEscape(body: Buffer, final: number): string {
 function allowedCsi(body: Buffer, final: number): string {
   const [, prefix = "", list, intermediates = ""] = CSI_BODY.exec(body.toString("latin1")) ?? [];
   const rule = CSI_RULES.get(prefix + intermediates + String.fromCharCode(final));
-  if (list === undefined || rule === undefined) return "";
+  if (list === undefined || rule === undefined || list.split(/[;:]/).length > MAX_PARAMETERS) return "";
   const parameters = allowedParameters(rule, list.split(";"));
   if (parameters === undefined) return "";
   return `\x1b[${prefix}${parameters.join(";")}${intermediates}${String.fromCharCode(final)}`;
@@ -266,7 +270,6 @@ function allowedCsi(body: Buffer, final: number): string {
 const CSI_BODY = new RegExp(`^([<=>?]?)((?:[0-9]{0,${MAX_DIGITS}}[;:])*[0-9]{0,${MAX_DIGITS}})([ -/]*)$`);
 
 function allowedParameters(rule: CsiRule, parameters: readonly string[]): readonly string[] | undefined {
-  if (parameters.length > MAX_PARAMETERS) return undefined;
   // Only attributes have parts: 4:3, 38:2::255:128:0.
   if (rule.kind !== "attributes" && parameters.some((parameter) => parameter.includes(":"))) return undefined;
   switch (rule.kind) {
