@@ -1,0 +1,154 @@
+/**
+ * One connection from the guest, from accept to close: what it is waiting for, and since when. All bounds on
+ * waiting are kept by one clock that looks at every connection, instead of by timers that can be forgotten.
+ */
+import type { ServerHttp2Session } from "node:http2";
+import type { Socket } from "node:net";
+import type { Refusal } from "../denial.ts";
+import type { Limits } from "../limits.ts";
+
+/** Something that is being done on a connection: an exchange, a tunnel. It bounds itself. */
+export interface Activity {
+  /** Ends it when it has made no progress for too long. */
+  sweep(now: number): void;
+  /** The connection is gone. */
+  clientGone(): void;
+}
+
+/** What a connection without an activity is doing. */
+export type Phase =
+  /** HTTP/1: waiting for a request. */
+  | "head"
+  /** After CONNECT: waiting for TLS to be set up. */
+  | "handshake"
+  /** HTTP/2: waiting for a stream. */
+  | "streams"
+  /** Everything is said; waiting for the client to hang up. */
+  | "closing";
+
+/** The tunnel a connection is, once it was opened by CONNECT. */
+export interface Tunnel {
+  readonly host: string;
+  /** Every request in it gets this answer. */
+  readonly refusal: Refusal | undefined;
+}
+
+export class Connection {
+  readonly raw: Socket;
+  tunnel: Tunnel | undefined;
+  session: ServerHttp2Session | undefined;
+  readonly activities = new Set<Activity>();
+  #phase: Phase = "head";
+  #since = performance.now();
+  #bytesBefore = 0;
+  #headSince: number | undefined;
+  #stopping = false;
+  readonly #all: Connections;
+
+  constructor(raw: Socket, all: Connections) {
+    this.raw = raw;
+    this.#all = all;
+  }
+
+  enter(phase: Phase): void {
+    this.#phase = phase;
+    this.#since = performance.now();
+    this.#bytesBefore = this.raw.bytesRead;
+    this.#headSince = undefined;
+  }
+
+  begin(activity: Activity): void {
+    this.activities.add(activity);
+    this.#all.active += 1;
+  }
+
+  end(activity: Activity): void {
+    if (!this.activities.delete(activity)) return;
+    this.#all.active -= 1;
+    if (this.activities.size > 0) return;
+    this.enter(this.#stopping ? "closing" : this.#phase);
+  }
+
+  /** Serves what is in progress and nothing else. */
+  stop(): void {
+    this.#stopping = true;
+    this.session?.close();
+    if (this.activities.size === 0) this.raw.destroy();
+  }
+
+  /** Breaks off in a way that no client takes for a regular end, where the transport has one. */
+  reset(): void {
+    try {
+      this.raw.resetAndDestroy();
+    } catch {
+      // Not TCP.
+      this.raw.destroy();
+    }
+  }
+
+  sweep(now: number, limits: Limits): void {
+    if (this.activities.size > 0) {
+      for (const activity of [...this.activities]) activity.sweep(now);
+      return;
+    }
+    if (now - this.#since > this.#patience(now, limits)) this.raw.destroy();
+  }
+
+  #patience(now: number, limits: Limits): number {
+    switch (this.#phase) {
+      case "handshake":
+        return limits.handshakeMs;
+      case "closing":
+        return limits.lingerMs;
+      case "streams":
+        return limits.idleMs;
+      case "head":
+        if (this.raw.bytesRead === this.#bytesBefore) return limits.idleMs;
+        this.#headSince ??= now;
+        return this.#headSince - this.#since + limits.headMs;
+    }
+  }
+}
+
+/** All connections there are. */
+export class Connections {
+  /** Activities on all of them. */
+  active = 0;
+  readonly #all = new Set<Connection>();
+  readonly #limits: Limits;
+
+  constructor(limits: Limits) {
+    this.#limits = limits;
+  }
+
+  /** Undefined, and the socket closed, when there are too many. */
+  open(raw: Socket): Connection | undefined {
+    if (this.#all.size >= this.#limits.connections) {
+      raw.destroy();
+      return undefined;
+    }
+    const connection = new Connection(raw, this);
+    this.#all.add(connection);
+    raw.once("close", () => {
+      this.#all.delete(connection);
+      for (const activity of [...connection.activities]) activity.clientGone();
+    });
+    return connection;
+  }
+
+  get size(): number {
+    return this.#all.size;
+  }
+
+  sweep(now: number): void {
+    for (const connection of this.#all) connection.sweep(now, this.#limits);
+  }
+
+  stop(): void {
+    for (const connection of this.#all) connection.stop();
+  }
+
+  destroy(): void {
+    for (const connection of this.#all) connection.raw.destroy();
+  }
+}

@@ -1,0 +1,137 @@
+/**
+ * The door: one port for CONNECT and for absolute-form requests. Node's strict HTTP/1 parser reads what comes
+ * in; its own timers are off, because the clock that looks at every connection bounds all waiting.
+ */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from "node:http2";
+import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import { codeOf } from "../../../lib/errors.ts";
+import { Http1Client, responseOn } from "../client/http1.ts";
+import { Http2Client } from "../client/http2.ts";
+import { type Refusal, refuse, targetOf } from "../denial.ts";
+import { Exchange, type Upgrade } from "../exchange.ts";
+import type { Limits } from "../limits.ts";
+import type { Services } from "../services.ts";
+import type { Connection } from "./connection.ts";
+import { answerRaw } from "./raw-answer.ts";
+import { openTunnel } from "./tunnel.ts";
+
+/** Takes over a socket that was just accepted. */
+export type Front = (raw: Socket) => void;
+
+export function createFront(services: Services): Front {
+  /** By the socket that HTTP/1 runs on: the accepted one, or the TLS in a tunnel. */
+  const connections = new WeakMap<Duplex, Connection>();
+
+  function connectionOf(socket: Duplex): Connection {
+    const connection = connections.get(socket);
+    if (connection === undefined) throw new Error("a request on a socket that was not accepted");
+    return connection;
+  }
+
+  function onRequest(request: IncomingMessage, response: ServerResponse, upgrade?: Upgrade): void {
+    const connection = connectionOf(request.socket);
+    new Exchange(services, connection, new Http1Client(connection, request, response), upgrade).run();
+  }
+
+  function onUpgrade(request: IncomingMessage, duplex: Duplex, rest: Buffer): void {
+    const socket = duplex as Socket;
+    socket.on("error", () => connectionOf(socket).raw.destroy());
+    connectionOf(socket).enter("closing");
+    const response = responseOn(socket, request);
+    onRequest(request, response, { socket, rest, detach: () => response.detachSocket(socket) });
+  }
+
+  function onSession(connection: Connection, session: ServerHttp2Session): void {
+    session.on(
+      "stream",
+      (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, _flags: number, raw: readonly string[]) => {
+        stream.on("error", () => {});
+        new Exchange(services, connection, new Http2Client(stream, headers, raw)).run();
+      },
+    );
+  }
+
+  function onUnreadable(error: Error, duplex: Duplex): void {
+    const socket = duplex as Socket;
+    const connection = connectionOf(socket);
+    // In the middle of an answer there is no place for another.
+    if (!socket.writable || codeOf(error) === "ECONNRESET" || connection.activities.size > 0) {
+      socket.destroy();
+      return;
+    }
+    const refusal = unreadable(codeOf(error) ?? "");
+    const subject = {
+      method: "?",
+      ...(connection.tunnel && { scheme: "https", host: connection.tunnel.host }),
+    };
+    services.report.denied(
+      { code: refusal.code, target: targetOf(subject), rule: refusal.rule },
+      connection.tunnel?.host ?? "?",
+    );
+    connection.enter("closing");
+    answerRaw(socket, refusal, subject);
+  }
+
+  function http1Server(): Server {
+    const server = strictServer(services.limits);
+    server.on("request", onRequest);
+    // With an Expect: the upstream is asked, and only its 100 is passed on.
+    server.on("checkContinue", onRequest);
+    server.on("upgrade", onUpgrade);
+    server.on("clientError", onUnreadable);
+    return server;
+  }
+
+  const inside = http1Server();
+  inside.on("connect", (request: IncomingMessage, socket: Duplex) => {
+    onRequest(request, responseOn(socket as Socket, request));
+  });
+
+  const secured = (connection: Connection) => ({
+    http1(socket: Duplex): void {
+      connections.set(socket, connection);
+      inside.emit("connection", socket);
+    },
+    http2: (session: ServerHttp2Session): void => onSession(connection, session),
+  });
+
+  const outside = http1Server();
+  outside.on("connect", (request: IncomingMessage, socket: Duplex, early: Buffer) => {
+    const connection = connectionOf(socket);
+    openTunnel({ services, connection, early, secured: secured(connection) }, request);
+  });
+
+  return (raw) => {
+    raw.on("error", () => {});
+    raw.setNoDelay(true);
+    // A client may say that it has sent all and still wait for the answer.
+    raw.allowHalfOpen = true;
+    const connection = services.connections.open(raw);
+    if (connection === undefined) return;
+    connections.set(raw, connection);
+    outside.emit("connection", raw);
+  };
+}
+
+function strictServer(limits: Limits): Server {
+  const server = createServer({
+    maxHeaderSize: limits.requestHeadBytes,
+    insecureHTTPParser: false,
+    // A missing Host gets our own answer.
+    requireHostHeader: false,
+    keepAliveTimeout: 0,
+    headersTimeout: 0,
+    requestTimeout: 0,
+  });
+  // Node would leave out, without a word, what exceeds its count; ours refuses the request.
+  server.maxHeadersCount = 0;
+  return server;
+}
+
+function unreadable(code: string): Refusal {
+  return code === "HPE_HEADER_OVERFLOW"
+    ? refuse("head-too-large", "the request line and headers are too long", "size of a request's head")
+    : refuse("request-malformed", "this is not a proper HTTP/1.1 request", "HTTP/1.1, strictly read");
+}

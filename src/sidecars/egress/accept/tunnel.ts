@@ -1,0 +1,152 @@
+/**
+ * CONNECT: the tunnel's host is checked against the allow-list before anything else happens, then against the
+ * SNI before the TLS in it is answered. A tunnel that fails the second check is opened all the same, under
+ * our certificate, so that the refusal can be read inside; nothing in it gets anywhere.
+ */
+import type { IncomingMessage } from "node:http";
+import { isIP } from "node:net";
+import { routesOf } from "../allow-list/allow-list.ts";
+import { allow, type Refusal, refuse, type Subject, targetOf, type Verdict } from "../denial.ts";
+import type { HostRoutes } from "../policy/compile.ts";
+import type { Services } from "../services.ts";
+import { canonicalHost } from "../target/authority.ts";
+import { connectTarget } from "../target/target.ts";
+import { type Hello, readHello } from "../tls/client-hello.ts";
+import { type Secured, terminate } from "../tls/terminate.ts";
+import { passThrough } from "../tunnel/passthrough.ts";
+import type { Connection } from "./connection.ts";
+import { answerRaw } from "./raw-answer.ts";
+
+type Greeting = Extract<Hello, { kind: "hello" }>;
+
+const ESTABLISHED = "HTTP/1.1 200 Connection Established\r\n\r\n";
+
+interface Asked {
+  readonly services: Services;
+  readonly connection: Connection;
+  /** What came after the request's head. */
+  readonly early: Buffer;
+  readonly secured: Secured;
+}
+
+export function openTunnel(asked: Asked, request: IncomingMessage): void {
+  asked.connection.enter("handshake");
+  const wanted = wantedTunnel(asked.services, request);
+  if (!wanted.allow) {
+    const target = connectTarget(request.url ?? "");
+    const host = target.allow ? target.value : (request.url ?? "");
+    turnAway(asked, wanted, { method: "CONNECT", host });
+    return;
+  }
+  const { host, routes } = wanted.value;
+  const [route] = routes.routes;
+  if (routes.tls === "passthrough" && route !== undefined) {
+    passThrough(asked.services, asked.connection, host, route, {
+      refused: (refusal) => turnAway(asked, refusal, { method: "CONNECT", host }),
+      connected: (tunnel) =>
+        greet(asked, host, (hello, bytes) => {
+          const wrong = sniRefusal(host, hello.serverName) ?? hiddenHost(host, hello);
+          if (wrong === undefined) {
+            tunnel.begin(bytes);
+          } else {
+            tunnel.abandon();
+            lookInside(asked, host, hello, bytes, wrong);
+          }
+        }),
+    });
+  } else {
+    greet(asked, host, (hello, bytes) => {
+      lookInside(asked, host, hello, bytes, sniRefusal(host, hello.serverName));
+    });
+  }
+}
+
+function wantedTunnel(
+  services: Services,
+  request: IncomingMessage,
+): Verdict<{ readonly host: string; readonly routes: HostRoutes }> {
+  const stranger = services.checkBearer(request.headers["proxy-authorization"]);
+  if (stranger !== undefined) return stranger;
+  const target = connectTarget(request.url ?? "");
+  if (!target.allow) return target;
+  if (services.stopping) return refuse("stopping", "egress is being stopped", "try again");
+  const routes = routesOf(services.current.policy, target.value);
+  return routes.allow ? allow({ host: target.value, routes: routes.value }) : routes;
+}
+
+/** Says that the tunnel is open, and waits for the TLS in it to begin. */
+function greet(asked: Asked, host: string, then: (hello: Greeting, bytes: Buffer) => void): void {
+  const { raw } = asked.connection;
+  let bytes = asked.early;
+  const look = (): void => {
+    const hello = readHello(bytes);
+    if (hello.kind === "incomplete" && bytes.length <= asked.services.limits.clientHelloBytes) return;
+    raw.off("data", onData);
+    raw.pause();
+    if (hello.kind === "hello") then(hello, bytes);
+    else turnAway(asked, notTls(), { method: "CONNECT", scheme: "https", host });
+  };
+  const onData = (chunk: Buffer): void => {
+    bytes = bytes.length === 0 ? chunk : Buffer.concat([bytes, chunk]);
+    look();
+  };
+  raw.write(ESTABLISHED);
+  raw.on("data", onData);
+  look();
+}
+
+function lookInside(
+  { services, connection, secured }: Asked,
+  host: string,
+  { serverName }: Greeting,
+  bytes: Buffer,
+  refusal: Refusal | undefined,
+): void {
+  connection.tunnel = { host, refusal };
+  if (refusal !== undefined) tell(services, refusal, { method: "CONNECT", scheme: "https", host });
+  // To be read at all, a refusal must come from whom the client wanted.
+  const name = refusal === undefined ? host : (canonicalHost(serverName ?? host) ?? host);
+  services.leaves.contextFor(name).then(
+    (context) => {
+      if (connection.raw.destroyed) return;
+      terminate(connection, { bytes, serverName }, context, services.limits, secured);
+    },
+    () => connection.raw.destroy(),
+  );
+}
+
+function turnAway({ services, connection }: Asked, refusal: Refusal, subject: Subject): void {
+  tell(services, refusal, subject);
+  connection.enter("closing");
+  answerRaw(connection.raw, refusal, subject);
+}
+
+function tell(services: Services, { code, rule }: Refusal, subject: Subject): void {
+  services.report.denied({ code, target: targetOf(subject), rule }, subject.host ?? "?");
+}
+
+function sniRefusal(host: string, serverName: string | undefined): Refusal | undefined {
+  const named = serverName === undefined ? undefined : canonicalHost(serverName);
+  // TLS has no server name for an address, though some clients send one.
+  if (named === host || (serverName === undefined && isIP(host) !== 0)) return undefined;
+  return refuse(
+    "sni-mismatch",
+    serverName === undefined
+      ? "the TLS in this tunnel names no host, so it cannot be held to the one of CONNECT"
+      : "the TLS in this tunnel is for another host than the one of CONNECT",
+    `CONNECT, SNI and Host agree: here on ${host}`,
+  );
+}
+
+function hiddenHost(host: string, hello: Greeting): Refusal | undefined {
+  if (!hello.encrypted) return undefined;
+  return refuse(
+    "ech-refused",
+    "the TLS in this tunnel carries an encrypted hello, which may name another host",
+    `route ${host}: passed through unopened, so its SNI must be all there is; switch ECH off`,
+  );
+}
+
+function notTls(): Refusal {
+  return refuse("not-tls", "what follows CONNECT is not the beginning of TLS", "CONNECT carries TLS only");
+}

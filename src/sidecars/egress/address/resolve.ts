@@ -1,0 +1,80 @@
+/**
+ * The address check. A host is resolved once; every address it has must be fit to dial, or none is (a name
+ * with one public and one private address is how DNS rebinding begins); and what is dialled is one of the
+ * very addresses that were checked, never the name again.
+ */
+import { lookup } from "node:dns";
+import { isIP } from "node:net";
+import { codeOf } from "../../../lib/errors.ts";
+import { printable } from "../../../lib/printable.ts";
+import { allow, refuse, type Verdict } from "../denial.ts";
+import type { CompiledRoute } from "../policy/compile.ts";
+import { isRefused, isWithin } from "./ranges.ts";
+
+/** All addresses of a name, in the order in which to try them. Rejects when there are none. */
+export type Resolve = (host: string) => Promise<readonly string[]>;
+
+export interface Destination {
+  /** At least one; checked. */
+  readonly addresses: readonly string[];
+  readonly port: number;
+}
+
+export async function addressesOf(
+  route: CompiledRoute,
+  host: string,
+  port: number,
+  resolve: Resolve,
+  timeoutMs: number,
+): Promise<Verdict<Destination>> {
+  const to = route.connectTo ?? { host, port };
+  const isLiteral = isIP(to.host) !== 0;
+  // An address that the operator wrote down as the destination is permission for that address.
+  if (isLiteral && route.connectTo !== undefined) return allow({ addresses: [to.host], port: to.port });
+  const found = isLiteral ? allow([to.host]) : await resolveOnce(to.host, route, resolve, timeoutMs);
+  if (!found.allow) return found;
+  const unfit = found.value.find((address) => isRefused(address) && !isWithin(route.allowed, address));
+  if (unfit !== undefined) {
+    return refuse(
+      "address-refused",
+      `${to.host} leads to an address that is private, local or reserved`,
+      `route ${route.host}: ${printable(unfit)} is not within its allow_addresses`,
+    );
+  }
+  return allow({ addresses: found.value, port: to.port });
+}
+
+async function resolveOnce(
+  name: string,
+  route: CompiledRoute,
+  resolve: Resolve,
+  timeoutMs: number,
+): Promise<Verdict<readonly string[]>> {
+  let timer: NodeJS.Timeout | undefined;
+  const deadline = new Promise<readonly string[]>((_, reject) => {
+    timer = setTimeout(() => reject(Object.assign(new Error("no answer"), { code: "ETIMEOUT" })), timeoutMs);
+  });
+  let why = "ENODATA";
+  try {
+    const addresses = await Promise.race([resolve(name), deadline]);
+    if (addresses.length > 0) return allow([...new Set(addresses)]);
+  } catch (error) {
+    why = codeOf(error) ?? "error";
+  } finally {
+    clearTimeout(timer);
+  }
+  return refuse(
+    "upstream-unresolvable",
+    `the name ${name} has no address (${why})`,
+    `route ${route.host}: its name must resolve, or the route needs connect_to`,
+  );
+}
+
+/** The system's resolver: hosts file, search order and all. */
+export const systemResolve: Resolve = (host) =>
+  new Promise((resolve, reject) => {
+    lookup(host, { all: true, verbatim: true }, (error, addresses) => {
+      if (error !== null) reject(error);
+      else resolve(addresses.map(({ address }) => address));
+    });
+  });

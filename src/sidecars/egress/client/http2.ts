@@ -1,0 +1,100 @@
+/** An exchange over HTTP/2. */
+import {
+  constants,
+  type IncomingHttpHeaders,
+  type OutgoingHttpHeaders,
+  type ServerHttp2Stream,
+} from "node:http2";
+import type { AnswerHead, Client } from "./client.ts";
+
+/** Of what an HTTP/1 upstream may say, what has no place in HTTP/2 (RFC 9113, section 8.2.2) is gone already. */
+export class Http2Client implements Client {
+  readonly method: string;
+  readonly url: string;
+  readonly rawHeaders: readonly string[];
+  readonly authority: string | undefined;
+  readonly body: ServerHttp2Stream;
+  readonly sink: ServerHttp2Stream;
+  readonly #stream: ServerHttp2Stream;
+  readonly #hasBody: boolean;
+  #trailers: OutgoingHttpHeaders = {};
+
+  constructor(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, raw: readonly string[]) {
+    this.#stream = stream;
+    this.body = stream;
+    this.sink = stream;
+    this.method = String(headers[":method"] ?? "");
+    this.url = String(headers[":path"] ?? "");
+    this.authority = headers[":authority"] === undefined ? undefined : String(headers[":authority"]);
+    this.rawHeaders = withoutPseudo(raw);
+    this.#hasBody = !stream.endAfterHeaders;
+  }
+
+  get answering(): boolean {
+    return this.#stream.headersSent;
+  }
+
+  /** A stream that both sides have ended may close before its own `finish`. */
+  get delivered(): boolean {
+    return this.#stream.writableEnded && this.#stream.rstCode === constants.NGHTTP2_NO_ERROR;
+  }
+
+  hasBody(): boolean {
+    return this.#hasBody;
+  }
+
+  answer({ status, headers, bodyless, trailers }: AnswerHead): void {
+    this.#stream.respond(
+      { ":status": status, ...toObject(headers) },
+      { endStream: bodyless, waitForTrailers: trailers && !bodyless },
+    );
+    if (trailers) this.#stream.once("wantTrailers", () => this.#stream.sendTrailers(this.#trailers));
+  }
+
+  flush(): void {}
+
+  trailers(raw: readonly string[]): void {
+    this.#trailers = toObject(raw);
+  }
+
+  proceed(): void {
+    this.#stream.additionalHeaders({ ":status": 100 });
+  }
+
+  closeAfter(): void {}
+
+  settle(): void {
+    if (!this.#stream.readableEnded) this.#stream.close(constants.NGHTTP2_NO_ERROR);
+  }
+
+  reset(): void {
+    this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+  }
+}
+
+/** HTTP/2 may split `cookie` into one header for each (RFC 9113, section 8.2.3); HTTP/1 must not have two. */
+function withoutPseudo(raw: readonly string[]): readonly string[] {
+  const plain: string[] = [];
+  const cookies: string[] = [];
+  for (let i = 0; i + 1 < raw.length; i += 2) {
+    const name = raw[i] ?? "";
+    const value = raw[i + 1] ?? "";
+    if (name.startsWith(":")) continue;
+    if (name === "cookie") cookies.push(value);
+    else plain.push(name, value);
+  }
+  return cookies.length === 0 ? plain : [...plain, "cookie", cookies.join("; ")];
+}
+
+function toObject(raw: readonly string[]): OutgoingHttpHeaders {
+  const headers: Record<string, string | string[]> = Object.create(null);
+  for (let i = 0; i + 1 < raw.length; i += 2) {
+    const name = (raw[i] ?? "").toLowerCase();
+    const value = raw[i + 1] ?? "";
+    const before = headers[name];
+    if (before === undefined) headers[name] = value;
+    else if (Array.isArray(before)) before.push(value);
+    else headers[name] = [before, value];
+  }
+  return headers;
+}

@@ -1,0 +1,144 @@
+/**
+ * Why egress did not do what was asked: a value, from the stage that found out to the client that reads it.
+ * No refusal ever quotes a header's value or a query, so none can carry a secret (I2).
+ */
+import { STATUS_CODES } from "node:http";
+import type { Denial } from "../../contract/sidecar.ts";
+import { printable } from "../../lib/printable.ts";
+
+/** Every code and the HTTP status that goes with it; docs/egress.md says what each one means. */
+export const DENIAL_STATUS = {
+  "request-malformed": 400,
+  "head-too-large": 431,
+  "bearer-required": 407,
+  "not-a-proxy-request": 403,
+  "https-in-plaintext": 403,
+  "scheme-refused": 403,
+  "port-refused": 403,
+  "host-invalid": 403,
+  "host-mismatch": 403,
+  "sni-mismatch": 403,
+  "not-tls": 403,
+  "ech-refused": 403,
+  "host-not-allowed": 403,
+  "method-refused": 403,
+  "upgrade-refused": 403,
+  "framing-refused": 403,
+  "path-refused": 403,
+  "path-ambiguous": 403,
+  "path-not-allowed": 403,
+  "method-not-allowed": 403,
+  "header-not-allowed": 403,
+  "override-refused": 403,
+  "plaintext-credential": 403,
+  "address-refused": 403,
+  "upstream-unresolvable": 502,
+  "upstream-unreachable": 502,
+  "upstream-tls": 502,
+  "upstream-protocol": 502,
+  "upstream-failed": 502,
+  "upstream-timeout": 504,
+  overloaded: 503,
+  stopping: 503,
+} as const satisfies Record<string, number>;
+
+export type DenialCode = keyof typeof DENIAL_STATUS;
+
+export interface Refusal {
+  readonly allow: false;
+  readonly code: DenialCode;
+  /** One sentence for whoever reads the answer. */
+  readonly reason: string;
+  /** The rule behind it, or what is missing. */
+  readonly rule: string;
+}
+
+export type Verdict<T> = { readonly allow: true; readonly value: T } | Refusal;
+
+export function allow<T>(value: T): { readonly allow: true; readonly value: T } {
+  return { allow: true, value };
+}
+
+export function refuse(code: DenialCode, reason: string, rule: string): Refusal {
+  return { allow: false, code, reason, rule };
+}
+
+/** What was asked for, as far as it was understood. All of it may be hostile. */
+export interface Subject {
+  readonly method: string;
+  readonly scheme?: string;
+  readonly host?: string;
+  /** May have a query; it is not shown. */
+  readonly path?: string;
+}
+
+const SHOWN_HOST_LENGTH = 260;
+const SHOWN_PATH_LENGTH = 512;
+const SHOWN_METHOD_LENGTH = 32;
+
+/** `GET https://host/path`: no query, no control characters, bounded. */
+export function targetOf(subject: Subject): string {
+  const host = printable(subject.host ?? "?", SHOWN_HOST_LENGTH);
+  const scheme = subject.scheme === undefined ? "" : `${printable(subject.scheme, SHOWN_METHOD_LENGTH)}://`;
+  return `${printable(subject.method, SHOWN_METHOD_LENGTH)} ${scheme}${host}${shownPath(subject.path ?? "")}`;
+}
+
+/** The path without its query, fit for a log. */
+export function shownPath(path: string): string {
+  const query = path.search(/[?#]/);
+  return printable(query < 0 ? path : path.slice(0, query), SHOWN_PATH_LENGTH);
+}
+
+export function denialOf(refusal: Refusal, subject: Subject): Denial {
+  const { host, path, method } = subject;
+  return {
+    denied: {
+      code: refusal.code,
+      reason: refusal.reason,
+      target: targetOf(subject),
+      rule: refusal.rule,
+      ask: {
+        tool: "request_access",
+        arguments: {
+          ...(host !== undefined && { host: printable(host, SHOWN_HOST_LENGTH) }),
+          ...(method !== "CONNECT" && { method: printable(method, SHOWN_METHOD_LENGTH) }),
+          ...(path !== undefined && { path: shownPath(path) }),
+        },
+      },
+    },
+  };
+}
+
+export interface DenialAnswer {
+  readonly status: number;
+  /** Some clients show nothing of a refused CONNECT but this. */
+  readonly phrase: string;
+  /** Flat: name, value, name, value. */
+  readonly headers: readonly string[];
+  readonly body: string;
+}
+
+export function denialAnswer(refusal: Refusal, subject: Subject): DenialAnswer {
+  const status = DENIAL_STATUS[refusal.code];
+  const body = `${JSON.stringify(denialOf(refusal, subject))}\n`;
+  const challenge = refusal.code === "bearer-required" ? ["Proxy-Authenticate", 'Basic realm="bottle"'] : [];
+  return {
+    status,
+    phrase: status === 403 ? `Denied by bottle: ${refusal.code}` : (STATUS_CODES[status] ?? "Refused"),
+    headers: [
+      "Content-Type",
+      "application/json",
+      "Content-Length",
+      String(Buffer.byteLength(body)),
+      "Cache-Control",
+      "no-store",
+      DENIED_HEADER,
+      refusal.code,
+      ...challenge,
+    ],
+    body,
+  };
+}
+
+/** Only egress sets it: an upstream's is removed, so that none can pass its answer off as ours. */
+export const DENIED_HEADER = "x-bottle-denied";

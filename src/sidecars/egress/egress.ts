@@ -1,0 +1,125 @@
+/**
+ * Egress as a value: what the process (main.ts), tests and benches start. It serves from the moment the
+ * promise resolves; until then, and after it has ended, a connection is refused and not left waiting.
+ */
+import { createServer, type Server, type Socket } from "node:net";
+import { type EgressConfig, type EgressPolicy, egressPolicySchema } from "../../contract/sidecar.ts";
+import { messageOf, UserError } from "../../lib/errors.ts";
+import { bearerCheck } from "./accept/bearer.ts";
+import { Connections } from "./accept/connection.ts";
+import { createFront } from "./accept/front.ts";
+import { type Resolve, systemResolve } from "./address/resolve.ts";
+import { createReporter, type Emit } from "./events.ts";
+import { LIMITS, type Limits } from "./limits.ts";
+import { compilePolicy } from "./policy/compile.ts";
+import type { Generation, Services } from "./services.ts";
+import { createLeaves } from "./tls/leaves.ts";
+import { createPool } from "./upstream/pool.ts";
+
+export interface EgressOptions {
+  readonly emit: Emit;
+  /** The handle for `listen.kind: "inherited"`; already listening. */
+  readonly listener?: Server;
+  readonly resolve?: Resolve;
+  readonly limits?: Partial<Limits>;
+}
+
+export interface Egress {
+  /** Addresses really bound. */
+  readonly listening: readonly string[];
+  /** Replaces the policy for every request from now on. @throws Error when it is refused; the old one stays. */
+  reload(policy: unknown): void;
+  /** Accepts nothing more, lets what is in progress finish for a bounded time, then ends it. */
+  drain(): Promise<void>;
+  /** Ends everything at once. */
+  stop(): void;
+}
+
+/** @throws UserError when the configuration cannot be served. */
+export async function startEgress(config: EgressConfig, options: EgressOptions): Promise<Egress> {
+  const limits: Limits = { ...LIMITS, ...options.limits };
+  const generation = (policy: EgressPolicy): Generation => ({
+    policy: compilePolicy(policy),
+    pool: createPool(limits),
+  });
+  const connections = new Connections(limits);
+  const services: Services = {
+    limits,
+    report: createReporter(options.emit, limits),
+    resolve: options.resolve ?? systemResolve,
+    leaves: await createLeaves(config.ca, limits.leaves),
+    connections,
+    checkBearer: bearerCheck(config.bearer),
+    current: generation(config.policy),
+    stopping: false,
+  };
+  const server = await listen(config.listen, options.listener, createFront(services));
+  const clock = setInterval(() => {
+    const now = performance.now();
+    connections.sweep(now);
+    services.current.pool.sweep(now);
+    services.report.flush();
+  }, limits.tickMs);
+
+  function stop(): void {
+    services.stopping = true;
+    clearInterval(clock);
+    server.close();
+    connections.destroy();
+    services.current.pool.retire();
+    services.report.flush();
+  }
+
+  return {
+    listening: [addressOf(server, config.listen)],
+    reload(policy) {
+      const next = generation(egressPolicySchema.parse(policy));
+      services.current.pool.retire();
+      services.current = next;
+    },
+    async drain() {
+      services.stopping = true;
+      server.close();
+      connections.stop();
+      const deadline = performance.now() + limits.drainMs;
+      while (connections.size > 0 && performance.now() < deadline) {
+        await new Promise((resolve) => setTimeout(resolve, DRAIN_POLL_MS));
+      }
+      stop();
+    },
+    stop,
+  };
+}
+
+/** How often draining looks whether it is done: soon enough for whoever waits for the process to end. */
+const DRAIN_POLL_MS = 20;
+
+async function listen(
+  where: EgressConfig["listen"],
+  inherited: Server | undefined,
+  serve: (raw: Socket) => void,
+): Promise<Server> {
+  if (where.kind === "inherited") {
+    if (inherited === undefined) throw new UserError("no listening handle was handed over");
+    // Until now somebody closed what came.
+    inherited.removeAllListeners("connection").on("connection", serve);
+    return inherited;
+  }
+  const server = createServer({ allowHalfOpen: true, noDelay: true }, serve);
+  const address = where.kind === "unix" ? { path: where.path } : { host: where.host, port: where.port };
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", (error) => reject(new UserError(`cannot listen: ${messageOf(error)}`)));
+    server.listen(address, resolve);
+  });
+  // Later ones are about single connections (out of file descriptors), and pass.
+  server.on("error", () => {});
+  return server;
+}
+
+function addressOf(server: Server, where: EgressConfig["listen"]): string {
+  if (where.kind === "inherited") return "inherited";
+  if (where.kind === "unix") return where.path;
+  const address = server.address();
+  const port = typeof address === "object" ? (address?.port ?? where.port) : where.port;
+  return where.host.includes(":") ? `[${where.host}]:${port}` : `${where.host}:${port}`;
+}

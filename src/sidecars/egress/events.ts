@@ -1,0 +1,96 @@
+/**
+ * Decisions, told to the keeper. None is lost and none floods: in each second the first ones are told one
+ * by one, the others folded by what they have in common, with a count and sums, and told at its end.
+ */
+import type { FromSidecar } from "../../contract/sidecar.ts";
+import type { Limits } from "./limits.ts";
+
+export type Emit = (message: FromSidecar) => void;
+
+export interface Allowed {
+  readonly method: string;
+  readonly host: string;
+  /** Without query. */
+  readonly path: string;
+  /** What kind of exchange it was. */
+  readonly via: "http" | "websocket" | "passthrough";
+  /** The upstream's; 0 when the client left before there was one. */
+  readonly status: number;
+  /** Body bytes from and to the guest. */
+  readonly up: number;
+  readonly down: number;
+  readonly ms: number;
+  /** Names of the headers that were injected. */
+  readonly credential: readonly string[];
+  /** False when one side broke off before the end. */
+  readonly complete: boolean;
+}
+
+export interface Denied {
+  readonly code: string;
+  readonly target: string;
+  readonly rule: string;
+}
+
+interface Folded {
+  readonly event: string;
+  readonly data: Record<string, unknown>;
+  count: number;
+  up: number;
+  down: number;
+}
+
+export interface Reporter {
+  allowed(event: Allowed): void;
+  /** `host` is what repeated denials are counted by. */
+  denied(event: Denied, host: string): void;
+  /** Ends the second: call it once each. */
+  flush(): void;
+}
+
+export function createReporter(emit: Emit, limits: Limits): Reporter {
+  const folded = new Map<string, Folded>();
+  let told = 0;
+
+  const tell = (event: string, data: object): void => emit({ type: "event", event, data: { ...data } });
+
+  function fold(
+    event: string,
+    key: readonly string[],
+    data: Record<string, unknown>,
+    up = 0,
+    down = 0,
+  ): void {
+    const full = folded.size >= limits.countedEvents;
+    let id = JSON.stringify([event, ...key]);
+    if (full && !folded.has(id)) {
+      id = event;
+      data = { others: true };
+    }
+    const entry = folded.get(id) ?? { event, data, count: 0, up: 0, down: 0 };
+    entry.count += 1;
+    entry.up += up;
+    entry.down += down;
+    folded.set(id, entry);
+  }
+
+  return {
+    allowed(event) {
+      if (++told <= limits.eventsPerSecond) return tell("egress.allowed", event);
+      const { method, host, via, status, credential } = event;
+      const data = { method, host, via, status, credential };
+      fold("egress.allowed", [method, host, via, String(status)], data, event.up, event.down);
+    },
+    denied(event, host) {
+      if (++told <= limits.eventsPerSecond) return tell("egress.denied", event);
+      fold("egress.denied", [event.code, host], { code: event.code, target: host, rule: event.rule });
+    },
+    flush() {
+      told = 0;
+      for (const { event, data, count, up, down } of folded.values()) {
+        tell(event, { ...data, count, ...(event === "egress.allowed" && { up, down }) });
+      }
+      folded.clear();
+    },
+  };
+}

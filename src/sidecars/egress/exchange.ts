@@ -1,0 +1,275 @@
+/**
+ * One request and its answer, from the pipeline's first stage to its last. Both directions stream, with
+ * backpressure: nothing is collected. When one side breaks off, so does the other, and an answer that is not
+ * whole never ends like one that is.
+ */
+import type { ClientRequest, IncomingMessage } from "node:http";
+import type { Socket } from "node:net";
+import { codeOf } from "../../lib/errors.ts";
+import type { Activity, Connection } from "./accept/connection.ts";
+import type { Client } from "./client/client.ts";
+import { denialAnswer, type Refusal, refuse, type Subject, shownPath, targetOf } from "./denial.ts";
+import { outgoingHeaders } from "./inject/inject.ts";
+import { type Admission, admit } from "./pipeline.ts";
+import { relay } from "./response/relay.ts";
+import type { Generation, Services } from "./services.ts";
+import { type Splice, splice } from "./tunnel/splice.ts";
+import { switchProtocols } from "./tunnel/websocket.ts";
+import { sendBody } from "./upstream/body.ts";
+import { dial } from "./upstream/dial.ts";
+import { send } from "./upstream/send.ts";
+
+/** The guest's bare socket, when its request asked to leave HTTP. */
+export interface Upgrade {
+  readonly socket: Socket;
+  /** What came after the request's head. */
+  readonly rest: Buffer;
+  /** Ends HTTP on the socket. */
+  detach(): void;
+}
+
+/** May be sent again when the first attempt met a pooled socket that its upstream had just closed. */
+const REPEATABLE: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "PUT", "DELETE"]);
+
+export class Exchange implements Activity {
+  readonly #services: Services;
+  readonly #connection: Connection;
+  readonly #client: Client;
+  readonly #upgrade: Upgrade | undefined;
+  readonly #generation: Generation;
+  readonly #started = performance.now();
+  #progressAt = this.#started;
+  #admission: Admission | undefined;
+  #request: ClientRequest | undefined;
+  #tunnel: Splice | undefined;
+  #refused = false;
+  #done = false;
+  #status = 0;
+  #up = 0;
+  #down = 0;
+
+  constructor(services: Services, connection: Connection, client: Client, upgrade?: Upgrade) {
+    this.#services = services;
+    this.#connection = connection;
+    this.#client = client;
+    this.#upgrade = upgrade;
+    this.#generation = services.current;
+  }
+
+  run(): void {
+    const { body, sink } = this.#client;
+    body.on("error", () => {});
+    sink.on("error", () => {});
+    sink.on("finish", () => this.#answered());
+    sink.on("close", () => (this.#client.delivered ? this.#answered() : this.clientGone()));
+    this.#connection.begin(this);
+    const admitted = admit(
+      { client: this.#client, tunnel: this.#connection.tunnel, upgrading: this.#upgrade !== undefined },
+      this.#services,
+      this.#generation.policy,
+    );
+    if (admitted.allow) {
+      this.#admission = admitted;
+      this.#reach(admitted, this.#upgrade === undefined);
+    } else {
+      this.#refuse(admitted.refusal, admitted.subject);
+    }
+  }
+
+  sweep(now: number): void {
+    const { exchangeIdleMs, tunnelIdleMs } = this.#services.limits;
+    const patience = this.#tunnel === undefined ? exchangeIdleMs : tunnelIdleMs;
+    if (now - this.#progressAt <= patience) return;
+    if (this.#tunnel !== undefined) this.#tunnel.destroy();
+    else
+      this.#fail(
+        refuse("upstream-timeout", "nothing was sent or received for too long", "an answer in time"),
+      );
+  }
+
+  clientGone(): void {
+    // A tunnel sees for itself how each of its sides ends.
+    if (this.#tunnel !== undefined) return;
+    this.#request?.destroy();
+    this.#finish(false);
+  }
+
+  /** Over a pooled socket when there is one, else over a new one. */
+  #reach(admission: Admission, mayReuse: boolean): void {
+    const { target, route } = admission;
+    const { policy, pool } = this.#generation;
+    const key = `${target.scheme}://${target.host} ${route.identity}`;
+    const pooled = mayReuse ? pool.take(key) : undefined;
+    if (pooled !== undefined) {
+      this.#send(pooled, admission, true);
+      return;
+    }
+    const { resolve, limits } = this.#services;
+    void dial(target.scheme, target.host, route, { roots: policy.roots, resolve, limits }).then((dialled) => {
+      if (!dialled.allow) {
+        this.#fail(dialled);
+      } else if (this.#done) {
+        dialled.value.destroy();
+      } else {
+        pool.adopt(key, dialled.value);
+        this.#send(dialled.value, admission, false);
+      }
+    });
+  }
+
+  #send(socket: Socket, admission: Admission, reused: boolean): void {
+    const { target, route, head } = admission;
+    const { method, body } = this.#client;
+    const hasBody = this.#client.hasBody(head);
+    const headers = outgoingHeaders({ method, host: target.host, head, hasBody }, route);
+    if (this.#upgrade !== undefined) headers.push("Connection", "Upgrade", "Upgrade", "websocket");
+    let request: ClientRequest;
+    try {
+      request = send(socket, { method, path: target.path, headers });
+    } catch {
+      socket.destroy();
+      this.#fail(refuse("request-malformed", "a header has characters that cannot be sent on", "HTTP"));
+      return;
+    }
+    this.#request = request;
+    this.#progressAt = performance.now();
+    let answered = false;
+    request.on("error", (error) => {
+      if (answered || this.#done || this.#request !== request) return;
+      const again = reused && !hasBody && REPEATABLE.has(method);
+      if (again) this.#reach(admission, false);
+      else this.#fail(lostUpstream(error));
+    });
+    request.on("continue", () => {
+      if (!this.#done && !this.#client.answering && hasBody) this.#client.proceed();
+    });
+    request.on("response", (response) => {
+      answered = true;
+      this.#answer(response);
+    });
+    request.on("upgrade", (response, upstream, rest) => {
+      answered = true;
+      this.#switch(response, upstream as Socket, rest);
+    });
+    if (hasBody) {
+      sendBody(body, request, head.contentLength, {
+        bytes: (count) => this.#moved(count, 0),
+        refused: (refusal) => this.#fail(refusal),
+      });
+    } else {
+      request.end();
+    }
+  }
+
+  #answer(response: IncomingMessage): void {
+    if (this.#done) {
+      response.destroy();
+      return;
+    }
+    if (this.#services.stopping) this.#client.closeAfter();
+    relay(response, this.#client, {
+      began: (status) => {
+        this.#status = status;
+        this.#moved(0, 0);
+      },
+      bytes: (count) => this.#moved(0, count),
+      refused: (refusal) => this.#fail(refusal),
+      broken: () => this.#breakOff(),
+    });
+  }
+
+  #switch(response: IncomingMessage, upstream: Socket, rest: Buffer): void {
+    const head = switchProtocols(response);
+    if (this.#upgrade === undefined || head === undefined || this.#done) {
+      upstream.destroy();
+      const reason = "the upstream changed to a protocol that was not asked for";
+      this.#fail(refuse("upstream-protocol", reason, "an upstream that speaks HTTP/1.1"));
+      return;
+    }
+    const { socket, rest: early, detach } = this.#upgrade;
+    detach();
+    this.#status = 101;
+    socket.write(head);
+    if (rest.length > 0) upstream.unshift(rest);
+    if (early.length > 0) socket.unshift(early);
+    this.#tunnel = splice(socket, upstream, {
+      up: (count) => this.#moved(count, 0),
+      down: (count) => this.#moved(0, count),
+      closed: (clean) => this.#finish(clean),
+    });
+  }
+
+  #moved(up: number, down: number): void {
+    this.#up += up;
+    this.#down += down;
+    this.#progressAt = performance.now();
+  }
+
+  /** Nothing, or not all, came from upstream: said for as long as it can be, else the client is cut off. */
+  #fail(refusal: Refusal): void {
+    if (this.#done || this.#refused) return;
+    const request = this.#request;
+    this.#request = undefined;
+    request?.destroy();
+    if (this.#client.answering) this.#breakOff();
+    else this.#refuse(refusal, this.#admission?.subject ?? { method: this.#client.method });
+  }
+
+  #breakOff(): void {
+    if (this.#done) return;
+    this.#request?.destroy();
+    this.#client.reset();
+    this.#finish(false);
+  }
+
+  #refuse(refusal: Refusal, subject: Subject): void {
+    this.#refused = true;
+    const { code, rule } = refusal;
+    this.#services.report.denied({ code, target: targetOf(subject), rule }, subject.host ?? "?");
+    const { status, phrase, headers, body } = denialAnswer(refusal, subject);
+    const bodyless = this.#client.method === "HEAD";
+    try {
+      this.#client.answer({ status, phrase, headers, bodyless, trailers: false });
+      this.#client.sink.end(bodyless ? undefined : body);
+    } catch {
+      // The client is gone already.
+      this.#breakOff();
+    }
+  }
+
+  /** The whole answer is on its way to the client. */
+  #answered(): void {
+    if (this.#done) return;
+    // Whoever answers before the end of the request does not want the rest of it.
+    if (this.#request?.writableEnded === false) this.#request.destroy();
+    this.#client.settle(this.#services.limits.discardedBytes);
+    this.#finish(true);
+  }
+
+  #finish(complete: boolean): void {
+    if (this.#done) return;
+    this.#done = true;
+    this.#connection.end(this);
+    const admission = this.#admission;
+    if (admission === undefined || this.#refused) return;
+    this.#services.report.allowed({
+      method: this.#client.method,
+      host: admission.target.host,
+      path: shownPath(admission.target.path),
+      via: this.#status === 101 ? "websocket" : "http",
+      status: this.#status,
+      up: this.#up,
+      down: this.#down,
+      ms: Math.round(performance.now() - this.#started),
+      credential: admission.route.credential,
+      complete,
+    });
+  }
+}
+
+function lostUpstream(error: unknown): Refusal {
+  const rule = "an upstream that answers in HTTP/1.1";
+  return codeOf(error)?.startsWith("HPE_")
+    ? refuse("upstream-protocol", "the upstream's answer is not proper HTTP", rule)
+    : refuse("upstream-failed", "the upstream ended the connection before it answered", rule);
+}

@@ -1,0 +1,126 @@
+/**
+ * The stages that need nothing but the request, in their order: accept, target, allow-list, route rules. Each
+ * answers with a value; the first refusal ends it. Nothing has been resolved or dialled by then, and no
+ * credential touched. After them (exchange.ts): address check, inject, upstream, response.
+ */
+import { isIPv4 } from "node:net";
+import type { Tunnel } from "./accept/connection.ts";
+import { routesOf } from "./allow-list/allow-list.ts";
+import type { Client } from "./client/client.ts";
+import { type Refusal, refuse, type Subject } from "./denial.ts";
+import type { CompiledPolicy, CompiledRoute } from "./policy/compile.ts";
+import { type RequestHead, readHead } from "./rules/head.ts";
+import { judge } from "./rules/judge.ts";
+import type { Services } from "./services.ts";
+import { proxyTarget, type Target, tunnelTarget } from "./target/target.ts";
+
+export interface Admission {
+  readonly allow: true;
+  readonly target: Target;
+  readonly head: RequestHead;
+  readonly route: CompiledRoute;
+  readonly subject: Subject;
+}
+
+export interface Turned {
+  readonly allow: false;
+  readonly refusal: Refusal;
+  readonly subject: Subject;
+}
+
+export interface Request {
+  readonly client: Client;
+  /** Of the connection; undefined outside of one. */
+  readonly tunnel: Tunnel | undefined;
+  /** True when the client left HTTP with this request. */
+  readonly upgrading: boolean;
+}
+
+export function admit(request: Request, services: Services, policy: CompiledPolicy): Admission | Turned {
+  const { client, tunnel } = request;
+  const { limits } = services;
+  let subject = firstSubject(client, tunnel);
+  const turn = (refusal: Refusal): Turned => ({ allow: false, refusal, subject });
+
+  if (tunnel?.refusal !== undefined) return turn(tunnel.refusal);
+  const head = readHead(client.rawHeaders, limits.requestHeaders);
+  if (!head.allow) return turn(head);
+  // In a tunnel it was asked for at CONNECT.
+  const stranger = tunnel === undefined ? services.checkBearer(head.value.proxyAuthorization) : undefined;
+  if (stranger !== undefined) return turn(stranger);
+  const wrongMethod = refusedMethod(client.method);
+  if (wrongMethod !== undefined) return turn(wrongMethod);
+
+  const { hosts } = head.value;
+  const asked = {
+    url: client.url,
+    authorities: client.authority === undefined ? hosts : [client.authority, ...hosts],
+  };
+  const target = tunnel === undefined ? proxyTarget(asked) : tunnelTarget(tunnel.host, asked);
+  if (!target.allow) return turn(target);
+  const { scheme, host, path } = target.value;
+  subject = { method: client.method, scheme, host, path };
+
+  const routes = routesOf(policy, host);
+  if (!routes.allow) return turn(routes);
+  const route = judge(
+    routes.value,
+    { method: client.method, path, head: head.value },
+    limits.judgedPathLength,
+  );
+  if (!route.allow) return turn(route);
+  const wrongUpgrade = request.upgrading ? refusedUpgrade(client.method, head.value) : undefined;
+  if (wrongUpgrade !== undefined) return turn(wrongUpgrade);
+  const busy = refusedForNow(services);
+  if (busy !== undefined) return turn(busy);
+  const inClear = scheme === "http" ? refusedInClear(route.value) : undefined;
+  if (inClear !== undefined) return turn(inClear);
+  return { allow: true, target: target.value, head: head.value, route: route.value, subject };
+}
+
+function refusedForNow({ stopping, connections, limits }: Services): Refusal | undefined {
+  if (stopping) return refuse("stopping", "egress is being stopped", "try again");
+  if (connections.active <= limits.exchanges) return undefined;
+  return refuse("overloaded", `more than ${limits.exchanges} requests are in progress`, "try again later");
+}
+
+/** What can be said about a request before its target is understood. */
+function firstSubject(client: Client, tunnel: Tunnel | undefined): Subject {
+  return tunnel === undefined
+    ? { method: client.method, path: client.url }
+    : { method: client.method, scheme: "https", host: tunnel.host, path: client.url };
+}
+
+/** TRACE would read a credential back to the guest; a tunnel in a tunnel would not be looked into. */
+function refusedMethod(method: string): Refusal | undefined {
+  if (
+    method !== "TRACE" &&
+    method !== "TRACK" &&
+    method !== "CONNECT" &&
+    /^[A-Z][A-Z-]{0,31}$/.test(method)
+  ) {
+    return undefined;
+  }
+  return refuse("method-refused", "this method is not passed on", "no TRACE, no CONNECT within a tunnel");
+}
+
+/** What follows another upgrade would not be HTTP, and not be understood. */
+function refusedUpgrade(method: string, head: RequestHead): Refusal | undefined {
+  const hasBody = head.chunked || (head.contentLength ?? "0") !== "0";
+  if (head.upgrade === "websocket" && method === "GET" && !hasBody) return undefined;
+  return refuse("upgrade-refused", "only an upgrade of GET to websocket is passed on", "upgrades: websocket");
+}
+
+/** Otherwise a guest that says http:// would have the operator's secret sent in clear over the network. */
+function refusedInClear(route: CompiledRoute): Refusal | undefined {
+  if (route.inject.length === 0 || isLoopback(route.connectTo?.host ?? "")) return undefined;
+  return refuse(
+    "plaintext-credential",
+    "this route carries a credential, which is sent over https only",
+    `route ${route.host}: use https://`,
+  );
+}
+
+function isLoopback(host: string): boolean {
+  return host === "::1" || (isIPv4(host) && host.startsWith("127."));
+}

@@ -1,0 +1,129 @@
+/**
+ * A policy as it was sent, made into what requests are asked against: patterns compiled, hosts in one
+ * spelling, ranges parsed. Whatever in it cannot mean what it seems to say refuses the whole policy, so a
+ * slip never becomes a wider rule. No error quotes an injected value (I2).
+ */
+import { createHash } from "node:crypto";
+import { validateHeaderName, validateHeaderValue } from "node:http";
+import type { EgressPolicy, EgressRoute } from "../../../contract/sidecar.ts";
+import { messageOf, UserError } from "../../../lib/errors.ts";
+import { printable } from "../../../lib/printable.ts";
+import { type AddressRange, parseRange } from "../address/ranges.ts";
+import { canonicalName, isConnectionHeader, isFramingHeader } from "../rules/headers.ts";
+import { canonicalHost } from "../target/authority.ts";
+import { upstreamRoots } from "../upstream/roots.ts";
+import { type CompiledMatch, compileMatch } from "./match.ts";
+
+export interface CompiledRoute {
+  /** As the operator wrote it; may begin with `*.`. */
+  readonly host: string;
+  /** Any one; empty: every request. */
+  readonly matches: readonly CompiledMatch[];
+  /** Canonical names of headers that the guest may not send. */
+  readonly stripped: ReadonlySet<string>;
+  /** Secret. Flat: name, value. */
+  readonly inject: readonly string[];
+  /** The names in `inject`. */
+  readonly credential: readonly string[];
+  readonly allowed: readonly AddressRange[];
+  readonly connectTo: { readonly host: string; readonly port: number } | undefined;
+  /** Equal only for routes whose connections are interchangeable: where they go and as whom. */
+  readonly identity: string;
+}
+
+/** The routes of one host; several are asked in order. */
+export interface HostRoutes {
+  readonly tls: EgressRoute["tls"];
+  readonly routes: readonly CompiledRoute[];
+}
+
+export interface CompiledPolicy {
+  readonly exact: ReadonlyMap<string, HostRoutes>;
+  /** By the name behind `*.`. */
+  readonly wildcard: ReadonlyMap<string, HostRoutes>;
+  readonly roots: ReturnType<typeof upstreamRoots>;
+}
+
+/** @throws UserError saying which route and what is wrong with it. */
+export function compilePolicy(policy: EgressPolicy): CompiledPolicy {
+  const exact = new Map<string, HostRoutes>();
+  const wildcard = new Map<string, HostRoutes>();
+  for (const [index, route] of policy.routes.entries()) {
+    try {
+      const { table, key } = tableOf(route.host, exact, wildcard);
+      const known = table.get(key);
+      if (known !== undefined && known.tls !== route.tls) {
+        throw new UserError("another route of this host says otherwise on tls");
+      }
+      table.set(key, { tls: route.tls, routes: [...(known?.routes ?? []), compileRoute(route)] });
+    } catch (error) {
+      throw new UserError(`route ${index + 1} (${printable(route.host)}): ${messageOf(error)}`);
+    }
+  }
+  return { exact, wildcard, roots: upstreamRoots(policy.upstreamCa) };
+}
+
+type Table = Map<string, HostRoutes>;
+
+function tableOf(host: string, exact: Table, wildcard: Table): { table: Table; key: string } {
+  const isWildcard = host.startsWith("*.");
+  const text = isWildcard ? host.slice(2) : host;
+  const key = canonicalHost(text.includes(":") && !text.startsWith("[") ? `[${text}]` : text);
+  if (key === undefined || (isWildcard && /:|^[0-9.]+$/.test(key))) {
+    throw new UserError("the host is neither a name, an address nor *. and a name");
+  }
+  return { table: isWildcard ? wildcard : exact, key };
+}
+
+function compileRoute(route: EgressRoute): CompiledRoute {
+  if (route.tls === "passthrough" && (route.inject.length > 0 || route.matches.length > 0)) {
+    throw new UserError("tls: passthrough sees nothing inside, so it goes with neither matches nor inject");
+  }
+  const inject = route.inject.flatMap(({ header, value }) => [checkedHeader(header, value), value]);
+  const credential = route.inject.map(({ header }) => header.toLowerCase());
+  const stripped = new Set([...route.credentialHeaders, ...credential].map(canonicalName));
+  const allowed = route.allowAddresses.map((text) => {
+    const range = parseRange(text);
+    if (range === undefined) throw new UserError(`allowAddresses: ${printable(text)} is no address range`);
+    return range;
+  });
+  const dialled = route.connectTo && canonicalDestination(route.connectTo);
+  const identity = createHash("sha256")
+    .update(JSON.stringify([dialled ?? null, route.allowAddresses, inject]))
+    .digest("base64");
+  return {
+    host: route.host,
+    matches: route.matches.map((match) => compileMatch(match, stripped)),
+    stripped,
+    inject,
+    credential,
+    allowed,
+    connectTo: dialled,
+    identity,
+  };
+}
+
+function canonicalDestination(to: { host: string; port: number }): { host: string; port: number } {
+  const bare = to.host.includes(":") && !to.host.startsWith("[") ? `[${to.host}]` : to.host;
+  const host = canonicalHost(bare);
+  if (host === undefined) throw new UserError("connectTo: the host is neither a name nor an address");
+  return { host, port: to.port };
+}
+
+function checkedHeader(name: string, value: string): string {
+  try {
+    validateHeaderName(name);
+  } catch {
+    throw new UserError(`inject: ${printable(name)} is no header name`);
+  }
+  const canonical = canonicalName(name);
+  if (isConnectionHeader(canonical) || isFramingHeader(canonical) || canonical === "host") {
+    throw new UserError(`inject: ${name} is not a header that a credential can travel in`);
+  }
+  try {
+    validateHeaderValue(name, value);
+  } catch {
+    throw new UserError(`inject: the value for ${name} has characters that no header can carry`);
+  }
+  return name;
+}

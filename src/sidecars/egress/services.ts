@@ -1,0 +1,28 @@
+/** What every stage may use; made once by `startEgress`. */
+import type { BearerCheck } from "./accept/bearer.ts";
+import type { Connections } from "./accept/connection.ts";
+import type { Resolve } from "./address/resolve.ts";
+import type { Reporter } from "./events.ts";
+import type { Limits } from "./limits.ts";
+import type { CompiledPolicy } from "./policy/compile.ts";
+import type { Leaves } from "./tls/leaves.ts";
+import type { Pool } from "./upstream/pool.ts";
+
+/** A policy and the upstream sockets opened under it. A reload replaces both at once. */
+export interface Generation {
+  readonly policy: CompiledPolicy;
+  readonly pool: Pool;
+}
+
+export interface Services {
+  readonly limits: Limits;
+  readonly report: Reporter;
+  readonly resolve: Resolve;
+  readonly leaves: Leaves;
+  readonly connections: Connections;
+  readonly checkBearer: BearerCheck;
+  /** Read anew for every request. */
+  current: Generation;
+  /** True once no new request is served. */
+  stopping: boolean;
+}

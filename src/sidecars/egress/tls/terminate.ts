@@ -1,0 +1,70 @@
+/**
+ * The guest's TLS ends here, under a certificate of the bottle's own CA, so that what is inside can be
+ * judged. `performServerHandshake` is node's way to speak HTTP/2 on a socket one already has.
+ */
+import { performServerHandshake, type ServerHttp2Session } from "node:http2";
+import { type SecureContext, TLSSocket } from "node:tls";
+import type { Connection } from "../accept/connection.ts";
+import type { Limits } from "../limits.ts";
+
+/** An upload must not wait for one window update per 64 KiB. */
+const STREAM_WINDOW_BYTES = 1024 * 1024;
+
+export interface Secured {
+  http1(socket: TLSSocket): void;
+  http2(session: ServerHttp2Session): void;
+}
+
+/** What the client has already sent, and the name it was found to want. */
+export interface Greeted {
+  readonly bytes: Buffer;
+  readonly serverName: string | undefined;
+}
+
+export function terminate(
+  connection: Connection,
+  { bytes, serverName }: Greeted,
+  secureContext: SecureContext,
+  limits: Limits,
+  secured: Secured,
+): void {
+  const { raw } = connection;
+  raw.unshift(bytes);
+  const tls = new TLSSocket(raw, { isServer: true, secureContext, ALPNProtocols: ["h2", "http/1.1"] });
+  tls.on("error", () => raw.destroy());
+  tls.once("secure", () => {
+    // OpenSSL read the same bytes: had it found another name than we did, ours was judged wrongly.
+    if ((nameSeenBy(tls) || undefined) !== serverName) {
+      raw.destroy();
+      return;
+    }
+    if (tls.alpnProtocol !== "h2") {
+      connection.enter("head");
+      secured.http1(tls);
+      return;
+    }
+    connection.enter("streams");
+    const session = performServerHandshake(tls, {
+      settings: {
+        maxConcurrentStreams: limits.streamsPerConnection,
+        maxHeaderListSize: limits.requestHeadBytes,
+        initialWindowSize: STREAM_WINDOW_BYTES,
+        enablePush: false,
+      },
+      maxHeaderListPairs: limits.requestHeaders,
+    });
+    session.on("error", () => raw.destroy());
+    session.on("close", () => raw.destroy());
+    connection.session = session;
+    secured.http2(session);
+    // Node waits for this event before it begins, although a server's socket never emits it.
+    tls.emit("secureConnect");
+  });
+}
+
+/** Missing from the types, though documented for `tls.connect` and set on both sides; false without SNI. */
+function nameSeenBy(
+  socket: TLSSocket & { readonly servername?: string | false | undefined },
+): string | false | undefined {
+  return socket.servername;
+}

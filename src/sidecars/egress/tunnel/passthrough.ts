@@ -1,0 +1,103 @@
+/**
+ * Hosts whose TLS the operator exempted by name: the bytes go through unopened. What still holds: the host is
+ * on the allow-list, the SNI names it, its addresses were checked, and the event says that nobody looked.
+ */
+import type { Socket } from "node:net";
+import type { Activity, Connection } from "../accept/connection.ts";
+import type { Refusal } from "../denial.ts";
+import type { CompiledRoute } from "../policy/compile.ts";
+import type { Services } from "../services.ts";
+import { dial } from "../upstream/dial.ts";
+import { type Splice, splice } from "./splice.ts";
+
+export interface PassThrough {
+  /** Sends the client's first bytes, then everything else. */
+  begin(first: Buffer): void;
+  abandon(): void;
+}
+
+export interface PassThroughEvents {
+  refused(refusal: Refusal): void;
+  connected(tunnel: PassThrough): void;
+}
+
+export function passThrough(
+  services: Services,
+  connection: Connection,
+  host: string,
+  route: CompiledRoute,
+  events: PassThroughEvents,
+): void {
+  const { resolve, limits, current } = services;
+  const activity = new PassedThrough(services, connection, host);
+  connection.begin(activity);
+  void dial("tunnel", host, route, { roots: current.policy.roots, resolve, limits }).then((dialled) => {
+    connection.end(activity);
+    if (!dialled.allow) return events.refused(dialled);
+    const upstream = dialled.value;
+    if (connection.raw.destroyed) return void upstream.destroy();
+    connection.raw.once("close", () => upstream.destroySoon());
+    events.connected({
+      begin: (first) => activity.begin(upstream, first),
+      abandon: () => upstream.destroy(),
+    });
+  });
+}
+
+class PassedThrough implements Activity {
+  readonly #services: Services;
+  readonly #connection: Connection;
+  readonly #host: string;
+  readonly #started = performance.now();
+  #progressAt = this.#started;
+  #splice: Splice | undefined;
+  #up = 0;
+  #down = 0;
+
+  constructor(services: Services, connection: Connection, host: string) {
+    this.#services = services;
+    this.#connection = connection;
+    this.#host = host;
+  }
+
+  begin(upstream: Socket, first: Buffer): void {
+    const { raw } = this.#connection;
+    this.#connection.begin(this);
+    this.#progressAt = performance.now();
+    this.#splice = splice(raw, upstream, {
+      up: (bytes) => {
+        this.#up += bytes;
+        this.#progressAt = performance.now();
+      },
+      down: (bytes) => {
+        this.#down += bytes;
+        this.#progressAt = performance.now();
+      },
+      closed: (clean) => this.#closed(clean),
+    });
+    raw.unshift(first);
+    raw.resume();
+  }
+
+  sweep(now: number): void {
+    if (now - this.#progressAt > this.#services.limits.tunnelIdleMs) this.#splice?.destroy();
+  }
+
+  clientGone(): void {}
+
+  #closed(complete: boolean): void {
+    this.#connection.end(this);
+    this.#services.report.allowed({
+      method: "CONNECT",
+      host: this.#host,
+      path: "",
+      via: "passthrough",
+      status: 200,
+      up: this.#up,
+      down: this.#down,
+      ms: Math.round(performance.now() - this.#started),
+      credential: [],
+      complete,
+    });
+  }
+}

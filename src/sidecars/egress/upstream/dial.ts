@@ -1,0 +1,116 @@
+/**
+ * A new connection to an upstream: address check, then TCP to one of the checked addresses, then TLS in
+ * which the upstream must prove that it is the route's host, whatever `connectTo` dialled.
+ */
+import { connect as connectTcp, isIP, type Socket } from "node:net";
+import { connect as connectTls, type SecureContext, type TLSSocket } from "node:tls";
+import { codeOf } from "../../../lib/errors.ts";
+import { printable } from "../../../lib/printable.ts";
+import { addressesOf, type Destination, type Resolve } from "../address/resolve.ts";
+import { allow, type Refusal, refuse, type Verdict } from "../denial.ts";
+import type { Limits } from "../limits.ts";
+import type { CompiledRoute } from "../policy/compile.ts";
+
+export interface Dialling {
+  readonly roots: SecureContext;
+  readonly resolve: Resolve;
+  readonly limits: Limits;
+}
+
+const PORTS = { http: 80, https: 443, tunnel: 443 } as const;
+
+/** `tunnel` is TCP to where https would go: TLS is the guest's own. */
+export async function dial(
+  scheme: keyof typeof PORTS,
+  host: string,
+  route: CompiledRoute,
+  { roots, resolve, limits }: Dialling,
+): Promise<Verdict<Socket>> {
+  const destination = await addressesOf(route, host, PORTS[scheme], resolve, limits.resolveMs);
+  if (!destination.allow) return destination;
+  const socket = await connectAny(host, destination.value, limits);
+  if (!socket.allow || scheme !== "https") return socket;
+  return secure(socket.value, host, route, roots, limits.upstreamHandshakeMs);
+}
+
+async function connectAny(
+  host: string,
+  { addresses, port }: Destination,
+  limits: Limits,
+): Promise<Verdict<Socket>> {
+  const deadline = performance.now() + limits.connectMs;
+  const tried = addresses.slice(0, limits.addressesTried);
+  let code = "";
+  for (const [i, address] of tried.entries()) {
+    // What is left is shared, so that a silent first address does not use up the others' time.
+    const share = (deadline - performance.now()) / (tried.length - i);
+    const result = await connectOne(address, port, share);
+    if (typeof result !== "string") return allow(result);
+    code = result;
+  }
+  const rule = "the upstream must be there and answer";
+  return code === "ETIMEDOUT"
+    ? refuse("upstream-timeout", `${host} did not answer a connection attempt in time`, rule)
+    : refuse("upstream-unreachable", `${host} could not be connected to (${code})`, rule);
+}
+
+/** The socket, or why not. */
+function connectOne(address: string, port: number, ms: number): Promise<Socket | string> {
+  return new Promise((resolve) => {
+    const socket = connectTcp({ host: address, port, noDelay: true, allowHalfOpen: true });
+    // Stays for the socket's whole life: whoever uses it later learns of errors by its end.
+    socket.on("error", (error) => resolve(codeOf(error) ?? "error"));
+    const timer = setTimeout(() => {
+      socket.destroy();
+      resolve("ETIMEDOUT");
+    }, ms);
+    socket.once("close", () => clearTimeout(timer));
+    socket.once("connect", () => {
+      clearTimeout(timer);
+      resolve(socket);
+    });
+  });
+}
+
+function secure(
+  socket: Socket,
+  host: string,
+  route: CompiledRoute,
+  roots: SecureContext,
+  ms: number,
+): Promise<Verdict<TLSSocket>> {
+  return new Promise((resolve) => {
+    const isAddress = isIP(host) !== 0;
+    const tls = connectTls({
+      socket,
+      host,
+      // SNI carries names only.
+      ...(isAddress ? {} : { servername: host }),
+      secureContext: roots,
+      ALPNProtocols: ["http/1.1"],
+    });
+    tls.on("error", (error) => resolve(tlsRefusal(host, route, codeOf(error) ?? "error")));
+    const timer = setTimeout(() => {
+      tls.destroy();
+      resolve(
+        refuse("upstream-timeout", `${host} did not finish the TLS handshake in time`, "TLS handshake"),
+      );
+    }, ms);
+    tls.once("close", () => {
+      clearTimeout(timer);
+      resolve(tlsRefusal(host, route, "closed"));
+    });
+    tls.once("secureConnect", () => {
+      clearTimeout(timer);
+      resolve(allow(tls));
+    });
+  });
+}
+
+function tlsRefusal(host: string, route: CompiledRoute, code: string): Refusal {
+  return refuse(
+    "upstream-tls",
+    `no TLS connection that proves to be ${host} (${printable(code)})`,
+    `route ${route.host}: a certificate for ${host}, valid now, from a public root or one in upstream_ca`,
+  );
+}
