@@ -1,60 +1,107 @@
-/** What a bottle could leave on the host, listed before and after: any difference is a leak. */
+/**
+ * What a bottle could leave on the host. Its processes and namespaces are noted while it runs (everything that
+ * descends from this process); afterwards none of them may be there. Other people's are nobody's business.
+ */
 import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 
-export interface HostState {
-  readonly processes: readonly string[];
-  readonly namespaces: readonly string[];
-  readonly mounts: readonly string[];
-  readonly files: readonly string[];
+const KINDS = ["net", "mnt", "pid", "user", "ipc", "uts"] as const;
+/** Nothing of a bottle lives shorter than some samples. */
+const SAMPLE_MS = 50;
+
+export interface Watch {
+  /** How many were seen: a watch that saw nothing proves nothing. */
+  readonly processes: () => number;
+  readonly namespaces: () => number;
+  /** Looks a last time, and tells everything that is still there. */
+  leftovers(root: string): readonly string[];
+  stop(): void;
 }
 
-/** Namespaces and mounts of the whole host; processes whose argv speaks of bot-bottle; files below `folders`. */
-export function hostState(folders: readonly string[]): HostState {
-  const pids = readdirSync("/proc").filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid);
+export function watchHost(): Watch {
+  const processes = new Map<string, string>();
+  const namespaces = new Set<string>();
+  const own = new Set(namespacesOf("self"));
+  const sample = (): void => {
+    for (const pid of descendants(process.pid)) {
+      const birth = birthOf(pid);
+      if (birth !== undefined) processes.set(`${pid} ${birth}`, argvOf(pid) || (processes.get(`${pid} ${birth}`) ?? ""));
+      for (const namespace of namespacesOf(pid)) if (!own.has(namespace)) namespaces.add(namespace);
+    }
+  };
+  const timer = setInterval(sample, SAMPLE_MS);
+  timer.unref();
   return {
-    processes: pids.flatMap((pid) => {
-      const argv = read(`/proc/${pid}/cmdline`).replaceAll("\0", " ").trim();
-      return /guest-init|sidecar egress|bottle\.js keeper|netns-listen/.test(argv)
-        ? [`${pid} ${argv.slice(0, 100)}`]
-        : [];
-    }),
-    namespaces: [
-      ...new Set(
-        pids.flatMap((pid) =>
-          ["net", "mnt", "pid", "user"].flatMap((kind) => readLink(`/proc/${pid}/ns/${kind}`)),
-        ),
-      ),
-    ].sort(),
-    mounts: read("/proc/self/mountinfo")
-      .split("\n")
-      .map((line) => line.split(" ")[4] ?? "")
-      .sort(),
-    files: folders.flatMap(walk).sort(),
+    processes: () => processes.size,
+    namespaces: () => namespaces.size,
+    stop: () => clearInterval(timer),
+    leftovers(root) {
+      clearInterval(timer);
+      const pids = allPids();
+      const alive = [...processes].filter(([key]) => birthOf(key.split(" ")[0] ?? "") === key.split(" ")[1]);
+      const inhabited = new Set(pids.flatMap(namespacesOf));
+      return [
+        ...alive.map(([key, argv]) => `process ${key.split(" ")[0]} ${argv}`),
+        ...[...namespaces].filter((namespace) => inhabited.has(namespace)).map((namespace) => `namespace ${namespace}`),
+        ...linesWith("/proc/self/mountinfo", root).map((line) => `mount ${line.split(" ")[4]}`),
+        ...linesWith("/proc/net/unix", root).map((line) => `socket ${line.split(" ").at(-1)}`),
+        ...walk(root).map((path) => `file ${path}`),
+      ];
+    },
   };
 }
 
-/** Everything that is in `after` and not in `before`. */
-export function difference(before: HostState, after: HostState): readonly string[] {
-  return (["processes", "namespaces", "mounts", "files"] as const).flatMap((kind) =>
-    after[kind].filter((entry) => !before[kind].includes(entry)).map((entry) => `${kind}: ${entry}`),
-  );
+/** A process that has ended and waits to be buried by the host's init is none any more. */
+function allPids(): readonly string[] {
+  return readdirSync("/proc").filter((name) => /^\d+$/.test(name) && statOf(name)?.[0] !== "Z");
+}
+
+function descendants(root: number): readonly string[] {
+  const parents = new Map(allPids().map((pid) => [pid, statOf(pid)?.[1]]));
+  const isBelow = (pid: string | undefined): boolean => {
+    const parent = pid === undefined ? undefined : parents.get(pid);
+    return parent !== undefined && (parent === String(root) || isBelow(parent));
+  };
+  return [...parents.keys()].filter(isBelow);
+}
+
+function birthOf(pid: string): string | undefined {
+  const stat = statOf(pid);
+  return stat?.[0] === "Z" ? undefined : stat?.[19];
+}
+
+/** The fields of proc(5) stat from the state on: 0 state, 1 parent, 19 start time. */
+function statOf(pid: string): readonly string[] | undefined {
+  const text = read(`/proc/${pid}/stat`);
+  return text === "" ? undefined : text.slice(text.lastIndexOf(")") + 2).split(" ");
+}
+
+function argvOf(pid: string): string {
+  return read(`/proc/${pid}/cmdline`).replaceAll("\0", " ").trim().slice(0, 80);
+}
+
+function namespacesOf(pid: string): readonly string[] {
+  return KINDS.flatMap((kind) => {
+    try {
+      return [readlinkSync(`/proc/${pid}/ns/${kind}`)];
+    } catch {
+      // It ended while we looked, or is not ours to look at.
+      return [];
+    }
+  });
+}
+
+function linesWith(path: string, text: string): readonly string[] {
+  return read(path)
+    .split("\n")
+    .filter((line) => line.includes(text));
 }
 
 function read(path: string): string {
   try {
     return readFileSync(path, "utf8");
   } catch {
-    // The process ended while we looked.
     return "";
-  }
-}
-
-function readLink(path: string): readonly string[] {
-  try {
-    return [readlinkSync(path)];
-  } catch {
-    return [];
   }
 }
 

@@ -10,7 +10,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { difference, hostState } from "./host-state.ts";
+import { type Watch, watchHost } from "./host-state.ts";
 import { PROBE_FILE } from "./probe-script.ts";
 import { makeCertificateAuthority } from "./upstreams/certificate-authority.ts";
 import { type MessagesApi, startMessagesApi } from "./upstreams/messages-api.ts";
@@ -79,8 +79,8 @@ async function main(): Promise<number> {
     const ports = { apiPort: api.port, sitePort: site.port, caFile };
 
     writeManifests(places, ports, undefined);
-    const folders = [places.home, places.runtime];
-    const before = hostState(folders);
+    const watch = watchHost();
+    closing.push(async () => watch.stop());
     say("a real Claude Code, in a real bottle, whose model is a stand-in on this machine");
     let agent = "claude";
     let run = await startAgent(places, secret, say);
@@ -95,7 +95,7 @@ async function main(): Promise<number> {
       agent = "shell";
       run = await startAgent(places, secret, say);
     }
-    lines = await judge({ places, folders, before, run, agent, api, site, secret });
+    lines = await judge({ root, places, watch, run, agent, api, site, secret });
   } finally {
     for (const close of closing.reverse()) await close();
     rmSync(root, { recursive: true, force: true });
@@ -158,16 +158,16 @@ function bottle(
 }
 
 async function judge(seen: {
+  readonly root: string;
   readonly places: DemoPlaces;
-  readonly folders: readonly string[];
-  readonly before: ReturnType<typeof hostState>;
+  readonly watch: Watch;
   readonly run: Run;
   readonly agent: string;
   readonly api: MessagesApi;
   readonly site: Upstream;
   readonly secret: string;
 }): Promise<readonly Line[]> {
-  const { places, run, agent, api, site, secret } = seen;
+  const { root, places, run, agent, api, site, secret } = seen;
   const id = /^bottle (\S+)$/m.exec(run.stderr)?.[1] ?? "?";
   const output = agent === "claude" ? api.toolResults().join("\n") : run.stdout;
   const findings = findingsIn(output);
@@ -241,12 +241,16 @@ async function judge(seen: {
   lines.push({ what: "the log is whole and signed", seen: lastLine(audit.stdout), holds: audit.code === 0 });
 
   const rm = await bottle(places, ["rm", id]);
-  const kept = (entry: string): boolean => entry.startsWith(`files: ${join(places.home, "audit")}/`);
-  const left = difference(seen.before, hostState(seen.folders)).filter((entry) => !kept(entry));
+  // The operator's own: manifests, the repository with what was pulled, the upstreams' CA; and the log, which stays.
+  const kept = ["home/agents/", "home/bottles/", "home/audit/", "project/", "upstream-ca.pem"].map((path) => join(root, path));
+  const left = seen.watch.leftovers(root).filter((entry) => !kept.some((path) => entry.startsWith(`file ${path}`)));
   lines.push({
     what: "nothing is left but the log",
-    seen: left.length === 0 ? "no process, namespace, mount, socket or file" : left.join("; "),
-    holds: rm.code === 0 && left.length === 0,
+    seen:
+      left.length === 0
+        ? `gone: ${seen.watch.processes()} processes, ${seen.watch.namespaces()} namespaces, every mount, socket and file`
+        : left.join("; "),
+    holds: rm.code === 0 && left.length === 0 && seen.watch.processes() > 0 && seen.watch.namespaces() > 0,
   });
   return lines;
 }

@@ -27,7 +27,7 @@ function get(host) {
         return;
       }
       const tls = connectTls({ socket, servername: host }, () => {
-        const inner = request({ host, path: "/", createConnection: () => tls }, (answer) => {
+        const inner = request({ host, path: "/", headers: { host }, createConnection: () => tls }, (answer) => {
           answer.resume();
           answer.on("end", () => resolve({ status: answer.statusCode, denied: answer.headers["x-bottle-denied"] }));
         });

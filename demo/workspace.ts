@@ -67,7 +67,7 @@ export function writeManifests(
     join(places.home, "bottles", "demo.md"),
     `---
 egress:
-  upstream_ca: ${JSON.stringify(upstreams.caFile)}
+  upstream_ca: [${JSON.stringify(upstreams.caFile)}]
   routes:
     - host: ${API_HOST}
       connect_to: 127.0.0.1:${upstreams.apiPort}

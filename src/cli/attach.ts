@@ -5,6 +5,7 @@ import type { ExitStatus, TerminalSize } from "../contract/backend.ts";
 import type { Keeper, Session } from "../keeper/control-client.ts";
 import type { Settlement } from "../keeper/control-protocol.ts";
 import { TERMINAL_RESET } from "../keeper/terminal-filter.ts";
+import { printable } from "../lib/printable.ts";
 import { tell } from "./output.ts";
 
 /** Ctrl-]: the one key that is not the agent's. As in telnet, and free in shells and editors' insert modes. */
@@ -155,7 +156,9 @@ export function tellSettlement(settlement: Settlement): void {
       const { files, insertions, deletions } = work.uncommitted;
       parts.push(`${files} uncommitted ${files === 1 ? "file" : "files"} (+${insertions} -${deletions})`);
     }
-    tell(`work of ${id}: ${parts.join("; ")}`);
+    if (work.tags.length > 0) parts.push(`tags ${work.tags.join(", ")}`);
+    tell(`work of ${id}: ${printable(parts.join("; "), 500)}`);
+    for (const note of work.notes) tell(`  note: ${note}`);
     tell(`  bottle diff ${id}    see it`);
     tell(`  bottle pull ${id}    fetch it into refs/bottles/${id}/`);
     tell(`  bottle rm ${id}      throw it away`);

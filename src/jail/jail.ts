@@ -64,6 +64,8 @@ export interface HeldJail {
 
 /** Set-up takes some 30 ms; a machine that needs this long is not going to do it. */
 const HOLD_TIMEOUT_MS = 15_000;
+/** From the end of stdin to the end of everything takes some milliseconds. */
+const END_TIMEOUT_MS = 1_000;
 const STDERR_TAIL_CHARACTERS = 1_000;
 /** The jail's set-up says "held" here, and closes it before the program starts. */
 const STATUS_FD = 3;
@@ -143,9 +145,12 @@ export async function holdJail(spec: JailSpec): Promise<HeldJail> {
     });
   });
   const kill = async (): Promise<void> => {
-    // SIGKILL to unshare is not passed on; --kill-child and the parent-death signal do that.
-    child.kill("SIGKILL");
+    // Process 1 ends with its stdin, and its parent then buries it. What the program has done to process 1 may
+    // keep it from ending: SIGKILL to its parent does not ask.
+    stdin.destroy();
+    const timer = setTimeout(() => child.kill("SIGKILL"), END_TIMEOUT_MS);
     await exited(child);
+    clearTimeout(timer);
   };
   if (spec.seccomp !== undefined) {
     const pipe = child.stdio[filterFd] as unknown as Writable;

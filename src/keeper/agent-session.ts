@@ -58,6 +58,13 @@ export function createAgentSession(execution: Execution, tty: boolean, logPath: 
   const drained = Promise.allSettled(relays);
   if (!tty) execution.stdin.end();
 
+  let interrupted: NodeJS.Signals | undefined;
+  // Some agents answer an interrupt with exit code 0; what was cut short is no success.
+  const exit = execution.exit.then((status): ExitStatus => {
+    const claimsSuccess = status.kind === "exited" && status.code === 0;
+    return claimsSuccess && interrupted !== undefined ? { kind: "signalled", signal: interrupted } : status;
+  });
+
   const finished = (async () => {
     await execution.exit;
     await Promise.race([drained, new Promise((resolve) => setTimeout(resolve, DRAIN_MS))]);
@@ -70,7 +77,7 @@ export function createAgentSession(execution: Execution, tty: boolean, logPath: 
 
   return {
     tty,
-    exit: execution.exit,
+    exit,
     finished,
     join(watcher, size) {
       watchers.add(watcher);
@@ -82,7 +89,10 @@ export function createAgentSession(execution: Execution, tty: boolean, logPath: 
       if (size !== undefined) redraw(execution, size);
     },
     resize: (size) => execution.resize(size),
-    kill: (signal) => execution.kill(signal),
+    kill(signal) {
+      interrupted = signal;
+      execution.kill(signal);
+    },
   };
 }
 

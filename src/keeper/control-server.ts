@@ -44,6 +44,9 @@ export interface ControlHandlers {
 
 /** The far ends of a session. */
 export interface SessionEnds extends Watcher {
+  readonly stdin: Socket;
+  readonly stdout: Socket;
+  readonly stderr: Socket;
   reply(message: ControlReply): Promise<void>;
   /** Each command as it comes; `onGone` when the client let go. */
   listen(onCommand: (command: ControlCommand) => void, onGone: () => void): void;
@@ -108,14 +111,18 @@ export async function serveControl(
     switch (request.op) {
       case "status":
         return { status: handlers.status() };
-      case "exec":
-        await handlers.exec(request, await sessionEnds(socket, request.session));
+      case "exec": {
+        const ends = await sessionEnds(socket, request.session);
+        await handlers.exec(request, ends).finally(() => hangUp(ends));
         socket.end();
         return undefined;
-      case "agent":
-        await handlers.agent(request, await sessionEnds(socket, request.session));
+      }
+      case "agent": {
+        const ends = await sessionEnds(socket, request.session);
+        await handlers.agent(request, ends).finally(() => hangUp(ends));
         socket.end();
         return undefined;
+      }
       case "stream": {
         const key = `${request.session}/${request.number}`;
         const taker = waiting.get(key);
@@ -172,6 +179,11 @@ export async function serveControl(
     await closed;
     clearTimeout(timer);
   });
+}
+
+/** Sockets that may be half open stay until both sides end them: what is written goes out, then they close. */
+function hangUp(ends: SessionEnds): void {
+  for (const stream of [ends.stdin, ends.stdout, ends.stderr]) stream.destroySoon();
 }
 
 async function listen(server: Server, path: string): Promise<void> {

@@ -118,7 +118,7 @@ export async function launchBottle(
   const record: BottleRecord = { version: 1, id, startedAt: new Date().toISOString(), plan, base };
   await writeRecord(paths, record);
   await log.append("bottle.ready", { fingerprint: authority.fingerprint });
-  return { id, paths, record, guest, authority, sidecars: [sidecar], log, base };
+  return { id, paths, record, guest, authority, sidecars: [sidecar], log, base, workdir: base.cwd };
 }
 
 async function prepare(backend: Backend, plan: BottlePlan, progress: Progress): Promise<Prepared> {

@@ -6,14 +6,19 @@ import type { ExitStatus } from "../contract/backend.ts";
 import { messageOf } from "../lib/errors.ts";
 import { removeTree } from "../lib/remove-tree.ts";
 import type { Scope } from "../lib/scope.ts";
-import { exportWork, type WorkSummary } from "../provision/workspace/export.ts";
+import { exportWork } from "../provision/workspace/export.ts";
+import type { WorkSummary } from "../provision/workspace/work.ts";
 import { writeRecord } from "./bottle-record.ts";
 import type { Settlement } from "./control-protocol.ts";
 import type { LaunchedBottle } from "./launch.ts";
 
 /** Takes the agent's work, as it is now, into the state directory's own repository. */
 export async function takeOutWork(bottle: LaunchedBottle): Promise<WorkSummary> {
-  const work = await exportWork(bottle.guest, bottle.base, bottle.paths.work, bottle.id);
+  const { workspaceFrom } = bottle.record.plan;
+  const work = await exportWork(bottle.guest, bottle.base, bottle.paths.work, {
+    id: bottle.id,
+    ...(workspaceFrom !== undefined && { operatorFolder: workspaceFrom }),
+  });
   await bottle.log.append("work.exported", { commits: work.commits, empty: work.empty });
   return work;
 }
@@ -31,7 +36,11 @@ export async function settle(bottle: LaunchedBottle, exit: ExitStatus, scope: Sc
   const ended = { at: new Date().toISOString(), exit: describeExit(exit) };
   try {
     await bottle.log.append("bottle.ended", { ...ended, kept });
-    await writeRecord(bottle.paths, { ...bottle.record, ended });
+    await writeRecord(bottle.paths, {
+      ...bottle.record,
+      ended,
+      ...(work !== undefined && { work: work.empty ? ("none" as const) : ("exported" as const) }),
+    });
   } catch (error) {
     problems.push(messageOf(error));
   }

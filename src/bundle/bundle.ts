@@ -1,0 +1,109 @@
+/**
+ * The bottle's sidecars as host processes, kept running. While one is down its listener is gone, so the guest
+ * is refused at once: it has less, never more. One that keeps dying is given up, loudly.
+ */
+import type { Endpoint, ServiceName } from "../contract/backend.ts";
+import type { FromSidecar } from "../contract/sidecar.ts";
+import { messageOf } from "../lib/errors.ts";
+import type { Scope } from "../lib/scope.ts";
+import { type SidecarProcess, startSidecar } from "./sidecar-process.ts";
+
+/** Pauses before each start again; after the last one it stays down. */
+const BACKOFF_MS = [100, 500, 2_000, 8_000, 30_000] as const;
+/** One that served this long starts with a clean record. */
+const STABLE_MS = 60_000;
+
+export type SidecarNotice =
+  | { readonly kind: "message"; readonly message: Exclude<FromSidecar, { type: "ready" | "reloaded" }> }
+  | { readonly kind: "died"; readonly reason: string; readonly restartInMs: number | undefined }
+  | { readonly kind: "restarted" }
+  | { readonly kind: "failed-restart"; readonly reason: string };
+
+export interface KeptSidecar {
+  readonly name: ServiceName;
+  /** Of the running process; 0 while it is down. */
+  pid(): number;
+  restarts(): number;
+  reload(policy: unknown): Promise<void>;
+}
+
+/**
+ * Starts a sidecar and keeps it running until the scope closes.
+ * @param config read anew at each start, so that a restart has the policy that is in force.
+ */
+export async function keepSidecar(
+  request: {
+    readonly name: "egress";
+    readonly id: string;
+    readonly rootDir: string;
+    readonly confined: boolean;
+    readonly endpoint: Endpoint;
+    readonly config: () => unknown;
+    readonly onNotice: (notice: SidecarNotice) => void;
+  },
+  scope: Scope,
+): Promise<KeptSidecar> {
+  const { name, endpoint, onNotice } = request;
+  let running: SidecarProcess | undefined;
+  let restarts = 0;
+  let failures = 0;
+  let stopping = false;
+  let pause: NodeJS.Timeout | undefined;
+
+  const start = async (): Promise<void> => {
+    const { listen } = endpoint;
+    const startedAt = Date.now();
+    const sidecar = await startSidecar({
+      name,
+      id: request.id,
+      rootDir: request.rootDir,
+      confined: request.confined,
+      config: request.config(),
+      ...(listen.kind === "inherited" && { listener: await listen.open() }),
+      onMessage: (message) => onNotice({ kind: "message", message }),
+    });
+    running = sidecar;
+    sidecar.ended
+      .then((reason) => {
+        running = undefined;
+        if (stopping) return;
+        if (Date.now() - startedAt > STABLE_MS) failures = 0;
+        scheduleRestart(reason);
+      })
+      .catch(() => {});
+  };
+
+  const scheduleRestart = (reason: string): void => {
+    const delay = BACKOFF_MS[failures++];
+    onNotice({ kind: "died", reason, restartInMs: delay });
+    if (delay === undefined) return;
+    pause = setTimeout(() => {
+      start().then(
+        () => {
+          restarts++;
+          onNotice({ kind: "restarted" });
+        },
+        (error: unknown) => {
+          onNotice({ kind: "failed-restart", reason: messageOf(error) });
+          if (!stopping) scheduleRestart(messageOf(error));
+        },
+      );
+    }, delay);
+  };
+
+  scope.defer(name, async () => {
+    stopping = true;
+    clearTimeout(pause);
+    await running?.stop();
+  });
+  await start();
+  return {
+    name,
+    pid: () => running?.pid ?? 0,
+    restarts: () => restarts,
+    async reload(policy) {
+      if (running === undefined) throw new Error(`${name} is not running`);
+      await running.reload(policy);
+    },
+  };
+}

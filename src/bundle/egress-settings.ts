@@ -1,0 +1,59 @@
+/** What egress is told: the plan's routes with each credential put where, and only where, it belongs (I2). */
+import type { Endpoint } from "../contract/backend.ts";
+import type { Route } from "../contract/policy.ts";
+import type { EgressConfig, EgressPolicy, EgressRoute } from "../contract/sidecar.ts";
+import type { CertificateAuthority } from "./certificate-authority.ts";
+
+/** Secrets by the name the operator's environment has them under. */
+export type Secrets = Readonly<Record<string, string>>;
+
+/** @throws Error when a route's credential is not among `secrets`: launch has asked for it before. */
+export function egressPolicy(
+  routes: readonly Route[],
+  upstreamCa: readonly string[],
+  secrets: Secrets,
+): EgressPolicy {
+  return { routes: routes.map((route) => egressRoute(route, secrets)), upstreamCa: [...upstreamCa] };
+}
+
+function egressRoute(route: Route, secrets: Secrets): EgressRoute {
+  const { auth, connectTo } = route;
+  return {
+    host: route.host,
+    matches: route.matches.map((match) => ({
+      ...(match.paths && { paths: match.paths.map((path) => ({ ...path })) }),
+      ...(match.methods && { methods: [...match.methods] }),
+      ...(match.headers && { headers: match.headers.map((header) => ({ ...header })) }),
+    })),
+    inject: auth === undefined ? [] : [{ header: auth.header, value: headerValue(auth, secrets) }],
+    credentialHeaders: [...route.credentialHeaders],
+    tls: route.tls,
+    allowAddresses: [...route.allowAddresses],
+    ...(connectTo && { connectTo: { ...connectTo } }),
+  };
+}
+
+function headerValue(auth: NonNullable<Route["auth"]>, secrets: Secrets): string {
+  const secret = secrets[auth.tokenRef];
+  if (secret === undefined) throw new Error(`no value for ${auth.tokenRef}`);
+  return auth.format
+    .replace("{base64}", () => Buffer.from(secret).toString("base64"))
+    .replace("{}", () => secret);
+}
+
+export function egressConfig(request: {
+  readonly id: string;
+  readonly authority: CertificateAuthority;
+  readonly endpoint: Endpoint;
+  readonly bearer: string | undefined;
+  readonly policy: EgressPolicy;
+}): EgressConfig {
+  const { listen } = request.endpoint;
+  return {
+    bottle: request.id,
+    ca: { certificate: request.authority.certificate, privateKey: request.authority.privateKey },
+    listen: listen.kind === "inherited" ? { kind: "inherited" } : { ...listen },
+    ...(request.bearer !== undefined && { bearer: request.bearer }),
+    policy: request.policy,
+  };
+}
