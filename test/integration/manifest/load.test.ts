@@ -3,6 +3,7 @@ import { mkdirSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { UserError } from "../../../src/lib/errors.ts";
+import { runOk } from "../../../src/lib/processes.ts";
 import { loadAgent, validateFile } from "../../../src/manifest/load.ts";
 import { ManifestError } from "../../../src/manifest/problem.ts";
 import { findSkills } from "../../../src/manifest/skills.ts";
@@ -261,11 +262,11 @@ describe("a file that is none", () => {
     expect(loadAgent(tree.index(), "dos").prompt).toBe("One\nTwo");
   });
 
-  it("is refused when it is a folder, a pipe, a dangling link, a link to itself, or gone", () => {
-    tree = manifestTree({ "agents/gone.md": "" });
+  it("is refused when it is a folder, a pipe, a dangling link, a link to itself, or a device", async () => {
+    tree = manifestTree();
     const at = (name: string): string => join(tree.home.agents, `${name}.md`);
     mkdirSync(at("folder"));
-    expect(spawnSync("mkfifo", [at("pipe")]).status).toBe(0);
+    await runOk(["mkfifo", at("pipe")]);
     symlinkSync("/nonexistent/x", at("dangling"));
     symlinkSync(at("loop"), at("loop"));
     symlinkSync("/dev/zero", at("device"));
