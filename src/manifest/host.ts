@@ -59,8 +59,8 @@ export function parseHost(text: string): Parsed<string> {
 }
 
 /**
- * False for a label that claims to be punycode and is not. Asked both ways: Node 24 hands an undecodable label
- * back as it is, Node 20 and 22 give nothing, and all take one that decodes to plain ASCII.
+ * False for a label that claims to be punycode and is not. Asked both ways: Node 24 hands a label that it
+ * cannot decode back as it is, Node 20 and 22 give nothing.
  */
 function isHonestPunycode(label: string): boolean {
   if (!label.startsWith("xn--")) return true;
