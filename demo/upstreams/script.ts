@@ -1,5 +1,5 @@
 /** What a stand-in model says, as data, and which line of it a request has reached. */
-import { z } from "zod";
+import * as z from "zod";
 
 /** One answer of the model. After the script's last turn it answers {@link LAST_WORDS} for ever. */
 export type ScriptedTurn =

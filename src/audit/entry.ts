@@ -5,7 +5,7 @@
  * and of the first line a value made from the bottle's id, so that no line fits into another bottle's log.
  */
 import { createHash } from "node:crypto";
-import { z } from "zod";
+import * as z from "zod";
 import { type EventData, MAX_DATA_BYTES } from "./bounded-data.ts";
 import { canonicalJson, isPlainObject } from "./canonical-json.ts";
 

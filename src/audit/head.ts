@@ -4,7 +4,7 @@
  * The signed text has a line each, so that `printf` can make it again.
  */
 import { type KeyObject, sign, verify } from "node:crypto";
-import { z } from "zod";
+import * as z from "zod";
 import type { Entry } from "./entry.ts";
 import type { HostKey } from "./host-key.ts";
 

@@ -4,7 +4,7 @@
  * SIGTERM drains; the end of stdin means that the keeper is gone: stop.
  * An inherited listener arrives over Node's IPC as `{listener: <service>}` with the handle, before `ready`.
  */
-import { z } from "zod";
+import * as z from "zod";
 
 const pathMatch = z.strictObject({ type: z.enum(["exact", "prefix", "regex"]), value: z.string() });
 const headerMatch = z.strictObject({ name: z.string(), type: z.enum(["exact", "regex"]), value: z.string() });

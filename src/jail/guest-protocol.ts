@@ -12,7 +12,7 @@
  *
  * What comes back is a hostile guest's word: every line is bounded and parsed.
  */
-import { z } from "zod";
+import * as z from "zod";
 
 /** Longest line either side accepts: argv and environment of one exec. */
 export const MAX_HEADER_BYTES = 2 * 1024 * 1024;

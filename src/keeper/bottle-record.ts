@@ -5,7 +5,7 @@
 import { randomBytes } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import type { BottlePlan } from "../contract/plan.ts";
 import { codeOf, UserError } from "../lib/errors.ts";
 import { didYouMean, isBottleId } from "../lib/names.ts";

@@ -3,7 +3,7 @@
  * first line carries the token of a 0600 file and says which. Answers are lines; `stream` and `dial` go on as
  * raw bytes. A person who can read the token could as well read the operator's keys.
  */
-import { z } from "zod";
+import * as z from "zod";
 import type { WorkSummary } from "../provision/workspace/work.ts";
 import type { ExitStatus } from "../contract/backend.ts";
 import { BACKEND_NAMES } from "../contract/isolation.ts";

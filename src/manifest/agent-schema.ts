@@ -1,5 +1,5 @@
 /** Every key of an agent. The file's body is its prompt. */
-import { z } from "zod";
+import * as z from "zod";
 import { agentGitGate } from "./git-schema.ts";
 import { name } from "./scalars.ts";
 

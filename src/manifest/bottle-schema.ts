@@ -1,5 +1,5 @@
 /** Every key of a bottle. What a bottle is allowed comes from the operator's home folder alone. */
-import { z } from "zod";
+import * as z from "zod";
 import { GUEST } from "../contract/backend.ts";
 import { BACKEND_NAMES, ISOLATION_LEVELS } from "../contract/isolation.ts";
 import { egress } from "./egress-schema.ts";

@@ -1,5 +1,5 @@
 /** `egress`: what a bottle may reach over HTTP. A route of the manifest becomes a {@link Route} here. */
-import { z } from "zod";
+import * as z from "zod";
 import type { HeaderMatch, PathMatch, Route, RouteMatch } from "../contract/policy.ts";
 import { parseAuthScheme } from "./auth-scheme.ts";
 import { canonicalHeader, parseHeaderName } from "./header-name.ts";

@@ -3,7 +3,7 @@
  * a literal, a question to the operator, or one host variable as a whole, and a text that looks like more
  * than that is refused instead of being passed on half understood.
  */
-import { z } from "zod";
+import * as z from "zod";
 import type { EnvSource } from "../contract/plan.ts";
 import { parseHost } from "./host.ts";
 import { accept, type Parsed, parsedText, reject } from "./parsed.ts";

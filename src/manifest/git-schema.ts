@@ -1,5 +1,5 @@
 /** `git-gate`: who commits, and which repositories may be fetched and pushed. */
-import { z } from "zod";
+import * as z from "zod";
 import { hostPath, line, name, variable } from "./scalars.ts";
 
 // Git writes identity as `name <email>`; a bracket in either forges the other.

@@ -1,5 +1,5 @@
 /** The JSON Schemas of a manifest's front matter, from the types that validate it. */
-import { z } from "zod";
+import * as z from "zod";
 import { type ManifestKind, SCHEMAS } from "./object-schema.ts";
 
 export interface JsonSchemas {

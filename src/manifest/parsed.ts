@@ -1,5 +1,5 @@
 /** A text that was understood, or why it was not: what every small parser of the manifest returns. */
-import { z } from "zod";
+import * as z from "zod";
 import { printable } from "../lib/printable.ts";
 
 export type Parsed<T> =

@@ -1,6 +1,6 @@
 /** The small shapes that many keys share. */
 import { posix } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { accept, type Parsed, parsedText, reject } from "./parsed.ts";
 
 /** Of bottles, agents, skills and repositories: one path segment that needs no quoting anywhere, and no `..`. */

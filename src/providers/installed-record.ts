@@ -6,7 +6,7 @@
  */
 import { lstat, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { writeFileAtomic } from "../lib/paths.ts";
 
 const RECORD = "installed.json";

@@ -4,11 +4,11 @@
  * reach comes along: no stash, no reflog, nothing that was committed once and taken back, no hook, no setting
  * that {@link publicConfig} does not know.
  */
-import { copyFileSync, readdirSync } from "node:fs";
+import { copyFileSync, mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { joined, type PackEntry } from "../../lib/archive/pack-tar.ts";
 import { statusOf } from "../../lib/archive/status.ts";
-import { git, gitLine, gitOk } from "./host-git.ts";
+import { git, gitOk } from "./host-git.ts";
 import { shallowCommits } from "./lender.ts";
 import { publicConfig } from "./public-config.ts";
 import type { HostRepository } from "./repository.ts";
@@ -39,7 +39,7 @@ export async function rebuildGit(repository: HostRepository, scratchDir: string)
   const packs = readdirSync(scratchDir)
     .filter((file) => file.startsWith("pack-"))
     .sort();
-  const index = await plainIndex(repository, join(scratchDir, "index"));
+  const index = await plainIndex(repository, scratchDir);
 
   function* entries(dotGit: Buffer): Generator<PackEntry, void, void> {
     const content = (path: string | Buffer, text: string | Buffer): PackEntry => ({
@@ -137,21 +137,20 @@ async function packObjects(repository: HostRepository, oids: readonly string[], 
 
 /**
  * A copy of the index that stands alone: neither split over two files nor with the names and times that speed
- * up this machine. Undefined when there is none.
+ * up this machine. Undefined when there is none. The working tree is hidden from git meanwhile: before it
+ * writes an index it compares files that changed lately, and that runs their filters.
  */
-async function plainIndex(repository: HostRepository, to: string): Promise<string | undefined> {
-  const from = await gitLine(repository.place, [
-    "rev-parse",
-    "--path-format=absolute",
-    "--git-path",
-    "index",
-  ]);
+async function plainIndex(repository: HostRepository, scratchDir: string): Promise<string | undefined> {
+  const from = join(repository.gitDir, "index");
   if (statusOf(from)?.isFile() !== true) return undefined;
+  const to = join(scratchDir, "index");
+  const nothing = join(scratchDir, "nothing");
   copyFileSync(from, to);
+  mkdirSync(nothing);
   const plain = ["--no-split-index", "--no-untracked-cache", "--no-fsmonitor", "--force-write-index"];
-  await gitOk(repository.place, ["update-index", ...plain], {
-    env: { GIT_INDEX_FILE: to },
-    config: { "core.splitIndex": "false", "core.untrackedCache": "false", "core.fsmonitor": "false" },
+  await gitOk({ kind: "operators", folder: nothing }, ["update-index", ...plain], {
+    env: { GIT_DIR: repository.gitDir, GIT_WORK_TREE: nothing, GIT_INDEX_FILE: to },
+    config: { "core.splitIndex": "false", "core.untrackedCache": "false" },
   });
   return to;
 }

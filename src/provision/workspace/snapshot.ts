@@ -172,11 +172,8 @@ async function fillAndWrite(git: GuestGit): Promise<WorkTree> {
 
 /** Returns what was left out. */
 async function addEverything(git: GuestGit): Promise<readonly string[]> {
-  const add = ["add", "--all", "--ignore-errors", "--", "."] as const;
-  const added = await git.run(add);
-  // 1: some files could not be read, the rest was added.
-  if (added.code > 1) throw failed(["git", "add"], `exited ${added.code}`, added.stderr);
-  const notes = added.code === 1 ? [`some files could not be read: ${added.stderr}`] : [];
+  const first = await addAll(git);
+  const notes: string[] = [];
   const tried = new Set<string>();
   for (let round = 0; round < MAX_ROUNDS; round++) {
     const links = await gitlinksIn(git);
@@ -189,7 +186,16 @@ async function addEverything(git: GuestGit): Promise<readonly string[]> {
       if (!taken) notes.push(`the repository in ${printable(path)} could not be read`);
     }
   }
-  return notes;
+  // What git complained of may have been a nested repository, whose files are known by now.
+  const complaint = first === undefined || tried.size === 0 ? first : await addAll(git);
+  return complaint === undefined ? notes : [...notes, `some files could not be read: ${complaint}`];
+}
+
+/** Adds what git is willing to add. Returns its complaint when it left something out. */
+async function addAll(git: GuestGit): Promise<string | undefined> {
+  const { code, stderr } = await git.run(["add", "--all", "--ignore-errors", "--", "."]);
+  if (code > 1) throw failed(["git", "add"], `exited ${code}`, stderr);
+  return code === 1 || stderr.includes("could not open directory") ? stderr : undefined;
 }
 
 /** Nested repositories without a commit are no gitlinks; git lists them as folders it does not look into. */

@@ -2,7 +2,7 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable } from "node:stream";
-import { z } from "zod";
+import * as z from "zod";
 import { codeOf, UserError } from "../../lib/errors.ts";
 import { type GitPlace, git, gitError, streamGit } from "./host-git.ts";
 

@@ -3,7 +3,7 @@
  * it is ever written out (I2). When stdin ends the keeper is gone, and egress with it (I9).
  */
 import type { Server, Socket } from "node:net";
-import { z } from "zod";
+import * as z from "zod";
 import { type EgressConfig, egressConfigSchema, type FromSidecar } from "../../contract/sidecar.ts";
 import { messageOf, UserError } from "../../lib/errors.ts";
 import { readLines } from "../../lib/json-lines.ts";
