@@ -59,7 +59,7 @@ export async function keepSidecar(
       rootDir: request.rootDir,
       confined: request.confined,
       config: request.config(),
-      ...(listen.kind === "inherited" && { listener: await listen.open() }),
+      ...(listen.kind === "inherited" && { listener: listen.open() }),
       onMessage: (message) => onNotice({ kind: "message", message }),
     });
     running = sidecar;

@@ -35,8 +35,8 @@ export interface SidecarOptions {
   readonly rootDir: string;
   readonly confined: boolean;
   readonly config: unknown;
-  /** Listening handle to hand over; ours is closed once it has its own. */
-  readonly listener?: Server;
+  /** Listening handle to hand over, awaited while the program starts; ours is closed once it has its own. */
+  readonly listener?: Promise<Server>;
   readonly onMessage: (message: Exclude<FromSidecar, { type: "ready" | "reloaded" }>) => void;
 }
 
@@ -61,6 +61,7 @@ interface Started {
 
 /** Starts one and waits until it serves. @throws Error with the sidecar's own words when it does not. */
 export async function startSidecar(options: SidecarOptions): Promise<SidecarProcess> {
+  options.listener?.catch(() => {});
   const started = options.confined ? await startConfined(options) : startPlain(options);
   const send = (message: ToSidecar): Promise<void> => writeJsonLine(started.stdin, message);
   const reloads: ((error: string | undefined) => void)[] = [];
@@ -93,7 +94,13 @@ export async function startSidecar(options: SidecarOptions): Promise<SidecarProc
   });
 
   await send({ type: "config", config: options.config });
-  if (options.listener !== undefined) await handOver(started.child, options.name, options.listener);
+  if (options.listener !== undefined) {
+    const listener = await options.listener.catch(async (error: unknown) => {
+      await started.kill();
+      throw error;
+    });
+    await handOver(started.child, options.name, listener);
+  }
   const failure = await firstOf(ready, started.ended, READY_TIMEOUT_MS);
   if (failure !== undefined) {
     await started.kill();

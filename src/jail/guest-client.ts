@@ -10,7 +10,8 @@ import type { ExecOptions, Execution, ExitStatus, ProbeResult, ProbeTarget } fro
 import { messageOf, UserError } from "../lib/errors.ts";
 import { readFirstLine } from "../lib/first-line.ts";
 import { readJsonLines, writeJsonLine } from "../lib/json-lines.ts";
-import { type Answer, answerSchema, type Command, type Header, MAX_ANSWER_BYTES } from "./guest-protocol.ts";
+import { answerSchema, MAX_ANSWER_BYTES } from "./guest-answers.ts";
+import type { Answer, Command, Header } from "./guest-protocol.ts";
 
 /** The init answers in a millisecond; a guest that is out of processes or memory may need some seconds. */
 const ANSWER_TIMEOUT_MS = 20_000;

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { type AuditLog, openLog } from "../audit/log.ts";
 import { backendNamed } from "../backends/registry.ts";
 import { type KeptSidecar, keepSidecar, type SidecarNotice } from "../bundle/bundle.ts";
-import { type CertificateAuthority, mintAuthority } from "../bundle/certificate-authority.ts";
+import type { CertificateAuthority } from "../bundle/certificate-authority.ts";
 import { egressConfig, egressPolicy, type Secrets } from "../bundle/egress-settings.ts";
 import type { Backend, Guest, Link, Prepared, Progress } from "../contract/backend.ts";
 import { GUEST } from "../contract/backend.ts";
@@ -77,8 +77,6 @@ export async function launchBottle(
 ): Promise<LaunchedBottle> {
   const { plan } = request;
   const backend = backendNamed(plan.backend);
-  const authorityComing = mintAuthority(plan.agent.name);
-  authorityComing.catch(() => {});
   const prepared = await prepare(backend, plan, hooks.progress);
 
   const { id, paths, log, earlier } = await reserveState(request, scope);
@@ -94,6 +92,7 @@ export async function launchBottle(
     ...(earlier !== undefined && { resumed: true }),
   });
 
+  const authorityComing = mint(id);
   const onNotice = (notice: SidecarNotice): void => {
     recordNotice(log, "egress", notice).catch(hooks.logFailed);
   };
@@ -119,6 +118,13 @@ export async function launchBottle(
   await writeRecord(paths, record);
   await log.append("bottle.ready", { fingerprint: authority.fingerprint });
   return { id, paths, record, guest, authority, sidecars: [sidecar], log, base, workdir: base.cwd };
+}
+
+/** Its library takes longer to load than the guest's namespaces take to make: both at once. */
+function mint(id: string): Promise<CertificateAuthority> {
+  const coming = import("../bundle/certificate-authority.ts").then(({ mintAuthority }) => mintAuthority(id));
+  coming.catch(() => {});
+  return coming;
 }
 
 async function prepare(backend: Backend, plan: BottlePlan, progress: Progress): Promise<Prepared> {
