@@ -1,10 +1,20 @@
 /**
  * Builds dist/: the `bottle` command in chunks that load on demand; the two small programs that run where no
  * chunk can be loaded from, inside a guest and inside its network namespace; and the demo.
+ *
+ * It is built beside and moved into place whole, and not at all when nothing has changed: a bottle that runs
+ * from dist/ must not lose the ground under its feet because somebody runs a test.
  */
-import { chmod, rm } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { chmod, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { build } from "esbuild";
 
+const STAMP = ".built-from";
+const stamp = await fingerprint(["src", "demo", "scripts", "package-lock.json", "package.json"]);
+if ((await readFile(join("dist", STAMP), "utf8").catch(() => "")) === stamp) process.exit(0);
+
+const outdir = `dist.${process.pid}`;
 const common = {
   bundle: true,
   platform: "node",
@@ -20,30 +30,49 @@ const common = {
   },
 };
 
-await rm("dist", { recursive: true, force: true });
-await build({
-  ...common,
-  entryPoints: { bottle: "src/cli/main.ts" },
-  outdir: "dist",
-  chunkNames: "chunks/[name]-[hash]",
-  splitting: true,
-  minifySyntax: true,
-});
-await build({
-  ...common,
-  entryPoints: {
-    "guest-init": "src/jail/programs/guest-init.ts",
-    "netns-listen": "src/jail/programs/netns-listen.ts",
-  },
-  outdir: "dist/programs",
-  outExtension: { ".js": ".mjs" },
-  sourcemap: false,
-  banner: {},
-});
-await build({
-  ...common,
-  entryPoints: { demo: "demo/main.ts" },
-  outdir: "dist",
-  outExtension: { ".js": ".mjs" },
-});
-await chmod("dist/bottle.js", 0o755);
+try {
+  await build({
+    ...common,
+    entryPoints: { bottle: "src/cli/main.ts" },
+    outdir,
+    chunkNames: "chunks/[name]-[hash]",
+    splitting: true,
+    minifySyntax: true,
+  });
+  await build({
+    ...common,
+    entryPoints: {
+      "guest-init": "src/jail/programs/guest-init.ts",
+      "netns-listen": "src/jail/programs/netns-listen.ts",
+    },
+    outdir: join(outdir, "programs"),
+    outExtension: { ".js": ".mjs" },
+    sourcemap: false,
+    banner: {},
+  });
+  await build({
+    ...common,
+    entryPoints: { demo: "demo/main.ts" },
+    outdir,
+    outExtension: { ".js": ".mjs" },
+  });
+  await chmod(join(outdir, "bottle.js"), 0o755);
+  await writeFile(join(outdir, STAMP), stamp);
+  const old = `${outdir}.old`;
+  await rename("dist", old).catch(() => {});
+  await rename(outdir, "dist");
+  await rm(old, { recursive: true, force: true });
+} finally {
+  await rm(outdir, { recursive: true, force: true });
+}
+
+async function fingerprint(paths) {
+  const hash = createHash("sha256").update(process.version);
+  for (const path of paths) {
+    const names = path.includes(".") ? [""] : (await readdir(path, { recursive: true })).sort();
+    for (const name of names.filter((each) => each === "" || /\.(ts|mjs)$/.test(each))) {
+      hash.update(`${path}/${name}\0`).update(await readFile(join(path, name)));
+    }
+  }
+  return hash.digest("hex");
+}

@@ -1,0 +1,30 @@
+/** `npm run bench -- start | exec | egress [--json]`. Prints figures; judges nothing. */
+import type { BenchRow } from "./row.ts";
+
+const benches: Readonly<Record<string, () => Promise<readonly BenchRow[]>>> = {
+  start: async () => (await import("./start.ts")).benchStart(),
+  exec: async () => (await import("./exec.ts")).benchExec(),
+  egress: async () => (await import("./egress.ts")).benchEgress(),
+};
+
+const json = process.argv.includes("--json");
+const asked = process.argv.slice(2).filter((word) => !word.startsWith("-"));
+const names = asked.length === 0 ? Object.keys(benches) : asked;
+const rows: BenchRow[] = [];
+for (const name of names) {
+  const bench = benches[name];
+  if (bench === undefined) {
+    process.stderr.write(`no bench ${name}; there are ${Object.keys(benches).join(", ")}\n`);
+    process.exit(2);
+  }
+  rows.push(...(await bench()));
+}
+if (json) process.stdout.write(`${JSON.stringify(rows, null, 2)}\n`);
+else {
+  const width = Math.max(...rows.map(({ name }) => name.length));
+  for (const { name, unit, median, p95, note } of rows) {
+    const figures = `${median.toFixed(1).padStart(9)} median ${p95.toFixed(1).padStart(9)} p95 ${unit}`;
+    process.stdout.write(`${name.padEnd(width)}  ${figures}${note === undefined ? "" : `  (${note})`}\n`);
+  }
+}
+process.exit(0);
