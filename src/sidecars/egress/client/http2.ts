@@ -18,6 +18,7 @@ export class Http2Client implements Client {
   readonly #stream: ServerHttp2Stream;
   readonly #hasBody: boolean;
   #trailers: OutgoingHttpHeaders = {};
+  #owesTrailers = false;
 
   constructor(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, raw: readonly string[]) {
     this.#stream = stream;
@@ -48,7 +49,13 @@ export class Http2Client implements Client {
       { ":status": status, ...toObject(headers) },
       { endStream: bodyless, waitForTrailers: trailers && !bodyless },
     );
-    if (trailers) this.#stream.once("wantTrailers", () => this.#stream.sendTrailers(this.#trailers));
+    if (!trailers || bodyless) return;
+    this.#owesTrailers = true;
+    this.#stream.once("wantTrailers", () => {
+      this.#owesTrailers = false;
+      this.#stream.sendTrailers(this.#trailers);
+      this.settle();
+    });
   }
 
   flush(): void {}
@@ -64,7 +71,8 @@ export class Http2Client implements Client {
   closeAfter(): void {}
 
   settle(): void {
-    if (!this.#stream.readableEnded) this.#stream.close(constants.NGHTTP2_NO_ERROR);
+    const unread = this.#hasBody && !this.#stream.readableEnded;
+    if (unread && !this.#owesTrailers) this.#stream.close(constants.NGHTTP2_NO_ERROR);
   }
 
   reset(): void {

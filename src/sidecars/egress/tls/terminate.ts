@@ -34,7 +34,7 @@ export function terminate(
   tls.on("error", () => raw.destroy());
   tls.once("secure", () => {
     // OpenSSL read the same bytes: had it found another name than we did, ours was judged wrongly.
-    if ((nameSeenBy(tls) || undefined) !== serverName) {
+    if ((tls.servername || undefined) !== serverName) {
       raw.destroy();
       return;
     }
@@ -60,11 +60,4 @@ export function terminate(
     // Node waits for this event before it begins, although a server's socket never emits it.
     tls.emit("secureConnect");
   });
-}
-
-/** Missing from the types, though documented for `tls.connect` and set on both sides; false without SNI. */
-function nameSeenBy(
-  socket: TLSSocket & { readonly servername?: string | false | undefined },
-): string | false | undefined {
-  return socket.servername;
 }

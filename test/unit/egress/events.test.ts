@@ -1,0 +1,66 @@
+import { describe, expect, it } from "vitest";
+import type { FromSidecar } from "../../../src/contract/sidecar.ts";
+import { type Allowed, createReporter } from "../../../src/sidecars/egress/events.ts";
+import { LIMITS } from "../../../src/sidecars/egress/limits.ts";
+
+const limits = { ...LIMITS, eventsPerSecond: 3, countedEvents: 2 };
+const allowed: Allowed = {
+  method: "GET",
+  host: "a.com",
+  path: "/x",
+  via: "http",
+  status: 200,
+  up: 1,
+  down: 10,
+  ms: 5,
+  credential: ["authorization"],
+  complete: true,
+};
+
+function reporter() {
+  const told: Record<string, unknown>[] = [];
+  const emit = (message: FromSidecar): void => {
+    if (message.type === "event") told.push({ event: message.event, ...message.data });
+  };
+  return { told, report: createReporter(emit, limits) };
+}
+
+describe("events", () => {
+  it("are told one by one as long as they are few", () => {
+    const { told, report } = reporter();
+    report.allowed(allowed);
+    report.denied({ code: "host-not-allowed", target: "CONNECT b.com", rule: "no route for b.com" }, "b.com");
+    expect(told).toEqual([
+      { event: "egress.allowed", ...allowed },
+      {
+        event: "egress.denied",
+        code: "host-not-allowed",
+        target: "CONNECT b.com",
+        rule: "no route for b.com",
+      },
+    ]);
+  });
+
+  it("above that are counted, and none is lost", () => {
+    const { told, report } = reporter();
+    for (let i = 0; i < 10; i++) report.allowed({ ...allowed, path: `/${i}` });
+    expect(told).toHaveLength(3);
+    report.flush();
+    expect(told.at(-1)).toMatchObject({ event: "egress.allowed", host: "a.com", count: 7, up: 7, down: 70 });
+    expect(told).toHaveLength(4);
+    report.allowed(allowed);
+    expect(told).toHaveLength(5);
+  });
+
+  it("of invented hosts share one line", () => {
+    const { told, report } = reporter();
+    for (let i = 0; i < 100; i++) {
+      report.denied({ code: "host-not-allowed", target: `CONNECT ${i}.com`, rule: "no route" }, `${i}.com`);
+    }
+    report.flush();
+    expect(told).toHaveLength(3 + 2 + 1);
+    const counts = told.map((event) => Number(event["count"] ?? 1));
+    expect(counts.reduce((sum, count) => sum + count)).toBe(100);
+    expect(told.at(-1)).toMatchObject({ event: "egress.denied", others: true, count: 95 });
+  });
+});

@@ -1,0 +1,93 @@
+import { describe, expect, it } from "vitest";
+import { answerHead } from "../../../src/sidecars/egress/response/head.ts";
+import { readHead } from "../../../src/sidecars/egress/rules/head.ts";
+
+function read(...raw: string[]) {
+  const head = readHead(raw, 10);
+  return head.allow ? head.value : head.code;
+}
+
+describe("a request's headers", () => {
+  it("end here when they are about the connection, by name or by nomination", () => {
+    const head = read(
+      "Connection",
+      "x-one, X_Two",
+      "X-One",
+      "1",
+      "X-Two",
+      "2",
+      "Proxy-Connection",
+      "a",
+      "X-Three",
+      "3",
+    );
+    expect(head).toMatchObject({ names: ["", "", "", "", "x-three"] });
+  });
+
+  it.each<[string, string[]]>([
+    ["two lengths", ["Content-Length", "1", "Content-Length", "2"]],
+    ["a length in words", ["Content-Length", "0x10"]],
+    ["a negative length", ["Content-Length", "-1"]],
+    ["a list of lengths", ["Content-Length", "1, 1"]],
+    ["a length and chunks", ["Content-Length", "1", "Transfer-Encoding", "chunked"]],
+    ["chunks and a length", ["Transfer-Encoding", "chunked", "Content-Length", "1"]],
+    ["another coding", ["Transfer-Encoding", "gzip, chunked"]],
+    ["chunked twice", ["Transfer-Encoding", "chunked", "Transfer-Encoding", "chunked"]],
+    ["chunked with a tail", ["Transfer-Encoding", "chunked;x"]],
+  ])("are refused with %s", (_what, raw) => {
+    expect(read(...raw)).toBe("framing-refused");
+  });
+
+  it("in another spelling have no say and are not passed on", () => {
+    expect(read("Content_Length", "5", "Transfer_Encoding", "chunked")).toMatchObject({
+      names: ["", ""],
+      contentLength: undefined,
+      chunked: false,
+    });
+  });
+
+  it("are bounded in number", () => {
+    const many = Array.from({ length: 11 }, (_, i) => [`x-${i}`, "1"]).flat();
+    expect(read(...many)).toBe("head-too-large");
+  });
+
+  it("tell every Host", () => {
+    expect(read("Host", "a", "host", "b")).toMatchObject({ hosts: ["a", "b"] });
+  });
+});
+
+describe("an answer's headers", () => {
+  const answer = (raw: string[], statusCode = 200, method = "GET") =>
+    answerHead({ statusCode, statusMessage: "OK", rawHeaders: raw }, method);
+
+  it("lose what is about the upstream's connection, what leads past egress and what egress alone says", () => {
+    const raw = [
+      "Connection",
+      "close, X-Hop",
+      "X-Hop",
+      "1",
+      "Alt-Svc",
+      "h3",
+      "X-Bottle-Denied",
+      "no",
+      "X-Kept",
+      "1",
+    ];
+    expect(answer(raw)).toMatchObject({ allow: true, value: { headers: ["X-Kept", "1"] } });
+  });
+
+  it.each<[string, string[]]>([
+    ["two lengths", ["Content-Length", "1", "Content-Length", "2"]],
+    ["a length and chunks", ["Content-Length", "1", "Transfer-Encoding", "chunked"]],
+    ["another coding", ["Transfer-Encoding", "gzip"]],
+  ])("are refused with %s", (_what, raw) => {
+    expect(answer(raw)).toMatchObject({ allow: false, code: "upstream-protocol" });
+  });
+
+  it("keep a length where no body follows, but for 204", () => {
+    const raw = ["Content-Length", "5"];
+    expect(answer(raw, 200, "HEAD")).toMatchObject({ value: { headers: raw, bodyless: true } });
+    expect(answer(raw, 304)).toMatchObject({ value: { headers: raw, bodyless: true } });
+    expect(answer(raw, 204)).toMatchObject({ value: { headers: [], bodyless: true } });
+  });
+});
