@@ -136,6 +136,7 @@ export function readAll(socket: Socket): Promise<{ readonly text: string; readon
       reset = error.code === "ECONNRESET";
     });
     socket.once("end", () => socket.end());
+    socket.resume();
     socket.once("close", () => resolve({ text: Buffer.concat(chunks).toString("latin1"), reset }));
   });
 }

@@ -242,7 +242,7 @@ export class Exchange implements Activity {
     if (this.#done) return;
     // Whoever answers before the end of the request does not want the rest of it.
     if (this.#request?.writableEnded === false) this.#request.destroy();
-    this.#client.settle(this.#services.limits.discardedBytes);
+    this.#client.settle();
     this.#finish(true);
   }
 

@@ -91,7 +91,9 @@ export class Connection {
       for (const activity of [...this.activities]) activity.sweep(now);
       return;
     }
-    if (now - this.#since > this.#patience(now, limits)) this.raw.destroy();
+    // The rest of a request that was refused, and no end of it.
+    const flooded = this.#phase === "head" && this.raw.bytesRead - this.#bytesBefore > limits.discardedBytes;
+    if (flooded || now - this.#since > this.#patience(now, limits)) this.raw.destroy();
   }
 
   #patience(now: number, limits: Limits): number {

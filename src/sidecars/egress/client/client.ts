@@ -39,7 +39,7 @@ export interface Client {
   /** After this answer the connection ends (HTTP/1). */
   closeAfter(): void;
   /** The answer is out: takes care of a body that nobody wants any more. */
-  settle(maxDiscarded: number): void;
+  settle(): void;
   /** Breaks off; the client can tell that the answer is not whole. */
   reset(): void;
 }

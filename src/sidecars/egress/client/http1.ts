@@ -64,16 +64,10 @@ export class Http1Client implements Client {
     this.#close = true;
   }
 
-  settle(maxDiscarded: number): void {
-    const { body } = this;
-    if (body.complete || body.destroyed) return;
-    let left = maxDiscarded;
-    body.removeAllListeners("data");
-    body.on("data", (chunk: Buffer) => {
-      left -= chunk.length;
-      if (left < 0) this.#connection.reset();
-    });
-    body.resume();
+  /** It is read and dropped; the connection bounds how much of it (`discardedBytes`). */
+  settle(): void {
+    this.body.removeAllListeners("data");
+    this.body.resume();
   }
 
   reset(): void {
