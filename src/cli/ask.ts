@@ -38,8 +38,9 @@ function interrupted(lines: ReturnType<typeof createInterface>): AbortSignal {
 export async function askSecret(question: string, hint: string): Promise<string> {
   if (!hasTerminal()) throw new UserError(`there is no terminal to ask: ${question.trim()}`, { hint });
   const silent = new Writable({ write: (_chunk, _encoding, done) => done() });
-  process.stderr.write(question);
+  // It switches the terminal's echo off: a paste may follow the question's first letter.
   const lines = createInterface({ input: process.stdin, output: silent, terminal: true });
+  process.stderr.write(question);
   try {
     return await lines.question("", { signal: interrupted(lines) });
   } catch {
