@@ -16,6 +16,8 @@ export interface Launched {
 }
 
 const STDERR_TAIL_CHARACTERS = 4_000;
+/** A keeper has every secret of its bottle in memory, and its core dump would have them on the disk (I2). */
+const WITHOUT_CORE_DUMPS = 'ulimit -c 0; exec "$@"';
 
 /**
  * @throws UserError with the keeper's words when the bottle did not come up; by then nothing is left of it.
@@ -25,12 +27,16 @@ export async function launchKeeper(order: KeeperOrder, withheld: Iterable<string
   const env = { ...process.env };
   // They are in the order already, and a process's environment can be read for as long as it lives.
   for (const name of withheld) delete env[name];
-  const child = spawn(process.execPath, [packagePath("dist/bottle.js"), "keeper"], {
-    cwd: "/",
-    env,
-    detached: true,
-    stdio: ["pipe", "pipe", "pipe"],
-  });
+  const child = spawn(
+    "sh",
+    ["-c", WITHOUT_CORE_DUMPS, "keeper", process.execPath, packagePath("dist/bottle.js"), "keeper"],
+    {
+      cwd: "/",
+      env,
+      detached: true,
+      stdio: ["pipe", "pipe", "pipe"],
+    },
+  );
   const { stdin, stdout, stderr } = child;
   stdin.on("error", () => {});
   let tail = "";

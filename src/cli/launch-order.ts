@@ -3,6 +3,7 @@ import type { BottlePlan } from "../contract/plan.ts";
 import type { KeeperOrder } from "../keeper/keeper.ts";
 import { UserError } from "../lib/errors.ts";
 import { missingCredentials, missingEnv } from "../plan/credentials.ts";
+import { providerNamed } from "../providers/registry.ts";
 import { askSecret } from "./ask.ts";
 
 export function inEnvironment(name: string): boolean {
@@ -51,10 +52,14 @@ export async function resolveValues(plan: BottlePlan): Promise<Pick<KeeperOrder,
   return { env, credentials };
 }
 
-/** Variables whose values travel in the order and have no business in the keeper's own environment. */
+/**
+ * Variables that have no business in the keeper's own environment: what it needs of them travels in the order,
+ * and of a provider's credentials it needs one.
+ */
 export function withheldVariables(plan: BottlePlan): readonly string[] {
   return [
     ...plan.credentials.map(({ tokenRef }) => tokenRef),
+    ...providerNamed(plan.provider.name).credentials.map(({ tokenRef }) => tokenRef),
     ...plan.env.flatMap(({ source }) => (source.kind === "host" ? [source.variable] : [])),
   ];
 }
