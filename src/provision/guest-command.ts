@@ -30,6 +30,8 @@ const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
 export interface GuestCommandOptions extends Omit<ExecOptions, "tty"> {
   readonly stdin?: Readable | Buffer | string;
   readonly maxSilenceMs?: number;
+  /** What errors call the program; its first two words unless told. */
+  readonly name?: string;
 }
 
 export interface GuestResult<T> {
@@ -52,7 +54,8 @@ export function runInGuest(
     let size = 0;
     for await (const chunk of stdout) {
       size += (chunk as Buffer).length;
-      if (size > MAX_ANSWER_BYTES) throw failed(argv, `wrote more than ${MAX_ANSWER_BYTES} bytes`);
+      if (size > MAX_ANSWER_BYTES)
+        throw failed(options.name ?? nameOf(argv), `wrote more than ${MAX_ANSWER_BYTES} bytes`);
       chunks.push(chunk as Buffer);
     }
     return Buffer.concat(chunks);
@@ -66,7 +69,7 @@ export async function runInGuestOk(
   options: GuestCommandOptions = {},
 ): Promise<Buffer> {
   const result = await runInGuest(exec, argv, options);
-  if (result.code !== 0) throw failed(argv, `exited ${result.code}`, result.stderr);
+  if (result.code !== 0) throw failed(options.name ?? nameOf(argv), `exited ${result.code}`, result.stderr);
   return result.stdout;
 }
 
@@ -80,7 +83,7 @@ export async function streamFromGuest<T>(
   options: GuestCommandOptions,
   consume: (stdout: Readable) => Promise<T>,
 ): Promise<GuestResult<T>> {
-  const { stdin, maxSilenceMs = MAX_SILENCE_MS, signal, ...execOptions } = options;
+  const { stdin, maxSilenceMs = MAX_SILENCE_MS, signal, name = nameOf(argv), ...execOptions } = options;
   const stopper = new AbortController();
   const execution = await exec(argv, { ...execOptions, signal: stopper.signal });
   const watch = watchdog(maxSilenceMs);
@@ -92,7 +95,7 @@ export async function streamFromGuest<T>(
       execution.stdout.destroy();
       execution.stdin.destroy();
     };
-    watch.onTimeout((text) => stop(failed(argv, text)));
+    watch.onTimeout((text) => stop(failed(name, text)));
     if (signal?.aborted === true) stop(signal.reason);
     signal?.addEventListener("abort", () => stop(signal.reason), { once: true, signal: stopper.signal });
     feed(execution, stdin, watch).catch(stop);
@@ -111,12 +114,12 @@ export async function streamFromGuest<T>(
     } catch (error) {
       // Output that ends too soon is explained by the program's own complaint, if it has one.
       if (!execution.stdout.readableEnded) throw error;
-      const code = codeOfExit(argv, await execution.exit, await within(stderr));
-      throw code === 0 ? error : failed(argv, `exited ${code}`, await within(stderr));
+      const code = codeOfExit(name, await execution.exit, await within(stderr));
+      throw code === 0 ? error : failed(name, `exited ${code}`, await within(stderr));
     }
     const status = await execution.exit;
     const complaint = await within(stderr);
-    return { code: codeOfExit(argv, status, complaint), stdout, stderr: complaint };
+    return { code: codeOfExit(name, status, complaint), stdout, stderr: complaint };
   };
   try {
     return await Promise.race([fail, work()]);
@@ -138,20 +141,22 @@ function within(stderr: Promise<string>): Promise<string> {
 }
 
 /** What a person is told when a program in the guest did not do its job. */
-export function failed(argv: Argv, what: string, stderr = ""): UserError {
-  return new UserError(
-    `in the guest, ${printable(argv.slice(0, 2).join(" "))} ${what}${stderr === "" ? "" : `: ${stderr}`}`,
-  );
+export function failed(name: string, what: string, stderr = ""): UserError {
+  return new UserError(`in the guest, ${printable(name)} ${what}${stderr === "" ? "" : `: ${stderr}`}`);
 }
 
-function codeOfExit(argv: Argv, status: ExitStatus, stderr: string): number {
+function nameOf(argv: Argv): string {
+  return argv.slice(0, 2).join(" ");
+}
+
+function codeOfExit(name: string, status: ExitStatus, stderr: string): number {
   switch (status.kind) {
     case "exited":
       return status.code;
     case "signalled":
-      throw failed(argv, `was ended by ${status.signal}`, stderr);
+      throw failed(name, `was ended by ${status.signal}`, stderr);
     case "lost":
-      throw failed(argv, `was lost: ${printable(status.reason)}`);
+      throw failed(name, `was lost: ${printable(status.reason)}`);
   }
 }
 

@@ -70,7 +70,7 @@ export async function unpackInGuest(
     }
     throw error;
   });
-  if (result.code !== 0) throw failed(["tar", "-x"], `could not write ${printable(what)}`, result.stderr);
+  if (result.code !== 0) throw failed("tar", `could not write ${printable(what)}`, result.stderr);
 }
 
 /**

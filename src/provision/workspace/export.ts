@@ -52,7 +52,9 @@ export async function exportWork(
       if (!isNew(claimed)) return nothingNew(claimed.notes);
       progress("taking the work out of the bottle");
       const lent = [...(await objectTypes(place, startingIds(base))).keys()];
-      await sendPack(git, claimed, base, lent, (pack) => receivePack(place, pack, base.isPartial));
+      await sendPack(git, claimed, base, lent, (pack) =>
+        receivePack(place, pack, { isPartial: base.isPartial }),
+      );
       return recordWork(place, claimed, base, { id, objectFormat: git.objectFormat });
     };
     const summary = await record();

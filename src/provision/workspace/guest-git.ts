@@ -7,7 +7,14 @@
  */
 import type { Readable } from "node:stream";
 import { GUEST } from "../../contract/backend.ts";
-import { failed, type GuestExec, type GuestResult, runInGuest, streamFromGuest } from "../guest-command.ts";
+import {
+  failed,
+  type GuestCommandOptions,
+  type GuestExec,
+  type GuestResult,
+  runInGuest,
+  streamFromGuest,
+} from "../guest-command.ts";
 import type { ObjectFormat } from "./repository.ts";
 
 const SNAPSHOT_DIR = `${GUEST.home}/.bottle/snapshot.git`;
@@ -73,8 +80,7 @@ export async function openGuestGit(exec: GuestExec, expected?: ObjectFormat): Pr
   const repository = expected === undefined || found?.objectFormat === expected ? found : undefined;
   const objectFormat = expected ?? repository?.objectFormat ?? "sha1";
   const init = ["init", "-q", "--bare", "--template=", `--object-format=${objectFormat}`, SNAPSHOT_DIR];
-  const made = await runInGuest(exec, command(init), { cwd: GUEST.home, env: ENV });
-  if (made.code !== 0) throw failed(["git", "init"], `exited ${made.code}`, made.stderr);
+  outputOf(await runInGuest(exec, command(init), { cwd: GUEST.home, env: ENV }), init);
 
   const env = {
     ...ENV,
@@ -84,35 +90,39 @@ export async function openGuestGit(exec: GuestExec, expected?: ObjectFormat): Pr
       ? { GIT_DIR: SNAPSHOT_DIR, GIT_WORK_TREE: GUEST.workspace }
       : { GIT_ALTERNATE_OBJECT_DIRECTORIES: repository.objects }),
   };
-  const run: GuestGit["run"] = (args, input = {}) =>
-    runInGuest(exec, command(args), { ...options(input), env: { ...env, ...input.env } });
+  const settings = (args: readonly string[], input: GitInput = {}): GuestCommandOptions => ({
+    cwd: GUEST.workspace,
+    name: nameOf(args),
+    env: { ...env, ...input.env },
+    ...(input.stdin !== undefined && { stdin: input.stdin }),
+  });
+  const run: GuestGit["run"] = (args, input) => runInGuest(exec, command(args), settings(args, input));
   return {
     objectFormat,
     index: SNAPSHOT_INDEX,
     repository,
     run,
     asAgent: (args, folder = GUEST.workspace) =>
-      runInGuest(exec, command(["-C", folder, ...args]), { cwd: GUEST.workspace, env: ENV }),
+      runInGuest(exec, command(["-C", folder, ...args]), {
+        cwd: GUEST.workspace,
+        env: ENV,
+        name: nameOf(args),
+      }),
     async ok(args, input) {
-      const result = await run(args, input);
-      if (result.code !== 0) throw failed(["git", args[0] ?? ""], `exited ${result.code}`, result.stderr);
-      return result.stdout;
+      return outputOf(await run(args, input), args);
     },
     async stream(args, input, consume) {
-      const settings = { ...options(input), env: { ...env, ...input.env } };
-      const result = await streamFromGuest(exec, command(args), settings, consume);
-      if (result.code !== 0) throw failed(["git", args[0] ?? ""], `exited ${result.code}`, result.stderr);
-      return result.stdout;
+      return outputOf(await streamFromGuest(exec, command(args), settings(args, input), consume), args);
     },
     async resetIndex() {
-      await runInGuest(exec, ["rm", "-f", SNAPSHOT_INDEX, `${SNAPSHOT_INDEX}.lock`], { cwd: GUEST.home });
-      // Without one there is nothing to start from, and cp says so.
-      if (repository !== undefined) {
-        await runInGuest(exec, ["cp", "--", repository.index, SNAPSHOT_INDEX], { cwd: GUEST.workspace });
-      }
+      const from = repository?.index ?? "/dev/null";
+      await runInGuest(exec, ["sh", "-c", RESET_INDEX, SNAPSHOT_INDEX, from], { cwd: GUEST.home });
     },
   };
 }
+
+/** A lock may be left from a git that was killed. Without an index of the agent's there is nothing to start from. */
+const RESET_INDEX = 'rm -f "$0" "$0.lock"; [ ! -f "$1" ] || cp -- "$1" "$0"';
 
 async function inspect(exec: GuestExec): Promise<GuestRepository | undefined> {
   const absolute = "--path-format=absolute";
@@ -135,6 +145,11 @@ function command(args: readonly string[]): readonly [string, ...string[]] {
   return ["git", ...QUIET.flatMap(([key, value]) => ["-c", `${key}=${value}`]), ...args];
 }
 
-function options(input: GitInput): { readonly cwd: string; readonly stdin?: Readable | Buffer | string } {
-  return { cwd: GUEST.workspace, ...(input.stdin !== undefined && { stdin: input.stdin }) };
+function nameOf(args: readonly string[]): string {
+  return `git ${args[0] ?? ""}`;
+}
+
+function outputOf<T>(result: GuestResult<T>, args: readonly string[]): T {
+  if (result.code !== 0) throw failed(nameOf(args), `exited ${result.code}`, result.stderr);
+  return result.stdout;
 }

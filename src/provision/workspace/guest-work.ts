@@ -26,8 +26,7 @@ export interface ClaimedWork {
 
 /** @throws UserError when git in the guest cannot say. */
 export async function claimWork(git: GuestGit, base: BaseSnapshot): Promise<ClaimedWork> {
-  const { refs, head, isDetached } = await readGuestRefs(git);
-  const now = await snapshotTree(git);
+  const [{ refs, head, isDetached }, now] = await Promise.all([readGuestRefs(git), snapshotTree(git)]);
   const plan = planRefs({ refs, detached: isDetached ? head : undefined }, new Set(startingIds(base)));
   const notes = [...plan.notes, ...now.notes];
   const nothing = emptyTree(git.objectFormat);
@@ -38,8 +37,8 @@ export async function claimWork(git: GuestGit, base: BaseSnapshot): Promise<Clai
   return {
     start: isLost ? undefined : remembered,
     now: {
-      tree: now.oid,
-      commitTree: await uncommittedTree(git, now.oid, head, isLost ? nothing : remembered.tree),
+      tree: now.tree,
+      commitTree: await uncommittedTree(git, now, isLost ? nothing : remembered.tree),
     },
     head,
     refs: plan.refs,
@@ -68,11 +67,10 @@ export async function sendPack(
   const isHere = (oid: string | undefined): oid is string => oid !== undefined && !lost.has(oid);
   const parent = isHere(base.head) ? ["-p", base.head] : [];
   const trees = [claimed.start?.tree, claimed.start?.commitTree, claimed.now.tree, claimed.now.commitTree];
-  const wanted = [...claimed.refs.map(({ oid }) => oid), ...own.filter(isHere)];
-  for (const tree of new Set(trees)) {
-    // git leaves out what the host has only on the way back from a commit, so each tree gets one to ride on.
-    if (tree !== undefined) wanted.push(await commitOf(git, tree, parent));
-  }
+  // git leaves out what the host has only on the way back from a commit, so each tree gets one to ride on.
+  const carried = [...new Set(trees)].filter((tree) => tree !== undefined);
+  const carriers = await Promise.all(carried.map((tree) => commitOf(git, tree, parent)));
+  const wanted = [...claimed.refs.map(({ oid }) => oid), ...own.filter(isHere), ...carriers];
   const lines = [...wanted, ...lent.filter(isHere).map((oid) => `^${oid}`)];
   const missing = base.isPartial ? ["--missing=allow-any"] : [];
   const args = ["pack-objects", "--revs", "--stdout", "--delta-base-offset", "-q", ...missing];

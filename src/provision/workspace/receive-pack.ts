@@ -49,16 +49,18 @@ export async function makeWorkRepository(gitDir: string, options: WorkRepository
   return place;
 }
 
-/**
- * Reads a pack from `stream` into `place`.
- * @param isPartial objects that the operator's repository lacks too may be missing
- * @throws UserError when it is too large, or git finds anything wrong with it
- */
-export async function receivePack(place: GitPlace, stream: Readable, isPartial: boolean): Promise<void> {
-  const check = isPartial
-    ? "--fsck-objects"
-    : `--strict=${OLD_FAULTS.map((fault) => `${fault}=ignore`).join(",")}`;
-  const args = ["index-pack", "--stdin", check, `--max-input-size=${MAX_PACK_BYTES}`];
+export interface PackBounds {
+  /** Objects that the operator's repository lacks too may be missing. */
+  readonly isPartial: boolean;
+  readonly maxBytes?: number;
+}
+
+/** Reads a pack from `stream` into `place`. @throws UserError when it is too large, or git finds anything wrong. */
+export async function receivePack(place: GitPlace, stream: Readable, bounds: PackBounds): Promise<void> {
+  const ignored = OLD_FAULTS.map((fault) => `${fault}=ignore`).join(",");
+  const check = bounds.isPartial ? "--fsck-objects" : `--strict=${ignored}`;
+  const limit = `--max-input-size=${bounds.maxBytes ?? MAX_PACK_BYTES}`;
+  const args = ["index-pack", "--stdin", check, limit];
   try {
     const result = await git(place, args, { stdin: stream });
     if (result.code === 0) return;

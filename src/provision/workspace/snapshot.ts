@@ -65,13 +65,13 @@ export function startingIds(base: BaseSnapshot): readonly string[] {
 /** Remembers the state before the agent begins. @throws UserError when git in the guest fails. */
 export async function snapshotBase(guest: Guest, imported: ImportedWorkspace): Promise<BaseSnapshot> {
   const git = await openGuestGit(guest.exec);
-  const [refs, tree] = await Promise.all([readGuestRefs(git), snapshotTree(git)]);
+  const [refs, state] = await Promise.all([readGuestRefs(git), snapshotTree(git, { isFirst: true })]);
   return {
     kind: imported.kind,
     cwd: imported.cwd,
     objectFormat: git.objectFormat,
-    tree: tree.oid,
-    commitTree: await uncommittedTree(git, tree.oid, refs.head, tree.oid),
+    tree: state.tree,
+    commitTree: await uncommittedTree(git, state, state.tree),
     ...(refs.head !== undefined && { head: refs.head }),
     refs: refs.refs,
     shallow: imported.shallow,
@@ -92,24 +92,30 @@ export interface GuestRefs {
 export async function readGuestRefs(git: GuestGit): Promise<GuestRefs> {
   if (git.repository === undefined) return { refs: [], head: undefined, isDetached: false };
   const format = "--format=%(objectname) %(refname)";
-  const listed = await git.asAgent(["for-each-ref", format, "refs/heads", "refs/tags", "refs/stash"]);
-  const refs = listed.stdout
-    .toString("latin1")
-    .split("\n")
-    .flatMap((line): StartingRef[] => {
-      const [oid = "", name = ""] = splitOnce(line, " ");
-      return isOid(oid) && name !== "" ? [{ oid, name }] : [];
-    });
-  const head = (await git.asAgent(["rev-parse", "--quiet", "--verify", "HEAD^{commit}"])).stdout
-    .toString("latin1")
-    .trim();
+  const [listed, answer] = await Promise.all([
+    git.asAgent(["for-each-ref", format, "refs/heads", "refs/tags", "refs/stash"]),
+    git.asAgent(["rev-parse", "HEAD^{commit}", "--symbolic-full-name", "HEAD"]),
+  ]);
+  const refs = linesOf(listed.stdout, "\n").flatMap((line): StartingRef[] => {
+    const [oid = "", name = ""] = splitOnce(line, " ");
+    return isOid(oid) && name !== "" ? [{ oid, name }] : [];
+  });
+  const [head = "", branch = ""] = linesOf(answer.stdout, "\n");
   if (!isOid(head)) return { refs, head: undefined, isDetached: false };
-  const branch = await git.asAgent(["symbolic-ref", "--quiet", "HEAD"]);
-  return { refs, head, isDetached: branch.code !== 0 };
+  return { refs, head, isDetached: !branch.startsWith("refs/heads/") };
 }
 
-export interface WorkTree {
+export interface Gitlink {
+  readonly path: string;
   readonly oid: string;
+}
+
+/** The workspace at one moment. */
+export interface WorkspaceState {
+  /** Tracked and unignored files, submodules as files. */
+  readonly tree: string;
+  /** What the agent's index has as pointers to commits of submodules. Paths of any bytes (latin1). */
+  readonly gitlinks: readonly Gitlink[];
   /** What could not be taken, in words; printable. */
   readonly notes: readonly string[];
 }
@@ -118,56 +124,80 @@ export interface WorkTree {
  * Takes the workspace's state now. An index or a store of ours that was damaged is made new once.
  * @throws UserError when git in the guest cannot do it: an incomplete state is never passed off as the whole.
  */
-export async function snapshotTree(git: GuestGit): Promise<WorkTree> {
-  const known = await git.run(["ls-files", "-z"]);
-  if (known.code === 0 && known.stdout.length > 0) {
+export async function snapshotTree(
+  git: GuestGit,
+  options: { readonly isFirst?: boolean } = {},
+): Promise<WorkspaceState> {
+  const [tracked, known, ignored] = await Promise.all([
+    trackedBy(git),
+    options.isFirst === true ? undefined : git.run(["ls-files", "-z"]),
+    options.isFirst === true
+      ? undefined
+      : git.run(["ls-files", "-z", "--cached", "--ignored", "--exclude-standard"]),
+  ]);
+  const gitlinks = tracked.filter(({ mode }) => mode === GITLINK);
+  if (known !== undefined && ignored !== undefined && known.code === 0 && known.stdout.length > 0) {
     try {
-      await adoptTracked(git, known.stdout);
-      return await fillAndWrite(git);
+      await adopt(git, tracked, linesOf(known.stdout, "\0"), linesOf(ignored.stdout, "\0"));
+      return { ...(await fillAndWrite(git)), gitlinks };
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
     }
   }
   await git.resetIndex();
   // Pointers would keep git from looking at the files below them.
-  await forceRemove(git, await gitlinksIn(git));
-  return fillAndWrite(git);
+  await forceRemove(
+    git,
+    gitlinks.map(({ path }) => path),
+  );
+  return { ...(await fillAndWrite(git)), gitlinks };
 }
+
+interface TrackedFile extends Gitlink {
+  readonly mode: string;
+}
+
+/** What the agent's own index holds. */
+async function trackedBy(git: GuestGit): Promise<readonly TrackedFile[]> {
+  if (git.repository === undefined) return [];
+  const listed = await git.asAgent(["ls-files", "-s", "-z"]);
+  return linesOf(listed.stdout, "\0").flatMap((record): TrackedFile[] => {
+    const [, mode, oid, path] = STAGED.exec(record) ?? [];
+    return mode === undefined || oid === undefined || path === undefined ? [] : [{ mode, oid, path }];
+  });
+}
+
+/** A line of `ls-files -s`: mode, id, stage, path. */
+const STAGED = /^([0-7]{6}) ([0-9a-f]+) [0-3]\t(.+)$/s;
 
 /**
  * Makes our index know the same files as the agent's, beyond what lies unignored in the folder: a file may be
  * tracked although it is ignored, or no longer tracked.
  */
-async function adoptTracked(git: GuestGit, known: Buffer): Promise<void> {
-  if (git.repository === undefined) return;
-  const listed = await git.asAgent(["ls-files", "-s", "-z"]);
-  if (listed.code !== 0) return;
-  const ours = new Set(known.toString("latin1").split("\0"));
-  const tracked = new Set<string>();
-  const missing: string[] = [];
-  for (const record of listed.stdout.toString("latin1").split("\0")) {
-    const [details = "", path = ""] = splitOnce(record, "\t");
-    const [mode = "", oid = ""] = details.split(" ");
-    if (path === "" || mode === GITLINK) continue;
-    if (!ours.has(path) && !tracked.has(path)) missing.push(`${mode} ${oid}\t${path}\0`);
-    tracked.add(path);
-  }
+async function adopt(
+  git: GuestGit,
+  tracked: readonly TrackedFile[],
+  known: readonly string[],
+  ignored: readonly string[],
+): Promise<void> {
+  const ours = new Set(known);
+  const missing = tracked.filter(({ mode, path }) => mode !== GITLINK && !ours.has(path));
   if (missing.length > 0) {
-    await git.run(["update-index", "-z", "--index-info"], { stdin: Buffer.from(missing.join(""), "latin1") });
+    const stdin = missing.map(({ mode, oid, path }) => `${mode} ${oid}\t${path}\0`).join("");
+    await git.run(["update-index", "-z", "--index-info"], { stdin: Buffer.from(stdin, "latin1") });
   }
-  const ignored = await git.run(["ls-files", "-z", "--cached", "--ignored", "--exclude-standard"]);
-  const dropped = ignored.stdout
-    .toString("latin1")
-    .split("\0")
-    .filter((path) => path !== "" && !tracked.has(path));
-  await forceRemove(git, dropped);
+  const theirs = new Set(tracked.map(({ path }) => path));
+  await forceRemove(
+    git,
+    ignored.filter((path) => !theirs.has(path)),
+  );
 }
 
-async function fillAndWrite(git: GuestGit): Promise<WorkTree> {
+async function fillAndWrite(git: GuestGit): Promise<Pick<WorkspaceState, "tree" | "notes">> {
   const notes = await addEverything(git);
-  const oid = (await git.ok(["write-tree"])).toString("latin1").trim();
-  if (!isOid(oid)) throw new UserError("git in the guest wrote no tree");
-  return { oid, notes };
+  const tree = (await git.ok(["write-tree"])).toString("latin1").trim();
+  if (!isOid(tree)) throw new UserError("git in the guest wrote no tree");
+  return { tree, notes };
 }
 
 /** Returns what was left out. */
@@ -176,9 +206,9 @@ async function addEverything(git: GuestGit): Promise<readonly string[]> {
   const notes: string[] = [];
   const tried = new Set<string>();
   for (let round = 0; round < MAX_ROUNDS; round++) {
-    const links = await gitlinksIn(git);
-    await forceRemove(git, links);
-    const nested = [...links, ...(await unbornIn(git))].filter((path) => !tried.has(path));
+    const { gitlinks, unborn } = await nestedIn(git);
+    await forceRemove(git, gitlinks);
+    const nested = [...gitlinks, ...unborn].filter((path) => !tried.has(path));
     if (nested.length === 0) break;
     for (const path of nested) {
       tried.add(path);
@@ -194,15 +224,21 @@ async function addEverything(git: GuestGit): Promise<readonly string[]> {
 /** Adds what git is willing to add. Returns its complaint when it left something out. */
 async function addAll(git: GuestGit): Promise<string | undefined> {
   const { code, stderr } = await git.run(["add", "--all", "--ignore-errors", "--", "."]);
-  if (code > 1) throw failed(["git", "add"], `exited ${code}`, stderr);
+  if (code > 1) throw failed("git add", `exited ${code}`, stderr);
   return code === 1 || stderr.includes("could not open directory") ? stderr : undefined;
 }
 
-/** Nested repositories without a commit are no gitlinks; git lists them as folders it does not look into. */
-async function unbornIn(git: GuestGit): Promise<readonly string[]> {
-  const listed = await git.run(["ls-files", "-z", "--others", "--exclude-standard"]);
-  const paths = listed.stdout.toString("latin1").split("\0");
-  return paths.filter((path) => path.endsWith("/")).map((path) => path.slice(0, -1));
+/** Repositories within: those git added as pointers, and those without a commit, which it lists but does not enter. */
+async function nestedIn(git: GuestGit): Promise<{ gitlinks: readonly string[]; unborn: readonly string[] }> {
+  const listed = await git.run(["ls-files", "-z", "--stage", "--others", "--exclude-standard"]);
+  const gitlinks: string[] = [];
+  const unborn: string[] = [];
+  for (const record of linesOf(listed.stdout, "\0")) {
+    const [, mode, , path] = STAGED.exec(record) ?? [];
+    if (mode === GITLINK && path !== undefined) gitlinks.push(path);
+    else if (mode === undefined && record.endsWith("/")) unborn.push(record.slice(0, -1));
+  }
+  return { gitlinks, unborn };
 }
 
 /** Adds the files of the repository at `path` as plain files of the workspace. */
@@ -212,29 +248,26 @@ async function addNested(git: GuestGit, path: string): Promise<boolean> {
   const list = ["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate"];
   const listed = await git.asAgent(list, `${GUEST.workspace}/${name}`);
   if (listed.code !== 0) return false;
-  const paths = listed.stdout
-    .toString("latin1")
-    .split("\0")
-    .filter((below) => below !== "" && !below.endsWith("/"))
+  const paths = linesOf(listed.stdout, "\0")
+    .filter((below) => !below.endsWith("/"))
     .map((below) => `${path}/${below}\0`);
   const stdin = Buffer.from(paths.join(""), "latin1");
   const added = await git.run(["update-index", "-z", "--add", "--remove", "--replace", "--stdin"], { stdin });
   return added.code === 0;
 }
 
-async function gitlinksIn(git: GuestGit): Promise<string[]> {
-  const listed = await git.run(["ls-files", "-s", "-z"]);
-  return listed.stdout
-    .toString("latin1")
-    .split("\0")
-    .filter((record) => record.startsWith(`${GITLINK} `))
-    .map((record) => splitOnce(record, "\t")[1] ?? "");
-}
-
 async function forceRemove(git: GuestGit, paths: readonly string[]): Promise<void> {
   if (paths.length === 0) return;
   const stdin = Buffer.from(paths.map((path) => `${path}\0`).join(""), "latin1");
   await git.run(["update-index", "-z", "--force-remove", "--stdin"], { stdin });
+}
+
+/** The parts between separators that are not empty, one character a byte. */
+function linesOf(bytes: Buffer, separator: "\0" | "\n"): string[] {
+  return bytes
+    .toString("latin1")
+    .split(separator)
+    .filter((line) => line !== "");
 }
 
 function splitOnce(text: string, separator: string): readonly [string, string] | readonly [string] {
