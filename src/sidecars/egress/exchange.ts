@@ -60,8 +60,8 @@ export class Exchange implements Activity {
     const { body, sink } = this.#client;
     body.on("error", () => {});
     sink.on("error", () => {});
-    sink.on("finish", () => this.#answered());
-    sink.on("close", () => (this.#client.delivered ? this.#answered() : this.clientGone()));
+    sink.on("finish", () => this.#sinkDone());
+    sink.on("close", () => this.#sinkDone());
     this.#connection.begin(this);
     const admitted = admit(
       { client: this.#client, tunnel: this.#connection.tunnel, upgrading: this.#upgrade !== undefined },
@@ -230,16 +230,19 @@ export class Exchange implements Activity {
     const bodyless = this.#client.method === "HEAD";
     try {
       this.#client.answer({ status, phrase, headers, bodyless, trailers: false });
-      this.#client.sink.end(bodyless ? undefined : body);
+      this.#client.end(bodyless ? undefined : body);
     } catch {
       // The client is gone already.
       this.#breakOff();
     }
   }
 
-  /** The whole answer is on its way to the client. */
-  #answered(): void {
+  #sinkDone(): void {
     if (this.#done) return;
+    if (!this.#client.delivered) {
+      this.clientGone();
+      return;
+    }
     // Whoever answers before the end of the request does not want the rest of it.
     if (this.#request?.writableEnded === false) this.#request.destroy();
     this.#client.settle();

@@ -9,6 +9,8 @@ export const LIMITS = {
   requestHeaders: 256,
   /** Bytes of an upstream's status line and headers. Content-security policies alone reach several KiB. */
   responseHeadBytes: 64 * 1024,
+  /** Header lines of one answer. Its bytes alone would leave room for thousands of empty ones. */
+  responseHeaders: 512,
   /** Characters of a path that rules are asked about: what an operator's pattern costs is linear in it. */
   judgedPathLength: 4096,
   /** Bytes of a ClientHello. With post-quantum keys they are below 3 KiB; the rest is somebody stuffing. */

@@ -34,6 +34,8 @@ export interface Client {
   flush(): void;
   /** Flat: name, value. */
   trailers(raw: readonly string[]): void;
+  /** All is said; `last` is the rest of the body. */
+  end(last?: string): void;
   /** Says `100 Continue`. */
   proceed(): void;
   /** After this answer the connection ends (HTTP/1). */

@@ -55,6 +55,10 @@ export class Http1Client implements Client {
     this.sink.addTrailers(pairs);
   }
 
+  end(last?: string): void {
+    this.sink.end(last);
+  }
+
   proceed(): void {
     this.#proceeded = true;
     this.sink.writeContinue();

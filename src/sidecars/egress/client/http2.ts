@@ -19,6 +19,7 @@ export class Http2Client implements Client {
   readonly #hasBody: boolean;
   #trailers: OutgoingHttpHeaders = {};
   #owesTrailers = false;
+  #ended = false;
 
   constructor(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, raw: readonly string[]) {
     this.#stream = stream;
@@ -35,9 +36,9 @@ export class Http2Client implements Client {
     return this.#stream.headersSent;
   }
 
-  /** A stream that both sides have ended may close before its own `finish`. */
+  /** Its own word counts: node also ends, and finishes, a stream that was reset. */
   get delivered(): boolean {
-    return this.#stream.writableEnded && this.#stream.rstCode === constants.NGHTTP2_NO_ERROR;
+    return this.#ended && this.#stream.rstCode === constants.NGHTTP2_NO_ERROR;
   }
 
   hasBody(): boolean {
@@ -64,6 +65,11 @@ export class Http2Client implements Client {
     this.#trailers = toObject(raw);
   }
 
+  end(last?: string): void {
+    this.#ended = true;
+    this.#stream.end(last);
+  }
+
   proceed(): void {
     this.#stream.additionalHeaders({ ":status": 100 });
   }
@@ -75,8 +81,9 @@ export class Http2Client implements Client {
     if (unread && !this.#owesTrailers) this.#stream.close(constants.NGHTTP2_NO_ERROR);
   }
 
+  /** Not `close(code)`: that sends a regular end of the stream before the reset. */
   reset(): void {
-    this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+    this.#stream.destroy(new Error("the answer broke off"));
   }
 }
 

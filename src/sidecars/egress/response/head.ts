@@ -4,6 +4,7 @@
  */
 import type { AnswerHead } from "../client/client.ts";
 import { allow, DENIED_HEADER, refuse, type Verdict } from "../denial.ts";
+import { LIMITS } from "../limits.ts";
 import { canonicalName, isConnectionHeader } from "../rules/headers.ts";
 
 /** Alt-Svc offers another way to the same host (HTTP/3), which does not lead through here. */
@@ -18,6 +19,13 @@ export interface UpstreamHead {
 
 export function answerHead(upstream: UpstreamHead, method: string): Verdict<AnswerHead> {
   const { rawHeaders: raw, statusCode: status = 0, statusMessage: phrase = "" } = upstream;
+  if (raw.length > 2 * LIMITS.responseHeaders) {
+    return refuse(
+      "upstream-protocol",
+      `the answer has more than ${LIMITS.responseHeaders} headers`,
+      "size of an answer's head",
+    );
+  }
   const bodyless = method === "HEAD" || BODYLESS.has(status);
   const headers: string[] = [];
   let nominated: Set<string> | undefined;

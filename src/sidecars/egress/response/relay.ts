@@ -44,7 +44,7 @@ export function relay(response: IncomingMessage, client: Client, events: RelayEv
       return;
     }
     if (head.value.trailers) client.trailers(response.rawTrailers);
-    sink.end();
+    client.end();
   });
   // Events and slow bodies must not hold the head back; a body that is there already goes with it.
   setImmediate(() => {
