@@ -36,6 +36,7 @@ export function createLocalGuest(
     if (isRoot) chownSync(join(root, name), UNPRIVILEGED, UNPRIVILEGED);
   }
   writeFileSync(join(root, "etc/passwd"), "root:x:0:0::/:/bin/sh\nnode:x:1000:1000::/home/node:/bin/sh\n");
+  writeFileSync(join(root, "etc/hosts"), "127.0.0.1 localhost\n");
   writeFileSync(join(root, "etc/group"), "root:x:0:\nnode:x:1000:\n");
   const env = {
     PATH: "/usr/local/bin:/usr/bin:/bin",
