@@ -2,7 +2,7 @@
  * What a bottle could leave on the host. Its processes and namespaces are noted while it runs (everything that
  * descends from this process); afterwards none of them may be there. Other people's are nobody's business.
  */
-import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { closeSync, existsSync, fstatSync, openSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 
 const KINDS = ["net", "mnt", "pid", "user", "ipc", "uts"] as const;
@@ -20,13 +20,19 @@ export interface Watch {
 
 export function watchHost(): Watch {
   const processes = new Map<string, string>();
-  const namespaces = new Set<string>();
-  const own = new Set(namespacesOf("self"));
+  /** Held open, so that no other namespace can get the number of one that is gone. */
+  const namespaces = new Map<number, { readonly kind: string; readonly fd: number }>();
+  const own = new Set(namespacesOf("self").map(({ inode }) => inode));
   const sample = (): void => {
     for (const pid of descendants(process.pid)) {
       const birth = birthOf(pid);
-      if (birth !== undefined) processes.set(`${pid} ${birth}`, argvOf(pid) || (processes.get(`${pid} ${birth}`) ?? ""));
-      for (const namespace of namespacesOf(pid)) if (!own.has(namespace)) namespaces.add(namespace);
+      if (birth !== undefined)
+        processes.set(`${pid} ${birth}`, argvOf(pid) || (processes.get(`${pid} ${birth}`) ?? ""));
+      for (const { kind, inode, path } of namespacesOf(pid)) {
+        if (own.has(inode) || namespaces.has(inode)) continue;
+        const fd = openNamespace(path, inode);
+        if (fd !== undefined) namespaces.set(inode, { kind, fd });
+      }
     }
   };
   const timer = setInterval(sample, SAMPLE_MS);
@@ -34,15 +40,20 @@ export function watchHost(): Watch {
   return {
     processes: () => processes.size,
     namespaces: () => namespaces.size,
-    stop: () => clearInterval(timer),
+    stop() {
+      clearInterval(timer);
+      for (const { fd } of namespaces.values()) closeSync(fd);
+      namespaces.clear();
+    },
     leftovers(root) {
       clearInterval(timer);
-      const pids = allPids();
       const alive = [...processes].filter(([key]) => birthOf(key.split(" ")[0] ?? "") === key.split(" ")[1]);
-      const inhabited = new Set(pids.flatMap(namespacesOf));
+      const inhabited = new Set(allPids().flatMap((pid) => namespacesOf(pid).map(({ inode }) => inode)));
       return [
         ...alive.map(([key, argv]) => `process ${key.split(" ")[0]} ${argv}`),
-        ...[...namespaces].filter((namespace) => inhabited.has(namespace)).map((namespace) => `namespace ${namespace}`),
+        ...[...namespaces]
+          .filter(([inode]) => inhabited.has(inode))
+          .map(([inode, { kind }]) => `namespace ${kind} ${inode}`),
         ...linesWith("/proc/self/mountinfo", root).map((line) => `mount ${line.split(" ")[4]}`),
         ...linesWith("/proc/net/unix", root).map((line) => `socket ${line.split(" ").at(-1)}`),
         ...walk(root).map((path) => `file ${path}`),
@@ -80,15 +91,33 @@ function argvOf(pid: string): string {
   return read(`/proc/${pid}/cmdline`).replaceAll("\0", " ").trim().slice(0, 80);
 }
 
-function namespacesOf(pid: string): readonly string[] {
+interface Namespace {
+  readonly kind: string;
+  readonly inode: number;
+  readonly path: string;
+}
+
+function namespacesOf(pid: string): readonly Namespace[] {
   return KINDS.flatMap((kind) => {
+    const path = `/proc/${pid}/ns/${kind}`;
     try {
-      return [readlinkSync(`/proc/${pid}/ns/${kind}`)];
+      return [{ kind, path, inode: statSync(path).ino }];
     } catch {
       // It ended while we looked, or is not ours to look at.
       return [];
     }
   });
+}
+
+function openNamespace(path: string, inode: number): number | undefined {
+  try {
+    const fd = openSync(path, "r");
+    if (fstatSync(fd).ino === inode) return fd;
+    closeSync(fd);
+  } catch {
+    // It ended while we looked.
+  }
+  return undefined;
 }
 
 function linesWith(path: string, text: string): readonly string[] {
