@@ -210,7 +210,7 @@ describe("a lock between processes", () => {
   });
 
   it("is refused, without a wait, where a pipe stands in its place", async () => {
-    execFileSync("mkfifo", [lockPath]);
+    execFileSync("sh", ["-c", 'mkfifo "$0"', lockPath]);
     await expect(acquireLock(lockPath, { waitMs: 60_000 })).rejects.toThrow("ESPIPE");
     expect(await readdir(folder)).toEqual(["a.lock"]);
   });
