@@ -8,6 +8,7 @@ import { provisionCa } from "./ca-store.ts";
 import { gitIdentityFile } from "./git-identity.ts";
 import { runInGuestOk } from "./guest-command.ts";
 import { provisionSkills } from "./skills.ts";
+import { slowStep } from "./slow-step.ts";
 import { writeGuestFiles } from "./transfer.ts";
 import { importWorkspace } from "./workspace/import.ts";
 import { type BaseSnapshot, emptyBase, snapshotBase } from "./workspace/snapshot.ts";
@@ -46,5 +47,7 @@ async function provisionWorkspace(
   await runInGuestOk(guest.exec, ["mkdir", "-p", GUEST.workspace], { cwd: GUEST.home });
   if (plan.workspaceFrom === undefined) return emptyBase();
   const imported = await importWorkspace(guest, plan.workspaceFrom, { scratchDir: stateDir, progress });
-  return snapshotBase(guest, imported);
+  return slowStep(progress, "workspace: noting the state that the agent starts from", () =>
+    snapshotBase(guest, imported),
+  );
 }

@@ -9,6 +9,7 @@ import type { Guest, Progress } from "../../contract/backend.ts";
 import { codeOf } from "../../lib/errors.ts";
 import { isBottleId } from "../../lib/names.ts";
 import { withScratchDir } from "../scratch.ts";
+import { slowStep } from "../slow-step.ts";
 import { openGuestGit } from "./guest-git.ts";
 import { claimWork, isNew, sendPack } from "./guest-work.ts";
 import { lenderAt } from "./lender.ts";
@@ -37,9 +38,8 @@ export async function exportWork(
 ): Promise<WorkSummary> {
   const { id, operatorFolder, progress = () => {} } = options;
   if (!isBottleId(id)) throw new Error(`no bottle id: ${id}`);
-  progress("looking for work in the bottle");
   const git = await openGuestGit(guest.exec, base.objectFormat);
-  const claimed = await claimWork(git, base);
+  const claimed = await slowStep(progress, "looking for work in the bottle", () => claimWork(git, base));
   const lender = operatorFolder === undefined ? undefined : await lenderAt(operatorFolder, git.objectFormat);
   return withScratchDir(dirname(workDir), async (scratch) => {
     const made = join(scratch, basename(workDir));

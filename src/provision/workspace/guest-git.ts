@@ -80,7 +80,9 @@ export async function openGuestGit(exec: GuestExec, expected?: ObjectFormat): Pr
   const repository = expected === undefined || found?.objectFormat === expected ? found : undefined;
   const objectFormat = expected ?? repository?.objectFormat ?? "sha1";
   const init = ["init", "-q", "--bare", "--template=", `--object-format=${objectFormat}`, SNAPSHOT_DIR];
-  outputOf(await runInGuest(exec, command(init), { cwd: GUEST.home, env: ENV }), init);
+  // An agent may remove the folder it works in; an empty one has no work, and git wants to be somewhere.
+  const makeBoth = ["sh", "-c", 'mkdir -p "$0" && exec "$@"', GUEST.workspace, ...command(init)] as const;
+  outputOf(await runInGuest(exec, makeBoth, { cwd: GUEST.home, env: ENV }), init);
 
   const env = {
     ...ENV,
@@ -135,7 +137,10 @@ async function inspect(exec: GuestExec): Promise<GuestRepository | undefined> {
     "--git-path",
     "index",
   ];
-  const answer = await runInGuest(exec, command(args), { cwd: GUEST.workspace, env: ENV });
+  const answer = await runInGuest(exec, command(["-C", GUEST.workspace, ...args]), {
+    cwd: GUEST.home,
+    env: ENV,
+  });
   const [format, objects, index] = answer.stdout.toString("utf8").split("\n");
   if (answer.code !== 0 || objects === undefined || index === undefined) return undefined;
   return { objectFormat: format === "sha256" ? "sha256" : "sha1", objects, index };

@@ -39,8 +39,10 @@ const COMMON_ENV = {
   // What a repository says should stand in an object's place would change what we look at.
   GIT_NO_REPLACE_OBJECTS: "1",
   GIT_NO_LAZY_FETCH: "1",
-  GIT_ALLOC_LIMIT: MAX_ALLOCATION,
 } as const;
+
+/** What git needs to find the operator's own settings. The rest of their environment may hold secrets. */
+const OPERATOR_ENV = ["PATH", "HOME", "XDG_CONFIG_HOME", "USER", "LOGNAME", "TMPDIR"] as const;
 
 /** Where git runs, with whose settings. */
 export type GitPlace =
@@ -201,9 +203,10 @@ function placeEnv(place: GitPlace): Readonly<Record<string, string | undefined>>
         GIT_CONFIG_NOSYSTEM: "1",
         GIT_CONFIG_GLOBAL: "/dev/null",
         GIT_ATTR_NOSYSTEM: "1",
+        GIT_ALLOC_LIMIT: MAX_ALLOCATION,
       };
     case "operators":
-      return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("GIT_")));
+      return Object.fromEntries(OPERATOR_ENV.map((name) => [name, process.env[name]]));
   }
 }
 

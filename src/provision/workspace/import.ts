@@ -6,6 +6,7 @@ import { GUEST, type Guest, type Progress } from "../../contract/backend.ts";
 import { joined, type PackEntry, packEntries } from "../../lib/archive/pack-tar.ts";
 import { UserError } from "../../lib/errors.ts";
 import { withScratchDir } from "../scratch.ts";
+import { slowStep } from "../slow-step.ts";
 import { archiveName, unpackInGuest } from "../transfer.ts";
 import { folderFiles, repositoryFiles } from "./files.ts";
 import { type RebuiltGit, rebuildGit } from "./rebuilt-git.ts";
@@ -47,7 +48,12 @@ export async function importWorkspace(
   const source = await workspaceSource(folder);
   const name = archiveName(GUEST.workspace);
   return withScratchDir(options.scratchDir, async (scratch) => {
-    const dotGit = source.kind === "repository" ? await rebuildGit(source.repository, scratch) : undefined;
+    const dotGit =
+      source.kind === "repository"
+        ? await slowStep(options.progress, "workspace: packing the repository's history", () =>
+            rebuildGit(source.repository, scratch),
+          )
+        : undefined;
     const stream = packEntries(entriesOf(source, dotGit, name), {
       owner: { uid: GUEST.uid, gid: GUEST.gid },
       onEntry: counter(source, options.progress),

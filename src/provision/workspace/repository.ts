@@ -6,6 +6,7 @@ import { statusOf } from "../../lib/archive/status.ts";
 import { codeOf, UserError } from "../../lib/errors.ts";
 import { shellQuoted } from "../shell-quoted.ts";
 import { type GitPlace, git, gitLine } from "./host-git.ts";
+import { refuseBorrowed, refuseOtherWorkTree } from "./self-contained.ts";
 
 export type ObjectFormat = "sha1" | "sha256";
 
@@ -32,15 +33,18 @@ export type WorkspaceSource =
  * refuses the repository (because somebody else owns it, for instance).
  */
 export async function workspaceSource(folder: string): Promise<WorkspaceSource> {
-  const real = await existingFolder(folder);
-  const repository = await repositoryAt(real);
-  const root = repository?.root ?? real;
+  const repository = await repositoryAt(folder);
+  const root = repository?.root ?? (await existingFolder(folder));
   await refuseHome(root, repository !== undefined);
   return repository === undefined ? { kind: "folder", root } : { kind: "repository", repository };
 }
 
-/** The repository that `folder` lies in, or undefined. @throws UserError when there is one that git refuses. */
-export async function repositoryAt(folder: string): Promise<HostRepository | undefined> {
+/**
+ * The repository that `named` lies in, or undefined.
+ * @throws UserError when there is one that git refuses, or that is not what it looks like
+ */
+export async function repositoryAt(named: string): Promise<HostRepository | undefined> {
+  const folder = await existingFolder(named);
   const place: GitPlace = { kind: "operators", folder };
   const args = ["rev-parse", "--is-bare-repository", "--is-inside-git-dir"];
   const found = await git(place, args);
@@ -62,13 +66,14 @@ export async function repositoryAt(folder: string): Promise<HostRepository | und
     });
   }
   const root = await gitLine(place, ["rev-parse", "--show-toplevel"]);
+  refuseOtherWorkTree(root, nearestGit(folder));
   const atRoot: GitPlace = { kind: "operators", folder: root };
   const [gitDir, commonDir, format] = await Promise.all([
     gitLine(atRoot, ["rev-parse", "--absolute-git-dir"]),
     gitLine(atRoot, ["rev-parse", "--path-format=absolute", "--git-common-dir"]),
     gitLine(atRoot, ["rev-parse", "--show-object-format"]),
   ]);
-  return {
+  const repository: HostRepository = {
     root,
     gitDir,
     commonDir,
@@ -76,6 +81,8 @@ export async function repositoryAt(folder: string): Promise<HostRepository | und
     prefix: relative(root, folder),
     place: atRoot,
   };
+  await refuseBorrowed(repository);
+  return repository;
 }
 
 async function existingFolder(folder: string): Promise<string> {
@@ -85,7 +92,7 @@ async function existingFolder(folder: string): Promise<string> {
     return real;
   } catch (cause) {
     if (cause instanceof UserError) throw cause;
-    throw new UserError(`cannot use ${folder} as the workspace: ${codeOf(cause) ?? String(cause)}`, {
+    throw new UserError(`cannot use ${folder}: ${codeOf(cause) ?? String(cause)}`, {
       cause,
     });
   }

@@ -181,6 +181,12 @@ describe("a .git that is not what it was", () => {
     },
   );
 
+  it("is gone with the whole workspace: every file of it is shown as deleted", async () => {
+    await guest.sh("cd ~; rm -rf workspace");
+    const summary = await take();
+    expect(summary.uncommitted).toEqual({ files: 2, insertions: 0, deletions: 2 });
+  });
+
   it("borrows objects from paths of the host's, and gets nothing of theirs", async () => {
     const secret = operator.git("repo", "rev-parse", "HEAD").trim();
     await guest.sh(`

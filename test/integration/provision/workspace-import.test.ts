@@ -383,7 +383,7 @@ describe("a plain folder", () => {
 
 describe("what cannot be a workspace", () => {
   it("is a folder that is not there, a file, a bare repository, the inside of .git", async () => {
-    await expect(bring("none")).rejects.toThrow(/cannot use .*none as the workspace: ENOENT/);
+    await expect(bring("none")).rejects.toThrow(/cannot use .*none: ENOENT/);
     operator.write("file", "x");
     await expect(bring("file")).rejects.toThrow(/is no folder/);
     operator.repository("repo");
@@ -401,6 +401,49 @@ describe("what cannot be a workspace", () => {
     await expect(bring("home/project")).rejects.toThrow(/belongs to a repository that holds your home/);
     operator.git("home/project", "init", "-q");
     expect((await bring("home/project")).kind).toBe("repository");
+  });
+
+  it("is a repository that says its history, its refs or its files are another project's", async () => {
+    operator.repository("private", { secret: "s" });
+    const theirs = operator.path("private/.git");
+    const refused = async (folder: string, text: RegExp): Promise<void> => {
+      await expect(bring(folder)).rejects.toThrow(text);
+      expect(readdirSync(inside())).toEqual([]);
+    };
+    operator.write("by-file/.git", `gitdir: ${theirs}\n`);
+    await refused("by-file", /keeps its history in .*private\/\.git, which does not name it/);
+    mkdirSync(operator.path("by-link"));
+    symlinkSync(theirs, operator.path("by-link/.git"));
+    await refused("by-link", /does not name it|working tree is elsewhere/);
+    operator.repository("by-common");
+    operator.write("by-common/.git/commondir", `${theirs}\n`);
+    await refused("by-common", /keeps its history in .*private\/\.git, which does not name it/);
+    operator.repository("by-worktree");
+    operator.git("by-worktree", "config", "core.worktree", operator.path("private"));
+    await refused("by-worktree", /working tree is elsewhere: .*private/);
+    operator.repository("above/by-parent");
+    operator.git("above/by-parent", "config", "core.worktree", operator.path("above"));
+    await refused("above/by-parent", /working tree is elsewhere/);
+    operator.repository("by-parts");
+    rmSync(operator.path("by-parts/.git/objects"), { recursive: true });
+    symlinkSync(join(theirs, "objects"), operator.path("by-parts/.git/objects"));
+    await refused("by-parts", /objects is a link to another repository's/);
+  });
+
+  it("may keep its history elsewhere when that names it: a submodule by itself, a separate git dir", async () => {
+    operator.repository("lib", { "lib.c": "int x;" });
+    operator.repository("repo");
+    operator.git("repo", "submodule", "--quiet", "add", operator.path("lib"), "vendor/lib");
+    await bring("repo/vendor/lib");
+    expect(await guest.sh("git log --format=%s; ls")).toBe("first\nlib.c\n");
+    await guest.sh("rm -rf .git *");
+    mkdirSync(operator.path("apart"));
+    operator.git("apart", "init", "-q", "--separate-git-dir", operator.path("apart.git"));
+    await expect(bring("apart")).rejects.toMatchObject({
+      hint: expect.stringContaining("config core.worktree") as string,
+    });
+    operator.git("apart", "config", "core.worktree", operator.path("apart"));
+    expect((await bring("apart")).kind).toBe("repository");
   });
 
   it("is a repository whose .git git cannot use", async () => {
