@@ -1,13 +1,13 @@
 /**
  * Hostile output, made from sequences, their pieces and noise. What comes out is read by a recogniser that
  * shares nothing with the filter: a terminal's grammar as regular expressions, and what it would answer or do.
- * Replay with FUZZ_SEED=<seed>.
+ * Replay with TERMINAL_FUZZ_SEED=<the seed it printed>.
  */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { createTerminalFilter } from "../../src/keeper/terminal-filter.ts";
 
-const SEED = Number(process.env["FUZZ_SEED"] ?? Date.now() % 0x7fffffff);
+const SEED = Number(process.env["TERMINAL_FUZZ_SEED"] ?? Date.now() % 0x7fffffff);
 const RUNS = 4_000;
 
 const SEQUENCE =
@@ -171,7 +171,9 @@ function filterIn(chunks: readonly Uint8Array[]): Buffer {
   return Buffer.concat([...chunks.map((chunk) => filter.write(chunk)), filter.end()]);
 }
 
-describe(`the terminal filter against hostile output (FUZZ_SEED=${SEED})`, () => {
+console.log(`TERMINAL_FUZZ_SEED=${SEED}`);
+
+describe("the terminal filter against hostile output", () => {
   it("has a recogniser that knows what is hostile, and what is not", () => {
     for (const bytes of HOSTILE) expect(findings(bytes), JSON.stringify(bytes.toString())).not.toEqual([]);
     for (const bytes of HARMLESS) expect(findings(bytes), JSON.stringify(bytes.toString())).toEqual([]);
