@@ -1,0 +1,224 @@
+import { connect as connectHttp2 } from "node:http2";
+import { afterEach, beforeAll, describe, expect, it } from "vitest";
+import {
+  type CertificateAuthority,
+  makeCertificateAuthority,
+} from "../../../demo/upstreams/certificate-authority.ts";
+import type { Limits } from "../../../src/sidecars/egress/limits.ts";
+import {
+  curl,
+  dialProxy,
+  openTunnel,
+  readAll,
+  readHead,
+  route,
+  type TestEgress,
+  testEgress,
+  until,
+} from "../../support/egress.ts";
+import { httpsUpstream, type Upstream } from "../../support/tls-upstream.ts";
+
+const HOST = "api.example.test";
+
+let root: CertificateAuthority;
+let upstream: Upstream;
+const closing: (() => unknown)[] = [];
+
+beforeAll(async () => {
+  root = await makeCertificateAuthority("test root");
+});
+afterEach(async () => {
+  for (const close of closing.splice(0).reverse()) await close();
+});
+
+async function serve(limits: Partial<Limits>): Promise<TestEgress> {
+  upstream = await httpsUpstream(await root.issue([HOST]), (request, response) => {
+    if (request.url !== "/hang") response.end("ok");
+  });
+  const egress = await testEgress(
+    {
+      routes: [route({ host: HOST, connectTo: { host: "127.0.0.1", port: upstream.port } })],
+      upstreamCa: [root.certificate],
+    },
+    { limits: { tickMs: 30, ...limits } },
+  );
+  closing.push(
+    () => upstream.close(),
+    () => egress.stop(),
+  );
+  return egress;
+}
+
+const closed = (socket: { once(event: "close", listener: () => void): unknown }): Promise<void> =>
+  new Promise((resolve) => socket.once("close", resolve));
+
+describe("a connection is closed", () => {
+  it("that writes its request's head without end", async () => {
+    const egress = await serve({ headMs: 150 });
+    const socket = await dialProxy(egress.port);
+    socket.resume();
+    const drip = setInterval(() => socket.write("x"), 20);
+    socket.write(`GET http://${HOST}/`);
+    await closed(socket);
+    clearInterval(drip);
+  });
+
+  it("that does so inside a tunnel", async () => {
+    const egress = await serve({ headMs: 150 });
+    const socket = await openTunnel(egress, HOST);
+    socket.resume();
+    const drip = setInterval(() => socket.write("x"), 20);
+    socket.write(`GET / HTTP/1.1\r\nHost: ${HOST}\r\nX-Slow: `);
+    await closed(socket);
+    clearInterval(drip);
+  });
+
+  it.each([
+    ["without a word", (egress: TestEgress) => dialProxy(egress.port)],
+    ["after its tunnel was opened", (egress: TestEgress) => openTunnel(egress, HOST)],
+    ["after its HTTP/2 was opened", (egress: TestEgress) => openTunnel(egress, HOST, { alpn: ["h2"] })],
+  ])("that idles %s", async (_what, open) => {
+    const egress = await serve({ idleMs: 150 });
+    const socket = await open(egress);
+    socket.resume();
+    await closed(socket);
+  });
+
+  it("whose handshake does not come, or stops half-way", async () => {
+    const egress = await serve({ handshakeMs: 150 });
+    for (const bytes of ["", "\x16\x03\x01\x02\x00\x01\x00"]) {
+      const socket = await dialProxy(egress.port);
+      socket.write(`CONNECT ${HOST}:443 HTTP/1.1\r\n\r\n`);
+      await readHead(socket);
+      socket.resume();
+      socket.write(Buffer.from(bytes, "latin1"));
+      await closed(socket);
+    }
+  });
+
+  it("that was told no and does not hang up", async () => {
+    const egress = await serve({ lingerMs: 150 });
+    const socket = await dialProxy(egress.port);
+    // A half-open client: it never ends its own side.
+    const half = readAllOpen(socket);
+    socket.write("CONNECT evil.test:443 HTTP/1.1\r\n\r\n");
+    expect(await half).toContain("host-not-allowed");
+  });
+
+  it("but not while it waits for an answer", async () => {
+    const egress = await serve({ idleMs: 50, headMs: 50 });
+    const socket = await openTunnel(egress, HOST);
+    socket.write(`GET /hang HTTP/1.1\r\nHost: ${HOST}\r\n\r\n`);
+    let gone = false;
+    socket.once("close", () => {
+      gone = true;
+    });
+    await until(() => upstream.open() === 1);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    expect(gone).toBe(false);
+    socket.destroy();
+  });
+});
+
+function readAllOpen(socket: import("node:net").Socket): Promise<string> {
+  let text = "";
+  socket.allowHalfOpen = true;
+  socket.on("data", (chunk: Buffer) => {
+    text += chunk.toString();
+  });
+  const keepOpen = setInterval(() => socket.write("x"), 20);
+  return closed(socket).then(() => {
+    clearInterval(keepOpen);
+    return text;
+  });
+}
+
+describe("more than enough", () => {
+  it("connections are closed at once, and others are served when some have gone", async () => {
+    const egress = await serve({ connections: 3 });
+    const held = await Promise.all([1, 2, 3].map(() => dialProxy(egress.port)));
+    const fourth = await dialProxy(egress.port);
+    fourth.resume();
+    await closed(fourth);
+    held[0]?.destroy();
+    await until(() => held[0]?.destroyed === true);
+    await until(() => true);
+    let answer = await curl(egress, `https://${HOST}/`);
+    for (let i = 0; i < 50 && answer.stdout !== "ok"; i++) answer = await curl(egress, `https://${HOST}/`);
+    expect(answer.stdout).toBe("ok");
+    for (const socket of held) socket.destroy();
+  });
+
+  it("requests at once are told so", async () => {
+    const egress = await serve({ exchanges: 2 });
+    const hanging = await Promise.all(
+      [1, 2].map(async () => {
+        const socket = await openTunnel(egress, HOST);
+        socket.write(`GET /hang HTTP/1.1\r\nHost: ${HOST}\r\n\r\n`);
+        return socket;
+      }),
+    );
+    await until(() => upstream.accepted() === 2);
+    const { stdout } = await curl(egress, "-w", "%{http_code}", `https://${HOST}/`);
+    expect(stdout).toContain("overloaded");
+    expect(stdout.endsWith("503")).toBe(true);
+    for (const socket of hanging) socket.destroy();
+    await egress.waitFor("egress.allowed", 2);
+    expect((await curl(egress, `https://${HOST}/`)).stdout).toBe("ok");
+  });
+
+  it("streams on one HTTP/2 connection wait or are refused, and nothing breaks", async () => {
+    const egress = await serve({ streamsPerConnection: 5 });
+    const socket = await openTunnel(egress, HOST, { alpn: ["h2"] });
+    const session = connectHttp2(`https://${HOST}`, { createConnection: () => socket });
+    closing.push(() => session.destroy());
+    await new Promise((resolve) => session.once("remoteSettings", resolve));
+    expect(session.remoteSettings.maxConcurrentStreams).toBe(5);
+    const texts = await Promise.all(
+      Array.from({ length: 30 }, async () => {
+        let text = "";
+        for await (const chunk of session.request({ ":path": "/" })) text += String(chunk);
+        return text;
+      }),
+    );
+    expect(new Set(texts)).toEqual(new Set(["ok"]));
+  });
+
+  it("resets in a row end an HTTP/2 connection, not egress", async () => {
+    const egress = await serve({});
+    const socket = await openTunnel(egress, HOST, { alpn: ["h2"] });
+    const session = connectHttp2(`https://${HOST}`, { createConnection: () => socket });
+    session.on("error", () => {});
+    for (let i = 0; i < 3_000 && !session.destroyed; i++) {
+      const stream = session.request({ ":path": "/hang" });
+      stream.on("error", () => {});
+      stream.close(8);
+      if (i % 100 === 0) await new Promise((resolve) => setImmediate(resolve));
+    }
+    session.destroy();
+    await until(() => upstream.open() <= 1);
+    expect((await curl(egress, `https://${HOST}/`)).stdout).toBe("ok");
+  });
+});
+
+describe("many connections one after the other", () => {
+  it("leave nothing behind", async () => {
+    const egress = await serve({});
+    const round = async (): Promise<void> => {
+      for (let i = 0; i < 60; i++) {
+        const socket = await openTunnel(egress, HOST, { alpn: [i % 2 === 0 ? "h2" : "http/1.1"] });
+        if (i % 2 === 1) {
+          const answer = readAll(socket);
+          socket.write(`GET / HTTP/1.1\r\nHost: ${HOST}\r\nConnection: close\r\n\r\n`);
+          await answer;
+        } else socket.destroy();
+      }
+    };
+    await round();
+    const before = process.getActiveResourcesInfo().filter((name) => name.startsWith("TCP")).length;
+    await round();
+    await until(
+      () => process.getActiveResourcesInfo().filter((name) => name.startsWith("TCP")).length <= before,
+    );
+  });
+});

@@ -1,0 +1,133 @@
+import { afterEach, beforeAll, describe, expect, it } from "vitest";
+import {
+  type CertificateAuthority,
+  makeCertificateAuthority,
+} from "../../../demo/upstreams/certificate-authority.ts";
+import type { EgressPolicy } from "../../../src/contract/sidecar.ts";
+import { openTunnel, readHead, route, type TestEgress, testEgress, until } from "../../support/egress.ts";
+import { httpsUpstream, type Upstream } from "../../support/tls-upstream.ts";
+
+const HOST = "api.example.test";
+
+let root: CertificateAuthority;
+let upstream: Upstream;
+let egress: TestEgress;
+let push: (text: string) => void;
+const closing: (() => unknown)[] = [];
+
+beforeAll(async () => {
+  root = await makeCertificateAuthority("test root");
+});
+afterEach(async () => {
+  for (const close of closing.splice(0).reverse()) await close();
+});
+
+function policy(path: string, token?: string): EgressPolicy {
+  return {
+    routes: [
+      route({
+        host: HOST,
+        connectTo: { host: "127.0.0.1", port: upstream.port },
+        matches: [{ paths: [{ type: "prefix", value: path }] }],
+        inject: token === undefined ? [] : [{ header: "authorization", value: token }],
+      }),
+    ],
+    upstreamCa: [root.certificate],
+  };
+}
+
+async function serve(): Promise<void> {
+  upstream = await httpsUpstream(await root.issue([HOST]), (request, response) => {
+    if (request.url === "/a/stream") {
+      response.write("begin ");
+      push = (text) => void response.write(text);
+    } else {
+      response.end(`token ${request.headers.authorization ?? "none"};`);
+    }
+  });
+  egress = await testEgress(policy("/a", "one"));
+  closing.push(
+    () => upstream.close(),
+    () => egress.stop(),
+  );
+}
+
+/** A keep-alive connection on which one request after the other is sent. */
+async function connection() {
+  const socket = await openTunnel(egress, HOST);
+  closing.push(() => socket.destroy());
+  let text = "";
+  socket.on("data", (chunk: Buffer) => {
+    text += chunk.toString();
+  });
+  return {
+    socket,
+    async ask(path: string, until_: string): Promise<void> {
+      text = "";
+      socket.write(`GET ${path} HTTP/1.1\r\nHost: ${HOST}\r\n\r\n`);
+      await until(() => text.includes(until_));
+    },
+    seen: () => text,
+  };
+}
+
+describe("a reload", () => {
+  it("holds from the next request on, also on a connection that is open", async () => {
+    await serve();
+    const client = await connection();
+    await client.ask("/a/x", "token one");
+    await client.ask("/b/x", "path-not-allowed");
+    egress.reload(policy("/b", "two"));
+    await client.ask("/b/x", "token two");
+    await client.ask("/a/x", "path-not-allowed");
+    egress.reload({ routes: [], upstreamCa: [] });
+    await client.ask("/b/x", "host-not-allowed");
+    expect(client.socket.destroyed).toBe(false);
+  });
+
+  it("does not disturb an answer that is on its way", async () => {
+    await serve();
+    const socket = await openTunnel(egress, HOST);
+    closing.push(() => socket.destroy());
+    socket.write(`GET /a/stream HTTP/1.1\r\nHost: ${HOST}\r\n\r\n`);
+    await readHead(socket);
+    let text = "";
+    socket.on("data", (chunk: Buffer) => {
+      text += chunk.toString();
+    });
+    socket.resume();
+    await until(() => text.includes("begin"));
+    egress.reload({ routes: [], upstreamCa: [] });
+    push("middle ");
+    await until(() => text.includes("middle"));
+  });
+
+  it("uses no upstream connection that was opened under the old policy", async () => {
+    await serve();
+    const client = await connection();
+    await client.ask("/a/1", "token one");
+    await client.ask("/a/2", "token one");
+    expect(upstream.accepted()).toBe(1);
+    egress.reload(policy("/a", "one"));
+    await until(() => upstream.open() === 0);
+    await client.ask("/a/3", "token one");
+    expect(upstream.accepted()).toBe(2);
+  });
+
+  it("that is bad is refused whole", async () => {
+    await serve();
+    const client = await connection();
+    const broken = policy("/b", "two");
+    const bad: unknown[] = [
+      undefined,
+      {},
+      { ...broken, routes: [...broken.routes, route({ host: "bad host" })] },
+      { ...broken, extra: true },
+      { ...broken, upstreamCa: ["nonsense"] },
+      { ...broken, routes: [{ ...broken.routes[0], tls: "maybe" }] },
+    ];
+    for (const one of bad) expect(() => egress.reload(one)).toThrow();
+    await client.ask("/a/x", "token one");
+    await client.ask("/b/x", "path-not-allowed");
+  });
+});
