@@ -3,11 +3,10 @@
  * exact reverse order, runs every step even when one fails, and may be asked for any number of times.
  */
 export interface Scope {
-  /** Registers `release` under `name` (used in error texts). On a closed scope it is run at once. */
+  /** Registers `release` under `name` (used in error texts). On a closed scope it runs next. */
   defer(name: string, release: () => Promise<void> | void): void;
-  /** Runs every release, last first. Later calls get the same promise. */
+  /** Runs every release, last first. Further calls wait for the same, and for what was registered since. */
   close(): Promise<void>;
-  readonly closed: boolean;
 }
 
 interface Entry {
@@ -22,10 +21,10 @@ export class ScopeError extends AggregateError {
 
 export function createScope(): Scope {
   const entries: Entry[] = [];
+  const failures: Error[] = [];
   let closing: Promise<void> | undefined;
 
   async function unwind(): Promise<void> {
-    const failures: Error[] = [];
     for (let entry = entries.pop(); entry !== undefined; entry = entries.pop()) {
       try {
         await entry.release();
@@ -34,25 +33,21 @@ export function createScope(): Scope {
       }
     }
     if (failures.length > 0) {
-      throw new ScopeError(failures, failures.map((failure) => failure.message).join("; "));
+      throw new ScopeError([...failures], failures.map((failure) => failure.message).join("; "));
     }
   }
 
   return {
     defer(name, release) {
-      if (closing !== undefined) {
-        // A step that finished after the teardown began must not outlive it.
-        closing = closing.then(async () => release());
-        return;
-      }
       entries.push({ name, release });
+      if (closing === undefined) return;
+      // A step that finished after the teardown began must not outlive it. Whoever closes next hears of it.
+      closing = closing.then(unwind, unwind);
+      closing.catch(() => {});
     },
     close() {
       closing ??= unwind();
       return closing;
-    },
-    get closed() {
-      return closing !== undefined;
     },
   };
 }
