@@ -102,6 +102,12 @@ export async function tryLock(path: string): Promise<Lock | Holder> {
   }
 }
 
+/** Who has the lock `path`; undefined when nobody alive does. Takes nothing, makes nothing, waits for nobody. */
+export async function lockHolder(path: string): Promise<Holder | undefined> {
+  const { end, alive } = await followChain(path);
+  return end !== undefined && alive ? { pid: end.pid } : undefined;
+}
+
 function lockOf(path: string, own: Mark): Lock {
   let released: Promise<void> | undefined;
   async function release(): Promise<void> {
