@@ -45,5 +45,10 @@ export interface Provider {
    * returns what to mount read-only. Two at once install once. Needs no install script.
    * @throws UserError naming the step that failed and what to run.
    */
-  install(cacheDir: string, progress: Progress): Promise<readonly PlannedMount[]>;
+  install(
+    cacheDir: string,
+    progress: Progress,
+    /** Breaks it off; what it was doing is undone before it rejects. */
+    signal?: AbortSignal,
+  ): Promise<readonly PlannedMount[]>;
 }

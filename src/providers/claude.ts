@@ -93,10 +93,10 @@ export const claude: Provider = {
       files: [...claudeFiles(PLACEHOLDER), ...promptFiles(request.prompt)],
     };
   },
-  async install(cacheDir, progress) {
+  async install(cacheDir, progress, signal) {
     const host = hostPlatform();
     const dir = join(cacheDir, "providers", "claude", `${CLAUDE_VERSION}-linux-${host.arch}`);
-    await installPackage(claudePackage(host), dir, { progress });
+    await installPackage(claudePackage(host), dir, { progress, ...(signal && { signal }) });
     return [{ from: dir, to: MOUNTED_AT }];
   },
 };

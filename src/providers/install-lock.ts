@@ -14,13 +14,14 @@ const HEARTBEAT_MS = 1_000;
 const STALE_AFTER_MS = 15_000;
 const POLL_MS = 100;
 
-/** Runs `work` alone. `onWait` is called once, when somebody else holds the lock. */
+/** Runs `work` alone. `onWait` is called once, when somebody else holds the lock; `signal` ends the wait. */
 export async function withInstallLock<T>(
   path: string,
   onWait: () => void,
   work: () => Promise<T>,
+  signal?: AbortSignal,
 ): Promise<T> {
-  const lock = await acquire(path, onWait);
+  const lock = await acquire(path, onWait, signal);
   const heartbeat = setInterval(() => {
     const now = new Date();
     lock.utimes(now, now).catch(() => {});
@@ -33,9 +34,14 @@ export async function withInstallLock<T>(
   }
 }
 
-async function acquire(path: string, onWait: () => void): Promise<FileHandle> {
+async function acquire(
+  path: string,
+  onWait: () => void,
+  signal: AbortSignal | undefined,
+): Promise<FileHandle> {
   let told = false;
   for (;;) {
+    signal?.throwIfAborted();
     try {
       return await open(path, "wx", 0o600);
     } catch (error) {
