@@ -49,6 +49,7 @@ export async function keepSidecar(
   let failures = 0;
   let stopping = false;
   let pause: NodeJS.Timeout | undefined;
+  let restarting: Promise<void> | undefined;
 
   const start = async (): Promise<void> => {
     const { listen } = endpoint;
@@ -78,7 +79,7 @@ export async function keepSidecar(
     onNotice({ kind: "died", reason, restartInMs: delay });
     if (delay === undefined) return;
     pause = setTimeout(() => {
-      start().then(
+      restarting = start().then(
         () => {
           restarts++;
           onNotice({ kind: "restarted" });
@@ -94,6 +95,7 @@ export async function keepSidecar(
   scope.defer(name, async () => {
     stopping = true;
     clearTimeout(pause);
+    await restarting;
     await running?.stop();
   });
   await start();

@@ -18,6 +18,7 @@ import { messageOf } from "../lib/errors.ts";
 import { readJsonLines, writeJsonLine } from "../lib/json-lines.ts";
 import { packagePath } from "../lib/package-root.ts";
 import { exited } from "../lib/processes.ts";
+import { removeTree } from "../lib/remove-tree.ts";
 
 /** A sidecar's longest message: an event with a bounded target. */
 const MAX_MESSAGE_BYTES = 256 * 1024;
@@ -31,7 +32,7 @@ const STOP_TIMEOUT_MS = 8_000;
 export interface SidecarOptions {
   readonly name: Extract<ServiceName, "egress">;
   readonly id: string;
-  /** Empty folder under the bottle's state for the jail's root; unused when not confined. */
+  /** Folder under the bottle's state for the jail's root, made anew; unused when not confined. */
   readonly rootDir: string;
   readonly confined: boolean;
   readonly config: unknown;
@@ -61,7 +62,21 @@ interface Started {
 
 /** Starts one and waits until it serves. @throws Error with the sidecar's own words when it does not. */
 export async function startSidecar(options: SidecarOptions): Promise<SidecarProcess> {
-  options.listener?.catch(() => {});
+  const { listener } = options;
+  listener?.catch(() => {});
+  try {
+    return await start(options);
+  } catch (error) {
+    // Held by nobody who serves, it would keep the guest waiting and its port from the next one.
+    await listener?.then(
+      (server) => void server.close(),
+      () => {},
+    );
+    throw error;
+  }
+}
+
+async function start(options: SidecarOptions): Promise<SidecarProcess> {
   const started = options.confined ? await startConfined(options) : startPlain(options);
   const send = (message: ToSidecar): Promise<void> => writeJsonLine(started.stdin, message);
   const reloads: ((error: string | undefined) => void)[] = [];
@@ -93,8 +108,11 @@ export async function startSidecar(options: SidecarOptions): Promise<SidecarProc
     void started.kill();
   });
 
+  const awaitsListener = new Promise<void>((resolve) => started.child.once("message", () => resolve()));
   await send({ type: "config", config: options.config });
   if (options.listener !== undefined) {
+    // A handle that arrives sooner accepts clients before the program looks at them, and they wait for ever.
+    await Promise.race([awaitsListener, started.ended]);
     const listener = await options.listener.catch(async (error: unknown) => {
       await started.kill();
       throw error;
@@ -126,6 +144,8 @@ export async function startSidecar(options: SidecarOptions): Promise<SidecarProc
 }
 
 async function startConfined(options: SidecarOptions): Promise<Started> {
+  // Left by the one that died.
+  await removeTree(options.rootDir);
   const node = realpathSync(process.execPath);
   const inside = "/opt/bottle";
   const nodeInside = node.startsWith("/usr/") ? node : `${inside}/node`;

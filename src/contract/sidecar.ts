@@ -2,7 +2,8 @@
  * How the keeper and a sidecar talk: one JSON value a line. On the sidecar's stdin `config` (with its
  * secrets, and only its own), `reload`, `answer`; on its stdout `ready`, `log`, `event`, `ask`.
  * SIGTERM drains; the end of stdin means that the keeper is gone: stop.
- * An inherited listener arrives over Node's IPC as `{listener: <service>}` with the handle, before `ready`.
+ * For an inherited listener it says `{awaits: <service>}` over Node's IPC, and gets `{listener: <service>}` with
+ * the handle, before `ready`.
  */
 import * as z from "zod";
 

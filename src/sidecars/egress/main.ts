@@ -108,6 +108,8 @@ function expectListener(): () => Promise<Server> {
     announce(server);
   });
   return () => {
+    // Sent before, it would be open before anybody looks at what it accepts.
+    process.send?.({ awaits: "egress" });
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
       const error = new UserError(`no listening handle within ${HANDOVER_MS} ms`);
