@@ -6,11 +6,9 @@ import type { Keeper, Session } from "../keeper/control-client.ts";
 import type { Settlement } from "../keeper/control-protocol.ts";
 import { TERMINAL_RESET } from "../keeper/terminal-filter.ts";
 import { printable } from "../lib/printable.ts";
+import { untilEnded } from "../lib/streams.ts";
+import { createDetachKey } from "./detach-key.ts";
 import { tell } from "./output.ts";
-
-/** Ctrl-]: the one key that is not the agent's. As in telnet, and free in shells and editors' insert modes. */
-const DETACH_KEY = 0x1d;
-export const DETACH_KEY_NAME = "Ctrl-]";
 
 /** What is left in the sockets when the process has ended comes within this. */
 const LAST_OUTPUT_MS = 1_000;
@@ -36,20 +34,21 @@ export function joinSession(session: Session, options: { readonly detachable: bo
 async function joinTerminal(session: Session, options: { readonly detachable: boolean }): Promise<Outcome> {
   const { stdin, stdout } = process;
   const resize = (): void => session.send({ resize: terminalSize() });
+  const key = createDetachKey();
   let detach: () => void = () => {};
   const detached = new Promise<Outcome>((resolve) => {
     detach = () => resolve({ kind: "detached" });
   });
   const onInput = (chunk: Buffer): void => {
-    const at = options.detachable ? chunk.indexOf(DETACH_KEY) : -1;
-    session.stdin.write(at < 0 ? chunk : chunk.subarray(0, at));
-    if (at >= 0) detach();
+    const { pass, pressed } = options.detachable ? key.scan(chunk) : { pass: chunk, pressed: false };
+    session.stdin.write(pass);
+    if (pressed) detach();
   };
   stdin.setRawMode(true);
   stdin.on("data", onInput);
   stdin.resume();
   stdout.on("resize", resize);
-  const drained = new Promise<void>((resolve) => session.stdout.once("close", resolve).once("end", resolve));
+  const drained = untilEnded(session.stdout);
   session.stdout.pipe(stdout, { end: false });
   try {
     const ended = session.exit.then(async (exit): Promise<Outcome> => {
@@ -85,7 +84,7 @@ async function joinPipes(session: Session): Promise<Outcome> {
   const drained = Promise.all(
     streams.map(({ from, to }) => {
       from.pipe(to, { end: false });
-      return new Promise<void>((resolve) => from.once("close", resolve).once("end", resolve));
+      return untilEnded(from);
     }),
   );
   let interrupts = 0;

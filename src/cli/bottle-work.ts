@@ -6,7 +6,9 @@ import { readWork, type WorkSummary } from "../provision/workspace/work.ts";
 import { progressLine, tell } from "./output.ts";
 
 /** After it, `paths.work` holds what the summary tells. */
-export async function latestWork(id: string): Promise<{ readonly paths: BottlePaths; readonly work: WorkSummary }> {
+export async function latestWork(
+  id: string,
+): Promise<{ readonly paths: BottlePaths; readonly work: WorkSummary }> {
   const paths = bottlePaths(id);
   const keeper = await tryConnectKeeper(paths, id);
   if (keeper !== undefined) {

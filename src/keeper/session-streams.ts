@@ -1,6 +1,7 @@
 /** Joins a client's sockets to a process in the guest. */
 import type { Duplex } from "node:stream";
 import type { Execution, ExitStatus } from "../contract/backend.ts";
+import { untilEnded } from "../lib/streams.ts";
 import type { SessionEnds } from "./control-server.ts";
 import { filterTerminal } from "./terminal-filter.ts";
 
@@ -27,9 +28,7 @@ export async function bindExecution(
     () => execution.kill("SIGHUP"),
   );
   const drained = Promise.all(
-    (tty ? [execution.stdout] : [execution.stdout, execution.stderr]).map(
-      (stream) => new Promise<void>((resolve) => void stream.once("close", resolve).once("end", resolve)),
-    ),
+    (tty ? [execution.stdout] : [execution.stdout, execution.stderr]).map(untilEnded),
   );
   const exit = await execution.exit;
   await Promise.race([drained, new Promise((resolve) => setTimeout(resolve, DRAIN_MS))]);

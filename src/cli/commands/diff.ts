@@ -12,7 +12,10 @@ export async function diff(id: string, flags: { readonly stat?: true }): Promise
     return 0;
   }
   const onTerminal = process.stdout.isTTY === true;
-  const patch = diffWork(paths.work, { stat: flags.stat === true, color: onTerminal && !process.env["NO_COLOR"] });
+  const patch = diffWork(paths.work, {
+    stat: flags.stat === true,
+    color: onTerminal && !process.env["NO_COLOR"],
+  });
   if (onTerminal) await pipeline(patch, filterTerminal(), process.stdout, { end: false });
   else await pipeline(patch, process.stdout, { end: false });
   return 0;
