@@ -48,16 +48,16 @@ export async function exportWork(
       alternate: lender?.objects,
       shallow: lender?.shallow ?? base.shallow,
     });
-    const record = async (): Promise<WorkSummary> => {
-      if (!isNew(claimed)) return nothingNew(claimed.notes);
-      progress("taking the work out of the bottle");
+    const take = async (): Promise<WorkSummary> => {
       const lent = [...(await objectTypes(place, startingIds(base))).keys()];
       await sendPack(git, claimed, base, lent, (pack) =>
         receivePack(place, pack, { isPartial: base.isPartial }),
       );
       return recordWork(place, claimed, base, { id, objectFormat: git.objectFormat });
     };
-    const summary = await record();
+    const summary = isNew(claimed)
+      ? await slowStep(progress, "taking the work out of the bottle", take)
+      : nothingNew(claimed.notes);
     await writeSummary(made, summary);
     await rename(workDir, join(scratch, "earlier")).catch((error: unknown) => {
       if (codeOf(error) !== "ENOENT") throw error;

@@ -1,9 +1,11 @@
 /** The guest's side of an export: what its git claims the work to be, and the one pack it sends. */
 import type { GitInput, GuestGit } from "./guest-git.ts";
+import { readGuestRefs } from "./guest-refs.ts";
 import { emptyTree, isOid } from "./oid.ts";
-import { type BaseSnapshot, readGuestRefs, snapshotTree, startingIds } from "./snapshot.ts";
+import { type BaseSnapshot, startingIds } from "./snapshot.ts";
 import { uncommittedTree } from "./uncommitted.ts";
 import { planRefs, type WorkRef } from "./work-refs.ts";
+import { snapshotTree } from "./workspace-tree.ts";
 
 interface State {
   /** Submodules as files: for comparing and showing. */

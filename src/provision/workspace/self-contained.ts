@@ -10,7 +10,6 @@ import { statusOf } from "../../lib/archive/status.ts";
 import { UserError } from "../../lib/errors.ts";
 import { shellQuoted } from "../shell-quoted.ts";
 import { git } from "./host-git.ts";
-import type { HostRepository } from "./repository.ts";
 
 /** What a repository is made of; as links they would be another's. */
 const PARTS = ["objects", "refs", "packed-refs", "info"] as const;
@@ -27,7 +26,11 @@ export function refuseOtherWorkTree(root: string, marker: string | undefined): v
 }
 
 /** @throws UserError saying what points elsewhere */
-export async function refuseBorrowed(repository: HostRepository): Promise<void> {
+export async function refuseBorrowed(repository: {
+  readonly root: string;
+  readonly gitDir: string;
+  readonly commonDir: string;
+}): Promise<void> {
   const { root, gitDir, commonDir } = repository;
   const pointsBack = isWithin(gitDir, root) || (await isLinkedTo(gitDir, root));
   const isOwn = commonDir === gitDir || isWithin(gitDir, join(commonDir, "worktrees"));

@@ -4,9 +4,7 @@
  */
 import type { GuestGit } from "./guest-git.ts";
 import { isOid } from "./oid.ts";
-import type { Gitlink, WorkspaceState } from "./snapshot.ts";
-
-const GITLINK = "160000";
+import { GITLINK, type Gitlink, type WorkspaceState } from "./workspace-state.ts";
 
 /** @param start tree of the state at the beginning, submodules as files */
 export async function uncommittedTree(git: GuestGit, now: WorkspaceState, start: string): Promise<string> {

@@ -3,7 +3,7 @@
  * ours: under one prefix, in a spelling that means the same to git, to a shell and on every file system. A
  * branch with another spelling keeps its commits and loses its name.
  */
-import type { StartingRef } from "./snapshot.ts";
+import type { GuestRef } from "./guest-refs.ts";
 
 /** A day's work of an agent that branches a lot. */
 const MAX_REFS = 500;
@@ -34,7 +34,7 @@ export function isPlainName(name: string): boolean {
  * @param known ids from which the guest started
  */
 export function planRefs(
-  claimed: { readonly refs: readonly StartingRef[]; readonly detached: string | undefined },
+  claimed: { readonly refs: readonly GuestRef[]; readonly detached: string | undefined },
   known: ReadonlySet<string>,
 ): { readonly refs: readonly WorkRef[]; readonly notes: readonly string[] } {
   const fresh = claimed.refs.filter(({ oid }) => !known.has(oid));

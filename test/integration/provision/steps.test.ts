@@ -1,4 +1,3 @@
-import { execFileSync } from "node:child_process";
 import {
   chmodSync,
   existsSync,
@@ -7,6 +6,7 @@ import {
   readdirSync,
   rmSync,
   symlinkSync,
+  truncateSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
@@ -192,7 +192,8 @@ describe("skills", () => {
       "is far too large",
       (dir: string) => {
         mkdirSync(join(dir, "s"));
-        execFileSync("truncate", ["-s", "70M", join(dir, "s/big")]);
+        writeFileSync(join(dir, "s/big"), "");
+        truncateSync(join(dir, "s/big"), 70 * 1024 ** 2);
       },
       /skill s is larger than 64 MiB/,
       "s",

@@ -1,4 +1,3 @@
-import { execFileSync } from "node:child_process";
 import {
   chmodSync,
   chownSync,
@@ -9,6 +8,7 @@ import {
   renameSync,
   rmSync,
   symlinkSync,
+  truncateSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
@@ -465,7 +465,8 @@ describe("what cannot be a workspace", () => {
 
   it("is one with a file that cannot be read or is larger than it can be", async () => {
     mkdirSync(operator.path("plain"));
-    execFileSync("truncate", ["-s", "3G", operator.path("plain/huge")]);
+    writeFileSync(operator.path("plain/huge"), "");
+    truncateSync(operator.path("plain/huge"), 3 * 1024 ** 3);
     await expect(bring("plain")).rejects.toThrow(/larger than 2 GiB/);
     expect(readdirSync(operator.path("state"))).toEqual([]);
   });
