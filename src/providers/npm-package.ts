@@ -11,8 +11,8 @@ import { dirname, join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import type { Progress } from "../contract/backend.ts";
 import { codeOf, messageOf, UserError } from "../lib/errors.ts";
+import { acquireLock } from "../lib/lock-file.ts";
 import { type RunResult, run, runOk } from "../lib/processes.ts";
-import { withInstallLock } from "./install-lock.ts";
 import { recordHolds, writeRecord } from "./installed-record.ts";
 import { npmFailure } from "./npm-failure.ts";
 import type { PinnedPackage } from "./pinned-package.ts";
@@ -47,14 +47,16 @@ export async function installPackage(
   if (await isInstalled()) return;
   try {
     await mkdir(dirname(dir), { recursive: true, mode: 0o700 });
-    await withInstallLock(
-      `${dir}.lock`,
-      () => options.progress(`waiting for another bottle to finish installing ${pin.product}`),
-      async () => {
-        if (!(await isInstalled())) await fetchInto(pin, dir, options);
-      },
-      options.signal,
-    );
+    const lock = await acquireLock(`${dir}.lock`, {
+      waitMs: Number.POSITIVE_INFINITY,
+      onWait: () => options.progress(`waiting for another bottle to finish installing ${pin.product}`),
+      ...(options.signal !== undefined && { signal: options.signal }),
+    });
+    try {
+      if (!(await isInstalled())) await fetchInto(pin, dir, options);
+    } finally {
+      await lock.release();
+    }
   } catch (error) {
     options.signal?.throwIfAborted();
     throw cacheFailure(error, dirname(dir));

@@ -1,10 +1,11 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { UserError } from "../../../src/lib/errors.ts";
+import { acquireLock } from "../../../src/lib/lock-file.ts";
 import { runOk } from "../../../src/lib/processes.ts";
 import { installPackage } from "../../../src/providers/npm-package.ts";
 import type { PinnedPackage } from "../../../src/providers/pinned-package.ts";
@@ -137,9 +138,6 @@ describe("installing a pinned package", () => {
     process.kill(-(child.pid ?? 0), "SIGKILL");
     await once(child, "exit");
     expect(await whatIsThere()).toEqual(["1.2.3.lock", "1.2.3.partial"]);
-    // As if its last heartbeat were a minute old.
-    const then = new Date(Date.now() - 60_000);
-    await utimes(`${dir}.lock`, then, then);
     await registry.close();
     registry = await startNpmRegistry("@maker/thing", "1.2.3", good);
     env["npm_config_registry"] = registry.url;
@@ -147,14 +145,14 @@ describe("installing a pinned package", () => {
     expect(await whatIsThere()).toEqual(["1.2.3"]);
   });
 
-  it("waits for a holder whose heart beats", async () => {
+  it("waits for a holder that lives", async () => {
     await mkdir(join(cache, "providers", "thing"), { recursive: true });
-    await writeFile(`${dir}.lock`, "");
+    const holder = await acquireLock(`${dir}.lock`);
     const done = install();
     await until(() => told.length > 0);
     expect(told).toEqual(["waiting for another bottle to finish installing Thing"]);
     expect(registry.downloads).toBe(0);
-    await rm(`${dir}.lock`);
+    await holder.release();
     await done;
   });
 
