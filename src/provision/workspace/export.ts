@@ -59,14 +59,24 @@ export async function exportWork(
       ? await slowStep(progress, "taking the work out of the bottle", take)
       : nothingNew(claimed.notes);
     await writeSummary(made, summary);
-    await rename(workDir, join(scratch, "earlier")).catch((error: unknown) => {
-      if (codeOf(error) !== "ENOENT") throw error;
-    });
-    await rename(made, workDir);
+    await replaceFolder(workDir, made, join(scratch, "earlier"));
     return summary;
   });
 }
 
 function nothingNew(notes: readonly string[]): WorkSummary {
   return { commits: 0, branches: [], tags: [], notes: [...notes], empty: notes.length === 0 };
+}
+
+/** Two renames, as there is no one that does both: if the second fails, the first is undone. */
+async function replaceFolder(target: string, made: string, aside: string): Promise<void> {
+  await rename(target, aside).catch((error: unknown) => {
+    if (codeOf(error) !== "ENOENT") throw error;
+  });
+  try {
+    await rename(made, target);
+  } catch (error) {
+    await rename(aside, target).catch(() => {});
+    throw error;
+  }
 }
