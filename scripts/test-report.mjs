@@ -8,7 +8,14 @@ const folder = mkdtempSync(join(tmpdir(), "bot-bottle-tests-"));
 const report = join(folder, "report.json");
 const { status } = spawnSync(
   "npx",
-  ["vitest", "run", "--reporter=default", "--reporter=json", `--outputFile.json=${report}`, ...process.argv.slice(2)],
+  [
+    "vitest",
+    "run",
+    "--reporter=default",
+    "--reporter=json",
+    `--outputFile.json=${report}`,
+    ...process.argv.slice(2),
+  ],
   { stdio: "inherit" },
 );
 let counts = { passed: 0, failed: 1, skipped: 0 };
@@ -16,8 +23,11 @@ try {
   const results = JSON.parse(readFileSync(report, "utf8"));
   const tests = results.testResults.flatMap((file) => file.assertionResults);
   const skipped = tests.filter((test) => test.status !== "passed" && test.status !== "failed");
-  for (const test of skipped) console.log(`skipped: ${test.fullName}${test.meta?.skipReason ? ` (${test.meta.skipReason})` : ""}`);
-  const broken = results.testResults.filter((file) => file.status === "failed" && file.assertionResults.every((test) => test.status !== "failed"));
+  for (const test of skipped)
+    console.log(`skipped: ${test.fullName}${test.meta?.skipReason ? ` (${test.meta.skipReason})` : ""}`);
+  const broken = results.testResults.filter(
+    (file) => file.status === "failed" && file.assertionResults.every((test) => test.status !== "failed"),
+  );
   for (const file of broken) console.log(`failed to run: ${file.name}`);
   counts = {
     passed: tests.filter((test) => test.status === "passed").length,

@@ -115,9 +115,10 @@ export interface Guest {
   copyIn(from: string, to: string, owner: Owner): Promise<void>;
   /**
    * Copies a guest file or folder to the host path `to`, which must not exist. Never follows or makes a
-   * link that leaves `to`, never writes `.git/config` or hooks, strips setuid, refuses devices.
+   * link that leaves `to`, never writes `.git/config` or hooks, strips setuid, refuses devices; each thing
+   * that does not come along for that is told to `leftOut`.
    */
-  copyOut(from: string, to: string): Promise<void>;
+  copyOut(from: string, to: string, leftOut?: (path: string, reason: string) => void): Promise<void>;
   /** Connects to a server that the agent started on the guest's loopback. */
   dial(port: number): Promise<Duplex>;
   /** Whether `destinations` can be reached from inside; the launch's verification. */

@@ -4,9 +4,9 @@
  * raw bytes. A person who can read the token could as well read the operator's keys.
  */
 import * as z from "zod";
-import type { WorkSummary } from "../provision/workspace/work.ts";
 import type { ExitStatus } from "../contract/backend.ts";
 import { BACKEND_NAMES } from "../contract/isolation.ts";
+import type { WorkSummary } from "../provision/workspace/work.ts";
 
 /** Longest request line: one exec's argv and environment. */
 export const MAX_REQUEST_BYTES = 4 * 1024 * 1024;
@@ -96,7 +96,11 @@ export const replySchema = z.union([
   z.strictObject({ exit: exitStatus }),
   z.strictObject({ settled: settlementSchema }),
   z.strictObject({ work: workSchema }),
-  z.strictObject({ done: z.literal(true) }),
+  z.strictObject({
+    done: z.literal(true),
+    /** Of a copy: what did not come along, and why. */
+    leftOut: z.array(z.strictObject({ path: z.string(), reason: z.string() })).optional(),
+  }),
 ]);
 export type ControlReply = z.infer<typeof replySchema>;
 

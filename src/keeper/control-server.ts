@@ -29,6 +29,11 @@ const LAST_WORDS_MS = 2_000;
 /** Commands of one operator at one bottle; each is one to four connections. */
 const MAX_CONNECTIONS = 256;
 
+export interface LeftOut {
+  readonly path: string;
+  readonly reason: string;
+}
+
 /** What the keeper does for each request; each throws UserError to refuse. */
 export interface ControlHandlers {
   status(): BottleStatus;
@@ -36,7 +41,8 @@ export interface ControlHandlers {
   agent(request: Extract<ControlRequest, { op: "agent" }>, session: SessionEnds): Promise<void>;
   dial(port: number, socket: Socket): Promise<void>;
   copyIn(from: string, to: string): Promise<void>;
-  copyOut(from: string, to: string): Promise<void>;
+  /** Returns what did not come along. */
+  copyOut(from: string, to: string): Promise<readonly LeftOut[]>;
   exportWork(): Promise<Extract<ControlReply, { work: unknown }>["work"]>;
   /** Resolves when nothing but the keeper itself is left. */
   stop(): Promise<void>;
@@ -140,8 +146,7 @@ export async function serveControl(
         await handlers.copyIn(request.from, request.to);
         return { done: true };
       case "copy-out":
-        await handlers.copyOut(request.from, request.to);
-        return { done: true };
+        return { done: true, leftOut: [...(await handlers.copyOut(request.from, request.to))] };
       case "export":
         return { work: await handlers.exportWork() };
       case "stop":

@@ -10,7 +10,13 @@ import { readJsonLines, writeJsonLine } from "../lib/json-lines.ts";
 import { createScope, type Scope } from "../lib/scope.ts";
 import { type AgentSession, createAgentSession } from "./agent-session.ts";
 import type { BottleStatus, LaunchMessage, Settlement } from "./control-protocol.ts";
-import { type ControlHandlers, failureOf, type SessionEnds, serveControl } from "./control-server.ts";
+import {
+  type ControlHandlers,
+  failureOf,
+  type LeftOut,
+  type SessionEnds,
+  serveControl,
+} from "./control-server.ts";
 import { type LaunchedBottle, type LaunchRequest, launchBottle } from "./launch.ts";
 import { bindExecution, connectStreams } from "./session-streams.ts";
 import { closeScope, settle, takeOutWork } from "./settlement.ts";
@@ -157,8 +163,10 @@ async function serve(
       await bottle.log.append("files.copied-in", { to });
     },
     async copyOut(from, to) {
-      await bottle.guest.copyOut(from, to);
-      await bottle.log.append("files.copied-out", { from });
+      const leftOut: LeftOut[] = [];
+      await bottle.guest.copyOut(from, to, (path, reason) => void leftOut.push({ path, reason }));
+      await bottle.log.append("files.copied-out", { from, leftOut: leftOut.length });
+      return leftOut;
     },
     exportWork: () => takeOutWork(bottle),
     async stop() {
@@ -172,7 +180,7 @@ async function serve(
   const control = createScope();
   try {
     await serveControl(bottle.paths.socket, await readFile(bottle.paths.token, "utf8"), handlers, control);
-    if (order.detach) await startAgent(order.tty);
+    if (order.detach) (await startAgent(order.tty)).begin();
     await say({ ready: { id: bottle.id, fingerprint: bottle.authority.fingerprint } });
     if (!order.detach) await firstOf([begun, stop, abandoned, rejectAfter(JOIN_TIMEOUT_MS)]);
     const exit = await ending(agent, bottle.guest, stop);
@@ -216,8 +224,8 @@ async function joinAgent(
   size: TerminalSize | undefined,
   settled: Promise<Settlement>,
 ): Promise<void> {
-  await ends.reply({ started: true, tty: session.tty });
   session.join(ends, size);
+  await ends.reply({ started: true, tty: session.tty });
   ends.listen(
     (command) => {
       if ("kill" in command) session.kill(command.kill as NodeJS.Signals);

@@ -40,7 +40,7 @@ export function createGuest(parts: {
       if (owner.user === "root") await writeBelowRoot(parts.rootDir, from, to);
       else await copyInOverExec(exec, from, to, owner);
     },
-    copyOut: (from, to) => copyOutOverExec(exec, from, to),
+    copyOut: (from, to, leftOut) => copyOutOverExec(exec, from, to, leftOut),
     dial: (port) => client.dial(port),
     probe: (targets) => client.probe(targets, PROBE_TIMEOUT_MS),
     ended: parts.jail.ended,

@@ -5,6 +5,8 @@ import { GUEST } from "../../contract/backend.ts";
 import { connectKeeper } from "../../keeper/control-client.ts";
 import { UserError } from "../../lib/errors.ts";
 import { isBottleId } from "../../lib/names.ts";
+import { printable } from "../../lib/printable.ts";
+import { tell } from "../output.ts";
 
 interface Place {
   readonly id: string | undefined;
@@ -26,7 +28,14 @@ export async function cp(from: string, to: string): Promise<number> {
       existsSync(there) && statSync(there).isDirectory() ? join(there, basename(source.path)) : there;
     if (existsSync(becomes))
       throw new UserError(`${becomes} exists already`, { hint: "name another target" });
-    await (await connectKeeper(source.id)).ask({ op: "copy-out", from: inGuest(source.path), to: becomes });
+    const reply = await (await connectKeeper(source.id)).ask({
+      op: "copy-out",
+      from: inGuest(source.path),
+      to: becomes,
+    });
+    for (const { path, reason } of ("done" in reply && reply.leftOut) || []) {
+      tell(`left out: ${printable(path, 500)}: ${printable(reason, 500)}`);
+    }
   } else if (target.id !== undefined) {
     const path = resolve(source.path);
     if (!existsSync(path)) throw new UserError(`there is no ${path}`);
