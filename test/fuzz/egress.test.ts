@@ -173,7 +173,10 @@ function headersFrame(stream: number): Buffer {
 }
 
 function http2(): Buffer {
-  const parts: Buffer[] = [Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0])];
+  const parts: Buffer[] = [
+    Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+    Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]),
+  ];
   for (let n = 1 + below(6), stream = 1; n > 0; n--) {
     if (random() < 0.6) {
       parts.push(headersFrame(stream));
@@ -201,6 +204,17 @@ function mutated(bytes: Buffer): Buffer {
   return result;
 }
 
+/** However it is read. */
+function isPublic(path: string): boolean {
+  return /^\/public(?:\/|$)/.test(path) && !/\/\.{1,2}(?:\/|$)|\/\/|[;\\]|%2[ef5]|%5c|%00/i.test(path);
+}
+
+function isCredential(name: string): boolean {
+  return ["authorization", "x-api-key", "proxy-authorization"].includes(
+    name.toLowerCase().replace(/[^a-z]/g, "-"),
+  );
+}
+
 let egress: TestEgress;
 let upstream: Upstream;
 const violations: string[] = [];
@@ -213,12 +227,11 @@ beforeAll(async () => {
     const { method = "", url = "", headers, rawHeaders } = request;
     reached += 1;
     const path = url.split("?")[0] ?? "";
-    if (!["GET", "HEAD"].includes(method) || !/^\/public(\/[a-z]*)?$/.test(path))
-      violations.push(`${method} ${url}`);
+    if (!["GET", "HEAD"].includes(method) || !isPublic(path)) violations.push(`${method} ${url}`);
     if (headers.host !== HOST) violations.push(`Host: ${headers.host}`);
     if (headers.authorization !== TOKEN) violations.push(`Authorization: ${headers.authorization}`);
-    if (rawHeaders.some((text) => text.includes("fake")))
-      violations.push(`fake in ${JSON.stringify(rawHeaders)}`);
+    const forged = rawHeaders.filter((text, i) => text === "fake" && isCredential(rawHeaders[i - 1] ?? ""));
+    if (forged.length > 0) violations.push(`fake in ${JSON.stringify(rawHeaders)}`);
     request.resume();
     response.end("fine");
   });

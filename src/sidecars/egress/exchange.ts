@@ -76,6 +76,10 @@ export class Exchange implements Activity {
     }
   }
 
+  get blocked(): boolean {
+    return this.#client.sink.writableNeedDrain;
+  }
+
   sweep(now: number): void {
     const { exchangeIdleMs, tunnelIdleMs } = this.#services.limits;
     const patience = this.#tunnel === undefined ? exchangeIdleMs : tunnelIdleMs;
@@ -224,6 +228,7 @@ export class Exchange implements Activity {
 
   #refuse(refusal: Refusal, subject: Subject): void {
     this.#refused = true;
+    this.#progressAt = performance.now();
     const { code, rule } = refusal;
     this.#services.report.denied({ code, target: targetOf(subject), rule }, subject.host ?? "?");
     const { status, phrase, headers, body } = denialAnswer(refusal, subject);

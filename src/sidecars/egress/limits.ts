@@ -31,6 +31,8 @@ export const LIMITS = {
   headMs: 20_000,
   /** A connection without any request. Long, because a client that reuses one just as it closes sees an error. */
   idleMs: 5 * 60_000,
+  /** A quiet HTTP/2 connection is pinged after this, and closed when as long again brings no answer. */
+  pingMs: 10_000,
   /** From the answer to CONNECT to the end of the TLS handshake; the guest is near. */
   handshakeMs: 10_000,
   /** For the system's resolver, which by itself may take over half a minute. */
@@ -45,7 +47,7 @@ export const LIMITS = {
   tunnelIdleMs: 30 * 60_000,
   /** How long an unused upstream socket is kept: below the 60 s after which most servers close theirs. */
   pooledMs: 15_000,
-  /** What a client gets to read an answer after which the connection closes. */
+  /** What a client gets to read a refusal, or any answer after which the connection closes. */
   lingerMs: 2_000,
   /** Live exchanges' time to finish after SIGTERM. */
   drainMs: 10_000,

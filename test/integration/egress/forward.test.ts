@@ -161,7 +161,13 @@ describe.each(VERSIONS)("curl %s through CONNECT", (version) => {
       ],
       matches: [{ paths: [{ type: "prefix", value: "/v1" }] }],
     });
-    const fakes = ["authorization: fake", "X-Api-Key: fake", "x_api_key: fake", "Proxy-Authorization: fake"];
+    const fakes = [
+      "authorization: fake",
+      "X-Api-Key: fake",
+      "x_api_key: fake",
+      "x.api.key: fake",
+      "Proxy-Authorization: fake",
+    ];
     const args = fakes.flatMap((fake) => ["-H", fake]);
     const got = echoed((await curl(egress, version, ...args, `https://${HOST}/v1/x`)).stdout);
     expect(got.header("authorization")).toEqual([`Bearer ${token}`]);

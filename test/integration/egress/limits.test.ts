@@ -84,6 +84,37 @@ describe("a connection is closed", () => {
     await closed(socket);
   });
 
+  it("that has broken HTTP/2 beyond repair, with the exchanges on it", async () => {
+    const egress = await serve({ pingMs: 100 });
+    const socket = await openTunnel(egress, HOST, { alpn: ["h2"] });
+    const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0", "latin1");
+    const get = Buffer.from(`\0\0\x16\x01\x05\0\0\0\x01\x82\x87\x41\x10${HOST}\x84`, "latin1");
+    get[2] = get.length - 9;
+    // A PRIORITY frame of the wrong size, after which nothing is read or written any more.
+    const broken = Buffer.concat([Buffer.from([0, 0, 9, 2, 0, 0, 0, 0, 1]), Buffer.alloc(9)]);
+    socket.resume();
+    socket.write(Buffer.concat([preface, get, broken]));
+    await closed(socket);
+    expect(await egress.waitFor("egress.allowed")).toMatchObject([
+      { method: "GET", host: HOST, complete: false },
+    ]);
+  });
+
+  it("but not while it answers pings, however quiet", async () => {
+    const egress = await serve({ pingMs: 50 });
+    const socket = await openTunnel(egress, HOST, { alpn: ["h2"] });
+    const session = connectHttp2(`https://${HOST}`, { createConnection: () => socket });
+    closing.push(() => session.destroy());
+    let pings = 0;
+    session.on("ping", () => {
+      pings += 1;
+    });
+    const stream = session.request({ ":path": "/hang" });
+    stream.on("error", () => {});
+    await until(() => pings >= 3);
+    expect(session.destroyed).toBe(false);
+  });
+
   it("whose handshake does not come, or stops half-way", async () => {
     const egress = await serve({ handshakeMs: 150 });
     for (const bytes of ["", "\x16\x03\x01\x02\x00\x01\x00"]) {

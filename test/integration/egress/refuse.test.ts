@@ -18,7 +18,7 @@ import {
   testEgress,
   until,
 } from "../../support/egress.ts";
-import { httpsUpstream, type Upstream } from "../../support/tls-upstream.ts";
+import { httpsUpstream, tcpUpstream, type Upstream } from "../../support/tls-upstream.ts";
 
 const HOST = "api.example.test";
 
@@ -392,6 +392,44 @@ describe("an upgrade", () => {
     const tls = await openTunnel(egress, HOST);
     tls.write(`POST / HTTP/1.1\r\nHost: ${HOST}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n`);
     expect(denialOfRaw((await readAll(tls)).text).code).toBe("upgrade-refused");
+  });
+});
+
+describe("regression:", () => {
+  it.each([
+    ["CONNECT", `CONNECT ${HOST}:443 HTTP/1.1\r\nHost: ${HOST}:443\r\n\r\n`],
+    [
+      "an upgrade",
+      `GET http://${HOST}/ HTTP/1.1\r\nHost: ${HOST}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n`,
+    ],
+  ])(
+    "%s behind a request that is not answered yet ends the connection, and not egress",
+    async (_what, next) => {
+      const silent = await tcpUpstream(() => {});
+      const egress = await testEgress({
+        routes: [route({ host: HOST, connectTo: { host: "127.0.0.1", port: silent.port } })],
+      });
+      closing.push(
+        () => silent.close(),
+        () => egress.stop(),
+      );
+      const socket = await dialProxy(egress.port);
+      const answer = readAll(socket);
+      socket.write(`GET http://${HOST}/ HTTP/1.1\r\nHost: ${HOST}\r\n\r\n${next}`);
+      expect((await answer).text).toBe("");
+      expect((await egress.waitFor("egress.allowed"))[0]).toMatchObject({ status: 0, complete: false });
+    },
+  );
+
+  it("an HTTP/2 client that hangs up is noticed at once", async () => {
+    const egress = await serve();
+    const socket = await openTunnel(egress, HOST, { alpn: ["h2"] });
+    const session = connectHttp2(`https://${HOST}`, { createConnection: () => socket });
+    await once(session, "remoteSettings");
+    const closed = new Promise((resolve) => socket.once("close", resolve));
+    // No GOAWAY: just the end of the connection, as when the process is killed.
+    socket.end();
+    await closed;
   });
 });
 

@@ -247,6 +247,10 @@ describe("a policy that is refused", () => {
     ["method in lower case", { host: "a", matches: [{ methods: ["get"] }] }],
     ["rule on Host", { host: "a", matches: [{ headers: [{ name: "host", type: "exact", value: "b" }] }] }],
     [
+      "rule on no header",
+      { host: "a", matches: [{ headers: [{ name: "a b", type: "exact", value: "b" }] }] },
+    ],
+    [
       "rule on a credential header",
       {
         host: "a",

@@ -9,6 +9,8 @@ import type { Limits } from "../limits.ts";
 
 /** Something that is being done on a connection: an exchange, a tunnel. It bounds itself. */
 export interface Activity {
+  /** True while the client has to take what it was sent before it gets more. */
+  readonly blocked: boolean;
   /** Ends it when it has made no progress for too long. */
   sweep(now: number): void;
   /** The connection is gone. */
@@ -42,6 +44,8 @@ export class Connection {
   #since = performance.now();
   #bytesBefore = 0;
   #headSince: number | undefined;
+  /** How long nothing has come from an HTTP/2 client. */
+  #quiet = { bytesRead: -1, since: 0, pinged: false };
   #stopping = false;
   readonly #all: Connections;
 
@@ -87,6 +91,7 @@ export class Connection {
   }
 
   sweep(now: number, limits: Limits): void {
+    if (this.session !== undefined) this.#probe(this.session, now, limits.pingMs);
     if (this.activities.size > 0) {
       for (const activity of [...this.activities]) activity.sweep(now);
       return;
@@ -94,6 +99,22 @@ export class Connection {
     // The rest of a request that was refused, and no end of it.
     const flooded = this.#phase === "head" && this.raw.bytesRead - this.#bytesBefore > limits.discardedBytes;
     if (flooded || now - this.#since > this.#patience(now, limits)) this.raw.destroy();
+  }
+
+  /**
+   * After a client's protocol error node's HTTP/2 neither reads nor writes any more, and says nothing: the
+   * connection and its streams would stay for ever. A client that is slow to read is another matter.
+   */
+  #probe(session: ServerHttp2Session, now: number, pingMs: number): void {
+    const { bytesRead } = this.raw;
+    const isSlow = [...this.activities].some((activity) => activity.blocked);
+    if (bytesRead !== this.#quiet.bytesRead || isSlow) {
+      this.#quiet = { bytesRead, since: now, pinged: false };
+    } else if (now - this.#quiet.since > pingMs) {
+      const unanswered = this.#quiet.pinged || session.destroyed || !session.ping(() => {});
+      if (unanswered) this.raw.destroy();
+      this.#quiet = { bytesRead, since: now, pinged: true };
+    }
   }
 
   #patience(now: number, limits: Limits): number {

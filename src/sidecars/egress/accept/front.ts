@@ -35,9 +35,18 @@ export function createFront(services: Services): Front {
     new Exchange(services, connection, new Http1Client(connection, request, response), upgrade).run();
   }
 
+  /** Node hands over the bare socket although an earlier request's answer may still be under way on it. */
+  function interrupts(socket: Duplex): boolean {
+    const connection = connectionOf(socket);
+    socket.on("error", () => connection.raw.destroy());
+    if (connection.activities.size === 0) return false;
+    connection.reset();
+    return true;
+  }
+
   function onUpgrade(request: IncomingMessage, duplex: Duplex, rest: Buffer): void {
+    if (interrupts(duplex)) return;
     const socket = duplex as Socket;
-    socket.on("error", () => connectionOf(socket).raw.destroy());
     connectionOf(socket).enter("closing");
     const response = responseOn(socket, request);
     onRequest(request, response, { socket, rest, detach: () => response.detachSocket(socket) });
@@ -86,6 +95,8 @@ export function createFront(services: Services): Front {
 
   const inside = http1Server();
   inside.on("connect", (request: IncomingMessage, socket: Duplex) => {
+    if (interrupts(socket)) return;
+    connectionOf(socket).enter("closing");
     onRequest(request, responseOn(socket as Socket, request));
   });
 
@@ -99,6 +110,7 @@ export function createFront(services: Services): Front {
 
   const outside = http1Server();
   outside.on("connect", (request: IncomingMessage, socket: Duplex, early: Buffer) => {
+    if (interrupts(socket)) return;
     const connection = connectionOf(socket);
     openTunnel({ services, connection, early, secured: secured(connection) }, request);
   });

@@ -82,6 +82,7 @@ function greet(asked: Asked, host: string, then: (hello: Greeting, bytes: Buffer
     const hello = readHello(bytes);
     if (hello.kind === "incomplete" && bytes.length <= asked.services.limits.clientHelloBytes) return;
     raw.off("data", onData);
+    raw.off("end", onEnd);
     raw.pause();
     if (hello.kind === "hello") then(hello, bytes);
     else turnAway(asked, notTls(), { method: "CONNECT", scheme: "https", host });
@@ -90,8 +91,11 @@ function greet(asked: Asked, host: string, then: (hello: Greeting, bytes: Buffer
     bytes = bytes.length === 0 ? chunk : Buffer.concat([bytes, chunk]);
     look();
   };
+  // Whoever hangs up now has nothing more to say, and nothing to wait for.
+  const onEnd = (): void => void raw.destroy();
   raw.write(ESTABLISHED);
   raw.on("data", onData);
+  raw.on("end", onEnd);
   look();
 }
 

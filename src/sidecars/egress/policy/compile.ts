@@ -4,12 +4,12 @@
  * slip never becomes a wider rule. No error quotes an injected value (I2).
  */
 import { createHash } from "node:crypto";
-import { validateHeaderName, validateHeaderValue } from "node:http";
+import { validateHeaderValue } from "node:http";
 import type { EgressPolicy, EgressRoute } from "../../../contract/sidecar.ts";
 import { messageOf, UserError } from "../../../lib/errors.ts";
 import { printable } from "../../../lib/printable.ts";
 import { type AddressRange, parseRange } from "../address/ranges.ts";
-import { canonicalName, isConnectionHeader, isFramingHeader } from "../rules/headers.ts";
+import { canonicalName, isConnectionHeader, isFramingHeader, isHeaderName } from "../rules/headers.ts";
 import { canonicalHost } from "../target/authority.ts";
 import { upstreamRoots } from "../upstream/roots.ts";
 import { type CompiledMatch, compileMatch } from "./match.ts";
@@ -111,11 +111,7 @@ function canonicalDestination(to: { host: string; port: number }): { host: strin
 }
 
 function checkedHeader(name: string, value: string): string {
-  try {
-    validateHeaderName(name);
-  } catch {
-    throw new UserError(`inject: ${printable(name)} is no header name`);
-  }
+  if (!isHeaderName(name)) throw new UserError(`inject: ${printable(name)} is no header name`);
   const canonical = canonicalName(name);
   if (isConnectionHeader(canonical) || isFramingHeader(canonical) || canonical === "host") {
     throw new UserError(`inject: ${name} is not a header that a credential can travel in`);

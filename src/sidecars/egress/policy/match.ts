@@ -3,7 +3,7 @@ import { RE2JS } from "re2js";
 import type { HeaderMatch, PathMatch, RouteMatch } from "../../../contract/policy.ts";
 import { messageOf, UserError } from "../../../lib/errors.ts";
 import { printable } from "../../../lib/printable.ts";
-import { canonicalName, isConnectionHeader, isFramingHeader } from "../rules/headers.ts";
+import { canonicalName, isConnectionHeader, isFramingHeader, isHeaderName } from "../rules/headers.ts";
 import { faultOfPath, isAmbiguous } from "../rules/path.ts";
 
 export type CompiledPath =
@@ -72,12 +72,12 @@ function checkedMethod(method: string): string {
 
 function compileHeader(header: HeaderMatch, stripped: ReadonlySet<string>): CompiledHeader {
   const name = canonicalName(header.name);
-  if (!/^[!#$%&'*+.^`|~0-9a-z-]+$/.test(name) || isConnectionHeader(name) || isFramingHeader(name)) {
-    throw new UserError(`header ${printable(name)} is not one that a rule can see`);
+  if (!isHeaderName(header.name) || isConnectionHeader(name) || isFramingHeader(name)) {
+    throw new UserError(`header ${printable(header.name)} is not one that a rule can see`);
   }
   if (stripped.has(name)) {
     throw new UserError(
-      `header ${printable(name)} is a credential header: it is removed, so no rule sees it`,
+      `header ${printable(header.name)} is a credential header: it is removed, so no rule sees it`,
     );
   }
   if (header.type === "exact") return { name, holds: (value) => value === header.value };

@@ -31,14 +31,18 @@ export function terminate(
   const { raw } = connection;
   raw.unshift(bytes);
   const tls = new TLSSocket(raw, { isServer: true, secureContext, ALPNProtocols: ["h2", "http/1.1"] });
-  tls.on("error", () => raw.destroy());
+  const hangUp = (): void => void raw.destroy();
+  tls.on("error", hangUp);
+  tls.on("end", hangUp);
   tls.once("secure", () => {
     // OpenSSL read the same bytes: had it found another name than we did, ours was judged wrongly.
     if ((tls.servername || undefined) !== serverName) {
-      raw.destroy();
+      hangUp();
       return;
     }
     if (tls.alpnProtocol !== "h2") {
+      // HTTP/1 sees to it; HTTP/2 would not notice.
+      tls.off("end", hangUp);
       connection.enter("head");
       secured.http1(tls);
       return;
@@ -53,8 +57,8 @@ export function terminate(
       },
       maxHeaderListPairs: limits.requestHeaders,
     });
-    session.on("error", () => raw.destroy());
-    session.on("close", () => raw.destroy());
+    session.on("error", hangUp);
+    session.on("close", hangUp);
     connection.session = session;
     secured.http2(session);
     // Node waits for this event before it begins, although a server's socket never emits it.

@@ -45,6 +45,7 @@ export function passThrough(
 }
 
 class PassedThrough implements Activity {
+  readonly blocked = false;
   readonly #services: Services;
   readonly #connection: Connection;
   readonly #host: string;
