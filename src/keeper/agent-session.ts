@@ -23,7 +23,9 @@ export interface Watcher {
 export interface AgentSession {
   readonly tty: boolean;
   readonly exit: Promise<ExitStatus>;
-  /** Joins a watcher; a terminal's input goes to the agent. */
+  /** Lets its output flow with nobody there to see it. */
+  begin(): void;
+  /** Joins a watcher, the first of whom sees all there is; a terminal's input goes to the agent. */
   join(watcher: Watcher, size: TerminalSize | undefined): void;
   resize(size: TerminalSize): void;
   kill(signal: NodeJS.Signals): void;
@@ -44,7 +46,14 @@ export function createAgentSession(execution: Execution, tty: boolean, logPath: 
     while (replayed - (replay[0]?.length ?? 0) > REPLAY_BYTES) replayed -= replay.shift()?.length ?? 0;
   };
 
+  // An agent may be done before whoever started it has joined.
+  let begin: () => void = () => {};
+  const begun = new Promise<void>((resolve) => {
+    begin = resolve;
+  });
+
   const relay = async (from: NodeJS.ReadableStream, pick: (watcher: Watcher) => Writable): Promise<void> => {
+    await begun;
     for await (const piece of from) {
       const raw = piece as Buffer;
       log.append(raw);
@@ -67,6 +76,7 @@ export function createAgentSession(execution: Execution, tty: boolean, logPath: 
 
   const finished = (async () => {
     await execution.exit;
+    await begun;
     await Promise.race([drained, new Promise((resolve) => setTimeout(resolve, DRAIN_MS))]);
     for (const { stdout, stderr } of watchers) {
       stdout.end();
@@ -79,8 +89,10 @@ export function createAgentSession(execution: Execution, tty: boolean, logPath: 
     tty,
     exit,
     finished,
+    begin: () => begin(),
     join(watcher, size) {
       watchers.add(watcher);
+      begin();
       const leave = (): void => void watchers.delete(watcher);
       for (const stream of [watcher.stdin, watcher.stdout, watcher.stderr]) stream.on("close", leave);
       if (!tty) return;
