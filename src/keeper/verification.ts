@@ -62,10 +62,16 @@ export function judge(
     const name = `${target.transport} ${target.host}:${target.port}`;
     if (result === undefined || result.host !== target.host || result.port !== target.port)
       return [`${name} was not probed`];
-    const reached = result.outcome === "answered";
-    if (i < answering.length) return reached ? [] : [`its link does not answer: ${name} (${result.outcome})`];
-    return reached ? [`it can reach ${name}`] : [];
+    if (i < answering.length) {
+      return result.outcome === "answered" ? [] : [`its link does not answer: ${name} (${result.outcome})`];
+    }
+    return isReached(result) ? [`it can reach ${name}`] : [];
   });
+}
+
+/** Who refuses is there: only the guest's own loopback may. */
+function isReached({ outcome, host }: ProbeResult): boolean {
+  return outcome === "answered" || (outcome === "ECONNREFUSED" && !host.startsWith("127."));
 }
 
 async function listenOnLoopback(): Promise<{ port: number; close(): void }> {
