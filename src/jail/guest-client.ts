@@ -1,24 +1,28 @@
 /**
  * The keeper's side of a guest's init: one connection a purpose, all to a socket in a folder of the keeper's
- * own. Every answer is a hostile guest's: bounded, parsed, and good only for the exec it belongs to.
+ * own. Every answer is a hostile guest's: bounded in size and time, parsed, and good only for the exec it belongs
+ * to; what it says is escaped before anybody sees it. Of an exec that fails no connection is left open.
  */
 import { randomBytes } from "node:crypto";
 import { connect, type Socket } from "node:net";
 import { constants } from "node:os";
 import { PassThrough, type Readable } from "node:stream";
 import type { ExecOptions, Execution, ExitStatus, ProbeResult, ProbeTarget } from "../contract/backend.ts";
-import { messageOf, UserError } from "../lib/errors.ts";
+import { UserError } from "../lib/errors.ts";
 import { readFirstLine } from "../lib/first-line.ts";
-import { readJsonLines, writeJsonLine } from "../lib/json-lines.ts";
+import { writeJsonLine } from "../lib/json-lines.ts";
+import { printable } from "../lib/printable.ts";
 import { answerSchema, MAX_ANSWER_BYTES } from "./guest-answers.ts";
 import type { Answer, Command, Header } from "./guest-protocol.ts";
 
 /** The init answers in a millisecond; a guest that is out of processes or memory may need some seconds. */
 const ANSWER_TIMEOUT_MS = 20_000;
-/** Between the polite end of an aborted exec and the other one. */
+/** Between the polite end of an aborted exec, the other one, and no longer waiting for a word of either. */
 const KILL_GRACE_MS = 2_000;
 
 export interface GuestClient {
+  /** Resolves once the init answers; `gone` when it no longer lives. @throws UserError when it does not answer. */
+  watch(): Promise<{ readonly gone: Promise<void> }>;
   exec(
     argv: readonly [string, ...string[]],
     options: ExecOptions & { readonly env: Readonly<Record<string, string>>; readonly cwd: string },
@@ -27,149 +31,184 @@ export interface GuestClient {
   probe(targets: readonly ProbeTarget[], timeoutMs: number): Promise<readonly ProbeResult[]>;
 }
 
-export function createGuestClient(socketPath: string): GuestClient {
-  const open = async (header: Header): Promise<Socket> => {
-    const socket = connect({ path: socketPath, allowHalfOpen: true });
-    socket.on("error", () => {});
-    await new Promise<void>((resolve, reject) => {
-      socket.once("connect", resolve);
-      socket.once("error", () => reject(new UserError("the guest is gone")));
-    });
-    await writeJsonLine(socket, header);
-    return socket;
-  };
+export interface GuestClientOptions {
+  /** Milliseconds for a first answer. */
+  readonly answerTimeoutMs?: number;
+  readonly killGraceMs?: number;
+}
 
-  /** The one answer line of `dial` and `probe`; what follows on the socket is left on it. */
-  const ask = async (header: Header): Promise<{ socket: Socket; answer: Answer }> => {
-    const socket = await open(header);
-    const timer = setTimeout(() => socket.destroy(new Error("the guest does not answer")), ANSWER_TIMEOUT_MS);
+export function createGuestClient(
+  socketPath: string,
+  { answerTimeoutMs = ANSWER_TIMEOUT_MS, killGraceMs = KILL_GRACE_MS }: GuestClientOptions = {},
+): GuestClient {
+  /**
+   * Opens a connection for each header, and has `use` take the first answer. Should the guest not take the
+   * headers, not answer in time, or `use` throw: all are closed.
+   */
+  const open = async <T>(
+    headers: readonly Header[],
+    use: (sockets: readonly Socket[]) => Promise<T>,
+  ): Promise<T> => {
+    const sockets = headers.map(({ kind }) => {
+      // Both directions of a dialled connection end by themselves; a stream ends with its process.
+      const socket = connect({ path: socketPath, allowHalfOpen: kind === "dial" });
+      socket.on("error", () => {});
+      return socket;
+    });
+    let reason = "the guest is gone";
+    const closeAll = (): void => {
+      for (const socket of sockets) socket.destroy(new Error(reason));
+    };
+    const timer = setTimeout(() => {
+      reason = "the guest does not answer";
+      closeAll();
+    }, answerTimeoutMs);
     try {
-      const answer = answerSchema.parse(JSON.parse(await readFirstLine(socket, MAX_ANSWER_BYTES)));
-      return { socket, answer };
+      await Promise.all(sockets.map((socket, i) => greet(socket, headers[i])));
+      return await use(sockets);
     } catch (error) {
-      socket.destroy();
-      throw new UserError(`the guest's answer is unusable: ${messageOf(error)}`);
+      closeAll();
+      throw error instanceof UserError ? error : new UserError(reason, { cause: error });
     } finally {
       clearTimeout(timer);
     }
   };
 
+  const ask = <T>(header: Header, use: (answer: Answer, socket: Socket) => T): Promise<T> =>
+    open([header], async ([socket]) => {
+      if (socket === undefined) throw new Error("no connection was opened");
+      return use(await answerOn(socket), socket);
+    });
+
   return {
-    async exec(argv, options) {
+    watch: () =>
+      ask({ kind: "watch" }, (answer, socket) => {
+        if (!("connected" in answer)) throw new UserError("the guest does not say that it runs");
+        socket.resume();
+        return { gone: new Promise<void>((resolve) => socket.once("close", () => resolve())) };
+      }),
+
+    exec(argv, { cwd, env, tty, signal }) {
       const token = randomBytes(16).toString("hex");
-      const { tty } = options;
       const numbers = tty === undefined ? [0, 1, 2] : [0];
-      const [control, ...streams] = await Promise.all([
-        open({
-          kind: "exec",
-          token,
-          argv: [...argv],
-          env: { ...options.env },
-          cwd: options.cwd,
-          ...(tty && { tty }),
-        }),
-        ...numbers.map((number) => open({ kind: "stream", token, number })),
-      ]);
-      const [input, output, errors] = streams;
-      if (control === undefined || input === undefined) throw new Error("no connection was opened");
-      const answers = readAnswers(control);
-      const first = await withTimeout(answers.next(), ANSWER_TIMEOUT_MS);
-      if (first === undefined || !("pid" in first)) {
-        for (const socket of [control, ...streams]) socket.destroy();
-        throw startFailure(argv[0], options.cwd, first);
-      }
-      const send = (command: Command): void => void writeJsonLine(control, command);
-      const exit = answers.next().then((last): ExitStatus => {
-        control.destroy();
-        if (last === undefined || !("exit" in last)) return { kind: "lost", reason: "the guest is gone" };
-        const { code, signal } = last.exit;
-        if (signal !== null && signal in constants.signals) {
-          return { kind: "signalled", signal: signal as NodeJS.Signals };
-        }
-        return code === null
-          ? { kind: "lost", reason: "the guest gave no exit code" }
-          : { kind: "exited", code };
-      });
-      endWithSignal(options.signal, exit, send);
-      return {
-        stdin: input,
-        stdout: output ?? (input as Readable),
-        stderr: errors ?? emptyStream(),
-        exit,
-        kill: (signal) => send({ kill: signal }),
-        resize: (size) => send({ resize: { ...size } }),
-      };
-    },
+      const headers: readonly Header[] = [
+        { kind: "exec", token, argv, env, cwd, ...(tty && { tty }) },
+        ...numbers.map((number): Header => ({ kind: "stream", token, number })),
+      ];
+      return open(headers, async ([control, input, output, errors]) => {
+        if (control === undefined || input === undefined) throw new Error("no connection was opened");
+        const first = await answerOn(control);
+        if (!("pid" in first)) throw startFailure(argv[0], cwd, first);
 
-    async dial(port) {
-      const { socket, answer } = await ask({ kind: "dial", port });
-      if ("connected" in answer) return socket;
-      socket.destroy();
-      throw new UserError(`nothing in the guest listens on port ${port}`, {
-        hint: "start the server in the bottle first; it must listen on 127.0.0.1 or on all addresses",
+        const send = (command: Command): void => void writeJsonLine(control, command);
+        const exit = answerOn(control)
+          .then(statusOf, (): ExitStatus => ({ kind: "lost", reason: "the guest is gone" }))
+          .finally(() => {
+            control.destroy();
+            // Whom the process left in the background gets no more input: an unread pipe would stay for ever.
+            if (output !== undefined) input.destroy();
+          });
+        endWithSignal(signal, exit, send, () => control.destroy(), killGraceMs);
+        // Of a pipe's reading end only its closing can be heard, and only by listening.
+        if (output !== undefined) input.resume();
+        return {
+          stdin: input,
+          stdout: output ?? (input as Readable),
+          stderr: errors ?? emptyStream(),
+          exit,
+          kill: (name) => send({ kill: name }),
+          resize: (size) => send({ resize: { ...size } }),
+        };
       });
     },
 
-    async probe(targets, timeoutMs) {
-      const { socket, answer } = await ask({
-        kind: "probe",
-        timeoutMs,
-        targets: targets.map((target) => ({ ...target })),
-      });
-      socket.destroy();
-      if (!("results" in answer)) throw new Error("the guest could not probe");
-      return answer.results;
-    },
+    dial: (port) =>
+      ask({ kind: "dial", port }, (answer, socket) => {
+        if ("connected" in answer) return socket;
+        throw new UserError(`nothing in the guest listens on port ${port}`, {
+          hint: "start the server in the bottle first; it must listen on 127.0.0.1 or on all addresses",
+        });
+      }),
+
+    probe: (targets, timeoutMs) =>
+      ask(
+        { kind: "probe", timeoutMs, targets: targets.map((target) => ({ ...target })) },
+        (answer, socket) => {
+          socket.destroy();
+          if (!("results" in answer)) throw new UserError("the guest could not probe");
+          return answer.results;
+        },
+      ),
   };
 }
 
-interface Answers {
-  /** The next answer, or undefined when the guest closed, sent garbage, or too much. */
-  next(): Promise<Answer | undefined>;
+async function greet(socket: Socket, header: Header | undefined): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    socket.once("connect", resolve);
+    socket.once("error", reject);
+  });
+  await writeJsonLine(socket, header);
+  if (socket.destroyed) throw new Error("closed");
 }
 
-function readAnswers(control: Socket): Answers {
-  const lines = readJsonLines(control, { maxLineBytes: MAX_ANSWER_BYTES });
-  return {
-    async next() {
-      try {
-        const line = await lines.next();
-        return line.done ? undefined : answerSchema.parse(line.value);
-      } catch {
-        return undefined;
-      }
-    },
-  };
+/** The next answer; what follows it on the socket is left there. */
+async function answerOn(socket: Socket): Promise<Answer> {
+  const coming = readFirstLine(socket, MAX_ANSWER_BYTES);
+  // An earlier answer left it paused.
+  socket.resume();
+  const line = await coming;
+  try {
+    return answerSchema.parse(JSON.parse(line));
+  } catch (cause) {
+    throw new UserError("the guest's answer is unusable", { cause });
+  }
 }
 
-function startFailure(program: string, cwd: string, answer: Answer | undefined): UserError {
-  if (answer === undefined || !("error" in answer)) return new UserError("the guest is gone");
+function statusOf(last: Answer): ExitStatus {
+  if (!("exit" in last)) return { kind: "lost", reason: "the guest is gone" };
+  const { code, signal } = last.exit;
+  if (signal !== null && Object.hasOwn(constants.signals, signal)) {
+    return { kind: "signalled", signal: signal as NodeJS.Signals };
+  }
+  return code === null ? { kind: "lost", reason: "the guest gave no exit code" } : { kind: "exited", code };
+}
+
+function startFailure(program: string, cwd: string, answer: Answer): UserError {
+  if (!("error" in answer)) return new UserError("the guest's answer is unusable");
   switch (answer.error) {
     case "ENOENT":
       return new UserError(`there is no ${program} in the bottle, or no folder ${cwd}`, { exitCode: 127 });
     case "EACCES":
       return new UserError(`${program} may not be run in the bottle`, { exitCode: 126 });
     default:
-      return new UserError(`the bottle could not start ${program}: ${answer.error.slice(0, 200)}`);
+      return new UserError(`the bottle could not start ${program}: ${printable(answer.error)}`);
   }
 }
 
+/** A guest that does not say how it ended is not waited for: `giveUp`. */
 function endWithSignal(
   signal: AbortSignal | undefined,
   exit: Promise<ExitStatus>,
   send: (command: Command) => void,
+  giveUp: () => void,
+  graceMs: number,
 ): void {
   if (signal === undefined) return;
   const onAbort = (): void => {
     send({ kill: "SIGTERM" });
-    const timer = setTimeout(() => send({ kill: "SIGKILL" }), KILL_GRACE_MS);
-    timer.unref();
-    exit.finally(() => clearTimeout(timer)).catch(() => {});
+    const kill = setTimeout(() => send({ kill: "SIGKILL" }), graceMs);
+    const leave = setTimeout(giveUp, 2 * graceMs);
+    const settled = (): void => {
+      clearTimeout(kill);
+      clearTimeout(leave);
+    };
+    exit.then(settled, settled);
   };
   if (signal.aborted) onAbort();
   else {
     signal.addEventListener("abort", onAbort, { once: true });
-    exit.finally(() => signal.removeEventListener("abort", onAbort)).catch(() => {});
+    const settled = (): void => signal.removeEventListener("abort", onAbort);
+    exit.then(settled, settled);
   }
 }
 
@@ -177,18 +216,4 @@ function emptyStream(): Readable {
   const stream = new PassThrough();
   stream.end();
   return stream;
-}
-
-async function withTimeout<T>(promise: Promise<T>, milliseconds: number): Promise<T | undefined> {
-  let timer: NodeJS.Timeout | undefined;
-  try {
-    return await Promise.race([
-      promise,
-      new Promise<undefined>((resolve) => {
-        timer = setTimeout(() => resolve(undefined), milliseconds);
-      }),
-    ]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

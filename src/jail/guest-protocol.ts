@@ -3,6 +3,7 @@
  * (it accepts, the keeper connects: the guest can name no path and open no channel of its own).
  * One connection a purpose; its first line says which:
  *
+ *   watch   whether the init lives: answered with {connected}, and then open for as long as it does
  *   exec    control of one process: first answer {pid} or {error}, last {exit}; in between the keeper
  *           sends {kill} and {resize}
  *   stream  one of that process's streams, joined by token; raw bytes after the header. With a terminal
@@ -36,6 +37,7 @@ export interface ProbeHeader {
 export type Header =
   | ExecHeader
   | ProbeHeader
+  | { readonly kind: "watch" }
   | { readonly kind: "stream"; readonly token: string; readonly number: number }
   | { readonly kind: "dial"; readonly port: number };
 

@@ -13,11 +13,19 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
-import { createInterface } from "node:readline";
+import type { Socket } from "node:net";
 import type { Readable, Writable } from "node:stream";
+import { messageOf } from "../lib/errors.ts";
+import { readFirstLine } from "../lib/first-line.ts";
 import { exited } from "../lib/processes.ts";
+import { type FilterLoader, loaderWords } from "./filter-loader.ts";
+import { isRoot } from "./host-uid.ts";
+import { coverInherited } from "./inherited-fds.ts";
 import { type Bind, bindWords } from "./mounts.ts";
+import { countsProcesses, processLimit } from "./process-limit.ts";
+import { seccompProgram } from "./seccomp.ts";
 import { ASSEMBLE_AND_ENTER, BIND_THEN_DROP, REAP } from "./setup-script.ts";
+import type { SeccompArch } from "./syscalls.ts";
 
 export interface JailSpec {
   /** In error texts: "the guest". */
@@ -33,15 +41,16 @@ export interface JailSpec {
   readonly uid: number;
   readonly cwd: string;
   /** Besides PATH, which is the system's. Visible to whoever may read the set-up's environment: no secrets. */
-  /** Besides PATH, which is the system's. Visible to whoever may read the set-up's environment: no secrets. */
   readonly env: Readonly<Record<string, string>>;
   readonly argv: readonly [string, ...string[]];
   /** Starts other programs: give it a process 1 that reaps orphans. */
   readonly startsPrograms: boolean;
   /** Bytes of each of /tmp and /dev/shm. */
   readonly tmpBytes: number;
-  /** bubblewrap's path and the filter's file descriptor-to-be, when seccomp is wanted. */
-  readonly seccomp?: { readonly bubblewrap: string; readonly program: Buffer };
+  /** Puts the system-call filter on the program, and on whatever it starts. */
+  readonly seccomp?: { readonly loader: FilterLoader; readonly arch: SeccompArch };
+  /** Processes and threads it may have at once, where the kernel counts them by user namespace. */
+  readonly pids?: number;
   /** Host file descriptors for the program: the first becomes its 4, and so on. `"ipc"` opens Node's channel. */
   readonly extraFds?: readonly (number | "ipc")[];
 }
@@ -67,18 +76,22 @@ const HOLD_TIMEOUT_MS = 15_000;
 /** From the end of stdin to the end of everything takes some milliseconds. */
 const END_TIMEOUT_MS = 1_000;
 const STDERR_TAIL_CHARACTERS = 1_000;
+/** For a process that was buried together with what it said last. */
+const LAST_WORDS_MS = 200;
 /** The jail's set-up says "held" here, and closes it before the program starts. */
 const STATUS_FD = 3;
+const MAX_STATUS_BYTES = 100;
 
 /**
  * Creates the namespaces and stops before anything is mounted.
  * @throws Error with the set-up's own words when a step is refused.
  */
 export async function holdJail(spec: JailSpec): Promise<HeldJail> {
-  const asRoot = process.getuid?.() === 0;
+  const asRoot = isRoot();
   const words = bindWords(spec.binds);
   const filterFd = STATUS_FD + 1 + (spec.extraFds?.length ?? 0);
-  const program = programArgv(spec, filterFd);
+  const filter = spec.seccomp && seccompProgram(spec.seccomp.arch);
+  const program = programArgv(spec, filter, filterFd);
   const inside = [
     "sh",
     "-c",
@@ -108,28 +121,25 @@ export async function holdJail(spec: JailSpec): Promise<HeldJail> {
     : ["setpriv", "--pdeathsig", "KILL", "--", ...enter];
 
   const [command, ...args] = argv as [string, ...string[]];
-  const child = spawn(command, args, {
-    env: {
-      ...spec.env,
-      PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-      JAIL_NET: spec.network,
-      JAIL_TMP_BYTES: String(spec.tmpBytes),
-      JAIL_USERNS: spec.seccomp === undefined ? "1" : "2",
-      JAIL_HOST: spec.hostname ?? "",
-      JAIL_UID: String(spec.uid),
-      JAIL_CWD: spec.cwd,
-    },
-    stdio: [
-      "pipe",
-      "pipe",
-      "pipe",
-      "pipe",
-      ...(spec.extraFds ?? []),
-      ...(spec.seccomp === undefined ? [] : (["pipe"] as const)),
-    ],
-    // A Ctrl-C on the operator's terminal is for the keeper to judge.
-    detached: true,
-  });
+  const env = {
+    ...spec.env,
+    PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    JAIL_NET: spec.network,
+    JAIL_TMP_BYTES: String(spec.tmpBytes),
+    // The program's own, and what bubblewrap makes for itself.
+    JAIL_USERNS: spec.seccomp?.loader.kind === "bubblewrap" ? "2" : "1",
+    JAIL_PIDS: spec.pids !== undefined && countsProcesses() ? String(processLimit(spec.pids)) : "",
+    JAIL_HOST: spec.hostname ?? "",
+    JAIL_UID: String(spec.uid),
+    JAIL_CWD: spec.cwd,
+  };
+  const pipes = [
+    ...(["pipe", "pipe", "pipe", "pipe"] as const),
+    ...(spec.extraFds ?? []),
+    ...(filter === undefined ? [] : (["pipe"] as const)),
+  ];
+  // Detached: a Ctrl-C on the operator's terminal is for the keeper to judge.
+  const child = coverInherited(pipes, (stdio) => spawn(command, args, { env, stdio, detached: true }));
   const { stdin, stdout, stderr } = child;
   if (stdin === null || stdout === null || stderr === null) throw new Error("spawn gave no pipes");
   stdin.on("error", () => {});
@@ -139,63 +149,55 @@ export async function holdJail(spec: JailSpec): Promise<HeldJail> {
   });
   const ended = new Promise<string>((resolve) => {
     child.once("error", (error) => resolve(error.message));
-    child.once("exit", (code, signal) => {
+    child.once("exit", async (code, signal) => {
+      if (!stderr.closed)
+        await within(LAST_WORDS_MS, new Promise<void>((read) => stderr.once("close", () => read())));
       const how = signal === null ? `exited ${code}` : `was ended by ${signal}`;
       resolve(`${spec.name} ${how}${tail === "" ? "" : `: ${tail.trim()}`}`);
     });
   });
+  let initPid: number | undefined;
   const kill = async (): Promise<void> => {
-    // Process 1 ends with its stdin, and its parent then buries it. What the program has done to process 1 may
-    // keep it from ending: SIGKILL to its parent does not ask.
+    // Process 1 ends with its stdin, and its parent then buries it and everybody else. What the program has done
+    // to process 1 may keep it from ending: the signal does not ask. The parent alone may be killed last, because
+    // it would then bury nobody.
     stdin.destroy();
-    const timer = setTimeout(() => child.kill("SIGKILL"), END_TIMEOUT_MS);
+    if (await within(END_TIMEOUT_MS, exited(child))) return;
+    if (initPid !== undefined) killIfThere(initPid);
+    if (await within(END_TIMEOUT_MS, exited(child))) return;
+    child.kill("SIGKILL");
     await exited(child);
-    clearTimeout(timer);
   };
-  if (spec.seccomp !== undefined) {
+  if (filter !== undefined) {
     const pipe = child.stdio[filterFd] as unknown as Writable;
     pipe.on("error", () => {});
-    pipe.end(spec.seccomp.program);
+    pipe.end(filter);
   }
 
-  const timeout = AbortSignal.timeout(HOLD_TIMEOUT_MS);
-  const held = await Promise.race([
-    firstLine(child.stdio[STATUS_FD] as Readable),
-    ended.then((reason) => new Error(reason)),
-    new Promise<Error>((resolve) => {
-      timeout.addEventListener("abort", () =>
-        resolve(new Error(`${spec.name} was not set up within ${HOLD_TIMEOUT_MS} ms`)),
-      );
-    }),
-  ]);
-  if (held instanceof Error || held !== "held") {
-    const reason = held instanceof Error ? held : new Error(await ended);
+  try {
+    const status = child.stdio[STATUS_FD] as Socket;
+    status.on("error", () => {});
+    const said = readFirstLine(status, MAX_STATUS_BYTES);
+    const held = await within(HOLD_TIMEOUT_MS, Promise.race([said, ended.then(fail)]));
+    status.destroy();
+    if (!held) throw new Error(`not done within ${HOLD_TIMEOUT_MS} ms`);
+    initPid = onlyChildOf(child.pid ?? -1);
+  } catch (error) {
+    const reason = await Promise.race([ended, within(LAST_WORDS_MS, ended).then(() => messageOf(error))]);
     await kill();
-    throw new Error(`cannot set up ${spec.name}: ${reason.message}`);
+    throw new Error(`cannot set up ${spec.name}: ${reason}`);
   }
-  return {
-    initPid: onlyChildOf(child.pid ?? -1),
-    child,
-    stdin,
-    stdout,
-    stderr,
-    enter: () => stdin.write("enter\n"),
-    kill,
-    ended,
-  };
+  return { initPid, child, stdin, stdout, stderr, enter: () => stdin.write("enter\n"), kill, ended };
 }
 
-function programArgv(spec: JailSpec, filterFd: number): readonly string[] {
-  const { seccomp } = spec;
-  const filtered =
-    seccomp === undefined
-      ? spec.argv
-      : // Only the filter is wanted of it: the same root again, in a namespace it must make to be allowed to.
-        [
-          ...[seccomp.bubblewrap, "--unshare-user", "--dev-bind", "/", "/", "--die-with-parent"],
-          ...["--seccomp", String(filterFd), "--", ...spec.argv],
-        ];
-  return spec.startsPrograms ? ["sh", "-c", REAP, "init", ...filtered] : filtered;
+function programArgv(spec: JailSpec, filter: Buffer | undefined, fd: number): readonly string[] {
+  const reaped = (argv: readonly string[]): readonly string[] =>
+    spec.startsPrograms ? ["sh", "-c", REAP, "init", ...argv] : argv;
+  if (spec.seccomp === undefined || filter === undefined) return reaped(spec.argv);
+  const { loader, arch } = spec.seccomp;
+  const words = loaderWords(loader, { arch, filter, fd });
+  // bubblewrap stays as a parent; where nothing stays, process 1 is under the filter too.
+  return loader.kind === "bubblewrap" ? reaped([...words, ...spec.argv]) : [...words, ...reaped(spec.argv)];
 }
 
 function onlyChildOf(pid: number): number {
@@ -205,8 +207,27 @@ function onlyChildOf(pid: number): number {
   return child;
 }
 
-async function firstLine(stream: Readable): Promise<string | undefined> {
-  stream.on("error", () => {});
-  for await (const line of createInterface({ input: stream })) return line;
-  return undefined;
+function killIfThere(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // It ended in this moment.
+  }
+}
+
+function fail(reason: string): never {
+  throw new Error(reason);
+}
+
+/** Whether `promise` was fulfilled in time; rejects when it does. */
+async function within(milliseconds: number, promise: Promise<unknown>): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<boolean>((resolve) => {
+    timer = setTimeout(() => resolve(false), milliseconds);
+  });
+  try {
+    return await Promise.race([promise.then(() => true), late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }

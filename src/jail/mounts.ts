@@ -13,6 +13,9 @@ export interface Bind {
   readonly writable?: boolean;
 }
 
+/** What a keeper in a chroot sees of the mount it lives on. */
+const UNSEEN: MountPoint = { path: "", options: new Set() };
+
 interface MountPoint {
   readonly path: string;
   readonly options: ReadonlySet<string>;
@@ -46,7 +49,7 @@ export function bindWords(binds: readonly Bind[], mounts: readonly MountPoint[] 
     const target = `${ASSEMBLY}${bind.to === "/" ? "" : bind.to}`;
     const holder = mounts
       .filter((mount) => isWithin(from, mount.path))
-      .reduce((best, mount) => (mount.path.length >= best.path.length ? mount : best));
+      .reduce((best, mount) => (mount.path.length >= best.path.length ? mount : best), UNSEEN);
     const nested = mounts.filter((mount) => mount.path !== from && isWithin(mount.path, from));
     const words = [flags(nested.length > 0 ? "rbind" : "bind", bind, holder), from, target];
     for (const mount of nested) {

@@ -42,7 +42,7 @@ exec setpriv --reuid "$uid" --regid "$uid" --clear-groups --pdeathsig KILL -- "$
  *
  * max_user_namespaces counts down the whole chain, so the limit written here binds the inner namespace too.
  *
- * Environment: JAIL_NET own|host; JAIL_TMP_BYTES; JAIL_USERNS; JAIL_HOST; JAIL_UID; JAIL_CWD.
+ * Environment: JAIL_NET own|host; JAIL_TMP_BYTES; JAIL_USERNS; JAIL_HOST; JAIL_UID; JAIL_CWD; JAIL_PIDS or empty.
  * Arguments: number of bind words, the bind words..., the command inside...
  */
 export const ASSEMBLE_AND_ENTER = `set -eu
@@ -87,20 +87,21 @@ mount -n -t tmpfs -o "nosuid,nodev,mode=1777,size=$JAIL_TMP_BYTES" none dev/shm
 mount -n -t tmpfs -o "nosuid,nodev,mode=1777,size=$JAIL_TMP_BYTES" none tmp
 mount -n -o remount,bind,ro,nosuid,noexec dev
 if [ -n "$JAIL_HOST" ] && command -v hostname >/dev/null; then hostname "$JAIL_HOST"; fi
-uid=$JAIL_UID cwd=$JAIL_CWD
-unset JAIL_NET JAIL_TMP_BYTES JAIL_USERNS JAIL_HOST JAIL_UID JAIL_CWD
+uid=$JAIL_UID cwd=$JAIL_CWD limit=\${JAIL_PIDS:+prlimit --nproc=$JAIL_PIDS:$JAIL_PIDS --}
+unset JAIL_NET JAIL_TMP_BYTES JAIL_USERNS JAIL_HOST JAIL_UID JAIL_CWD JAIL_PIDS
 pivot_root . .
 umount -n -l .
 cd "$cwd"
-exec unshare --user --map-user="$uid" --map-group="$uid" --keep-caps -- \\
+exec $limit unshare --user --map-user="$uid" --map-group="$uid" --keep-caps -- \\
   setpriv --no-new-privs --bounding-set=-all --inh-caps=-all --ambient-caps=-all -- "$@"
 `;
 
 /**
  * Process 1 of a jail whose program starts others. Orphans are adopted by it, and because it ignores SIGCHLD
  * (a shell cannot: it catches it whatever its trap says) the kernel reaps them. It lives as long as its stdin,
- * which is its maker's; the program's own end is seen by the end of its stdout. Arguments: the program...
+ * which is its maker's. That the program ended is said on stdout: the mere end of stdout would not come, because
+ * the set-up's parent outside holds it too. Arguments: the program...
  */
-export const REAP = `"$@" </dev/null &
+export const REAP = `{ "$@" </dev/null || echo "$1 exited $?" >&2; echo ended; } &
 exec env --ignore-signal=CHLD cat >/dev/null 2>&1
 `;

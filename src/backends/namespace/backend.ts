@@ -2,11 +2,10 @@
  * Guests as Linux namespaces on the host's kernel: no image, no engine, up in tens of milliseconds. The
  * kernel is shared, and the preflight says so.
  */
-import { existsSync, lchownSync, readFileSync, readlinkSync } from "node:fs";
+import { existsSync, lchownSync } from "node:fs";
 import { mkdir, rename } from "node:fs/promises";
 import { createServer, type Server } from "node:net";
 import { basename, join } from "node:path";
-import { createInterface } from "node:readline";
 import type {
   Backend,
   BootOptions,
@@ -18,23 +17,24 @@ import type {
 } from "../../contract/backend.ts";
 import { GUEST } from "../../contract/backend.ts";
 import type { PlannedMount } from "../../contract/plan.ts";
-import { hostUidOf } from "../../jail/host-uid.ts";
+import { createGuestClient, type GuestClient } from "../../jail/guest-client.ts";
+import { hostUidOf, isRoot } from "../../jail/host-uid.ts";
 import { type HeldJail, holdJail } from "../../jail/jail.ts";
-import { seccompProgram } from "../../jail/seccomp.ts";
 import { makeSkeleton } from "../../jail/skeleton.ts";
+import { messageOf } from "../../lib/errors.ts";
 import { checkSocketPath } from "../../lib/paths.ts";
 import { removeTree } from "../../lib/remove-tree.ts";
 import type { Scope } from "../../lib/scope.ts";
+import { confirmConfinement } from "./confinement.ts";
 import { createGuest } from "./guest.ts";
 import { findGroups, makeLimits, removeGroup } from "./limits.ts";
 import { openLink } from "./link.ts";
-import { findCommand, probeNamespaces } from "./probe.ts";
+import { placeMounts } from "./operator-mounts.ts";
+import { findFilterLoader, probeNamespaces } from "./probe.ts";
 import { GUEST_INIT, layoutRoot } from "./root-layout.ts";
 
 /** Each of /tmp and /dev/shm: enough for builds, and not the host's memory. */
 const TMP_BYTES = 1024 ** 3;
-/** Set-up and node's own start; seconds only on a machine in trouble. */
-const BOOT_TIMEOUT_MS = 20_000;
 const RESOURCE_PREFIX = "bot-bottle-";
 
 interface NamespacePrepared extends Prepared {
@@ -46,7 +46,7 @@ interface NamespaceLink extends Link {
   readonly rootDir: string;
   readonly path: string;
   readonly socketPath: string;
-  readonly listener: Server;
+  readonly filtered: boolean;
 }
 
 export const namespaceBackend: Backend = {
@@ -70,7 +70,7 @@ export const namespaceBackend: Backend = {
       homeDir,
       hostname: id,
       tools: (prepared as NamespacePrepared).tools,
-      mounts: plan.mounts,
+      mounts: placeMounts(plan.mounts, { homeDir, hostUid }),
     });
     const binds = await makeSkeleton({
       root: rootDir,
@@ -80,11 +80,12 @@ export const namespaceBackend: Backend = {
       binds: layout.binds,
     });
 
-    const socketPath = checkSocketPath(join(request.runtimeDir, "guest.sock"));
+    const socketPath = join(request.runtimeDir, "guest.sock");
     const listener = await listenOn(socketPath, scope);
-    const bubblewrap = findCommand("bwrap");
-    const arch = process.arch;
-    const filtered = bubblewrap !== undefined && (arch === "x64" || arch === "arm64");
+    const loader = findFilterLoader();
+    const { arch } = process;
+    const seccomp =
+      loader !== undefined && (arch === "x64" || arch === "arm64") ? { loader, arch } : undefined;
     const limit = await makeLimits(`${RESOURCE_PREFIX}${id}`, plan.resources, scope);
     const jail = await holdJail({
       name: "the guest",
@@ -99,24 +100,25 @@ export const namespaceBackend: Backend = {
       startsPrograms: true,
       tmpBytes: TMP_BYTES,
       extraFds: [listeningFd(listener)],
-      ...(filtered && { seccomp: { bubblewrap, program: seccompProgram(arch) } }),
+      pids: plan.resources.pids,
+      ...(seccomp && { seccomp }),
     });
     scope.defer("guest", () => jail.kill());
-    limit(jail.initPid);
+    // The guest has its copy. With ours closed, a guest that is gone refuses instead of leaving us waiting.
+    listener.close();
+    await limit(jail.initPid);
     const link = openLink(jail.initPid, request.services, scope);
-    return { ...link, jail, rootDir, path: layout.path, socketPath, listener };
+    return { ...link, jail, rootDir, path: layout.path, socketPath, filtered: seccomp !== undefined };
   },
 
   async boot(_prepared, link, options: BootOptions, _scope): Promise<Guest> {
-    const { jail, rootDir, path, socketPath, listener } = link as NamespaceLink;
-    jail.enter();
-    await ready(jail);
-    // The guest has its copy. With ours closed, a guest that is gone refuses instead of leaving us waiting.
-    listener.close();
-    confirmConfinement(jail.initPid);
+    const { jail, rootDir, path, socketPath, filtered } = link as NamespaceLink;
+    const client = createGuestClient(socketPath);
+    await start(jail, client);
+    confirmConfinement(jail.initPid, { filtered });
     return createGuest({
-      jail,
-      socketPath,
+      client,
+      ended: jail.ended,
       rootDir,
       env: {
         HOME: GUEST.home,
@@ -144,13 +146,13 @@ export const namespaceBackend: Backend = {
 
 async function makeHome(homeDir: string, hostUid: number): Promise<void> {
   if ((await mkdir(homeDir, { recursive: true, mode: 0o755 })) === undefined) return;
-  if (process.getuid?.() === 0) lchownSync(homeDir, hostUid, hostUid);
+  if (isRoot()) lchownSync(homeDir, hostUid, hostUid);
 }
 
 /** Closing a server removes the path it was bound to; under another name the socket stays, for the guest's copy. */
 async function listenOn(path: string, scope: Scope): Promise<Server> {
   const server = createServer();
-  const boundPath = `${path}~`;
+  const boundPath = checkSocketPath(`${path}~`);
   await removeTree(boundPath);
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
@@ -172,41 +174,17 @@ function listeningFd(server: Server): number {
   return handle.fd;
 }
 
-/** Waits for the init's word; when the init is gone later, so is the guest. */
-async function ready(jail: HeldJail): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const failure = await new Promise<string | undefined>((resolve) => {
-    timer = setTimeout(
-      () => resolve(`the guest did not start within ${BOOT_TIMEOUT_MS} ms`),
-      BOOT_TIMEOUT_MS,
-    );
-    const lines = createInterface({ input: jail.stdout });
-    lines.on("line", (line) => line === "ready" && resolve(undefined));
-    lines.on("close", () => void jail.kill());
-    jail.ended.then(resolve, () => {});
-  });
-  clearTimeout(timer);
-  if (failure !== undefined) throw new Error(failure);
-}
-
-/**
- * The kernel's own word that the guest is confined, read from the host before anything else runs in it (I7).
- * @throws Error naming what does not hold.
- */
-function confirmConfinement(initPid: number): void {
-  const status = new Map(
-    readFileSync(`/proc/${initPid}/status`, "utf8")
-      .split("\n")
-      .map((line) => line.split(/:\s*/) as [string, string]),
-  );
-  for (const set of ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"]) {
-    if (!/^0+$/.test(status.get(set) ?? ""))
-      throw new Error(`the guest has capabilities: ${set} ${status.get(set)}`);
-  }
-  if (status.get("NoNewPrivs") !== "1") throw new Error("the guest may gain privileges");
-  for (const kind of ["user", "mnt", "pid", "net", "ipc", "uts"]) {
-    const theirs = readlinkSync(`/proc/${initPid}/ns/${kind}`);
-    if (theirs === readlinkSync(`/proc/self/ns/${kind}`))
-      throw new Error(`the guest shares the host's ${kind} namespace`);
+/** Starts the guest and waits for its init. When the init is gone, then or later, so is the guest. */
+async function start(jail: HeldJail, client: GuestClient): Promise<void> {
+  const end = (): void => void jail.kill();
+  // Process 1 says something only when the init ended. What the guest itself may write there is not kept.
+  jail.stdout.once("data", end).resume();
+  jail.enter();
+  try {
+    const { gone } = await client.watch();
+    void gone.then(end);
+  } catch (error) {
+    await jail.kill();
+    throw new Error(`${messageOf(error)}: ${await jail.ended}`, { cause: error });
   }
 }

@@ -1,10 +1,9 @@
-/** A running `namespace` guest: its jail, its init, and the two ways files get in and out. */
+/** A running `namespace` guest: its init, and the two ways files get in and out. */
 import { randomBytes } from "node:crypto";
-import { cp, mkdir, rename } from "node:fs/promises";
+import { chmod, cp, lstat, mkdir, readdir, rename } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { type ExecOptions, type Execution, GUEST, type Guest } from "../../contract/backend.ts";
-import { createGuestClient } from "../../jail/guest-client.ts";
-import type { HeldJail } from "../../jail/jail.ts";
+import type { GuestClient } from "../../jail/guest-client.ts";
 import { UserError } from "../../lib/errors.ts";
 import { copyInOverExec, copyOutOverExec } from "../../provision/transfer.ts";
 
@@ -12,13 +11,13 @@ import { copyInOverExec, copyOutOverExec } from "../../provision/transfer.ts";
 const PROBE_TIMEOUT_MS = 1_000;
 
 export function createGuest(parts: {
-  readonly jail: HeldJail;
-  readonly socketPath: string;
+  readonly client: GuestClient;
+  readonly ended: Promise<string>;
   /** Host folder behind the guest's read-only root: how the host writes the guest's /etc. */
   readonly rootDir: string;
   readonly env: Readonly<Record<string, string>>;
 }): Guest {
-  const client = createGuestClient(parts.socketPath);
+  const { client } = parts;
 
   const exec = async (
     argv: readonly [string, ...string[]],
@@ -37,24 +36,42 @@ export function createGuest(parts: {
   return {
     exec,
     async copyIn(from, to, owner) {
-      if (owner.user === "root") await writeBelowRoot(parts.rootDir, from, to);
+      if (owner.user === "root") await writeBelowRoot(parts.rootDir, from, to, owner.mode);
       else await copyInOverExec(exec, from, to, owner);
     },
     copyOut: (from, to, leftOut) => copyOutOverExec(exec, from, to, leftOut),
     dial: (port) => client.dial(port),
     probe: (targets) => client.probe(targets, PROBE_TIMEOUT_MS),
-    ended: parts.jail.ended,
+    ended: parts.ended,
   };
 }
 
 /** The guest cannot write here, so no link of its making can lie in the way. */
-async function writeBelowRoot(rootDir: string, from: string, to: string): Promise<void> {
+async function writeBelowRoot(
+  rootDir: string,
+  from: string,
+  to: string,
+  mode: number | undefined,
+): Promise<void> {
   if (!to.startsWith("/etc/") || to.split("/").includes("..")) {
     throw new Error(`only /etc of a namespace guest has files of root's: ${to}`);
   }
   const target = join(rootDir, to);
   const beside = `${target}.${randomBytes(4).toString("hex")}`;
-  await mkdir(dirname(target), { recursive: true, mode: 0o755 });
-  await cp(from, beside, { recursive: true });
+  const made = await mkdir(dirname(target), { recursive: true });
+  if (made !== undefined) {
+    for (let at = dirname(target); at.length >= made.length; at = dirname(at)) await chmod(at, 0o755);
+  }
+  await cp(from, beside, { recursive: true, verbatimSymlinks: true });
+  await makeReadable(beside, mode);
   await rename(beside, target);
+}
+
+/** Whatever the operator's umask made of it: the guest's uid is neither its owner nor in its group. */
+async function makeReadable(path: string, mode: number | undefined): Promise<void> {
+  const stat = await lstat(path);
+  if (stat.isDirectory()) {
+    await chmod(path, 0o755);
+    for (const name of await readdir(path)) await makeReadable(join(path, name), mode);
+  } else if (stat.isFile()) await chmod(path, mode ?? (stat.mode & 0o111 ? 0o755 : 0o644));
 }

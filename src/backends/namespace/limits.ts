@@ -115,7 +115,11 @@ function settings(
  * into them.
  * @returns a function that puts a process, and whatever it starts from then on, under the limits.
  */
-export async function makeLimits(name: string, limits: Limits, scope: Scope): Promise<(pid: number) => void> {
+export async function makeLimits(
+  name: string,
+  limits: Limits,
+  scope: Scope,
+): Promise<(pid: number) => Promise<void>> {
   const groups: string[] = [];
   for (const hierarchy of hierarchies()) {
     const group = join(hierarchy.parent, name);
@@ -128,8 +132,8 @@ export async function makeLimits(name: string, limits: Limits, scope: Scope): Pr
       groups.push(group);
     });
   }
-  return (pid) => {
-    for (const group of groups) void tolerant(() => writeFileSync(join(group, "cgroup.procs"), String(pid)));
+  return async (pid) => {
+    for (const group of groups) await tolerant(() => writeFileSync(join(group, "cgroup.procs"), String(pid)));
   };
 }
 

@@ -9,7 +9,6 @@ import type { Server } from "node:net";
 import type { Link, ServiceName } from "../../contract/backend.ts";
 import { SERVICE_PORTS } from "../../contract/backend.ts";
 import { packagePath } from "../../lib/package-root.ts";
-import { exited } from "../../lib/processes.ts";
 import type { Scope } from "../../lib/scope.ts";
 
 /** It listens and leaves within some 60 ms. */
@@ -22,7 +21,11 @@ const LISTEN_TIMEOUT_MS = 15_000;
  */
 export function openLink(initPid: number, services: readonly ServiceName[], scope: Scope): Link {
   const namespaces = ["user", "net"].map((name) => openSync(`/proc/${initPid}/ns/${name}`, "r"));
-  scope.defer("namespace handles", () => namespaces.forEach((fd) => void closeSync(fd)));
+  let closed = false;
+  scope.defer("namespace handles", () => {
+    closed = true;
+    for (const fd of namespaces) closeSync(fd);
+  });
 
   // One process hands over every service's first listener; a later one is for a sidecar started again.
   const first = listenInside(
@@ -36,6 +39,8 @@ export function openLink(initPid: number, services: readonly ServiceName[], scop
     for (const name of services) if (!handedOut.has(name)) servers.get(SERVICE_PORTS[name])?.close();
   });
   const open = async (name: ServiceName): Promise<Server> => {
+    // Their numbers may be somebody else's by now.
+    if (closed) throw new Error(`the guest is gone, and with it the listener for ${name}`);
     const port = SERVICE_PORTS[name];
     const servers = handedOut.has(name) ? await listenInside(namespaces, [port]) : await first;
     handedOut.add(name);
@@ -83,8 +88,11 @@ async function listenInside(
     servers.set((message as { port: number }).port, server);
   });
   const stderr = collect(child);
+  // What it sent last may be read only after it has been buried.
+  const disconnected = once(child, "disconnect");
+  disconnected.catch(() => {});
   await once(child, "close");
-  await exited(child);
+  await disconnected;
   if (child.exitCode !== 0 || servers.size !== ports.length) {
     for (const server of servers.values()) server.close();
     throw new Error(

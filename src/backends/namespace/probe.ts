@@ -1,7 +1,10 @@
 /** What this host can do for the `namespace` backend, found out by doing it. */
-import { existsSync, readFileSync } from "node:fs";
+import { accessSync, constants, existsSync, readFileSync } from "node:fs";
 import type { Availability, Lack } from "../../contract/backend.ts";
-import { codeOf } from "../../lib/errors.ts";
+import type { FilterLoader } from "../../jail/filter-loader.ts";
+import { hostUidOf, isRoot } from "../../jail/host-uid.ts";
+import { countsProcesses } from "../../jail/process-limit.ts";
+import { messageOf } from "../../lib/errors.ts";
 import { run } from "../../lib/processes.ts";
 import { limitable } from "./limits.ts";
 
@@ -10,6 +13,7 @@ const PROBE_TIMEOUT_MS = 5_000;
 const COMMANDS = [
   { command: "unshare", remedy: "apt-get install util-linux" },
   { command: "setpriv", remedy: "apt-get install util-linux" },
+  { command: "prlimit", remedy: "apt-get install util-linux" },
   { command: "mount", remedy: "apt-get install mount" },
   { command: "pivot_root", remedy: "apt-get install util-linux" },
   { command: "nsenter", remedy: "apt-get install util-linux" },
@@ -21,8 +25,27 @@ const COMMANDS = [
 /** Folders of the set-up's own PATH. */
 const FOLDERS = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
-export function findCommand(name: string): string | undefined {
-  return FOLDERS.map((folder) => `${folder}/${name}`).find(existsSync);
+function findCommand(name: string): string | undefined {
+  return FOLDERS.map((folder) => `${folder}/${name}`).find(isExecutable);
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Both must lie where the guest has them too. */
+export function findFilterLoader(): FilterLoader | undefined {
+  const loaders = [
+    { kind: "bubblewrap", path: findCommand("bwrap") },
+    { kind: "perl", path: findCommand("perl") },
+  ] as const;
+  for (const { kind, path } of loaders) if (path !== undefined) return { kind, path };
+  return undefined;
 }
 
 export async function probeNamespaces(): Promise<Availability> {
@@ -36,11 +59,11 @@ export async function probeNamespaces(): Promise<Availability> {
   const refusal = await tryNamespaces();
   if (refusal !== undefined) return { usable: false, lacks: [refusal] };
 
-  const bubblewrap = findCommand("bwrap");
-  const limits = limitable();
+  const loader = findFilterLoader();
+  const limits = [...new Set([...limitable(), ...(countsProcesses() ? (["pids"] as const) : [])])];
   const unlimited = (["memory", "pids", "cpu"] as const).filter((name) => !limits.includes(name));
   const lacks: Lack[] = [];
-  if (bubblewrap === undefined) lacks.push({ what: "seccomp filter", remedy: "apt-get install bubblewrap" });
+  if (loader === undefined) lacks.push({ what: "seccomp filter", remedy: "apt-get install bubblewrap" });
   if (unlimited.length > 0) {
     lacks.push({
       what: `${unlimited.join(", ")} limits (no cgroup this user may use)`,
@@ -52,40 +75,35 @@ export async function probeNamespaces(): Promise<Availability> {
     isolation: "namespace",
     strength: [
       "Linux namespaces on the host's kernel",
-      bubblewrap === undefined ? "no seccomp filter" : "seccomp filter",
+      loader === undefined ? "no seccomp filter" : `seccomp filter by ${loader.kind}`,
       limits.length === 0 ? "no resource limits" : `limits on ${limits.join(", ")}`,
     ].join("; "),
     lacks,
   };
 }
 
+/** A jail's own steps, as far as hosts differ in what they allow: containers often forbid the mount of proc. */
+const TRIAL = "mount -n -t proc proc /proc && exec env --ignore-signal=CHLD true";
+
 async function tryNamespaces(): Promise<Lack | undefined> {
   const make = [
-    "unshare",
-    "--user",
-    "--map-root-user",
-    "--mount",
-    "--net",
-    "--pid",
-    "--ipc",
-    "--uts",
-    "--fork",
-    "--",
-    "env",
-    "--ignore-signal=CHLD",
-    "true",
+    ...["unshare", "--user", "--map-root-user", "--mount", "--net", "--pid", "--ipc", "--uts", "--fork"],
+    ...["--", "sh", "-c", TRIAL],
   ];
-  const drop = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--"];
-  const asRoot = process.getuid?.() === 0;
   try {
-    const [command = "", ...args] = asRoot ? [...drop, ...make] : make;
+    const uid = String(hostUidOf("probe", "guest"));
+    const drop = ["setpriv", "--reuid", uid, "--regid", uid, "--clear-groups", "--"];
+    const asRoot = ["unshare", "--mount", "--propagation", "private", "--", ...drop, ...make];
+    const [command = "", ...args] = isRoot() ? asRoot : make;
     const result = await run([command, ...args], { timeoutMs: PROBE_TIMEOUT_MS });
-    return result.code === 0
-      ? undefined
-      : { what: `user namespaces (${result.stderr.trim()})`, remedy: namespaceRemedy() };
+    return result.code === 0 ? undefined : refusedNamespaces(result.stderr.trim());
   } catch (error) {
-    return { what: `user namespaces (${codeOf(error) ?? String(error)})`, remedy: namespaceRemedy() };
+    return refusedNamespaces(messageOf(error));
   }
+}
+
+function refusedNamespaces(why: string): Lack {
+  return { what: `user namespaces (${why})`, remedy: namespaceRemedy() };
 }
 
 /** The three switches by which distributions forbid user namespaces, in the order they are met. */

@@ -7,7 +7,8 @@ import type { PlannedMount } from "../../contract/plan.ts";
 import type { Bind } from "../../jail/mounts.ts";
 import { packagePath } from "../../lib/package-root.ts";
 
-const TOOLS = "/opt/bottle";
+/** Where our own programs are inside. */
+export const TOOLS = "/opt/bottle";
 /** Process 1's helper inside. */
 export const GUEST_INIT = `${TOOLS}/programs/guest-init.mjs`;
 const SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin";
