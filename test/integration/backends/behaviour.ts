@@ -1,0 +1,46 @@
+/**
+ * What every backend must do, as one suite: `describeBackend("namespace", …)` in a test file holds that backend to
+ * it. Whatever is true of one backend only is tested beside it.
+ */
+import { afterAll, beforeAll, describe } from "vitest";
+import type { Backend } from "../../../src/contract/backend.ts";
+import { startBottle, type TestBottle } from "../../support/bottle-guest.ts";
+import { testExec } from "./behaviour/exec.ts";
+import { testFiles } from "./behaviour/files.ts";
+import { testLife } from "./behaviour/life.ts";
+import { testNetwork } from "./behaviour/network.ts";
+import { testStreams } from "./behaviour/streams.ts";
+import { testTerminal } from "./behaviour/terminal.ts";
+
+export interface BackendUnderTest {
+  readonly backend: Backend;
+  /** Whether the guest has a root user; one that has none must refuse it. */
+  readonly hasRoot: boolean;
+  /** Kills the guest from outside, as a crash would. */
+  crash(bottle: TestBottle): Promise<void>;
+  /** What is left of a bottle on the host, a line each; empty after teardown. */
+  traces(bottle: TestBottle): Promise<readonly string[]>;
+}
+
+/** The bottle's own environment in the shared guest. */
+export const BOTTLE_ENV = { BOTTLE_GREETING: "hello from the bottle" } as const;
+
+export function describeBackend(under: BackendUnderTest): void {
+  describe(`the ${under.backend.name} backend`, () => {
+    let bottle: TestBottle | undefined;
+    beforeAll(async () => {
+      bottle = await startBottle(under.backend, { env: BOTTLE_ENV, services: ["egress"] });
+    });
+    afterAll(() => bottle?.close());
+    const guest = () => {
+      if (bottle === undefined) throw new Error("no guest was started");
+      return bottle.guest;
+    };
+    describe("exec", () => testExec(guest, under));
+    describe("streams", () => testStreams(guest));
+    describe("terminals", () => testTerminal(guest));
+    describe("files", () => testFiles(guest));
+    describe("network", () => testNetwork(guest));
+    describe("life", () => testLife(under));
+  });
+}
