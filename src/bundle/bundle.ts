@@ -25,6 +25,8 @@ export interface KeptSidecar {
   pid(): number;
   restarts(): number;
   reload(policy: unknown): Promise<void>;
+  /** Ends it for good; from then on the guest is refused. */
+  stop(): Promise<void>;
 }
 
 /**
@@ -63,6 +65,7 @@ export async function keepSidecar(
       ...(listen.kind === "inherited" && { listener: listen.open() }),
       onMessage: (message) => onNotice({ kind: "message", message }),
     });
+    if (stopping) return sidecar.stop();
     running = sidecar;
     sidecar.ended
       .then((reason) => {
@@ -81,23 +84,25 @@ export async function keepSidecar(
     pause = setTimeout(() => {
       restarting = start().then(
         () => {
+          if (stopping) return;
           restarts++;
           onNotice({ kind: "restarted" });
         },
         (error: unknown) => {
+          if (stopping) return;
           onNotice({ kind: "failed-restart", reason: messageOf(error) });
-          if (!stopping) scheduleRestart(messageOf(error));
+          scheduleRestart(messageOf(error));
         },
       );
     }, delay);
   };
 
-  scope.defer(name, async () => {
+  const stop = async (): Promise<void> => {
     stopping = true;
     clearTimeout(pause);
-    await restarting;
-    await running?.stop();
-  });
+    await Promise.all([restarting, running?.stop()]);
+  };
+  scope.defer(name, stop);
   await start();
   return {
     name,
@@ -107,5 +112,6 @@ export async function keepSidecar(
       if (running === undefined) throw new Error(`${name} is not running`);
       await running.reload(policy);
     },
+    stop,
   };
 }

@@ -14,7 +14,6 @@ import { hostUidOf } from "../jail/host-uid.ts";
 import { holdJail } from "../jail/jail.ts";
 import type { Bind } from "../jail/mounts.ts";
 import { makeSkeleton } from "../jail/skeleton.ts";
-import { messageOf } from "../lib/errors.ts";
 import { readJsonLines, writeJsonLine } from "../lib/json-lines.ts";
 import { packagePath } from "../lib/package-root.ts";
 import { exited } from "../lib/processes.ts";
@@ -64,9 +63,12 @@ interface Started {
 export async function startSidecar(options: SidecarOptions): Promise<SidecarProcess> {
   const { listener } = options;
   listener?.catch(() => {});
+  let started: Started | undefined;
   try {
-    return await start(options);
+    started = options.confined ? await startConfined(options) : startPlain(options);
+    return await serve(started, options);
   } catch (error) {
+    await started?.kill();
     // Held by nobody who serves, it would keep the guest waiting and its port from the next one.
     await listener?.then(
       (server) => void server.close(),
@@ -76,11 +78,11 @@ export async function startSidecar(options: SidecarOptions): Promise<SidecarProc
   }
 }
 
-async function start(options: SidecarOptions): Promise<SidecarProcess> {
-  const started = options.confined ? await startConfined(options) : startPlain(options);
+async function serve(started: Started, options: SidecarOptions): Promise<SidecarProcess> {
   const send = (message: ToSidecar): Promise<void> => writeJsonLine(started.stdin, message);
   const reloads: ((error: string | undefined) => void)[] = [];
   let lastError = "";
+  let nonsense = "";
   let announceReady: () => void = () => {};
   const ready = new Promise<void>((resolve) => {
     announceReady = resolve;
@@ -103,31 +105,29 @@ async function start(options: SidecarOptions): Promise<SidecarProcess> {
     }
   })();
   // A sidecar that talks nonsense is not one that can be trusted to serve.
-  reading.catch((error: unknown) => {
-    lastError = messageOf(error);
+  reading.catch(() => {
+    // Not in its words: it has secrets, and this goes to the log (I2).
+    nonsense = "; it had said what is no message of a sidecar's";
     void started.kill();
   });
 
+  const within = async (step: Promise<void>): Promise<void> => {
+    const failure = await firstOf(step, started.ended, READY_TIMEOUT_MS);
+    if (failure === undefined) return;
+    throw new Error(`${options.name} did not start: ${lastError || failure}${nonsense}`);
+  };
   const awaitsListener = new Promise<void>((resolve) => started.child.once("message", () => resolve()));
   await send({ type: "config", config: options.config });
   if (options.listener !== undefined) {
     // A handle that arrives sooner accepts clients before the program looks at them, and they wait for ever.
-    await Promise.race([awaitsListener, started.ended]);
-    const listener = await options.listener.catch(async (error: unknown) => {
-      await started.kill();
-      throw error;
-    });
-    await handOver(started.child, options.name, listener);
+    await within(awaitsListener);
+    await handOver(started.child, options.name, await options.listener);
   }
-  const failure = await firstOf(ready, started.ended, READY_TIMEOUT_MS);
-  if (failure !== undefined) {
-    await started.kill();
-    throw new Error(`${options.name} did not start: ${lastError || failure}`);
-  }
+  await within(ready);
 
   return {
     pid: started.pid,
-    ended: started.ended,
+    ended: started.ended.then((reason) => reason + nonsense),
     async reload(policy) {
       const answer = new Promise<string | undefined>((resolve) => reloads.push(resolve));
       await send({ type: "reload", policy });
