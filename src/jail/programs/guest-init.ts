@@ -6,11 +6,6 @@
  * It accepts on the socket that is its file descriptor 4.
  */
 import { connect, createServer, type Socket } from "node:net";
-<<<<<<< Updated upstream
-=======
-import { constants } from "node:os";
-import type { IPty } from "@lydell/node-pty";
->>>>>>> Stashed changes
 import { readFirstLine } from "../../lib/first-line.ts";
 import { writeJsonLine } from "../../lib/json-lines.ts";
 import { execPiped } from "../guest-exec.ts";
@@ -66,87 +61,6 @@ async function exec(control: Socket, header: ExecHeader): Promise<void> {
   } catch (error) {
     stream.destroy();
     throw error;
-  }
-<<<<<<< Updated upstream
-=======
-  const exit = new Promise<Answer>((resolve) => {
-    child.once("exit", (code, signal) => resolve({ exit: { code, signal } }));
-  });
-  await answer(control, { pid: child.pid ?? 1 });
-  commands(control, (command) => {
-    if ("kill" in command && child.pid !== undefined) killGroup(child.pid, command.kill);
-  }).then(
-    // The keeper let go of the exec: so does the process.
-    () => child.exitCode === null && child.pid !== undefined && killGroup(child.pid, "SIGKILL"),
-    () => control.destroy(),
-  );
-  await answer(control, await exit);
-  control.end();
-}
-
-function killGroup(pid: number, signal: string): void {
-  try {
-    process.kill(-pid, signalNumber(signal));
-  } catch {
-    // It has ended already.
-  }
-}
-
-async function execOnTerminal(
-  control: Socket,
-  header: ExecHeader,
-  size: { cols: number; rows: number },
-): Promise<void> {
-  const { spawn: spawnTerminal } = await import("@lydell/node-pty");
-  const stream = await takeStream(header.token, 0);
-  const [program, ...args] = header.argv as [string, ...string[]];
-  const terminal = spawnTerminal(program, args, {
-    cwd: header.cwd,
-    env: header.env,
-    cols: size.cols,
-    rows: size.rows,
-    name: header.env["TERM"] ?? "xterm-256color",
-    encoding: null,
-  });
-  // Before anything is waited for: a program that prints a word and ends takes a millisecond.
-  const exit = new Promise<{ exitCode: number; signal?: number }>((resolve) => {
-    terminal.onExit((status) => resolve(status));
-  });
-  // With `encoding: null` the library hands out Buffers under a type that says string.
-  terminal.onData((data) => {
-    if (!stream.write(data as unknown as Buffer)) {
-      terminal.pause();
-      stream.once("drain", () => terminal.resume());
-    }
-  });
-  stream.on("data", (chunk: Buffer) => terminal.write(chunk as unknown as string));
-  stream.on("error", () => {});
-  stream.resume();
-  await answer(control, { pid: terminal.pid });
-  commands(control, (command) => {
-    if ("kill" in command) killGroup(terminal.pid, command.kill);
-    else resize(terminal, command.resize);
-  }).then(
-    () => killGroup(terminal.pid, "SIGHUP"),
-    () => control.destroy(),
-  );
-  const ended = await exit;
-  stream.end();
-  const name = ended.signal
-    ? Object.entries(constants.signals).find(([, n]) => n === ended.signal)?.[0]
-    : undefined;
-  await answer(control, {
-    exit: name === undefined ? { code: ended.exitCode & 0xff, signal: null } : { code: null, signal: name },
-  });
-  control.end();
->>>>>>> Stashed changes
-}
-
-function resize(terminal: IPty, { cols, rows }: { cols: number; rows: number }): void {
-  try {
-    terminal.resize(cols, rows);
-  } catch {
-    // Its program has ended already, and its exit is still to be told.
   }
 }
 
