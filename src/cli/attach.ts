@@ -10,9 +10,6 @@ import { untilEnded } from "../lib/streams.ts";
 import { createDetachKey } from "./detach-key.ts";
 import { tell } from "./output.ts";
 
-/** What is left in the sockets when the process has ended comes within this. */
-const LAST_OUTPUT_MS = 1_000;
-
 export type Outcome =
   | { readonly kind: "ended"; readonly exit: ExitStatus; readonly settled: Settlement | undefined }
   | { readonly kind: "detached" };
@@ -26,9 +23,50 @@ export function onTerminal(): boolean {
   return process.stdin.isTTY === true && process.stdout.isTTY === true;
 }
 
-/** Joins a session until it ends or the operator detaches. */
-export function joinSession(session: Session, options: { readonly detachable: boolean }): Promise<Outcome> {
-  return session.tty && onTerminal() ? joinTerminal(session, options) : joinPipes(session);
+/** Joins a command beside the agent: what is typed or piped in is its input. */
+export function joinExec(session: Session, interrupts: Interrupts): Promise<Outcome> {
+  return session.tty && onTerminal()
+    ? joinTerminal(session, { detachable: false })
+    : joinPipes(session, { input: true, interrupts });
+}
+
+/** Joins the agent until it ends or the operator lets go. A headless one has no input: ours is left to others. */
+function joinAgent(session: Session, interrupts: Interrupts): Promise<Outcome> {
+  return session.tty && onTerminal()
+    ? joinTerminal(session, { detachable: true })
+    : joinPipes(session, { input: session.tty, interrupts });
+}
+
+/** Ctrl-C and its like, from before there is a session to have them. */
+export interface Interrupts {
+  /** Those that came, and those that come. */
+  forwardTo(session: Session): void;
+  stop(): void;
+}
+
+/** The first SIGINT is for the agent to judge; the second ends it. */
+export function catchInterrupts(): Interrupts {
+  const caught: NodeJS.Signals[] = [];
+  let session: Session | undefined;
+  const on = (signal: NodeJS.Signals): void => {
+    const again = signal === "SIGINT" && caught.includes("SIGINT");
+    caught.push(signal);
+    session?.send({ kill: again ? "SIGKILL" : signal });
+  };
+  process.on("SIGINT", on);
+  process.on("SIGTERM", on);
+  return {
+    forwardTo(joined) {
+      session = joined;
+      caught.forEach((signal, i) => {
+        joined.send({ kill: signal === "SIGINT" && caught.indexOf("SIGINT") < i ? "SIGKILL" : signal });
+      });
+    },
+    stop() {
+      process.off("SIGINT", on);
+      process.off("SIGTERM", on);
+    },
+  };
 }
 
 async function joinTerminal(session: Session, options: { readonly detachable: boolean }): Promise<Outcome> {
@@ -48,11 +86,13 @@ async function joinTerminal(session: Session, options: { readonly detachable: bo
   stdin.on("data", onInput);
   stdin.resume();
   stdout.on("resize", resize);
+  // Whoever ends us gets a terminal back that echoes.
+  if (options.detachable) process.on("SIGTERM", detach);
   const drained = untilEnded(session.stdout);
   session.stdout.pipe(stdout, { end: false });
   try {
     const ended = session.exit.then(async (exit): Promise<Outcome> => {
-      await Promise.race([drained, pause(LAST_OUTPUT_MS)]);
+      await drained;
       return { kind: "ended", exit, settled: undefined };
     });
     const outcome = await Promise.race([ended, detached]);
@@ -68,6 +108,7 @@ async function joinTerminal(session: Session, options: { readonly detachable: bo
     session.stdout.unpipe(stdout);
     stdin.off("data", onInput);
     stdout.off("resize", resize);
+    process.off("SIGTERM", detach);
     if (stdin.isRaw) {
       stdin.setRawMode(false);
       stdout.write(TERMINAL_RESET);
@@ -76,9 +117,12 @@ async function joinTerminal(session: Session, options: { readonly detachable: bo
   }
 }
 
-async function joinPipes(session: Session): Promise<Outcome> {
+async function joinPipes(
+  session: Session,
+  options: { readonly input: boolean; readonly interrupts: Interrupts },
+): Promise<Outcome> {
   const { stdin, stdout, stderr } = process;
-  stdin.pipe(session.stdin);
+  if (options.input) stdin.pipe(session.stdin);
   const streams = [{ from: session.stdout, to: stdout as NodeJS.WritableStream }];
   if (session.stderr !== undefined) streams.push({ from: session.stderr, to: stderr });
   const drained = Promise.all(
@@ -87,28 +131,22 @@ async function joinPipes(session: Session): Promise<Outcome> {
       return untilEnded(from);
     }),
   );
-  let interrupts = 0;
-  const interrupt = (): void => {
-    session.send({ kill: interrupts++ === 0 ? "SIGINT" : "SIGKILL" });
-  };
-  const terminate = (): void => session.send({ kill: "SIGTERM" });
-  process.on("SIGINT", interrupt);
-  process.on("SIGTERM", terminate);
-  try {
-    const exit = await session.exit;
-    await Promise.race([drained, pause(LAST_OUTPUT_MS)]);
+  // As from a terminal that was closed: the agent goes on.
+  const unread = new Promise<Outcome>((resolve) => {
+    stdout.once("error", () => resolve({ kind: "detached" }));
+  });
+  options.interrupts.forwardTo(session);
+  const ended = session.exit.then(async (exit): Promise<Outcome> => {
+    await drained;
     return { kind: "ended", exit, settled: await session.settled };
+  });
+  try {
+    return await Promise.race([ended, unread]);
   } finally {
-    process.off("SIGINT", interrupt);
-    process.off("SIGTERM", terminate);
     stdin.unpipe(session.stdin);
     stdin.pause();
     session.close();
   }
-}
-
-function pause(milliseconds: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, milliseconds).unref());
 }
 
 /** A shell's convention: 128 and the number of the signal. */
@@ -128,18 +166,21 @@ export async function followAgent(
   keeper: Keeper,
   options: { readonly start: boolean; readonly tty: boolean },
 ): Promise<number> {
-  const session = await keeper.session(
-    { op: "agent", start: options.start },
-    options.tty ? terminalSize() : undefined,
-  );
-  const outcome = await joinSession(session, { detachable: true });
-  if (outcome.kind === "detached") {
-    tell(`detached; the agent goes on. bottle attach ${keeper.id}`);
-    return 0;
+  const interrupts = catchInterrupts();
+  try {
+    const size = options.tty ? terminalSize() : undefined;
+    const session = await keeper.session({ op: "agent", start: options.start }, size);
+    const outcome = await joinAgent(session, interrupts);
+    if (outcome.kind === "detached") {
+      tell(`detached; the agent goes on. bottle attach ${keeper.id}`);
+      return 0;
+    }
+    if (outcome.exit.kind === "lost") tell(outcome.exit.reason);
+    if (outcome.settled !== undefined) tellSettlement(outcome.settled);
+    return exitCodeOf(outcome.exit);
+  } finally {
+    interrupts.stop();
   }
-  if (outcome.exit.kind === "lost") tell(outcome.exit.reason);
-  if (outcome.settled !== undefined) tellSettlement(outcome.settled);
-  return exitCodeOf(outcome.exit);
 }
 
 export function tellSettlement(settlement: Settlement): void {

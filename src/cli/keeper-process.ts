@@ -5,6 +5,7 @@ import type { KeeperOrder } from "../keeper/keeper.ts";
 import { UserError } from "../lib/errors.ts";
 import { readJsonLines, writeJsonLine } from "../lib/json-lines.ts";
 import { packagePath } from "../lib/package-root.ts";
+import { exited } from "../lib/processes.ts";
 import { progressLine } from "./output.ts";
 
 export interface Launched {
@@ -13,6 +14,8 @@ export interface Launched {
   readonly fingerprint: string;
   /** Lets the keeper live on without this process. Call it once the agent runs. */
   release(): void;
+  /** Nobody will join: waits until the keeper has undone everything. */
+  abandon(): Promise<void>;
 }
 
 const STDERR_TAIL_CHARACTERS = 4_000;
@@ -40,6 +43,9 @@ export async function launchKeeper(order: KeeperOrder, withheld: Iterable<string
   const { stdin, stdout, stderr } = child;
   stdin.on("error", () => {});
   let tail = "";
+  child.once("error", (error) => {
+    tail = error.message;
+  });
   stderr.on("data", (chunk: Buffer) => {
     tail = (tail + chunk.toString("utf8")).slice(-STDERR_TAIL_CHARACTERS);
   });
@@ -55,6 +61,7 @@ export async function launchKeeper(order: KeeperOrder, withheld: Iterable<string
       if ("progress" in message) progress.show(message.progress);
       if ("failed" in message) {
         const { message: text, hint, exitCode } = message.failed;
+        await exited(child);
         throw new UserError(text, { exitCode, ...(hint !== undefined && { hint }) });
       }
       if ("ready" in message) {
@@ -65,6 +72,10 @@ export async function launchKeeper(order: KeeperOrder, withheld: Iterable<string
             stdout.destroy();
             stderr.destroy();
             child.unref();
+          },
+          abandon: async () => {
+            stdin.end();
+            await exited(child);
           },
         };
       }

@@ -1,5 +1,6 @@
 /** The command line: what there is and what it takes. What a command does is loaded when it is asked for. */
 import { Command, CommanderError, Option } from "commander";
+import { codeOf } from "../lib/errors.ts";
 import { packageVersion } from "../lib/package-root.ts";
 import { report } from "./output.ts";
 
@@ -9,6 +10,16 @@ type Action = (...values: never[]) => Promise<number>;
 /** @returns the exit code: 0, what a command's contract says, 1 for a UserError, 2 for wrong usage. */
 export async function runProgram(argv: readonly string[]): Promise<number> {
   let code = 0;
+  // Whoever reads us may stop reading: `bottle list | head -1`. What is left to say is then said to nobody.
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on("error", (error) => {
+      if (codeOf(error) === "EPIPE") return;
+      const failed = report(error);
+      process.once("exit", () => {
+        process.exitCode = failed;
+      });
+    });
+  }
   /** Wraps a lazily loaded command; commander's last value is the command itself, which nobody needs. */
   const act =
     (load: () => Promise<Action>) =>

@@ -12,9 +12,12 @@ const MAX_LOG_BYTES = 256 * 1024 * 1024;
 /** What a terminal gets to see of the past when it attaches: some screens. */
 const REPLAY_BYTES = 64 * 1024;
 /** What the guest's processes may still say after the agent's exit, when one of them keeps its output open. */
-const DRAIN_MS = 500;
+const DRAIN_MS = 1_000;
+/** Kept for a watcher who has not read it when the agent ends; more comes only from what outlives the agent. */
+const MAX_UNREAD_BYTES = 8 * 1024 * 1024;
 
 export interface Watcher {
+  /** Where a terminal's keys come from. */
   readonly stdin: NodeJS.ReadableStream & Writable;
   readonly stdout: Writable;
   readonly stderr: Writable;
@@ -23,16 +26,15 @@ export interface Watcher {
 export interface AgentSession {
   readonly tty: boolean;
   readonly exit: Promise<ExitStatus>;
-  /** Lets its output flow with nobody there to see it. */
-  begin(): void;
-  /** Joins a watcher, the first of whom sees all there is; a terminal's input goes to the agent. */
+  /** Joins a watcher; a terminal's input goes to the agent. */
   join(watcher: Watcher, size: TerminalSize | undefined): void;
   resize(size: TerminalSize): void;
   kill(signal: NodeJS.Signals): void;
-  /** Resolves when the output is complete in log and watchers. */
+  /** Resolves when the output is complete in the log, and with the watchers' streams. */
   readonly finished: Promise<void>;
 }
 
+/** Whoever joins before this turn of the event loop ends misses nothing. */
 export function createAgentSession(execution: Execution, tty: boolean, logPath: string): AgentSession {
   const log = openLog(logPath);
   const watchers = new Set<Watcher>();
@@ -46,20 +48,15 @@ export function createAgentSession(execution: Execution, tty: boolean, logPath: 
     while (replayed - (replay[0]?.length ?? 0) > REPLAY_BYTES) replayed -= replay.shift()?.length ?? 0;
   };
 
-  // An agent may be done before whoever started it has joined.
-  let begin: () => void = () => {};
-  const begun = new Promise<void>((resolve) => {
-    begin = resolve;
-  });
-
   const relay = async (from: NodeJS.ReadableStream, pick: (watcher: Watcher) => Writable): Promise<void> => {
-    await begun;
     for await (const piece of from) {
       const raw = piece as Buffer;
       log.append(raw);
       const chunk = tty ? Buffer.from(filter.write(raw)) : raw;
       if (tty) remember(chunk);
-      await Promise.all([...watchers].map((watcher) => writeFully(pick(watcher), chunk)));
+      const taken = Promise.all([...watchers].map((watcher) => writeFully(pick(watcher), chunk)));
+      // An agent that has ended can be slowed down no more, and its bottle's end waits for nobody.
+      await Promise.race([taken, execution.exit]);
     }
   };
   const relays = [relay(execution.stdout, (watcher) => watcher.stdout)];
@@ -76,7 +73,6 @@ export function createAgentSession(execution: Execution, tty: boolean, logPath: 
 
   const finished = (async () => {
     await execution.exit;
-    await begun;
     await Promise.race([drained, new Promise((resolve) => setTimeout(resolve, DRAIN_MS))]);
     for (const { stdout, stderr } of watchers) {
       stdout.end();
@@ -89,10 +85,8 @@ export function createAgentSession(execution: Execution, tty: boolean, logPath: 
     tty,
     exit,
     finished,
-    begin: () => begin(),
     join(watcher, size) {
       watchers.add(watcher);
-      begin();
       const leave = (): void => void watchers.delete(watcher);
       for (const stream of [watcher.stdin, watcher.stdout, watcher.stderr]) stream.on("close", leave);
       if (!tty) return;
@@ -115,7 +109,9 @@ function redraw(execution: Execution, size: TerminalSize): void {
 }
 
 function writeFully(stream: Writable, chunk: Buffer): Promise<void> {
-  if (stream.destroyed || stream.writableEnded || stream.write(chunk)) return Promise.resolve();
+  if (stream.destroyed || stream.writableEnded || stream.writableLength > MAX_UNREAD_BYTES)
+    return Promise.resolve();
+  if (stream.write(chunk)) return Promise.resolve();
   return new Promise((resolve) => {
     const go = (): void => {
       stream.off("drain", go);

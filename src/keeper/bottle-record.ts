@@ -4,7 +4,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import * as z from "zod";
 import type { BottlePlan } from "../contract/plan.ts";
 import { codeOf, UserError } from "../lib/errors.ts";
@@ -59,21 +59,34 @@ export function writeRecord(paths: BottlePaths, record: BottleRecord): Promise<v
 
 /** @throws UserError when there is no such bottle (with the nearest name), or its record is damaged. */
 export async function readRecord(paths: BottlePaths): Promise<BottleRecord> {
+  const record = await findRecord(paths);
+  if (record !== undefined) return record;
+  const id = basename(paths.state);
+  const ids = await listBottleIds();
+  if (ids.includes(id)) {
+    throw new UserError(`bottle ${id} is not ready: it is being launched, or its launch was cut short`, {
+      hint: "bottle list says which; bottle cleanup removes what a launch left",
+    });
+  }
+  const guess = didYouMean(id, ids);
+  throw new UserError(`there is no bottle ${id}${guess === undefined ? "" : `; did you mean ${guess}?`}`, {
+    hint: "bottle list",
+  });
+}
+
+/** Undefined when there is none: no such bottle, or none that ever was ready. @throws UserError when it is damaged. */
+export async function findRecord(paths: BottlePaths): Promise<BottleRecord | undefined> {
   let text: string;
   try {
     text = await readFile(paths.record, "utf8");
   } catch (error) {
-    if (codeOf(error) !== "ENOENT") throw error;
-    const id = paths.state.split("/").at(-1) ?? "";
-    const guess = didYouMean(id, await listBottleIds());
-    throw new UserError(`there is no bottle ${id}${guess === undefined ? "" : `; did you mean ${guess}?`}`, {
-      hint: "bottle list",
-    });
+    if (codeOf(error) === "ENOENT") return undefined;
+    throw error;
   }
   const parsed = recordSchema.safeParse(parseJson(text));
   if (parsed.success) return parsed.data;
-  throw new UserError(`${paths.record} is damaged`, {
-    hint: "bottle cleanup removes what is left of the bottle",
+  throw new UserError(`${paths.record} is damaged, or of a later version of bot-bottle`, {
+    hint: `bottle rm --force ${basename(paths.state)} removes the bottle with whatever work it holds`,
   });
 }
 

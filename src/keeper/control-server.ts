@@ -24,8 +24,10 @@ import {
 const FIRST_LINE_TIMEOUT_MS = 10_000;
 /** The three streams of a session are opened at once. */
 const STREAM_TIMEOUT_MS = 10_000;
-/** What a client may take to read how its bottle ended. */
+/** A client that has everything and does not hang up is not waited for. */
 const LAST_WORDS_MS = 2_000;
+/** One that has not read its last output yet may be paging through the first. */
+const LAST_OUTPUT_MS = 60_000;
 /** Commands of one operator at one bottle; each is one to four connections. */
 const MAX_CONNECTIONS = 256;
 
@@ -180,9 +182,18 @@ export async function serveControl(
   scope.defer("control socket", async () => {
     const closed = new Promise<void>((resolve) => server.close(() => resolve()));
     await removeTree(path);
-    const timer = setTimeout(() => live.forEach((socket) => void socket.destroy()), LAST_WORDS_MS);
+    const hangUpOn = (sockets: Iterable<Socket>): void => {
+      for (const socket of sockets) socket.destroy();
+    };
+    const timers = [
+      setTimeout(
+        () => hangUpOn([...live].filter(({ writableLength }) => writableLength === 0)),
+        LAST_WORDS_MS,
+      ),
+      setTimeout(() => hangUpOn(live), LAST_OUTPUT_MS),
+    ];
     await closed;
-    clearTimeout(timer);
+    for (const timer of timers) clearTimeout(timer);
   });
 }
 

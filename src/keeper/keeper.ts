@@ -4,21 +4,15 @@
  * outlives the terminal it was started from; killed, it takes sidecars and guest with it.
  */
 import { readFile } from "node:fs/promises";
-import type { Guest, TerminalSize } from "../contract/backend.ts";
+import type { ExitStatus, Guest, TerminalSize } from "../contract/backend.ts";
 import { messageOf, UserError } from "../lib/errors.ts";
 import { readJsonLines, writeJsonLine } from "../lib/json-lines.ts";
 import { createScope, type Scope } from "../lib/scope.ts";
 import { type AgentSession, createAgentSession } from "./agent-session.ts";
 import type { BottleStatus, LaunchMessage, Settlement } from "./control-protocol.ts";
-import {
-  type ControlHandlers,
-  failureOf,
-  type LeftOut,
-  type SessionEnds,
-  serveControl,
-} from "./control-server.ts";
+import { type ControlHandlers, failureOf, type LeftOut, serveControl } from "./control-server.ts";
 import { type LaunchedBottle, type LaunchRequest, launchBottle } from "./launch.ts";
-import { bindExecution, connectStreams } from "./session-streams.ts";
+import { bindExecution, connectStreams, followSession } from "./session-streams.ts";
 import { closeScope, settle, takeOutWork } from "./settlement.ts";
 
 /** What `bottle start` and `bottle resume` write to a keeper's stdin, as one line. */
@@ -34,59 +28,64 @@ const JOIN_TIMEOUT_MS = 60_000;
 /** What a stopped agent gets to finish its sentence. */
 const STOP_GRACE_MS = 3_000;
 
+/** Whether the bottle is still wanted. */
+interface Wish {
+  /** Aborted once, with a UserError: why the launch is given up, or the bottle stopped. */
+  readonly signal: AbortSignal;
+  stop(reason: UserError): void;
+  /** From then on it does not matter whether whoever asked for the agent is still there. */
+  agentRuns: boolean;
+}
+
+type Say = (message: LaunchMessage) => Promise<void>;
+
 export async function runKeeper(): Promise<void> {
-  process.stdout.on("error", () => {});
-  process.stdin.on("error", () => {});
+  for (const stream of [process.stdin, process.stdout, process.stderr]) stream.on("error", () => {});
   for (const signal of ["SIGHUP", "SIGINT", "SIGPIPE"] as const) process.on(signal, () => {});
-  const say = (message: LaunchMessage): Promise<void> => writeJsonLine(process.stdout, message);
+  const say: Say = (message) => writeJsonLine(process.stdout, message);
 
   const lines = readJsonLines(process.stdin);
   const first = await lines.next();
   if (first.done) return;
   const order = first.value as KeeperOrder;
 
-  const scope = createScope();
-  let abandon: (error: Error) => void = () => {};
-  const abandoned = new Promise<never>((_, reject) => {
-    abandon = reject;
-  });
-  abandoned.catch(() => {});
+  const stopper = new AbortController();
+  const wish: Wish = {
+    signal: stopper.signal,
+    stop: (reason) => stopper.abort(reason),
+    agentRuns: false,
+  };
+  process.on("SIGTERM", () => wish.stop(new UserError("stopped by SIGTERM", { exitCode: 143 })));
   // Until the agent runs, the command that asked is the only one who knows of the bottle: without it, stop.
   lines.next().then(
-    () => order.detach || abandon(new UserError("the launch was interrupted", { exitCode: 130 })),
+    () => wish.agentRuns || wish.stop(new UserError("the launch was interrupted", { exitCode: 130 })),
     () => {},
   );
-  const terminate = (): void => abandon(new UserError("the launch was stopped", { exitCode: 143 }));
-  process.once("SIGTERM", terminate);
 
+  const scope = createScope();
   let bottle: LaunchedBottle;
   try {
-    bottle = await Promise.race([launch(order, say, scope), abandoned]);
+    bottle = await launch(order, wish, say, scope);
   } catch (error) {
     const problems = await closeScope(scope);
-    const failure = failureOf(error);
+    const failure = failureOf(wish.signal.aborted ? wish.signal.reason : error);
     await say({ failed: { ...failure, message: [failure.message, ...problems].join("\n") } });
-    process.exitCode = failure.exitCode;
     return;
   }
-  process.off("SIGTERM", terminate);
-  await serve(order, bottle, scope, abandoned, say);
+  await serve(order, bottle, wish, say, scope);
 }
 
-function launch(
-  order: KeeperOrder,
-  say: (message: LaunchMessage) => Promise<void>,
-  scope: Scope,
-): Promise<LaunchedBottle> {
+function launch(order: KeeperOrder, wish: Wish, say: Say, scope: Scope): Promise<LaunchedBottle> {
   return launchBottle(
     order,
     {
       progress: (progress) => void say({ progress }),
       reserved: (id) => void say({ reserved: id }),
       // I8: without its log a bottle decides nothing any more, so it ends.
-      logFailed: () => void process.emit("SIGTERM", "SIGTERM"),
+      logFailed: (error) => wish.stop(new UserError(messageOf(error))),
     },
     scope,
+    wish.signal,
   );
 }
 
@@ -94,32 +93,30 @@ function launch(
 async function serve(
   order: KeeperOrder,
   bottle: LaunchedBottle,
+  wish: Wish,
+  say: Say,
   scope: Scope,
-  abandoned: Promise<never>,
-  say: (message: LaunchMessage) => Promise<void>,
 ): Promise<void> {
   let phase: BottleStatus["phase"] = "ready";
   let agent: Promise<AgentSession> | undefined;
-  let stopRequested: () => void = () => {};
-  const stop = new Promise<void>((resolve) => {
-    stopRequested = resolve;
-  });
-  let announce: (settlement: Settlement) => void = () => {};
-  const settled = new Promise<Settlement>((resolve) => {
-    announce = resolve;
-  });
-  let agentStarted: () => void = () => {};
-  const begun = new Promise<void>((resolve) => {
-    agentStarted = resolve;
-  });
+  const begun = pending<void>();
+  const settled = pending<Settlement>();
 
-  const startAgent = (tty: TerminalSize | undefined): Promise<AgentSession> => {
-    agent ??= beginAgent(order, bottle, tty).then((session) => {
+  /** @param onStart called before the agent's first word can have come. */
+  const startAgent = (
+    tty: TerminalSize | undefined,
+    onStart: (session: AgentSession) => void,
+  ): Promise<AgentSession> => {
+    if (phase === "settling") throw new UserError("the bottle is ending");
+    const starting = beginAgent(order, bottle, tty).then((session) => {
+      onStart(session);
       phase = "running";
-      agentStarted();
+      wish.agentRuns = true;
+      begun.resolve();
       return session;
     });
-    return agent;
+    starting.catch(begun.reject);
+    return starting;
   };
 
   const handlers: ControlHandlers = {
@@ -149,9 +146,14 @@ async function serve(
       await bottle.log.append("exec.ended", { argv: request.argv, ...exit });
     },
     async agent(request, ends) {
-      if (agent === undefined && !request.start) throw new UserError("the agent has not been started");
-      const session = await startAgent(request.tty);
-      await joinAgent(session, ends, request.tty, settled);
+      const join = (session: AgentSession): void => {
+        const stdout = session.tty ? ends.stdin : ends.stdout;
+        session.join({ stdin: ends.stdin, stdout, stderr: ends.stderr }, request.tty);
+      };
+      if (agent !== undefined) agent.then(join, () => {});
+      else if (request.start) agent = startAgent(request.tty, join);
+      else throw new UserError("the agent has not been started");
+      await followSession(await agent, ends, settled.promise);
     },
     async dial(port, socket) {
       const target = await bottle.guest.dial(port);
@@ -170,38 +172,40 @@ async function serve(
     },
     exportWork: () => takeOutWork(bottle),
     async stop() {
-      stopRequested();
-      await settled;
+      wish.stop(new UserError("stopped"));
+      await settled.promise;
     },
   };
 
-  process.on("SIGTERM", stopRequested);
   // Outlives the bottle's own scope: whoever waits is told how it ended.
   const control = createScope();
+  let isReady = false;
+  let failure: unknown;
+  let exit: ExitStatus;
   try {
     await serveControl(bottle.paths.socket, await readFile(bottle.paths.token, "utf8"), handlers, control);
-    if (order.detach) (await startAgent(order.tty)).begin();
+    if (order.detach) {
+      agent = startAgent(order.tty, () => {});
+      await begun.promise;
+    }
+    isReady = true;
     await say({ ready: { id: bottle.id, fingerprint: bottle.authority.fingerprint } });
-    if (!order.detach) await firstOf([begun, stop, abandoned, rejectAfter(JOIN_TIMEOUT_MS)]);
-    const exit = await ending(agent, bottle.guest, stop);
-    phase = "settling";
-    announce(await settle(bottle, exit, scope));
+    const reason = await beginning(begun.promise, bottle.guest, wish);
+    exit = agent === undefined ? { kind: "lost", reason } : await ending(await agent, bottle.guest, wish);
   } catch (error) {
-    phase = "settling";
-    const exit = { kind: "lost", reason: messageOf(error) } as const;
-    announce(await settle(bottle, exit, scope));
+    failure = error;
+    exit = { kind: "lost", reason: messageOf(error) };
+  }
+  phase = "settling";
+  // Where no agent ran, a new bottle's workspace is still the copy it was given.
+  const isDisposable = !wish.agentRuns && order.resume === undefined;
+  const settlement = await settle(bottle, exit, { isDisposable }, scope);
+  settled.resolve(settlement);
+  if (!isReady) {
+    const { message, ...rest } = failureOf(failure);
+    await say({ failed: { ...rest, message: [message, ...settlement.problems].join("\n") } });
   }
   await closeScope(control);
-}
-
-async function firstOf(candidates: readonly Promise<unknown>[]): Promise<void> {
-  await Promise.race(candidates);
-}
-
-function rejectAfter(milliseconds: number): Promise<never> {
-  return new Promise((_, reject) => {
-    setTimeout(() => reject(new Error("nobody joined the bottle")), milliseconds).unref();
-  });
 }
 
 async function beginAgent(
@@ -218,50 +222,56 @@ async function beginAgent(
   return createAgentSession(execution, tty !== undefined, bottle.paths.agentLog);
 }
 
-async function joinAgent(
-  session: AgentSession,
-  ends: SessionEnds,
-  size: TerminalSize | undefined,
-  settled: Promise<Settlement>,
-): Promise<void> {
-  session.join(ends, size);
-  await ends.reply({ started: true, tty: session.tty });
-  ends.listen(
-    (command) => {
-      if ("kill" in command) session.kill(command.kill as NodeJS.Signals);
-      else session.resize(command.resize);
-    },
-    () => {},
-  );
-  const exit = await session.exit;
-  await session.finished;
-  await ends.reply({ exit });
-  await ends.reply({ settled: await settled });
+/** Resolves when the agent has begun, or with why it will not. @throws what kept it from starting. */
+async function beginning(begun: Promise<void>, guest: Guest, wish: Wish): Promise<string> {
+  return Promise.race([
+    begun.then(() => "it ended"),
+    given(wish.signal),
+    guest.ended,
+    after(JOIN_TIMEOUT_MS).then(() => "nobody joined it"),
+  ]);
 }
 
 /** However it comes: the agent ends, somebody stops the bottle, or the guest is gone. */
-async function ending(
-  agent: Promise<AgentSession> | undefined,
-  guest: Guest,
-  stop: Promise<void>,
-): Promise<Settlement["exit"]> {
-  const lost = guest.ended.then((reason) => ({ kind: "lost", reason }) as const);
-  if (agent === undefined) {
-    return Promise.race([lost, stop.then(() => ({ kind: "lost", reason: "stopped" }) as const)]);
-  }
-  const session = await agent;
+async function ending(session: AgentSession, guest: Guest, wish: Wish): Promise<ExitStatus> {
   const ended = session.exit.then(async (exit) => {
     await session.finished;
     return exit;
   });
-  const stopped = stop.then(async () => {
+  const stopped = given(wish.signal).then(async (): Promise<ExitStatus> => {
     session.kill("SIGTERM");
-    const timer = new Promise<undefined>((resolve) =>
-      setTimeout(() => resolve(undefined), STOP_GRACE_MS).unref(),
-    );
-    const exit = await Promise.race([ended, timer]);
+    const exit = await Promise.race([ended, after(STOP_GRACE_MS)]);
     if (exit === undefined) session.kill("SIGKILL");
-    return exit ?? ({ kind: "signalled", signal: "SIGKILL" } as const);
+    return exit ?? { kind: "signalled", signal: "SIGKILL" };
   });
-  return Promise.race([ended, lost, stopped]);
+  return Promise.race([ended, stopped, guest.ended.then((reason) => ({ kind: "lost" as const, reason }))]);
+}
+
+/** Resolves with the reason once the signal is aborted. */
+function given(signal: AbortSignal): Promise<string> {
+  return new Promise((resolve) => {
+    const tell = (): void => resolve(messageOf(signal.reason));
+    if (signal.aborted) tell();
+    else signal.addEventListener("abort", tell, { once: true });
+  });
+}
+
+function after(milliseconds: number): Promise<undefined> {
+  return new Promise((resolve) => void setTimeout(() => resolve(undefined), milliseconds).unref());
+}
+
+function pending<T>(): {
+  readonly promise: Promise<T>;
+  resolve(value: T): void;
+  reject(error: unknown): void;
+} {
+  let resolve: (value: T) => void = () => {};
+  let reject: (error: unknown) => void = () => {};
+  const promise = new Promise<T>((onValue, onError) => {
+    resolve = onValue;
+    reject = onError;
+  });
+  // Whether anybody waits is not known here.
+  promise.catch(() => {});
+  return { promise, resolve, reject };
 }

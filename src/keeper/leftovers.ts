@@ -1,17 +1,28 @@
 /**
- * What a bottle can leave behind when everything that would have undone it was killed (I9), found from the
- * names on disk and in the kernel. Running bottles, kept work and logs are never among it.
+ * What a bottle leaves behind when everything that would have undone it was killed (I9). Every bottle has a state
+ * directory before it has anything else, and loses it last: so leftovers are looked for by the names of those that
+ * nobody holds the lock of. What belongs to another home on this host is that home's. Running bottles, kept work
+ * and logs are never among it.
  */
-import { readdir } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { sweepWriterMarks } from "../audit/writer-mark.ts";
 import { backends } from "../backends/registry.ts";
 import type { OwnedResource } from "../contract/backend.ts";
-import { UserError } from "../lib/errors.ts";
-import { isBottleId } from "../lib/names.ts";
-import { runtimeDir } from "../lib/paths.ts";
+import { codeOf } from "../lib/errors.ts";
+import { tryLock } from "../lib/lock-file.ts";
+import { homeOf } from "../lib/paths.ts";
 import { removeTree } from "../lib/remove-tree.ts";
-import { bottlePaths, listBottleIds, readRecord, writeRecord } from "./bottle-record.ts";
-import { tryConnectKeeper } from "./control-client.ts";
+import { isInUse, lockBottle } from "./bottle-lock.ts";
+import {
+  type BottlePaths,
+  type BottleRecord,
+  bottlePaths,
+  findRecord,
+  listBottleIds,
+  writeRecord,
+} from "./bottle-record.ts";
 
 export type Leftover =
   | OwnedResource
@@ -20,68 +31,133 @@ export type Leftover =
       readonly bottle: string;
       /**
        * - `sockets`: the runtime directory
-       * - `unfinished`: a state directory without a usable record: nothing ran in it yet
+       * - `unfinished`: a state directory in which no agent ever ran, or that was about to be removed
        * - `crashed`: the parts of a state directory that only a running bottle needs; the workspace stays
        */
       readonly kind: "sockets" | "unfinished" | "crashed";
       readonly name: string;
     };
 
-/** Of a state directory: what only a running bottle needs. */
-const TRANSIENT = ["root", "egress-root", "token", "keeper.lock"] as const;
+/** In a state directory: what only a running bottle needs. Dotted are files that were being written, and scratch. */
+const TRANSIENT = /^(?:root|egress-root|token|keeper\.lock(?:\..*)?|\..*)$/;
 
+/** Of bottles that nobody runs, launches or works on. */
 export async function findLeftovers(): Promise<readonly Leftover[]> {
-  const running = new Map<string, Promise<boolean>>();
-  const isRunning = (id: string): Promise<boolean> => {
-    const known =
-      running.get(id) ?? tryConnectKeeper(bottlePaths(id), id).then((keeper) => keeper !== undefined);
-    running.set(id, known);
-    return known;
-  };
-  const found: Leftover[] = [];
-  for (const backend of backends) found.push(...(await backend.enumerate()));
-  for (const bottle of (await readdir(runtimeDir())).filter(isBottleId)) {
-    found.push({ backend: null, bottle, kind: "sockets", name: join(runtimeDir(), bottle) });
-  }
-  for (const bottle of await listBottleIds()) {
-    const paths = bottlePaths(bottle);
-    const record = await readRecord(paths).catch(() => undefined);
-    if (record === undefined) found.push({ backend: null, bottle, kind: "unfinished", name: paths.state });
-    else if (record.ended === undefined)
-      found.push({ backend: null, bottle, kind: "crashed", name: paths.state });
-  }
-  const orphaned = await Promise.all(found.map(async (leftover) => !(await isRunning(leftover.bottle))));
-  return found.filter((_, i) => orphaned[i]);
+  const resources = await ownedResources();
+  const found = await Promise.all(
+    (await listBottleIds()).map(async (id) => {
+      const paths = bottlePaths(id);
+      return (await isInUse(paths)) ? [] : leftoversOf(id, paths, resources);
+    }),
+  );
+  return found.flat();
 }
 
-export async function removeLeftover(leftover: Leftover): Promise<void> {
-  if (leftover.backend !== null) {
-    await backends.find(({ name }) => name === leftover.backend)?.remove(leftover);
-    return;
+/**
+ * Removes what `id` left, found anew under its lock: it may have been resumed since somebody looked. A bottle that
+ * is in use is left alone.
+ */
+export async function removeLeftovers(id: string): Promise<void> {
+  const paths = bottlePaths(id);
+  const lock = await tryLock(paths.lock).catch((error: unknown) => {
+    // Another cleanup was faster.
+    if (!existsSync(paths.state)) return undefined;
+    throw error;
+  });
+  if (lock === undefined || !("release" in lock)) return;
+  try {
+    for (const leftover of await leftoversOf(id, paths, await ownedResources()))
+      await remove(leftover, paths);
+  } finally {
+    await lock.release();
   }
+}
+
+/** Marks beside the logs, of writers that were killed: they say nothing any more. */
+export function sweepLogMarks(): Promise<void> {
+  return sweepWriterMarks(homeOf().audit);
+}
+
+/** Everything of one bottle but its log. @throws UserError when it runs, or there is no such bottle. */
+export async function removeBottle(id: string): Promise<void> {
+  const paths = bottlePaths(id);
+  const lock = await lockBottle(id, paths);
+  try {
+    for (const resource of await ownedResources()) if (resource.bottle === id) await removeResource(resource);
+    await removeTree(paths.runtime);
+    // Without it nobody resumes what is half removed; the lock goes with the directory.
+    await rm(paths.record, { force: true });
+    await removeTree(paths.state);
+  } finally {
+    await lock.release();
+  }
+}
+
+async function ownedResources(): Promise<readonly OwnedResource[]> {
+  return (await Promise.all(backends.map((backend) => backend.enumerate()))).flat();
+}
+
+/** The state directory's comes last: while there is anything else, it has to be found. */
+async function leftoversOf(
+  id: string,
+  paths: BottlePaths,
+  resources: readonly OwnedResource[],
+): Promise<readonly Leftover[]> {
+  const found: Leftover[] = resources.filter(({ bottle }) => bottle === id);
+  if (existsSync(paths.runtime))
+    found.push({ backend: null, bottle: id, kind: "sockets", name: paths.runtime });
+  const kind = await stateOf(paths);
+  if (kind !== undefined) found.push({ backend: null, bottle: id, kind, name: paths.state });
+  return found;
+}
+
+async function stateOf(paths: BottlePaths): Promise<"unfinished" | "crashed" | undefined> {
+  let record: BottleRecord | undefined;
+  try {
+    record = await findRecord(paths);
+  } catch {
+    // Damaged, or of a later version: what is in there may be work.
+    return undefined;
+  }
+  if (record === undefined) return "unfinished";
+  if (record.ended === undefined || (await transientIn(paths)).length > 0) return "crashed";
+  return isToBeRemoved(record) ? "unfinished" : undefined;
+}
+
+/** It ended well and without work, and only its removal was cut short. */
+function isToBeRemoved({ ended, work }: BottleRecord): boolean {
+  return ended?.exit === "exit 0" && work === "none";
+}
+
+async function transientIn(paths: BottlePaths): Promise<readonly string[]> {
+  try {
+    return (await readdir(paths.state)).filter((name) => TRANSIENT.test(name));
+  } catch (error) {
+    if (codeOf(error) === "ENOENT") return [];
+    throw error;
+  }
+}
+
+async function remove(leftover: Leftover, paths: BottlePaths): Promise<void> {
+  if (leftover.backend !== null) return removeResource(leftover);
   switch (leftover.kind) {
     case "sockets":
     case "unfinished":
       await removeTree(leftover.name);
       return;
     case "crashed": {
-      const paths = bottlePaths(leftover.bottle);
-      for (const name of TRANSIENT) await removeTree(join(paths.state, name));
-      const record = await readRecord(paths);
+      for (const name of await transientIn(paths)) {
+        // Ours, until it is given back.
+        if (!name.startsWith("keeper.lock")) await removeTree(join(paths.state, name));
+      }
+      const record = await findRecord(paths);
+      if (record === undefined || record.ended !== undefined) return;
       await writeRecord(paths, { ...record, ended: { at: new Date().toISOString(), exit: "crashed" } });
       return;
     }
   }
 }
 
-/** Everything of one bottle that does not run, but its log. @throws UserError when there is no such bottle. */
-export async function removeBottle(id: string): Promise<void> {
-  const paths = bottlePaths(id);
-  if ((await tryConnectKeeper(paths, id)) !== undefined) throw new UserError(`bottle ${id} is running`);
-  for (const backend of backends) {
-    for (const resource of await backend.enumerate())
-      if (resource.bottle === id) await backend.remove(resource);
-  }
-  await removeTree(paths.runtime);
-  await removeTree(paths.state);
+async function removeResource(resource: OwnedResource): Promise<void> {
+  await backends.find(({ name }) => name === resource.backend)?.remove(resource);
 }

@@ -6,22 +6,26 @@ import { mkdir } from "node:fs/promises";
 import { backendNamed } from "../backends/registry.ts";
 import type { Progress } from "../contract/backend.ts";
 import { UserError } from "../lib/errors.ts";
-import { acquireLock } from "../lib/lock-file.ts";
 import { removeTree } from "../lib/remove-tree.ts";
 import { createScope } from "../lib/scope.ts";
 import { exportWork } from "../provision/workspace/export.ts";
 import type { BaseSnapshot } from "../provision/workspace/snapshot.ts";
 import type { WorkSummary } from "../provision/workspace/work.ts";
+import { lockBottle } from "./bottle-lock.ts";
 import { type BottlePaths, type BottleRecord, writeRecord } from "./bottle-record.ts";
 
 /** @throws UserError when there is nothing to look into, or the bottle has just been started again. */
-export async function salvageWork(paths: BottlePaths, record: BottleRecord, progress: Progress): Promise<WorkSummary> {
+export async function salvageWork(
+  paths: BottlePaths,
+  record: BottleRecord,
+  progress: Progress,
+): Promise<WorkSummary> {
   const { id, plan } = record;
   const base = record.base as BaseSnapshot | undefined;
   if (base === undefined) throw new UserError(`bottle ${id} never got as far as having a workspace`);
   const scope = createScope();
   try {
-    const lock = await acquireLock(paths.lock);
+    const lock = await lockBottle(id, paths);
     scope.defer("bottle lock", () => lock.release());
     progress(`booting the guest of ${id} once more, to take its work out`);
     await mkdir(paths.runtime, { recursive: true, mode: 0o700 });

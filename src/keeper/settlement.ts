@@ -4,7 +4,6 @@
  */
 import type { ExitStatus } from "../contract/backend.ts";
 import { messageOf } from "../lib/errors.ts";
-import { removeTree } from "../lib/remove-tree.ts";
 import type { Scope } from "../lib/scope.ts";
 import { exportWork } from "../provision/workspace/export.ts";
 import type { WorkSummary } from "../provision/workspace/work.ts";
@@ -23,35 +22,40 @@ export async function takeOutWork(bottle: LaunchedBottle): Promise<WorkSummary> 
   return work;
 }
 
-export async function settle(bottle: LaunchedBottle, exit: ExitStatus, scope: Scope): Promise<Settlement> {
+/**
+ * @param options.isDisposable nothing in it can be missed: no work is looked for and nothing is kept.
+ */
+export async function settle(
+  bottle: LaunchedBottle,
+  exit: ExitStatus,
+  options: { readonly isDisposable: boolean },
+  scope: Scope,
+): Promise<Settlement> {
   const problems: string[] = [];
-  let work: WorkSummary | undefined;
-  try {
-    work = await takeOutWork(bottle);
-  } catch (error) {
-    problems.push(`the agent's work could not be taken out: ${messageOf(error)}`);
-  }
-  const clean = exit.kind === "exited" && exit.code === 0;
-  const kept = !clean || work === undefined || !work.empty;
-  const ended = { at: new Date().toISOString(), exit: describeExit(exit) };
-  try {
-    await bottle.log.append("bottle.ended", { ...ended, kept });
-    await writeRecord(bottle.paths, {
-      ...bottle.record,
-      ended,
-      ...(work !== undefined && { work: work.empty ? ("none" as const) : ("exported" as const) }),
-    });
-  } catch (error) {
-    problems.push(messageOf(error));
-  }
-  problems.push(...(await closeScope(scope)));
-  if (!kept) {
+  const attempt = async <T>(step: () => Promise<T>, whatFailed: string): Promise<T | undefined> => {
     try {
-      await removeTree(bottle.paths.state);
+      return await step();
     } catch (error) {
-      problems.push(`${bottle.paths.state} could not be removed: ${messageOf(error)}`);
+      problems.push(`${whatFailed}: ${messageOf(error)}`);
+      return undefined;
     }
-  }
+  };
+  const work = options.isDisposable
+    ? undefined
+    : await attempt(() => takeOutWork(bottle), "the agent's work could not be taken out");
+  const isClean = exit.kind === "exited" && exit.code === 0;
+  const kept = !options.isDisposable && !(isClean && work?.empty === true);
+  const ended = { at: new Date().toISOString(), exit: describeExit(exit) };
+  await attempt(() => bottle.log.append("bottle.ended", { ...ended, kept }), "the end was not recorded");
+  // Whatever the log did: it is by this that others know the bottle for one that has ended.
+  const record = {
+    ...bottle.record,
+    ended,
+    ...(work !== undefined && { work: work.empty ? ("none" as const) : ("exported" as const) }),
+  };
+  await attempt(() => writeRecord(bottle.paths, record), "its record could not be written");
+  if (!kept) bottle.discard();
+  problems.push(...(await closeScope(scope)));
   return { id: bottle.id, exit, kept, ...(work !== undefined && { work }), problems };
 }
 

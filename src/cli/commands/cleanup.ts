@@ -1,6 +1,6 @@
 /** `bottle cleanup`: what crashed bottles left, found by name and label and not by memory. */
 
-import { findLeftovers, removeLeftover } from "../../keeper/leftovers.ts";
+import { findLeftovers, removeLeftovers, sweepLogMarks } from "../../keeper/leftovers.ts";
 import { confirm } from "../ask.ts";
 import { print, printJson, report, tell } from "../output.ts";
 
@@ -12,6 +12,7 @@ export interface CleanupFlags {
 
 export async function cleanup(flags: CleanupFlags): Promise<number> {
   const leftovers = await findLeftovers();
+  if (!flags.dryRun) await sweepLogMarks();
   if (flags.json) printJson(leftovers);
   else for (const { bottle, kind, name } of leftovers) print(`${bottle}  ${kind}  ${name}`);
   if (leftovers.length === 0) {
@@ -25,9 +26,9 @@ export async function cleanup(flags: CleanupFlags): Promise<number> {
   )
     return 0;
   let worst = 0;
-  for (const leftover of leftovers) {
+  for (const id of new Set(leftovers.map(({ bottle }) => bottle))) {
     try {
-      await removeLeftover(leftover);
+      await removeLeftovers(id);
     } catch (error) {
       worst = Math.max(worst, report(error));
     }

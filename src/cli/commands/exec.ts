@@ -1,7 +1,7 @@
 /** `bottle exec`: a command beside the agent, with its streams and its exit code. */
 import { connectKeeper } from "../../keeper/control-client.ts";
 import { UserError } from "../../lib/errors.ts";
-import { exitCodeOf, joinSession, onTerminal, terminalSize } from "../attach.ts";
+import { catchInterrupts, exitCodeOf, joinExec, onTerminal, terminalSize } from "../attach.ts";
 import { tell } from "../output.ts";
 
 export interface ExecFlags {
@@ -15,14 +15,19 @@ export async function exec(id: string, command: readonly string[], flags: ExecFl
   if (argv.length === 0)
     throw new UserError("which command?", { hint: `bottle exec ${id} -- bash`, exitCode: 2 });
   const keeper = await connectKeeper(id);
-  const session = await keeper.session(
-    { op: "exec", argv, env: parseEnv(flags.env), ...(flags.cwd !== undefined && { cwd: flags.cwd }) },
-    flags.tty && onTerminal() ? terminalSize() : undefined,
-  );
-  const outcome = await joinSession(session, { detachable: false });
-  if (outcome.kind === "detached") return 0;
-  if (outcome.exit.kind === "lost") tell(`lost: ${outcome.exit.reason}`);
-  return exitCodeOf(outcome.exit);
+  const interrupts = catchInterrupts();
+  try {
+    const session = await keeper.session(
+      { op: "exec", argv, env: parseEnv(flags.env), ...(flags.cwd !== undefined && { cwd: flags.cwd }) },
+      flags.tty && onTerminal() ? terminalSize() : undefined,
+    );
+    const outcome = await joinExec(session, interrupts);
+    if (outcome.kind === "detached") return 0;
+    if (outcome.exit.kind === "lost") tell(`lost: ${outcome.exit.reason}`);
+    return exitCodeOf(outcome.exit);
+  } finally {
+    interrupts.stop();
+  }
 }
 
 function parseEnv(pairs: readonly string[]): Record<string, string> {

@@ -1,5 +1,13 @@
 /** `bottle list`: what runs, what was kept, what a crash left; or which agents there are. */
-import { bottlePaths, listBottleIds, readRecord } from "../../keeper/bottle-record.ts";
+import { existsSync } from "node:fs";
+import { isInUse } from "../../keeper/bottle-lock.ts";
+import {
+  type BottlePaths,
+  type BottleRecord,
+  bottlePaths,
+  findRecord,
+  listBottleIds,
+} from "../../keeper/bottle-record.ts";
 import { tryConnectKeeper } from "../../keeper/control-client.ts";
 import type { BottleStatus } from "../../keeper/control-protocol.ts";
 import { homeOf } from "../../lib/paths.ts";
@@ -15,8 +23,11 @@ interface Row {
   readonly agent: string;
   readonly label: string | null;
   readonly backend: string | null;
-  /** `running` and its like come from the keeper; `kept` and `crashed` from what is on disk. */
-  readonly state: BottleStatus["phase"] | "kept" | "crashed" | "damaged";
+  /**
+   * `launching`, `ready`, `running` and `settling`: somebody is at work on it. `stuck`: he lives and does not answer.
+   * Else what the disk says: `kept`; `crashed`, when its keeper was killed; `damaged`, when nothing can be said.
+   */
+  readonly state: BottleStatus["phase"] | "stuck" | "kept" | "crashed" | "damaged";
   readonly startedAt: string | null;
   /** How it ended. */
   readonly exit: string | null;
@@ -27,7 +38,7 @@ export async function list(flags: { readonly agents?: true; readonly json?: true
 }
 
 async function listBottles(json: boolean): Promise<number> {
-  const rows = await Promise.all((await listBottleIds()).map(describe));
+  const rows = (await Promise.all((await listBottleIds()).map(describe))).flat();
   if (json) printJson(rows);
   else if (rows.length === 0) tell("no bottles; bottle start <agent> makes one");
   else {
@@ -46,21 +57,34 @@ async function listBottles(json: boolean): Promise<number> {
   return 0;
 }
 
-async function describe(id: string): Promise<Row> {
+/** None for one that has been removed in the meantime. */
+async function describe(id: string): Promise<readonly Row[]> {
   const paths = bottlePaths(id);
   const status = await statusOf(id).catch(() => undefined);
-  const record = await readRecord(paths).catch(() => undefined);
-  const plan = record?.plan;
-  return {
+  const record = await findRecord(paths).catch(() => "damaged" as const);
+  const { plan, startedAt, ended } = typeof record === "object" ? record : {};
+  const state = status?.phase ?? (await stateOnDisk(paths, record));
+  if (status === undefined && !existsSync(paths.state)) return [];
+  const row = {
     id,
     agent: status?.agent ?? plan?.agent.name ?? "?",
     label: status?.label ?? plan?.label ?? null,
     backend: status?.backend ?? plan?.backend ?? null,
-    state:
-      status?.phase ?? (record === undefined ? "damaged" : record.ended === undefined ? "crashed" : "kept"),
-    startedAt: status?.startedAt ?? record?.startedAt ?? null,
-    exit: status === undefined ? (record?.ended?.exit ?? null) : null,
+    state,
+    startedAt: status?.startedAt ?? startedAt ?? null,
+    exit: status === undefined ? (ended?.exit ?? null) : null,
   };
+  return [row];
+}
+
+async function stateOnDisk(
+  paths: BottlePaths,
+  record: BottleRecord | "damaged" | undefined,
+): Promise<Row["state"]> {
+  // A keeper serves its socket from the moment it is ready, and has the lock before.
+  if (await isInUse(paths)) return existsSync(paths.socket) ? "stuck" : "launching";
+  if (record === "damaged") return "damaged";
+  return record?.ended === undefined ? "crashed" : "kept";
 }
 
 async function statusOf(id: string): Promise<BottleStatus | undefined> {

@@ -1,8 +1,8 @@
 /** `bottle logs`: what the agent printed. On a terminal without what would act on it. */
 import { once } from "node:events";
 import { createReadStream } from "node:fs";
-import { stat } from "node:fs/promises";
-import { bottlePaths, readRecord } from "../../keeper/bottle-record.ts";
+import { type FileHandle, open } from "node:fs/promises";
+import { type BottlePaths, bottlePaths, readRecord } from "../../keeper/bottle-record.ts";
 import { tryConnectKeeper } from "../../keeper/control-client.ts";
 import { createTerminalFilter, TERMINAL_RESET } from "../../keeper/terminal-filter.ts";
 import { codeOf } from "../../lib/errors.ts";
@@ -12,33 +12,57 @@ const FOLLOW_MS = 200;
 
 export async function logs(id: string, flags: { readonly follow?: true }): Promise<number> {
   const paths = bottlePaths(id);
-  if ((await tryConnectKeeper(paths, id)) === undefined) await readRecord(paths);
+  if (!(await isRunning(paths, id))) await readRecord(paths);
   const onTerminal = process.stdout.isTTY === true;
   // One filter for all of it: a sequence may lie across two looks.
   const filter = createTerminalFilter();
   const show = (chunk: Buffer): Uint8Array => (onTerminal ? filter.write(chunk) : chunk);
-  let position = 0;
-  for (;;) {
-    // Asked before reading: what is written until then is read once more after the last answer.
-    const running = flags.follow === true && (await tryConnectKeeper(paths, id)) !== undefined;
-    position = await copyFrom(paths.agentLog, position, show);
-    if (!running) break;
-    await new Promise((resolve) => setTimeout(resolve, FOLLOW_MS));
+  let isRead = true;
+  process.stdout.once("error", () => {
+    isRead = false;
+  });
+  let file: FileHandle | undefined;
+  try {
+    let position = 0;
+    for (;;) {
+      // Asked before reading: what is written until then is read once more after the last answer.
+      const goesOn = flags.follow === true && (await isRunning(paths, id));
+      // Kept open: a bottle that ends well takes its files along, and what was said last must not be lost.
+      file ??= await openLog(paths.agentLog);
+      if (file !== undefined) position = await copyFrom(file, position, show);
+      if (!goesOn || !isRead) break;
+      await new Promise((resolve) => setTimeout(resolve, FOLLOW_MS));
+    }
+  } finally {
+    await file?.close();
   }
   if (onTerminal) process.stdout.write(TERMINAL_RESET);
   return 0;
 }
 
-async function copyFrom(path: string, start: number, show: (chunk: Buffer) => Uint8Array): Promise<number> {
-  const size = await stat(path).then(
-    (found) => found.size,
-    (error: unknown) => {
-      if (codeOf(error) === "ENOENT") return 0;
-      throw error;
-    },
-  );
+async function isRunning(paths: BottlePaths, id: string): Promise<boolean> {
+  return (await tryConnectKeeper(paths, id)) !== undefined;
+}
+
+/** Undefined while the agent has not started. */
+async function openLog(path: string): Promise<FileHandle | undefined> {
+  try {
+    return await open(path);
+  } catch (error) {
+    if (codeOf(error) === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+async function copyFrom(
+  file: FileHandle,
+  start: number,
+  show: (chunk: Buffer) => Uint8Array,
+): Promise<number> {
+  const { size } = await file.stat();
   if (size <= start) return start;
-  for await (const chunk of createReadStream(path, { start, end: size - 1 })) {
+  const content = createReadStream("", { fd: file, start, end: size - 1, autoClose: false });
+  for await (const chunk of content) {
     if (!process.stdout.write(show(chunk as Buffer))) await once(process.stdout, "drain");
   }
   return size;

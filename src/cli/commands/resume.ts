@@ -40,7 +40,15 @@ export async function resume(id: string, flags: ResumeFlags): Promise<number> {
       hint: "bottle doctor",
     });
   }
-  tellPreflight(describePlan(plan, { availability, availableEnv: inEnvironment }));
+  const view = describePlan(plan, { availability, availableEnv: inEnvironment });
+  tellPreflight(view);
+  // I7: this host may give less by now than when the bottle was started.
+  if (!view.backend.meetsMinimum) {
+    throw new UserError(
+      `bottle ${id} asks for isolation ${plan.isolation}, and ${plan.backend} now gives ${availability.isolation}`,
+      { hint: "bottle doctor" },
+    );
+  }
   refuseMissing(plan);
   if (
     !flags.yes &&

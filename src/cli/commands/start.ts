@@ -7,6 +7,7 @@ import { loadIndex } from "../../manifest/index-scan.ts";
 import { approveRepositoryAgent } from "../agent-approval.ts";
 import { askLine, confirm, hasTerminal } from "../ask.ts";
 import { followAgent, onTerminal, terminalSize } from "../attach.ts";
+import { DETACH_KEY_NAME } from "../detach-key.ts";
 import { launchKeeper } from "../keeper-process.ts";
 import { refuseMissing, resolveValues, withheldVariables } from "../launch-order.ts";
 import { print, printJson, tell } from "../output.ts";
@@ -39,7 +40,7 @@ export async function start(agent: string | undefined, flags: StartFlags): Promi
       hint: 'give it one task with --prompt "…", or run it in the background with --detach',
     });
   }
-  if (!flags.json) tellPreflight(view);
+  tellPreflight(view);
   refuseMissing(plan);
   await approveRepositoryAgent(loaded);
   // --prompt says what is to be done now; whoever wrote it has decided.
@@ -70,12 +71,15 @@ export async function joinLaunched(
     else print(id);
     return 0;
   }
-  tell(`bottle ${id}`);
-  const keeper = await connectKeeper(id);
-  const following = followAgent(keeper, { start: true, tty: options.tty });
-  const code = await following;
-  launched.release();
-  return code;
+  tell(options.tty ? `bottle ${id}    ${DETACH_KEY_NAME} leaves it running` : `bottle ${id}`);
+  try {
+    return await followAgent(await connectKeeper(id), { start: true, tty: options.tty });
+  } catch (error) {
+    await launched.abandon();
+    throw error;
+  } finally {
+    launched.release();
+  }
 }
 
 async function chooseAgent(): Promise<string> {
