@@ -24,6 +24,7 @@ import { createGuest } from "../../../src/backends/namespace/guest.ts";
 import { GUEST_INIT, layoutRoot } from "../../../src/backends/namespace/root-layout.ts";
 import type { Guest, Link } from "../../../src/contract/backend.ts";
 import { GUEST } from "../../../src/contract/backend.ts";
+import { createGuestClient } from "../../../src/jail/guest-client.ts";
 import { hostUidOf } from "../../../src/jail/host-uid.ts";
 import { holdJail } from "../../../src/jail/jail.ts";
 import { makeSkeleton } from "../../../src/jail/skeleton.ts";
@@ -83,10 +84,12 @@ async function guestInTheHostsNetwork(id: string): Promise<Guest> {
     extraFds: [fd],
   });
   scope.defer("guest", () => jail.kill());
-  jail.enter();
-  await new Promise((resolve) => jail.stdout.once("data", resolve));
   control.close();
-  return createGuest({ jail, socketPath, rootDir: root, env: {} });
+  const client = createGuestClient(socketPath);
+  jail.enter();
+  control.close();
+  await client.watch();
+  return createGuest({ client, ended: jail.ended, rootDir: root, env: {} });
 }
 
 /** A guest of the backend's; `meddle` gets to its network before anything of it runs. */
@@ -254,7 +257,8 @@ describe("I7: a launch", () => {
         return [
           `${real} "$@" || exit`,
           `${real} addr add 10.0.0.1/32 dev lo`,
-          `${process.execPath} -e '${listener}' 3>&- 4>&- 5>&- >/dev/null 2>&1 &`,
+          // Without a capability, with which it would be found before anybody is asked.
+          `setpriv --bounding-set=-all --inh-caps=-all --ambient-caps=-all --no-new-privs ${process.execPath} -e '${listener}' 3>&- 4>&- 5>&- >/dev/null 2>&1 &`,
           "sleep 0.3",
         ].join("\n");
       });
