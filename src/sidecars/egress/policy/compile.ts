@@ -9,7 +9,7 @@ import type { EgressPolicy, EgressRoute } from "../../../contract/sidecar.ts";
 import { messageOf, UserError } from "../../../lib/errors.ts";
 import { printable } from "../../../lib/printable.ts";
 import { type AddressRange, parseRange } from "../address/ranges.ts";
-import { canonicalName, isConnectionHeader, isFramingHeader, isHeaderName } from "../rules/headers.ts";
+import { canonicalName, isEndToEnd, isHeaderName } from "../rules/headers.ts";
 import { canonicalHost } from "../target/authority.ts";
 import { upstreamRoots } from "../upstream/roots.ts";
 import { type CompiledMatch, compileMatch } from "./match.ts";
@@ -112,8 +112,7 @@ function canonicalDestination(to: { host: string; port: number }): { host: strin
 
 function checkedHeader(name: string, value: string): string {
   if (!isHeaderName(name)) throw new UserError(`inject: ${printable(name)} is no header name`);
-  const canonical = canonicalName(name);
-  if (isConnectionHeader(canonical) || isFramingHeader(canonical) || canonical === "host") {
+  if (!isEndToEnd(canonicalName(name))) {
     throw new UserError(`inject: ${name} is not a header that a credential can travel in`);
   }
   try {

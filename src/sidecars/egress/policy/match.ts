@@ -3,7 +3,7 @@ import { RE2JS } from "re2js";
 import type { HeaderMatch, PathMatch, RouteMatch } from "../../../contract/policy.ts";
 import { messageOf, UserError } from "../../../lib/errors.ts";
 import { printable } from "../../../lib/printable.ts";
-import { canonicalName, isConnectionHeader, isFramingHeader, isHeaderName } from "../rules/headers.ts";
+import { canonicalName, isEndToEnd, isHeaderName } from "../rules/headers.ts";
 import { faultOfPath, isAmbiguous } from "../rules/path.ts";
 
 export type CompiledPath =
@@ -72,7 +72,7 @@ function checkedMethod(method: string): string {
 
 function compileHeader(header: HeaderMatch, stripped: ReadonlySet<string>): CompiledHeader {
   const name = canonicalName(header.name);
-  if (!isHeaderName(header.name) || isConnectionHeader(name) || isFramingHeader(name)) {
+  if (!isHeaderName(header.name) || !isEndToEnd(name)) {
     throw new UserError(`header ${printable(header.name)} is not one that a rule can see`);
   }
   if (stripped.has(name)) {

@@ -3,7 +3,7 @@
  * here. Framing that two parsers could take for different messages is refused (request smuggling).
  */
 import { allow, refuse, type Verdict } from "../denial.ts";
-import { canonicalName, isConnectionHeader, isFramingHeader, isOverrideHeader } from "./headers.ts";
+import { canonicalName, kindOf } from "./headers.ts";
 
 export interface RequestHead {
   /** Flat: name, value, as they were sent. */
@@ -42,10 +42,10 @@ export function readHead(raw: readonly string[], maxHeaders: number): Verdict<Re
   for (let i = 0; i < raw.length; i += 2) {
     const name = canonicalName(raw[i] ?? "");
     const value = raw[i + 1] ?? "";
-    const ends = isConnectionHeader(name) || isFramingHeader(name);
-    names.push(ends ? "" : name);
-    if (isOverrideHeader(name)) overrides.push(name);
-    if (!ends) continue;
+    const kind = kindOf(name);
+    names.push(kind === undefined || kind === "override" ? name : "");
+    if (kind === undefined) continue;
+    if (kind === "override") overrides.push(name);
     // Only the real spelling acts; `Content_Length` is just not passed on.
     switch (raw[i]?.toLowerCase()) {
       case "host":

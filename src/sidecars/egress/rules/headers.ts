@@ -4,31 +4,33 @@
  * some make an underscore of every other sign too.
  */
 
-/** About this connection only (RFC 9110, section 7.6.1); never passed on. */
-const CONNECTION_HEADERS: ReadonlySet<string> = new Set([
-  "connection",
-  "keep-alive",
-  "proxy-authenticate",
-  "proxy-authorization",
-  "proxy-authentication-info",
-  "proxy-connection",
-  "te",
-  "trailer",
-  "transfer-encoding",
-  "upgrade",
-  "http2-settings",
-]);
+/**
+ * `connection`: about this connection only (RFC 9110, section 7.6.1), never passed on. `framing`: said again by
+ * egress itself, from what it has understood. `override`: with it a server acts on another method or path than
+ * the one in the request line.
+ */
+export type HeaderKind = "connection" | "framing" | "override";
 
-/** Said again by egress itself, from what it has understood. */
-const FRAMING_HEADERS: ReadonlySet<string> = new Set(["content-length", "expect", "host"]);
-
-/** With these a server acts on another method or path than the one in the request line. */
-const OVERRIDE_HEADERS: ReadonlySet<string> = new Set([
-  "x-http-method-override",
-  "x-http-method",
-  "x-method-override",
-  "x-original-url",
-  "x-rewrite-url",
+const KINDS: ReadonlyMap<string, HeaderKind> = new Map([
+  ["connection", "connection"],
+  ["http2-settings", "connection"],
+  ["keep-alive", "connection"],
+  ["proxy-authenticate", "connection"],
+  ["proxy-authentication-info", "connection"],
+  ["proxy-authorization", "connection"],
+  ["proxy-connection", "connection"],
+  ["te", "connection"],
+  ["trailer", "connection"],
+  ["transfer-encoding", "connection"],
+  ["upgrade", "connection"],
+  ["content-length", "framing"],
+  ["expect", "framing"],
+  ["host", "framing"],
+  ["x-http-method", "override"],
+  ["x-http-method-override", "override"],
+  ["x-method-override", "override"],
+  ["x-original-url", "override"],
+  ["x-rewrite-url", "override"],
 ]);
 
 export function canonicalName(name: string): string {
@@ -38,6 +40,12 @@ export function canonicalName(name: string): string {
 
 /** RFC 9110, section 5.1. */
 export const isHeaderName = (name: string): boolean => /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(name);
-export const isConnectionHeader = (canonical: string): boolean => CONNECTION_HEADERS.has(canonical);
-export const isFramingHeader = (canonical: string): boolean => FRAMING_HEADERS.has(canonical);
-export const isOverrideHeader = (canonical: string): boolean => OVERRIDE_HEADERS.has(canonical);
+
+/** Undefined for a header that travels from end to end and means nothing here. */
+export const kindOf = (canonical: string): HeaderKind | undefined => KINDS.get(canonical);
+export const isConnectionHeader = (canonical: string): boolean => kindOf(canonical) === "connection";
+/** One that a rule can see and a credential can travel in. */
+export const isEndToEnd = (canonical: string): boolean => {
+  const kind = kindOf(canonical);
+  return kind !== "connection" && kind !== "framing";
+};
