@@ -91,7 +91,8 @@ export function createAgentSession(execution: Execution, tty: boolean, logPath: 
       for (const stream of [watcher.stdin, watcher.stdout, watcher.stderr]) stream.on("close", leave);
       if (!tty) return;
       for (const chunk of replay) watcher.stdout.write(chunk);
-      watcher.stdin.on("data", (chunk: Buffer) => execution.stdin.write(chunk));
+      // Paused since its first line was read, and a listener alone does not change that.
+      watcher.stdin.on("data", (chunk: Buffer) => execution.stdin.write(chunk)).resume();
       if (size !== undefined) redraw(execution, size);
     },
     resize: (size) => execution.resize(size),
