@@ -103,6 +103,7 @@ async function listen(
     if (inherited === undefined) throw new UserError("no listening handle was handed over");
     // Until now somebody closed what came.
     inherited.removeAllListeners("connection").on("connection", serve);
+    inherited.on("error", passOver);
     return inherited;
   }
   const server = createServer({ allowHalfOpen: true, noDelay: true }, serve);
@@ -111,10 +112,12 @@ async function listen(
     server.once("error", (error) => reject(new UserError(`cannot listen: ${messageOf(error)}`)));
     server.listen(address, resolve);
   });
-  // Later ones are about single connections (out of file descriptors), and pass.
-  server.on("error", () => {});
+  server.on("error", passOver);
   return server;
 }
+
+/** Errors of a server that listens are about single connections (out of file descriptors), and pass. */
+function passOver(): void {}
 
 function addressOf(server: Server, where: EgressConfig["listen"]): string {
   if (where.kind === "inherited") return "inherited";

@@ -5,6 +5,7 @@ import {
   type OutgoingHttpHeaders,
   type ServerHttp2Stream,
 } from "node:http2";
+import { codeOf } from "../../../lib/errors.ts";
 import type { AnswerHead, Client } from "./client.ts";
 
 /** Of what an HTTP/1 upstream may say, what has no place in HTTP/2 (RFC 9113, section 8.2.2) is gone already. */
@@ -46,10 +47,14 @@ export class Http2Client implements Client {
   }
 
   answer({ status, headers, bodyless, trailers }: AnswerHead): void {
-    this.#stream.respond(
-      { ":status": status, ...toObject(headers) },
-      { endStream: bodyless, waitForTrailers: trailers && !bodyless },
-    );
+    const options = { endStream: bodyless, waitForTrailers: trailers && !bodyless };
+    const all = toObject(headers);
+    try {
+      this.#stream.respond({ ":status": status, ...all }, options);
+    } catch (error) {
+      if (codeOf(error) !== "ERR_HTTP2_HEADER_SINGLE_VALUE") throw error;
+      this.#stream.respond({ ":status": status, ...firstOfEach(all) }, options);
+    }
     if (!trailers || bodyless) return;
     this.#owesTrailers = true;
     this.#stream.once("wantTrailers", () => {
@@ -101,7 +106,8 @@ function withoutPseudo(raw: readonly string[]): readonly string[] {
   return cookies.length === 0 ? plain : [...plain, "cookie", cookies.join("; ")];
 }
 
-function toObject(raw: readonly string[]): OutgoingHttpHeaders {
+/** A header that was said twice in the same words is said once. */
+function toObject(raw: readonly string[]): Record<string, string | string[]> {
   const headers: Record<string, string | string[]> = Object.create(null);
   for (let i = 0; i + 1 < raw.length; i += 2) {
     const name = (raw[i] ?? "").toLowerCase();
@@ -109,7 +115,16 @@ function toObject(raw: readonly string[]): OutgoingHttpHeaders {
     const before = headers[name];
     if (before === undefined) headers[name] = value;
     else if (Array.isArray(before)) before.push(value);
-    else headers[name] = [before, value];
+    else if (before !== value || name === "set-cookie") headers[name] = [before, value];
   }
   return headers;
+}
+
+/** What clients make of a contradiction in HTTP/1, where it can be said: two `Content-Type`, say. */
+function firstOfEach(headers: Record<string, string | string[]>): OutgoingHttpHeaders {
+  const first = Object.entries(headers).map(([name, value]) => [
+    name,
+    Array.isArray(value) && name !== "set-cookie" ? value[0] : value,
+  ]);
+  return Object.fromEntries(first) as OutgoingHttpHeaders;
 }

@@ -5,7 +5,7 @@
 import type { AnswerHead } from "../client/client.ts";
 import { allow, DENIED_HEADER, refuse, type Verdict } from "../denial.ts";
 import { LIMITS } from "../limits.ts";
-import { canonicalName, isConnectionHeader } from "../rules/headers.ts";
+import { canonicalName, isConnectionHeader, isEndToEnd } from "../rules/headers.ts";
 
 /** Alt-Svc offers another way to the same host (HTTP/3), which does not lead through here. */
 const NOT_PASSED_ON: ReadonlySet<string> = new Set(["alt-svc", DENIED_HEADER]);
@@ -58,6 +58,14 @@ export function answerHead(upstream: UpstreamHead, method: string): Verdict<Answ
     headers: without(headers, nominated),
     bodyless,
     trailers: trailers && chunked,
+  });
+}
+
+/** Of an answer's trailers, what might have been in its head as well. */
+export function answerTrailers(raw: readonly string[]): readonly string[] {
+  return raw.filter((_, i) => {
+    const name = canonicalName(raw[i - (i % 2)] ?? "");
+    return isEndToEnd(name) && !NOT_PASSED_ON.has(name);
   });
 }
 

@@ -2,7 +2,7 @@
 import type { IncomingMessage } from "node:http";
 import type { Client } from "../client/client.ts";
 import { type Refusal, refuse } from "../denial.ts";
-import { answerHead } from "./head.ts";
+import { answerHead, answerTrailers } from "./head.ts";
 
 export interface RelayEvents {
   /** The head goes out with this status. */
@@ -43,7 +43,7 @@ export function relay(response: IncomingMessage, client: Client, events: RelayEv
       events.broken();
       return;
     }
-    if (head.value.trailers) client.trailers(response.rawTrailers);
+    if (head.value.trailers) client.trailers(answerTrailers(response.rawTrailers));
     client.end();
   });
   // Events and slow bodies must not hold the head back; a body that is there already goes with it.
