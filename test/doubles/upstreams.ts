@@ -2,4 +2,4 @@
 export * from "../../demo/upstreams/messages-api.ts";
 export * from "../../demo/upstreams/plain-site.ts";
 export { LAST_WORDS, type ScriptedTurn } from "../../demo/upstreams/script.ts";
-export type { RecordedRequest, Upstream } from "../../demo/upstreams/tls-upstream.ts";
+export type { Upstream } from "../../demo/upstreams/tls-upstream.ts";

@@ -1,6 +1,6 @@
 /** An operator for one test: a folder of their own, with a home, git's identity and a canary that must survive. */
 import { execFileSync } from "node:child_process";
-import { existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 
@@ -55,9 +55,4 @@ export function createOperator(): Operator {
     remove: () => rmSync(area, { recursive: true, force: true }),
   };
   return operator;
-}
-
-/** Content of a file, or undefined. */
-export function contentOf(path: string): string | undefined {
-  return existsSync(path) && lstatSync(path).isFile() ? readFileSync(path, "utf8") : undefined;
 }
