@@ -164,6 +164,7 @@ export function readHead(socket: Socket): Promise<string> {
       resolve(text.slice(0, end + 4));
     };
     socket.on("data", onData);
+    socket.resume();
     socket.once("close", () => reject(new Error(`closed after ${JSON.stringify(text)}`)));
   });
 }

@@ -56,7 +56,7 @@ export function admit(request: Request, services: Services, policy: CompiledPoli
     url: client.url,
     authorities: client.authority === undefined ? hosts : [client.authority, ...hosts],
   };
-  const target = tunnel === undefined ? proxyTarget(asked) : tunnelTarget(tunnel.host, asked);
+  const target = tunnel === undefined ? proxyTarget(asked) : tunnelTarget(tunnel, asked);
   if (!target.allow) return turn(target);
   const { scheme, host, path } = target.value;
   subject = { method: client.method, scheme, host, path };
@@ -88,7 +88,7 @@ function refusedForNow({ stopping, connections, limits }: Services): Refusal | u
 function firstSubject(client: Client, tunnel: Tunnel | undefined): Subject {
   return tunnel === undefined
     ? { method: client.method, path: client.url }
-    : { method: client.method, scheme: "https", host: tunnel.host, path: client.url };
+    : { method: client.method, scheme: tunnel.scheme, host: tunnel.host, path: client.url };
 }
 
 /** TRACE would read a credential back to the guest; a tunnel in a tunnel would not be looked into. */

@@ -239,6 +239,37 @@ describe("absolute form", () => {
     expect((await curl(egress, "-d", "x", `http://${HOST}/p`)).stdout).toContain("method-not-allowed");
   });
 
+  it("reaches it through CONNECT to port 80 too, as some clients do, with the same rules", async () => {
+    const upstream = await httpUpstream(echo);
+    const connectTo = { host: "127.0.0.1", port: upstream.port };
+    const matches = [{ methods: ["GET"] }];
+    const egress = await testEgress({ routes: [route({ host: HOST, connectTo, matches })] });
+    closing.push(
+      () => upstream.close(),
+      () => egress.stop(),
+    );
+    const tunnelled = ["--proxytunnel", `http://${HOST}/p`];
+    const got = await curl(egress, ...tunnelled, `http://${HOST}/q`);
+    expect(got.stdout).toContain('"url":"/p"');
+    expect(got.stdout).toContain('"url":"/q"');
+    expect((await curl(egress, "-d", "x", ...tunnelled)).stdout).toContain("method-not-allowed");
+    expect((await curl(egress, "-H", "Host: evil.test", ...tunnelled)).stdout).toContain("host-mismatch");
+    const socket = await dialProxy(egress.port);
+    closing.push(() => socket.destroy());
+    // Together with CONNECT, and then what is no HTTP.
+    socket.write(`CONNECT ${HOST}:80 HTTP/1.1\r\n\r\nGET /early HTTP/1.1\r\nHost: ${HOST}\r\n\r\n`);
+    expect(await readHead(socket)).toContain("200 Connection Established");
+    expect(await readHead(socket)).toContain("200 OK");
+    let text = "";
+    socket.on("data", (chunk: Buffer) => {
+      text += chunk.toString();
+    });
+    socket.resume();
+    await until(() => text.includes('"/early"'));
+    socket.write(Buffer.from("\x16\x03\x01\x02\x00", "latin1"));
+    await until(() => text.includes("request-malformed"));
+  });
+
   it("never carries a credential over http, but to this machine itself", async () => {
     const upstream = await httpUpstream(echo);
     const inject = [{ header: "authorization", value: ["to", "ken"].join("") }];

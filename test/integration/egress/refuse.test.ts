@@ -123,7 +123,7 @@ describe("a host without a route", () => {
 
 describe("CONNECT", () => {
   it.each([
-    [`${HOST}:80`, "port-refused"],
+    ["evil.test:80", "host-not-allowed"],
     [`${HOST}:22`, "port-refused"],
     [`${HOST}:8443`, "port-refused"],
     [HOST, "port-refused"],

@@ -140,12 +140,19 @@ describe("a WebSocket", () => {
     await until(() => upstream.open() === 0);
   });
 
-  it("in plaintext passes in absolute form", async () => {
+  it.each([
+    ["in absolute form", `http://${HOST}/chat`],
+    ["through CONNECT to port 80", "/chat"],
+  ])("in plaintext passes %s", async (_how, target) => {
     const upstream = await httpUpstream(() => {});
     echoFrames(upstream.server as Server);
     const egress = await serve(upstream);
     const socket = await dialProxy(egress.port);
-    socket.write(handshake(`http://${HOST}/chat`));
+    if (target.startsWith("/")) {
+      socket.write(`CONNECT ${HOST}:80 HTTP/1.1\r\n\r\n`);
+      await readHead(socket);
+    }
+    socket.write(handshake(target));
     await talk(socket);
     socket.destroy();
     const [event] = await egress.waitFor("egress.allowed");

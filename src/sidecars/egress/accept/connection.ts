@@ -6,6 +6,7 @@ import type { ServerHttp2Session } from "node:http2";
 import type { Socket } from "node:net";
 import type { Refusal } from "../denial.ts";
 import type { Limits } from "../limits.ts";
+import type { TunnelTarget } from "../target/target.ts";
 
 /** Something that is being done on a connection: an exchange, a tunnel. It bounds itself. */
 export interface Activity {
@@ -29,8 +30,7 @@ export type Phase =
   | "closing";
 
 /** The tunnel a connection is, once it was opened by CONNECT. */
-export interface Tunnel {
-  readonly host: string;
+export interface Tunnel extends TunnelTarget {
   /** Every request in it gets this answer. */
   readonly refusal: Refusal | undefined;
 }

@@ -1,6 +1,6 @@
 /**
  * CONNECT: the tunnel's host is checked against the allow-list before anything else happens, then against the
- * SNI before the TLS in it is answered. A tunnel that fails the second check is opened all the same, under
+ * SNI before the TLS in it is answered; plain HTTP in a tunnel to port 80 is judged like any other. A tunnel that fails the second check is opened all the same, under
  * our certificate, so that the refusal can be read inside; nothing in it gets anywhere.
  */
 import type { IncomingMessage } from "node:http";
@@ -10,7 +10,7 @@ import { allow, type Refusal, refuse, type Subject, targetOf, type Verdict } fro
 import type { HostRoutes } from "../policy/compile.ts";
 import type { Services } from "../services.ts";
 import { canonicalHost } from "../target/authority.ts";
-import { connectTarget } from "../target/target.ts";
+import { connectTarget, type TunnelTarget } from "../target/target.ts";
 import { type Hello, readHello } from "../tls/client-hello.ts";
 import { type Secured, terminate } from "../tls/terminate.ts";
 import { passThrough } from "../tunnel/passthrough.ts";
@@ -34,13 +34,15 @@ export function openTunnel(asked: Asked, request: IncomingMessage): void {
   const wanted = wantedTunnel(asked.services, request);
   if (!wanted.allow) {
     const target = connectTarget(request.url ?? "");
-    const host = target.allow ? target.value : (request.url ?? "");
+    const host = target.allow ? target.value.host : (request.url ?? "");
     turnAway(asked, wanted, { method: "CONNECT", host });
     return;
   }
-  const { host, routes } = wanted.value;
+  const { scheme, host, routes } = wanted.value;
   const [route] = routes.routes;
-  if (routes.tls === "passthrough" && route !== undefined) {
+  if (scheme === "http") {
+    openPlain(asked, host);
+  } else if (routes.tls === "passthrough" && route !== undefined) {
     passThrough(asked.services, asked.connection, host, route, {
       refused: (refusal) => turnAway(asked, refusal, { method: "CONNECT", host }),
       connected: (tunnel) =>
@@ -64,14 +66,24 @@ export function openTunnel(asked: Asked, request: IncomingMessage): void {
 function wantedTunnel(
   services: Services,
   request: IncomingMessage,
-): Verdict<{ readonly host: string; readonly routes: HostRoutes }> {
+): Verdict<TunnelTarget & { readonly routes: HostRoutes }> {
   const stranger = services.checkBearer(request.headers["proxy-authorization"]);
   if (stranger !== undefined) return stranger;
   const target = connectTarget(request.url ?? "");
   if (!target.allow) return target;
   if (services.stopping) return refuse("stopping", "egress is being stopped", "try again");
-  const routes = routesOf(services.current.policy, target.value);
-  return routes.allow ? allow({ host: target.value, routes: routes.value }) : routes;
+  const routes = routesOf(services.current.policy, target.value.host);
+  return routes.allow ? allow({ ...target.value, routes: routes.value }) : routes;
+}
+
+/** What is in it is HTTP as it would be outside, but for the host in its request lines. */
+function openPlain({ connection, early, secured }: Asked, host: string): void {
+  const { raw } = connection;
+  connection.tunnel = { scheme: "http", host, refusal: undefined };
+  connection.enter("head");
+  raw.write(ESTABLISHED);
+  if (early.length > 0) raw.unshift(early);
+  secured.http1(raw);
 }
 
 /** Says that the tunnel is open, and waits for the TLS in it to begin. */
@@ -106,7 +118,7 @@ function lookInside(
   bytes: Buffer,
   refusal: Refusal | undefined,
 ): void {
-  connection.tunnel = { host, refusal };
+  connection.tunnel = { scheme: "https", host, refusal };
   if (refusal !== undefined) tell(services, refusal, { method: "CONNECT", scheme: "https", host });
   // To be read at all, a refusal must come from whom the client wanted.
   const name = refusal === undefined ? host : (canonicalHost(serverName ?? host) ?? host);
@@ -152,5 +164,6 @@ function hiddenHost(host: string, hello: Greeting): Refusal | undefined {
 }
 
 function notTls(): Refusal {
-  return refuse("not-tls", "what follows CONNECT is not the beginning of TLS", "CONNECT carries TLS only");
+  const rule = "CONNECT to port 443 carries TLS and nothing else";
+  return refuse("not-tls", "what follows CONNECT is not the beginning of TLS", rule);
 }

@@ -24,14 +24,21 @@ export interface Asked {
 const PORTS = { http: 80, https: 443 } as const;
 const PORT_RULE = "http is reached on port 80, https on port 443; a route's connect_to may dial another";
 
-/** The host of `CONNECT host:443`. */
-export function connectTarget(url: string): Verdict<string> {
+/** Where a tunnel leads, and what is spoken in it: TLS to port 443, plain HTTP to port 80. */
+export type TunnelTarget = Pick<Target, "scheme" | "host">;
+
+/** Of `CONNECT host:443`. Some clients tunnel plain HTTP too; it is looked at like any other. */
+export function connectTarget(url: string): Verdict<TunnelTarget> {
   const authority = parseAuthority(url);
   if (authority === undefined) return invalidHost();
-  if (authority.port !== PORTS.https) {
-    return refuse("port-refused", "CONNECT opens TLS to port 443 and nothing else", PORT_RULE);
-  }
-  return allow(authority.host);
+  const { host, port } = authority;
+  if (port === PORTS.https) return allow({ scheme: "https", host });
+  if (port === PORTS.http) return allow({ scheme: "http", host });
+  return refuse(
+    "port-refused",
+    "CONNECT leads to port 443, or 80 for plain HTTP, and nowhere else",
+    PORT_RULE,
+  );
 }
 
 /** A request outside of any tunnel: `GET http://host/path`. */
@@ -57,16 +64,16 @@ export function proxyTarget(asked: Asked): Verdict<Target> {
   return settle("http", absolute, asked.authorities);
 }
 
-/** A request inside the tunnel to `host`: `GET /path`, or the same with `https://host` before it. */
-export function tunnelTarget(host: string, asked: Asked): Verdict<Target> {
+/** A request inside a tunnel: `GET /path`, or the same with scheme and host before it. */
+export function tunnelTarget({ scheme, host }: TunnelTarget, asked: Asked): Verdict<Target> {
   if (asked.url.startsWith("/") || asked.url === "*") {
-    return settle("https", { authority: hostInUrl(host), path: asked.url }, asked.authorities);
+    return settle(scheme, { authority: hostInUrl(host), path: asked.url }, asked.authorities);
   }
   const absolute = splitAbsolute(asked.url);
-  if (absolute?.scheme !== "https") {
-    return refuse("request-malformed", "the request line has neither a path nor an https:// URL", "HTTP");
+  if (absolute?.scheme !== scheme) {
+    return refuse("request-malformed", `the request line has neither a path nor an ${scheme}:// URL`, "HTTP");
   }
-  const target = settle("https", absolute, asked.authorities);
+  const target = settle(scheme, absolute, asked.authorities);
   if (target.allow && target.value.host !== host) return mismatch(host);
   return target;
 }

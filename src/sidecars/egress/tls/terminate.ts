@@ -3,6 +3,7 @@
  * judged. `performServerHandshake` is node's way to speak HTTP/2 on a socket one already has.
  */
 import { performServerHandshake, type ServerHttp2Session } from "node:http2";
+import type { Duplex } from "node:stream";
 import { type SecureContext, TLSSocket } from "node:tls";
 import type { Connection } from "../accept/connection.ts";
 import type { Limits } from "../limits.ts";
@@ -11,7 +12,7 @@ import type { Limits } from "../limits.ts";
 const STREAM_WINDOW_BYTES = 1024 * 1024;
 
 export interface Secured {
-  http1(socket: TLSSocket): void;
+  http1(socket: Duplex): void;
   http2(session: ServerHttp2Session): void;
 }
 
