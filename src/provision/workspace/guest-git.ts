@@ -28,6 +28,8 @@ const QUIET = [
   ["gc.auto", "0"],
   ["advice.addEmbeddedRepo", "false"],
   ["core.safecrlf", "false"],
+  // Some backends show the folder as another user's.
+  ["safe.directory", "*"],
 ] as const;
 
 const ENV = {
@@ -36,9 +38,15 @@ const ENV = {
   GIT_OPTIONAL_LOCKS: "0",
   GIT_NO_REPLACE_OBJECTS: "1",
   GIT_NO_LAZY_FETCH: "1",
+  // What the agent did to its own settings must not keep its work inside.
+  GIT_CONFIG_GLOBAL: "/dev/null",
+  GIT_CONFIG_NOSYSTEM: "1",
   // The workspace's repository, or none: never one above it.
   GIT_CEILING_DIRECTORIES: GUEST.home,
 } as const;
+
+/** And its files: `core.worktree` may say that they are others. */
+const WORK_TREE = { GIT_WORK_TREE: GUEST.workspace } as const;
 
 /** What the workspace is at this moment. */
 export interface GuestRepository {
@@ -86,10 +94,11 @@ export async function openGuestGit(exec: GuestExec, expected?: ObjectFormat): Pr
 
   const env = {
     ...ENV,
+    ...WORK_TREE,
     GIT_INDEX_FILE: SNAPSHOT_INDEX,
     GIT_OBJECT_DIRECTORY: `${SNAPSHOT_DIR}/objects`,
     ...(repository === undefined
-      ? { GIT_DIR: SNAPSHOT_DIR, GIT_WORK_TREE: GUEST.workspace }
+      ? { GIT_DIR: SNAPSHOT_DIR }
       : { GIT_ALTERNATE_OBJECT_DIRECTORIES: repository.objects }),
   };
   const settings = (args: readonly string[], input: GitInput = {}): GuestCommandOptions => ({
@@ -107,7 +116,7 @@ export async function openGuestGit(exec: GuestExec, expected?: ObjectFormat): Pr
     asAgent: (args, folder = GUEST.workspace) =>
       runInGuest(exec, command(["-C", folder, ...args]), {
         cwd: GUEST.workspace,
-        env: ENV,
+        env: { ...ENV, ...(folder === GUEST.workspace && WORK_TREE) },
         name: nameOf(args),
       }),
     async ok(args, input) {
