@@ -242,8 +242,12 @@ async function judge(seen: {
 
   const rm = await bottle(places, ["rm", id]);
   // The operator's own: manifests, the repository with what was pulled, the upstreams' CA; and the log, which stays.
-  const kept = ["home/agents/", "home/bottles/", "home/audit/", "project/", "upstream-ca.pem"].map((path) => join(root, path));
-  const left = seen.watch.leftovers(root).filter((entry) => !kept.some((path) => entry.startsWith(`file ${path}`)));
+  const kept = ["home/agents/", "home/bottles/", "home/audit/", "project/", "upstream-ca.pem"].map((path) =>
+    join(root, path),
+  );
+  const left = seen.watch
+    .leftovers(root)
+    .filter((entry) => !kept.some((path) => entry.startsWith(`file ${path}`)));
   lines.push({
     what: "nothing is left but the log",
     seen:
