@@ -3,6 +3,7 @@
  * by one, the others folded by what they have in common, with a count and sums, and told at its end.
  */
 import type { FromSidecar } from "../../contract/sidecar.ts";
+import { type Refusal, type Subject, targetOf } from "./denial.ts";
 import type { Limits } from "./limits.ts";
 
 export type Emit = (message: FromSidecar) => void;
@@ -26,12 +27,6 @@ export interface Allowed {
   readonly complete: boolean;
 }
 
-export interface Denied {
-  readonly code: string;
-  readonly target: string;
-  readonly rule: string;
-}
-
 interface Folded {
   readonly event: string;
   readonly data: Record<string, unknown>;
@@ -42,8 +37,7 @@ interface Folded {
 
 export interface Reporter {
   allowed(event: Allowed): void;
-  /** `host` is what repeated denials are counted by. */
-  denied(event: Denied, host: string): void;
+  denied(refusal: Refusal, subject: Subject): void;
   /** Ends the second: call it once each. */
   flush(): void;
 }
@@ -76,14 +70,21 @@ export function createReporter(emit: Emit, limits: Limits): Reporter {
 
   return {
     allowed(event) {
-      if (++told <= limits.eventsPerSecond) return tell("egress.allowed", event);
-      const { method, host, via, status, credential } = event;
-      const data = { method, host, via, status, credential };
-      fold("egress.allowed", [method, host, via, String(status)], data, event.up, event.down);
+      if (++told <= limits.eventsPerSecond) {
+        tell("egress.allowed", event);
+      } else {
+        const { method, host, via, status, credential } = event;
+        const data = { method, host, via, status, credential };
+        fold("egress.allowed", [method, host, via, String(status)], data, event.up, event.down);
+      }
     },
-    denied(event, host) {
-      if (++told <= limits.eventsPerSecond) return tell("egress.denied", event);
-      fold("egress.denied", [event.code, host], { code: event.code, target: host, rule: event.rule });
+    denied({ code, rule }, subject) {
+      if (++told <= limits.eventsPerSecond) {
+        tell("egress.denied", { code, target: targetOf(subject), rule });
+      } else {
+        const host = targetOf({ method: subject.method, host: subject.host ?? "?" });
+        fold("egress.denied", [code, host], { code, target: host, rule });
+      }
     },
     flush() {
       told = 0;

@@ -8,7 +8,7 @@ import type { Socket } from "node:net";
 import { codeOf } from "../../lib/errors.ts";
 import type { Activity, Connection } from "./accept/connection.ts";
 import type { Client } from "./client/client.ts";
-import { denialAnswer, type Refusal, refuse, type Subject, shownPath, targetOf } from "./denial.ts";
+import { denialAnswer, type Refusal, refuse, type Subject, shownPath } from "./denial.ts";
 import { outgoingHeaders } from "./inject/inject.ts";
 import { type Admission, admit } from "./pipeline.ts";
 import { relay } from "./response/relay.ts";
@@ -144,9 +144,12 @@ export class Exchange implements Activity {
       if (again) this.#reach(admission, false);
       else this.#fail(lostUpstream(error));
     });
-    request.on("continue", () => {
-      if (!this.#done && !this.#client.answering && hasBody) this.#client.proceed();
-    });
+    // Asked for, and once: an upstream may say it without end.
+    if (hasBody && head.expectsContinue) {
+      request.once("continue", () => {
+        if (!this.#done && !this.#client.answering) this.#client.proceed();
+      });
+    }
     request.on("response", (response) => {
       answered = true;
       this.#answer(response);
@@ -229,8 +232,7 @@ export class Exchange implements Activity {
   #refuse(refusal: Refusal, subject: Subject): void {
     this.#refused = true;
     this.#progressAt = performance.now();
-    const { code, rule } = refusal;
-    this.#services.report.denied({ code, target: targetOf(subject), rule }, subject.host ?? "?");
+    this.#services.report.denied(refusal, subject);
     const { status, phrase, headers, body } = denialAnswer(refusal, subject);
     const bodyless = this.#client.method === "HEAD";
     try {

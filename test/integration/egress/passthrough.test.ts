@@ -116,6 +116,25 @@ describe("a passthrough route", () => {
     await until(() => upstream.open() === 0);
   });
 
+  it("ends with an upstream that hung up before the guest's first byte", async () => {
+    const rude = await tcpUpstream((socket) => socket.destroy());
+    const egress = await testEgress({
+      routes: [route({ host: HOST, tls: "passthrough", connectTo: { host: "127.0.0.1", port: rude.port } })],
+    });
+    closing.push(
+      () => rude.close(),
+      () => egress.stop(),
+    );
+    const socket = await dialProxy(egress.port);
+    socket.write(`CONNECT ${HOST}:443 HTTP/1.1\r\n\r\n`);
+    await readHead(socket);
+    await until(() => rude.accepted() === 1 && rude.open() === 0);
+    const rest = readAll(socket);
+    socket.write(await realHello(HOST));
+    await rest;
+    expect((await egress.waitFor("egress.allowed"))[0]).toMatchObject({ via: "passthrough", down: 0 });
+  });
+
   it("refuses what is not TLS", async () => {
     const egress = await serve();
     const socket = await dialProxy(egress.port);

@@ -224,6 +224,25 @@ describe.each(VERSIONS)("an upstream (guest on %s)", (version) => {
     expect(await status(egress, version)).toBe("504 upstream-timeout");
   });
 
+  it("that says 100 Continue again and again is heard once, and only by who asked", async () => {
+    const egress = await proxyTo(
+      await rude((socket) => {
+        socket.write("HTTP/1.1 100 Continue\r\n\r\n".repeat(50));
+        socket.write("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n");
+        socket.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok");
+      }),
+    );
+    const upload = ["-i", "--suppress-connect-headers", "-d", "body"];
+    for (const [expect_, count] of [
+      ["Expect:", 0],
+      ["Expect: 100-continue", 1],
+    ] as const) {
+      const { stdout } = await curl(egress, version, ...upload, "-H", expect_, `https://${HOST}/x`);
+      expect(stdout.endsWith("ok")).toBe(true);
+      expect(stdout.match(/^HTTP\S+ 1\d\d/gm) ?? []).toHaveLength(count);
+    }
+  });
+
   it("that answers before the body is there, and wants no more of it", async () => {
     const egress = await proxyTo(
       await rude((socket) => {

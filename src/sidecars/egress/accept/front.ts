@@ -9,7 +9,7 @@ import type { Duplex } from "node:stream";
 import { codeOf } from "../../../lib/errors.ts";
 import { Http1Client, responseOn } from "../client/http1.ts";
 import { Http2Client } from "../client/http2.ts";
-import { type Refusal, refuse, targetOf } from "../denial.ts";
+import { type Refusal, refuse } from "../denial.ts";
 import { Exchange, type Upgrade } from "../exchange.ts";
 import type { Limits } from "../limits.ts";
 import type { Services } from "../services.ts";
@@ -75,10 +75,7 @@ export function createFront(services: Services): Front {
       method: "?",
       ...(connection.tunnel && { scheme: "https", host: connection.tunnel.host }),
     };
-    services.report.denied(
-      { code: refusal.code, target: targetOf(subject), rule: refusal.rule },
-      connection.tunnel?.host ?? "?",
-    );
+    services.report.denied(refusal, subject);
     connection.enter("closing");
     answerRaw(socket, refusal, subject);
   }

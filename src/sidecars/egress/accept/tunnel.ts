@@ -1,12 +1,13 @@
 /**
  * CONNECT: the tunnel's host is checked against the allow-list before anything else happens, then against the
- * SNI before the TLS in it is answered; plain HTTP in a tunnel to port 80 is judged like any other. A tunnel that fails the second check is opened all the same, under
- * our certificate, so that the refusal can be read inside; nothing in it gets anywhere.
+ * SNI before the TLS in it is answered. A tunnel that fails the second check is opened all the same, under
+ * our certificate, so that the refusal can be read inside; nothing in it gets anywhere. In a tunnel to port 80
+ * there is plain HTTP, judged like any other.
  */
 import type { IncomingMessage } from "node:http";
 import { isIP } from "node:net";
 import { routesOf } from "../allow-list/allow-list.ts";
-import { allow, type Refusal, refuse, type Subject, targetOf, type Verdict } from "../denial.ts";
+import { allow, type Refusal, refuse, type Subject, type Verdict } from "../denial.ts";
 import type { HostRoutes } from "../policy/compile.ts";
 import type { Services } from "../services.ts";
 import { canonicalHost } from "../target/authority.ts";
@@ -119,7 +120,7 @@ function lookInside(
   refusal: Refusal | undefined,
 ): void {
   connection.tunnel = { scheme: "https", host, refusal };
-  if (refusal !== undefined) tell(services, refusal, { method: "CONNECT", scheme: "https", host });
+  if (refusal !== undefined) services.report.denied(refusal, { method: "CONNECT", scheme: "https", host });
   // To be read at all, a refusal must come from whom the client wanted.
   const name = refusal === undefined ? host : (canonicalHost(serverName ?? host) ?? host);
   services.leaves.contextFor(name).then(
@@ -132,13 +133,9 @@ function lookInside(
 }
 
 function turnAway({ services, connection }: Asked, refusal: Refusal, subject: Subject): void {
-  tell(services, refusal, subject);
+  services.report.denied(refusal, subject);
   connection.enter("closing");
   answerRaw(connection.raw, refusal, subject);
-}
-
-function tell(services: Services, { code, rule }: Refusal, subject: Subject): void {
-  services.report.denied({ code, target: targetOf(subject), rule }, subject.host ?? "?");
 }
 
 function sniRefusal(host: string, serverName: string | undefined): Refusal | undefined {

@@ -20,6 +20,12 @@ export function splice(client: Duplex, upstream: Duplex, events: SpliceEvents): 
     client.destroy();
     upstream.destroy();
   };
+  if (client.destroyed || upstream.destroyed) {
+    // One of them went away before it could be listened to.
+    destroy();
+    queueMicrotask(() => events.closed(false));
+    return { destroy };
+  }
   for (const side of [client, upstream]) {
     const other = side === client ? upstream : client;
     side.on("error", () => {
@@ -44,6 +50,8 @@ function flow(from: Duplex, to: Duplex, count: (bytes: number) => void): void {
     count(chunk.length);
     if (!to.write(chunk)) from.pause();
   });
+  // Or has ended by then.
+  if (from.readableEnded) to.end();
   from.on("end", () => to.end());
   to.on("drain", () => from.resume());
 }
