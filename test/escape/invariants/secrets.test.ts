@@ -139,7 +139,11 @@ beforeAll(async () => {
   expect(await terminal.exit).toBe(0);
   expect(terminal.raw()).not.toContain(PROMPTED);
   // On a terminal, progress may share the line.
-  const id = terminal.raw().match(/holder-[a-z0-9]{5}\b/g)?.at(-1) ?? "";
+  const id =
+    terminal
+      .raw()
+      .match(/holder-[a-z0-9]{5}\b/g)
+      ?.at(-1) ?? "";
   bottle = await operator.adopt(id);
 
   // Everything that handles a credential has done so before anything is searched.
