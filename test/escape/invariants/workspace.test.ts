@@ -165,7 +165,7 @@ beforeAll(async () => {
     ...IDENTITY,
     agent_provider: {
       template: "command",
-      command: ["sh", "-c", 'sh hostile.sh "$0"; sleep infinity', canary],
+      command: ["sh", "-c", 'sh hostile.sh "$0" </dev/null; sleep infinity', canary],
     },
   });
   before = await repositoryState();
@@ -235,8 +235,8 @@ describe("a hostile workspace", () => {
     let bottle: RealBottle;
     beforeAll(async () => {
       bottle = await operator.start("lingering", ["--cwd"]);
-      for (let i = 0; i < 100; i++) {
-        if ((await ok("logs", bottle.id)).stdout.includes("the traps are set")) break;
+      for (let i = 0; !(await ok("logs", bottle.id)).stdout.includes("the traps are set"); i++) {
+        expect(i, "the agent is not done").toBeLessThan(100);
         await pause(50);
       }
     });
