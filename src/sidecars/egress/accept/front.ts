@@ -115,7 +115,7 @@ export function createFront(services: Services): Front {
   return (raw) => {
     raw.on("error", () => {});
     raw.setNoDelay(true);
-    // A client may say that it has sent all and still wait for the answer.
+    // Each direction of a tunnel ends on its own.
     raw.allowHalfOpen = true;
     const connection = services.connections.open(raw);
     if (connection === undefined) return;
