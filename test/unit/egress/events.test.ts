@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { FromSidecar } from "../../../src/contract/sidecar.ts";
+import { refuse } from "../../../src/sidecars/egress/denial.ts";
 import { type Allowed, createReporter } from "../../../src/sidecars/egress/events.ts";
 import { LIMITS } from "../../../src/sidecars/egress/limits.ts";
 
@@ -29,7 +30,10 @@ describe("events", () => {
   it("are told one by one as long as they are few", () => {
     const { told, report } = reporter();
     report.allowed(allowed);
-    report.denied({ code: "host-not-allowed", target: "CONNECT b.com", rule: "no route for b.com" }, "b.com");
+    report.denied(refuse("host-not-allowed", "r", "no route for b.com"), {
+      method: "CONNECT",
+      host: "b.com",
+    });
     expect(told).toEqual([
       { event: "egress.allowed", ...allowed },
       {
@@ -55,7 +59,7 @@ describe("events", () => {
   it("of invented hosts share one line", () => {
     const { told, report } = reporter();
     for (let i = 0; i < 100; i++) {
-      report.denied({ code: "host-not-allowed", target: `CONNECT ${i}.com`, rule: "no route" }, `${i}.com`);
+      report.denied(refuse("host-not-allowed", "r", "no route"), { method: "CONNECT", host: `${i}.com` });
     }
     report.flush();
     expect(told).toHaveLength(3 + 2 + 1);
