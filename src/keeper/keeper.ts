@@ -146,12 +146,14 @@ async function serve(
       await bottle.log.append("exec.ended", { argv: request.argv, ...exit });
     },
     async agent(request, ends) {
-      const join = (session: AgentSession): void => {
+      const join = (session: AgentSession, size: TerminalSize | undefined): void => {
         const stdout = session.tty ? ends.stdin : ends.stdout;
-        session.join({ stdin: ends.stdin, stdout, stderr: ends.stderr }, request.tty);
+        session.join({ stdin: ends.stdin, stdout, stderr: ends.stderr }, size);
       };
-      if (agent !== undefined) agent.then(join, () => {});
-      else if (request.start) agent = startAgent(request.tty, join);
+      // It begins in a terminal of the starter's size, and has to draw nothing anew.
+      if (agent === undefined && request.start)
+        agent = startAgent(request.tty, (session) => join(session, undefined));
+      else if (agent !== undefined) agent.then((session) => join(session, request.tty)).catch(() => {});
       else throw new UserError("the agent has not been started");
       await followSession(await agent, ends, settled.promise);
     },
