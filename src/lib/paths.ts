@@ -5,7 +5,7 @@
 import { randomBytes } from "node:crypto";
 import { chmodSync, lstatSync, mkdirSync } from "node:fs";
 import { mkdir, open, rename, rm } from "node:fs/promises";
-import { homedir, tmpdir, userInfo } from "node:os";
+import { homedir, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { codeOf, UserError } from "./errors.ts";
 
@@ -43,6 +43,11 @@ export function cacheOf(env: Environment = process.env): string {
 /** Linux's `sun_path` is 108 bytes with its NUL; Node cuts a longer one off without a word. */
 export const MAX_SOCKET_PATH_BYTES = 107;
 
+/** Who runs this; in a container often a number without a name, which is all that `os.userInfo` would fail for. */
+export function ownUid(): number {
+  return process.getuid?.() ?? -1;
+}
+
 /**
  * The 0700 directory under which each running bottle has its sockets: `$XDG_RUNTIME_DIR/bot-bottle`,
  * else `/tmp/bot-bottle-<uid>`.
@@ -50,10 +55,11 @@ export const MAX_SOCKET_PATH_BYTES = 107;
  */
 export function runtimeDir(env: Environment = process.env): string {
   const base = env["XDG_RUNTIME_DIR"];
-  const dir = base ? join(base, "bot-bottle") : join(tmpdir(), `bot-bottle-${userInfo().uid}`);
+  const uid = ownUid();
+  const dir = base ? join(base, "bot-bottle") : join(tmpdir(), `bot-bottle-${uid}`);
   mkdirSync(dir, { recursive: true, mode: 0o700 });
   const stat = lstatSync(dir);
-  if (!stat.isDirectory() || stat.uid !== userInfo().uid) {
+  if (!stat.isDirectory() || stat.uid !== uid) {
     throw new UserError(`${dir} is not a directory of yours`, {
       hint: `remove it, or set XDG_RUNTIME_DIR to a directory that only you can write`,
     });

@@ -6,11 +6,11 @@
  * agents; of two agents with one name the operator's wins, then the built-in one.
  */
 import { existsSync, opendirSync, realpathSync, statSync } from "node:fs";
-import { homedir, userInfo } from "node:os";
+import { homedir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import type { AgentSource } from "../contract/plan.ts";
 import { codeOf, UserError } from "../lib/errors.ts";
-import type { Home } from "../lib/paths.ts";
+import { type Home, ownUid } from "../lib/paths.ts";
 import { printable } from "../lib/printable.ts";
 import { BUILT_IN_AGENTS, BUILT_IN_BOTTLES } from "./built-ins.ts";
 import { isName } from "./scalars.ts";
@@ -51,7 +51,7 @@ const MAX_FILES = 2_000;
 /** @throws UserError when the home folder belongs to, or can be written by, somebody else. */
 export function loadIndex(options: IndexOptions): ManifestIndex {
   const { home } = options;
-  const uid = options.uid ?? userInfo().uid;
+  const uid = options.uid ?? ownUid();
   const warnings: string[] = [];
   for (const path of [home.root, home.bottles, home.agents]) checkFolder(path, uid);
 
