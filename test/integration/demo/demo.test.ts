@@ -79,7 +79,10 @@ function reportOf(run: Run): Report {
 
 function expectGood(run: Run & { readonly left: readonly string[] }): void {
   const { holds, lines } = reportOf(run);
-  expect(lines.filter((line) => !line.holds), run.stderr).toEqual([]);
+  expect(
+    lines.filter((line) => !line.holds),
+    run.stderr,
+  ).toEqual([]);
   expect(holds).toBe(true);
   expect(run.code).toBe(0);
   expect(run.left).toEqual([]);
