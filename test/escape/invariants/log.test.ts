@@ -167,6 +167,11 @@ describe("I8: where the log cannot be written", () => {
     mkdirSync(audit(), { mode: 0o700 });
   });
 
+  /** With the host's key in place it is the log itself that cannot be made. */
+  async function makeKey(): Promise<void> {
+    expect((await operator.bottle(["start", "runner", "--prompt", "go"])).code).toBe(0);
+  }
+
   async function expectRefused(options: RunOptions = {}): Promise<string> {
     const run = await operator.bottle(["start", "runner", "--prompt", "go"], options);
     expect(run.code).toBe(1);
@@ -183,14 +188,14 @@ describe("I8: where the log cannot be written", () => {
   });
 
   it.skipIf(isRoot)("because its folder is not writable, no bottle starts", async () => {
+    await makeKey();
     chmodSync(audit(), 0o500);
     expect(await expectRefused()).toContain("nothing is allowed unrecorded");
     chmodSync(audit(), 0o700);
   });
 
   it.runIf(isRoot)("because its disk is read-only, no bottle starts", async () => {
-    // With the host's key in place it is the log itself that cannot be made.
-    expect((await operator.bottle(["start", "runner", "--prompt", "go"])).code).toBe(0);
+    await makeKey();
     const wrapper = ["unshare", "--mount", "--propagation", "private", "sh", "-c"];
     const stderr = await expectRefused({
       wrapper: [
