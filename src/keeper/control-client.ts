@@ -23,8 +23,12 @@ type RequestBody = ControlRequest extends infer R
   : never;
 type Stream = { readonly number: 0 | 1 | 2; readonly socket: Socket };
 
+/** A keeper that lives answers at once; one that does not must not hold up a list of others. */
+const STATUS_TIMEOUT_MS = 2_000;
+
 export interface Keeper {
   readonly id: string;
+  /** @throws UserError when it does not answer in time. */
   status(): Promise<BottleStatus>;
   /** One request with one answer. @throws UserError with the keeper's words. */
   ask(request: RequestBody): Promise<ControlReply>;
@@ -92,8 +96,9 @@ function createKeeper(id: string, path: string, token: string): Keeper {
     await writeJsonLine(socket, { ...request, token });
     return socket;
   };
-  const ask = async (request: RequestBody): Promise<ControlReply> => {
+  const ask = async (request: RequestBody, timeoutMs?: number): Promise<ControlReply> => {
     const socket = await open(request);
+    if (timeoutMs !== undefined) socket.setTimeout(timeoutMs, () => void socket.destroy());
     const reply = await nextReply(readJsonLines(socket));
     socket.destroy();
     return accepted(reply, id);
@@ -101,9 +106,9 @@ function createKeeper(id: string, path: string, token: string): Keeper {
 
   return {
     id,
-    ask,
+    ask: (request) => ask(request),
     async status() {
-      const reply = await ask({ op: "status" });
+      const reply = await ask({ op: "status" }, STATUS_TIMEOUT_MS);
       if (!("status" in reply)) throw new Error("the keeper did not tell its status");
       return reply.status;
     },

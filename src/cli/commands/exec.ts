@@ -14,6 +14,12 @@ export async function exec(id: string, command: readonly string[], flags: ExecFl
   const argv = command[0] === "--" ? command.slice(1) : command;
   if (argv.length === 0)
     throw new UserError("which command?", { hint: `bottle exec ${id} -- bash`, exitCode: 2 });
+  if (argv === command && argv[0]?.startsWith("-")) {
+    throw new UserError(`${argv[0]} comes after the id, where the command is`, {
+      hint: `bottle exec ${argv[0]} … ${id} -- <command>`,
+      exitCode: 2,
+    });
+  }
   const keeper = await connectKeeper(id);
   const interrupts = catchInterrupts();
   try {

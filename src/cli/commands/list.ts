@@ -15,9 +15,6 @@ import { printable } from "../../lib/printable.ts";
 import { loadIndex } from "../../manifest/index-scan.ts";
 import { printJson, printTable, tell } from "../output.ts";
 
-/** A keeper that does not answer must not hold up the list of the others. */
-const STATUS_TIMEOUT_MS = 2_000;
-
 interface Row {
   readonly id: string;
   readonly agent: string;
@@ -88,15 +85,7 @@ async function stateOnDisk(
 }
 
 async function statusOf(id: string): Promise<BottleStatus | undefined> {
-  const keeper = await tryConnectKeeper(bottlePaths(id), id);
-  if (keeper === undefined) return undefined;
-  let timer: NodeJS.Timeout | undefined;
-  const timeout = new Promise<undefined>((resolve) => {
-    timer = setTimeout(() => resolve(undefined), STATUS_TIMEOUT_MS);
-  });
-  const status = await Promise.race([keeper.status(), timeout]);
-  clearTimeout(timer);
-  return status;
+  return (await tryConnectKeeper(bottlePaths(id), id))?.status();
 }
 
 function listAgents(json: boolean): number {
