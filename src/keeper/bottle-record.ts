@@ -68,8 +68,13 @@ export async function readRecord(paths: BottlePaths): Promise<BottleRecord> {
       hint: "bottle list says which; bottle cleanup removes what a launch left",
     });
   }
+  throw noSuchBottle(id, ids);
+}
+
+/** @param ids of the bottles there are. */
+export function noSuchBottle(id: string, ids: readonly string[]): UserError {
   const guess = didYouMean(id, ids);
-  throw new UserError(`there is no bottle ${id}${guess === undefined ? "" : `; did you mean ${guess}?`}`, {
+  return new UserError(`there is no bottle ${id}${guess === undefined ? "" : `; did you mean ${guess}?`}`, {
     hint: "bottle list",
   });
 }

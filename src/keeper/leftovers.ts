@@ -88,6 +88,7 @@ export async function removeBottle(id: string): Promise<void> {
     // Without it nobody resumes what is half removed; the lock goes with the directory.
     await rm(paths.record, { force: true });
     await removeTree(paths.state);
+    await sweepLogMarks();
   } finally {
     await lock.release();
   }

@@ -27,8 +27,8 @@ export async function resume(id: string, flags: ResumeFlags): Promise<number> {
     throw new UserError(`bottle ${id} is running`, { hint: `bottle attach ${id}` });
   }
   const record = await readRecord(paths);
-  const plan = flags.prompt === undefined ? record.plan : withTask(record.plan, flags.prompt);
-  const headless = plan.task !== undefined && flags.prompt !== undefined;
+  const plan = withTask(record.plan, flags.prompt);
+  const headless = plan.task !== undefined;
   if (!headless && !flags.detach && !onTerminal()) {
     throw new UserError("an interactive agent needs a terminal", {
       hint: 'give it one task with --prompt "…", or run it in the background with --detach',
@@ -72,14 +72,15 @@ export async function resume(id: string, flags: ResumeFlags): Promise<number> {
   return joinLaunched(launched, { detach: flags.detach === true, json: false, tty: !headless });
 }
 
-/** The same bottle with another task: its provider says how that is started. */
-function withTask(plan: BottlePlan, task: string): BottlePlan {
+/** The same bottle with another task, or none: its provider says how that is started. */
+function withTask({ task: earlier, ...plan }: BottlePlan, task: string | undefined): BottlePlan {
   const { name, argv } = plan.provider;
-  const command = name === "command" ? argv : undefined;
+  // An argv of the operator's own ends in the task it was given.
+  const command = name === "command" ? argv.slice(0, earlier === undefined ? undefined : -1) : undefined;
   const setup = providerNamed(name).setup({ prompt: plan.agent.prompt, task, command });
   return {
     ...plan,
-    task,
+    ...(task !== undefined && { task }),
     provider: {
       ...plan.provider,
       argv: setup.argv,
