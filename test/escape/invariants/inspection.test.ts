@@ -213,7 +213,7 @@ describe("clients in a bottle, as they come", () => {
       bottle.exec(
         "node",
         "-e",
-        `fetch("https://${host}/").then(async (r) => console.log(await r.text()), (e) => console.log(String(e.cause ?? e)))`,
+        `fetch("https://${host}/").then(async (r) => console.log(await r.text()), (e) => { for (; e; e = e.cause) console.log(String(e)); })`,
       );
     expect((await get("allowed.test")).stdout).toContain(HELLO);
     expect((await get("elsewhere.test")).stdout).toContain("403");

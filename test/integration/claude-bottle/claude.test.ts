@@ -152,7 +152,8 @@ describe("claude on a terminal", () => {
     const { requests } = await model([
       { tool: "Bash", input: { command: "echo changed >> README.md" } },
       { text: "All is well here." },
-      { text: "As I said: well." },
+      // Sometimes it puts words of its own between what was said and what is asked next.
+      ...Array<ScriptedTurn>(3).fill({ text: "As I said: well." }),
     ]);
     const first = open("start", "claude", "--cwd", "--yes");
     await first.shows("bypass permissions on");
