@@ -170,6 +170,8 @@ describe("bottle list and logs", () => {
     const { code, stdout } = await cli.run(["logs", "-f", followed]);
     // On a terminal of the agent's: hence the carriage returns.
     expect({ code, stdout }).toEqual({ code: 0, stdout: "one\r\ntwo\r\nlast words\r\n" });
+    // It ends with the agent's last word; the bottle is still being put away.
+    await eventually("the end of the bottle", () => cli.kept().length === 1 || undefined);
     expect(cli.kept()).toEqual([id]);
   });
 
