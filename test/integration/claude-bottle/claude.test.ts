@@ -190,7 +190,7 @@ describe("claude on a terminal", () => {
     await third.shows("bypass permissions on");
     await third.shows("All is well here.");
     await say(third, "once more?", "As I said: well.");
-    const conversation = requests.at(-1)?.body ?? "";
+    const conversation = requests.findLast(({ method }) => method === "POST")?.body ?? "";
     for (const earlier of ["is all well?", "All is well here.", "once more?"])
       expect(conversation).toContain(earlier);
     third.type("\x03");
