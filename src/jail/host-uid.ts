@@ -5,6 +5,7 @@ import { UserError } from "../lib/errors.ts";
 
 /** Above systemd's container range (1,879,048,191), below 2^31. */
 const PREFERRED: UidRange = { first: 1_900_000_000, count: 100_000_000 };
+const NOBODY = 65_534;
 /** Fewer, and two bottles would too often share one. */
 const FEWEST = 100;
 
@@ -60,14 +61,16 @@ export function guestUidRange(map: readonly Mapping[]): UidRange {
     first: 0,
     count: 0,
   });
-  // Its upper half, without the last two: 65534 is everybody's nobody.
-  const half = Math.floor(largest.count / 2);
-  if (half - 2 < FEWEST) {
+  // Its upper half, where a container's own users are not; and not everybody's nobody.
+  const first = largest.first + Math.floor(largest.count / 2);
+  const last = largest.first + largest.count - 1;
+  const count = (first <= NOBODY && NOBODY <= last ? NOBODY : last + 1) - first;
+  if (count < FEWEST) {
     throw new UserError(`this user namespace has too few users to run a guest as (${largest.count})`, {
       hint: "map at least 65536 of them into it",
     });
   }
-  return { first: largest.first + half, count: largest.count - half - 2 };
+  return { first, count };
 }
 
 let range: UidRange | undefined;

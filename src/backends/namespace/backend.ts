@@ -185,6 +185,6 @@ async function start(jail: HeldJail, client: GuestClient): Promise<void> {
     void gone.then(end);
   } catch (error) {
     await jail.kill();
-    throw new Error(`${messageOf(error)}: ${await jail.ended}`, { cause: error });
+    throw new Error(`cannot start the guest: ${await jail.ended} (${messageOf(error)})`, { cause: error });
   }
 }

@@ -63,7 +63,12 @@ export async function probeNamespaces(): Promise<Availability> {
   const limits = [...new Set([...limitable(), ...(countsProcesses() ? (["pids"] as const) : [])])];
   const unlimited = (["memory", "pids", "cpu"] as const).filter((name) => !limits.includes(name));
   const lacks: Lack[] = [];
-  if (loader === undefined) lacks.push({ what: "seccomp filter", remedy: "apt-get install bubblewrap" });
+  if (loader === undefined) {
+    lacks.push({
+      what: "seccomp filter (without it a guest can reach vsock and your kernel keyring)",
+      remedy: "apt-get install bubblewrap",
+    });
+  }
   if (unlimited.length > 0) {
     lacks.push({
       what: `${unlimited.join(", ")} limits (no cgroup this user may use)`,
