@@ -7,10 +7,14 @@ import type { TestBottle } from "./bottle-guest.ts";
  * /proc: found by the folders that are mounted in it. Includes the set-up's parents.
  */
 export function processesOf(bottle: TestBottle): readonly number[] {
+  return processesOfFolder(bottle.stateDir);
+}
+
+export function processesOfFolder(folder: string): readonly number[] {
   return readdirSync("/proc")
     .filter((name) => /^\d+$/.test(name))
     .map(Number)
-    .filter((pid) => pid !== process.pid && mountsOf(pid).includes(bottle.stateDir));
+    .filter((pid) => pid !== process.pid && mountsOf(pid).includes(folder));
 }
 
 function mountsOf(pid: number): string {

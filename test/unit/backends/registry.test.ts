@@ -1,0 +1,39 @@
+import { describe, expect, it } from "vitest";
+import { backendNamed, backends, chooseBackend } from "../../../src/backends/registry.ts";
+import { UserError } from "../../../src/lib/errors.ts";
+
+describe("a backend", () => {
+  it("is found by its name", () => {
+    for (const backend of backends) expect(backendNamed(backend.name)).toBe(backend);
+  });
+
+  it("that does not exist is refused, with a guess and the names there are", () => {
+    expect(() => backendNamed("namespaces")).toThrow(UserError);
+    expect(() => backendNamed("namespaces")).toThrow("did you mean namespace?");
+    expect(() => backendNamed("toString")).toThrow("there is no backend toString");
+    try {
+      backendNamed("");
+    } catch (error) {
+      expect(error).toHaveProperty("hint", expect.stringContaining("namespace"));
+    }
+  });
+
+  it("that is not built yet says so", () => {
+    expect(() => backendNamed("qemu")).toThrow("not supported yet");
+  });
+});
+
+describe("the choice of a backend", () => {
+  it("takes the flag before the environment, and the environment before the bottle", async () => {
+    const wrong = "nonexistent";
+    await expect(chooseBackend({ flag: wrong, environment: "namespace" })).rejects.toThrow(wrong);
+    await expect(chooseBackend({ environment: wrong, manifest: "namespace" })).rejects.toThrow(wrong);
+    await expect(chooseBackend({ flag: "", environment: wrong })).rejects.toThrow(wrong);
+  });
+
+  it("refuses what is weaker than the bottle's minimum, and never takes it instead", async () => {
+    const asked = chooseBackend({ flag: "namespace", minimum: "vm" });
+    // Where the backend cannot run at all, that is what is said.
+    await expect(asked).rejects.toThrow(/the bottle asks for isolation vm|no backend can run a bottle here/);
+  });
+});
