@@ -80,7 +80,12 @@ export async function launchKeeper(order: KeeperOrder, withheld: Iterable<string
         };
       }
     }
-    throw new Error(`the keeper ended before the bottle was ready\n${tail}`);
+    await exited(child);
+    const how = child.signalCode ?? `exit ${child.exitCode}`;
+    throw new UserError(
+      `the bottle's keeper ended (${how}) before the bottle was ready${tail === "" ? "" : `\n${tail.trimEnd()}`}`,
+      { hint: "bottle cleanup removes what it left" },
+    );
   } finally {
     progress.clear();
     process.off("SIGINT", interrupt);

@@ -100,6 +100,7 @@ export interface BottleCli {
   processes(): readonly number[];
   /** A process's command line, with blanks between. */
   commandOf(pid: number): string;
+  parentOf(pid: number): number | undefined;
   /** Every path of the operator's, relative to {@link root}. */
   tree(): readonly string[];
   /** All that must not be there when no bottle runs, one line each: waits for it to go. */
@@ -255,6 +256,7 @@ export function createBottleCli(): BottleCli {
     logged: (id, event) =>
       eventually(`${event} on the log of ${id}`, () => log(id).find((line) => line.event === event)),
     commandOf: argumentsOf,
+    parentOf,
     tree: () =>
       walk(root)
         .map((found) => relative(root, found))
@@ -376,6 +378,11 @@ function processesAbout(text: string): readonly number[] {
         isAlive(pid) &&
         ["environ", "cmdline", "mountinfo"].some((file) => contentOf(`/proc/${pid}/${file}`).includes(text)),
     );
+}
+
+function parentOf(pid: number): number | undefined {
+  const [, parent] = /^\d+ \(.*\) \S (\d+)/s.exec(contentOf(`/proc/${pid}/stat`)) ?? [];
+  return parent === undefined ? undefined : Number(parent);
 }
 
 function argumentsOf(pid: number): string {

@@ -12,10 +12,10 @@ export interface CleanupFlags {
 
 export async function cleanup(flags: CleanupFlags): Promise<number> {
   const leftovers = await findLeftovers();
-  if (!flags.dryRun) await sweepLogMarks();
   if (flags.json) printJson(leftovers);
   else for (const { bottle, kind, name } of leftovers) print(`${bottle}  ${kind}  ${name}`);
   if (leftovers.length === 0) {
+    if (!flags.dryRun) await sweepLogMarks();
     if (!flags.json) tell("nothing was left behind");
     return 0;
   }
@@ -25,6 +25,7 @@ export async function cleanup(flags: CleanupFlags): Promise<number> {
     !(await confirm(`remove these ${leftovers.length}?`, "add --yes to remove without being asked"))
   )
     return 0;
+  await sweepLogMarks();
   let worst = 0;
   for (const id of new Set(leftovers.map(({ bottle }) => bottle))) {
     try {
