@@ -23,7 +23,6 @@ import { removeTree } from "../../src/lib/remove-tree.ts";
 import { openTerminal, type Terminal } from "./real-terminal.ts";
 
 export const BOTTLE = packagePath("dist/bottle.js");
-export const isRoot = process.getuid?.() === 0;
 
 /** A command of ours that takes longer hangs. */
 const COMMAND_TIMEOUT_MS = 45_000;

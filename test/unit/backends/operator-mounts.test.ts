@@ -70,7 +70,7 @@ describe("the place of an operator's mount", () => {
       ".",
       "",
     );
-    fc.assert(
+    void fc.assert(
       fc.property(fc.array(part, { maxLength: 5 }), (parts) => {
         const place = `/${parts.join("/")}`;
         if (faultOfPlace(place) !== undefined) return;
