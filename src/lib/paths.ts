@@ -4,7 +4,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { chmodSync, lstatSync, mkdirSync } from "node:fs";
-import { mkdir, open, rename, rm } from "node:fs/promises";
+import { mkdir, open, rename, rm, stat } from "node:fs/promises";
 import { homedir, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { codeOf, UserError } from "./errors.ts";
@@ -84,12 +84,32 @@ export function checkSocketPath(path: string): string {
  */
 export async function makePrivateDir(path: string): Promise<void> {
   try {
-    await mkdir(path, { recursive: true, mode: 0o700 });
+    await makeFolders(path);
   } catch (cause) {
     throw new UserError(`cannot create ${path}: ${codeOf(cause) ?? String(cause)}`, {
       hint: "set BOT_BOTTLE_HOME to a directory you can write",
       cause,
     });
+  }
+}
+
+/** Not by mkdir's own recursion, which calls a read-only disk ENOENT. */
+async function makeFolders(path: string): Promise<void> {
+  try {
+    await mkdir(path, { mode: 0o700 });
+  } catch (error) {
+    switch (codeOf(error)) {
+      case "EEXIST":
+        if (!(await stat(path)).isDirectory()) throw error;
+        return;
+      case "ENOENT":
+        if (dirname(path) === path) throw error;
+        await makeFolders(dirname(path));
+        await makeFolders(path);
+        return;
+      default:
+        throw error;
+    }
   }
 }
 

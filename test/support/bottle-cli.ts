@@ -23,6 +23,7 @@ import { removeTree } from "../../src/lib/remove-tree.ts";
 import { openTerminal, type Terminal } from "./real-terminal.ts";
 
 export const BOTTLE = packagePath("dist/bottle.js");
+export const isRoot = process.getuid?.() === 0;
 
 /** A command of ours that takes longer hangs. */
 const COMMAND_TIMEOUT_MS = 45_000;
@@ -307,9 +308,9 @@ export function isAlive(pid: number): boolean {
   return state !== undefined && state !== "Z" && state !== "X";
 }
 
-export function killIfThere(pid: number): void {
+export function killIfThere(pid: number, signal: NodeJS.Signals = "SIGKILL"): void {
   try {
-    process.kill(pid, "SIGKILL");
+    process.kill(pid, signal);
   } catch {
     // It has ended in the meantime.
   }
