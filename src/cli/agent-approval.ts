@@ -37,7 +37,8 @@ export async function approveRepositoryAgent(agent: LoadedAgent): Promise<void> 
 
   tell(style("yellow", `the agent ${agent.name} comes from the repository you are in, not from you:`));
   tell(`  ${printable(file, 500)}`);
-  for (const line of agent.prompt.split("\n")) tell(style("dim", `  | ${printable(line, 500)}`));
+  // All of it: what is approved is what was shown.
+  for (const line of agent.prompt.split("\n")) tell(style("dim", `  | ${printable(line, line.length)}`));
   const typed = contentHash.slice(0, TYPED);
   const answer = await askLine(
     `type ${typed} to approve this text (sha256 ${contentHash.slice(0, 16)}…): `,
