@@ -17,6 +17,7 @@ import type { Socket } from "node:net";
 import type { Readable, Writable } from "node:stream";
 import { messageOf } from "../lib/errors.ts";
 import { readFirstLine } from "../lib/first-line.ts";
+import { printable } from "../lib/printable.ts";
 import { exited } from "../lib/processes.ts";
 import { type FilterLoader, loaderWords } from "./filter-loader.ts";
 import { isRoot } from "./host-uid.ts";
@@ -153,7 +154,10 @@ export async function holdJail(spec: JailSpec): Promise<HeldJail> {
       if (!stderr.closed)
         await within(LAST_WORDS_MS, new Promise<void>((read) => stderr.once("close", () => read())));
       const how = signal === null ? `exited ${code}` : `was ended by ${signal}`;
-      resolve(`${spec.name} ${how}${tail === "" ? "" : `: ${tail.trim()}`}`);
+      // Its last words may be a guest's.
+      resolve(
+        `${spec.name} ${how}${tail === "" ? "" : `: ${printable(tail.trim(), STDERR_TAIL_CHARACTERS)}`}`,
+      );
     });
   });
   let initPid: number | undefined;

@@ -30,7 +30,7 @@ import { createGuest } from "./guest.ts";
 import { findGroups, makeLimits, removeGroup } from "./limits.ts";
 import { openLink } from "./link.ts";
 import { placeMounts } from "./operator-mounts.ts";
-import { findFilterLoader, probeNamespaces } from "./probe.ts";
+import { findFilter, probeNamespaces } from "./probe.ts";
 import { GUEST_INIT, layoutRoot } from "./root-layout.ts";
 
 /** Each of /tmp and /dev/shm: enough for builds, and not the host's memory. */
@@ -44,6 +44,7 @@ interface NamespacePrepared extends Prepared {
 interface NamespaceLink extends Link {
   readonly jail: HeldJail;
   readonly rootDir: string;
+  readonly homeDir: string;
   readonly path: string;
   readonly socketPath: string;
   readonly filtered: boolean;
@@ -65,7 +66,6 @@ export const namespaceBackend: Backend = {
     await makeHome(homeDir, hostUid);
     // Left from an earlier life of the same bottle: made again from what is true now.
     await removeTree(rootDir);
-    scope.defer("guest root", () => removeTree(rootDir));
     const layout = layoutRoot({
       homeDir,
       hostname: id,
@@ -78,14 +78,12 @@ export const namespaceBackend: Backend = {
       hostname: id,
       etc: layout.etc,
       binds: layout.binds,
-    });
+      // Last, because a launch that was given up meanwhile is undone at once.
+    }).finally(() => scope.defer("guest root", () => removeTree(rootDir)));
 
     const socketPath = join(request.runtimeDir, "guest.sock");
     const listener = await listenOn(socketPath, scope);
-    const loader = findFilterLoader();
-    const { arch } = process;
-    const seccomp =
-      loader !== undefined && (arch === "x64" || arch === "arm64") ? { loader, arch } : undefined;
+    const seccomp = findFilter();
     const limit = await makeLimits(`${RESOURCE_PREFIX}${id}`, plan.resources, scope);
     const jail = await holdJail({
       name: "the guest",
@@ -108,11 +106,19 @@ export const namespaceBackend: Backend = {
     listener.close();
     await limit(jail.initPid);
     const link = openLink(jail.initPid, request.services, scope);
-    return { ...link, jail, rootDir, path: layout.path, socketPath, filtered: seccomp !== undefined };
+    return {
+      ...link,
+      jail,
+      rootDir,
+      homeDir,
+      path: layout.path,
+      socketPath,
+      filtered: seccomp !== undefined,
+    };
   },
 
   async boot(_prepared, link, options: BootOptions, _scope): Promise<Guest> {
-    const { jail, rootDir, path, socketPath, filtered } = link as NamespaceLink;
+    const { jail, rootDir, homeDir, path, socketPath, filtered } = link as NamespaceLink;
     const client = createGuestClient(socketPath);
     await start(jail, client);
     confirmConfinement(jail.initPid, { filtered });
@@ -120,6 +126,7 @@ export const namespaceBackend: Backend = {
       client,
       ended: jail.ended,
       rootDir,
+      homeDir,
       env: {
         HOME: GUEST.home,
         USER: GUEST.user,
@@ -158,11 +165,12 @@ async function listenOn(path: string, scope: Scope): Promise<Server> {
     server.once("error", reject);
     server.listen(boundPath, resolve);
   });
-  scope.defer("guest socket", async () => {
-    server.close();
-    await removeTree(path);
-  });
-  await rename(boundPath, path);
+  await rename(boundPath, path).finally(() =>
+    scope.defer("guest socket", async () => {
+      server.close();
+      await removeTree(path);
+    }),
+  );
   return server;
 }
 

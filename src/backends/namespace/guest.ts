@@ -1,10 +1,12 @@
 /** A running `namespace` guest: its init, and the two ways files get in and out. */
 import { randomBytes } from "node:crypto";
+import { lstatSync } from "node:fs";
 import { chmod, cp, lstat, mkdir, readdir, rename } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { dirname, join, relative } from "node:path";
 import { type ExecOptions, type Execution, GUEST, type Guest } from "../../contract/backend.ts";
 import type { GuestClient } from "../../jail/guest-client.ts";
 import { UserError } from "../../lib/errors.ts";
+import { removeTree } from "../../lib/remove-tree.ts";
 import { copyInOverExec, copyOutOverExec } from "../../provision/transfer.ts";
 
 /** A refused address is refused in under a millisecond; what stays silent this long does not answer. */
@@ -15,6 +17,8 @@ export function createGuest(parts: {
   readonly ended: Promise<string>;
   /** Host folder behind the guest's read-only root: how the host writes the guest's /etc. */
   readonly rootDir: string;
+  /** Host folder behind its home. */
+  readonly homeDir: string;
   readonly env: Readonly<Record<string, string>>;
 }): Guest {
   const { client } = parts;
@@ -28,7 +32,7 @@ export function createGuest(parts: {
     }
     return client.exec(argv, {
       ...options,
-      cwd: options.cwd ?? GUEST.home,
+      cwd: options.cwd ?? (isFolder(join(parts.homeDir, WORKSPACE)) ? GUEST.workspace : GUEST.home),
       env: { ...parts.env, ...(options.tty && { TERM: "xterm-256color" }), ...options.env },
     });
   };
@@ -44,6 +48,17 @@ export function createGuest(parts: {
     probe: (targets) => client.probe(targets, PROBE_TIMEOUT_MS),
     ended: parts.ended,
   };
+}
+
+const WORKSPACE = relative(GUEST.home, GUEST.workspace);
+
+/** The guest may have put anything there; a link is not followed. */
+function isFolder(path: string): boolean {
+  try {
+    return lstatSync(path).isDirectory();
+  } catch {
+    return false;
+  }
 }
 
 /** The guest cannot write here, so no link of its making can lie in the way. */
@@ -62,9 +77,16 @@ async function writeBelowRoot(
   if (made !== undefined) {
     for (let at = dirname(target); at.length >= made.length; at = dirname(at)) await chmod(at, 0o755);
   }
-  await cp(from, beside, { recursive: true, verbatimSymlinks: true });
-  await makeReadable(beside, mode);
-  await rename(beside, target);
+  try {
+    await cp(from, beside, { recursive: true, verbatimSymlinks: true });
+    await makeReadable(beside, mode);
+    // A file is replaced at once; a folder only when there is none.
+    if (isFolder(target)) await removeTree(target);
+    await rename(beside, target);
+  } catch (error) {
+    await removeTree(beside);
+    throw error;
+  }
 }
 
 /** Whatever the operator's umask made of it: the guest's uid is neither its owner nor in its group. */

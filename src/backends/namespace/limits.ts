@@ -39,7 +39,9 @@ interface Hierarchy {
 /** The directories in which this process may make groups, found by looking and not by trying. */
 function hierarchies(): readonly Hierarchy[] {
   const found: Hierarchy[] = [];
-  for (const line of readFileSync("/proc/self/cgroup", "utf8").trim().split("\n")) {
+  // Absent on other systems, and of a kernel without cgroups.
+  const own = existsSync("/proc/self/cgroup") ? readFileSync("/proc/self/cgroup", "utf8").trim() : "";
+  for (const line of own.split("\n").filter((text) => text !== "")) {
     const [, names = "", path = ""] = /^\d+:([^:]*):(.*)$/.exec(line) ?? [];
     if (names === "") {
       const mount = existsSync(join(CGROUP_ROOT, "cgroup.controllers"))
@@ -84,11 +86,7 @@ function isWritable(path: string): boolean {
 
 /** Which of the three can be limited here. */
 export function limitable(): readonly Controller[] {
-  try {
-    return [...new Set(hierarchies().flatMap(({ controllers }) => controllers))];
-  } catch {
-    return [];
-  }
+  return [...new Set(hierarchies().flatMap(({ controllers }) => controllers))];
 }
 
 function settings(
@@ -100,6 +98,12 @@ function settings(
   const v2 = version === 2;
   const rows: readonly (readonly [Controller, string, string | undefined])[] = [
     ["memory", v2 ? "memory.max" : "memory.limit_in_bytes", memoryBytes?.toString()],
+    // Else the rest goes to the host's swap. Not every kernel counts it.
+    [
+      "memory",
+      v2 ? "memory.swap.max" : "memory.memsw.limit_in_bytes",
+      memoryBytes === undefined || !v2 ? memoryBytes?.toString() : "0",
+    ],
     ["pids", "pids.max", String(pids)],
     [
       "cpu",
@@ -127,7 +131,8 @@ export async function makeLimits(
       await mkdir(group, { recursive: true });
       scope.defer(`cgroup ${group}`, () => removeGroup(group));
       for (const [controller, file, value] of settings(hierarchy, limits)) {
-        if (hierarchy.controllers.includes(controller)) writeFileSync(join(group, file), value);
+        const setting = join(group, file);
+        if (hierarchy.controllers.includes(controller) && existsSync(setting)) writeFileSync(setting, value);
       }
       groups.push(group);
     });

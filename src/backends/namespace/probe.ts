@@ -1,10 +1,11 @@
 /** What this host can do for the `namespace` backend, found out by doing it. */
 import { accessSync, constants, existsSync, readFileSync } from "node:fs";
 import type { Availability, Lack } from "../../contract/backend.ts";
-import type { FilterLoader } from "../../jail/filter-loader.ts";
 import { hostUidOf, isRoot } from "../../jail/host-uid.ts";
+import type { JailSpec } from "../../jail/jail.ts";
 import { countsProcesses } from "../../jail/process-limit.ts";
 import { messageOf } from "../../lib/errors.ts";
+import { printable } from "../../lib/printable.ts";
 import { run } from "../../lib/processes.ts";
 import { limitable } from "./limits.ts";
 
@@ -38,13 +39,15 @@ function isExecutable(path: string): boolean {
   }
 }
 
-/** Both must lie where the guest has them too. */
-export function findFilterLoader(): FilterLoader | undefined {
+/** What gives a guest its system-call filter: both loaders must lie where the guest has them too. */
+export function findFilter(): JailSpec["seccomp"] {
+  const { arch } = process;
+  if (arch !== "x64" && arch !== "arm64") return undefined;
   const loaders = [
     { kind: "bubblewrap", path: findCommand("bwrap") },
     { kind: "perl", path: findCommand("perl") },
   ] as const;
-  for (const { kind, path } of loaders) if (path !== undefined) return { kind, path };
+  for (const { kind, path } of loaders) if (path !== undefined) return { loader: { kind, path }, arch };
   return undefined;
 }
 
@@ -59,11 +62,11 @@ export async function probeNamespaces(): Promise<Availability> {
   const refusal = await tryNamespaces();
   if (refusal !== undefined) return { usable: false, lacks: [refusal] };
 
-  const loader = findFilterLoader();
+  const filter = findFilter();
   const limits = [...new Set([...limitable(), ...(countsProcesses() ? (["pids"] as const) : [])])];
   const unlimited = (["memory", "pids", "cpu"] as const).filter((name) => !limits.includes(name));
   const lacks: Lack[] = [];
-  if (loader === undefined) {
+  if (filter === undefined) {
     lacks.push({
       what: "seccomp filter (without it a guest can reach vsock and your kernel keyring)",
       remedy: "apt-get install bubblewrap",
@@ -80,20 +83,26 @@ export async function probeNamespaces(): Promise<Availability> {
     isolation: "namespace",
     strength: [
       "Linux namespaces on the host's kernel",
-      loader === undefined ? "no seccomp filter" : `seccomp filter by ${loader.kind}`,
+      filter === undefined ? "no seccomp filter" : `seccomp filter by ${filter.loader.kind}`,
       limits.length === 0 ? "no resource limits" : `limits on ${limits.join(", ")}`,
     ].join("; "),
     lacks,
   };
 }
 
-/** A jail's own steps, as far as hosts differ in what they allow: containers often forbid the mount of proc. */
-const TRIAL = "mount -n -t proc proc /proc && exec env --ignore-signal=CHLD true";
+/** A jail's own steps, as far as hosts differ in what they allow and in what their util-linux knows. */
+const INNER = [
+  ...["unshare", "--user", "--map-user=1000", "--map-group=1000", "--keep-caps", "--"],
+  ...["setpriv", "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all", "--ambient-caps=-all", "--"],
+  ...["env", "--ignore-signal=CHLD", "true"],
+];
+/** Containers often forbid the mount of proc. */
+const TRIAL = 'mount -n -t proc proc /proc && exec "$@"';
 
 async function tryNamespaces(): Promise<Lack | undefined> {
   const make = [
-    ...["unshare", "--user", "--map-root-user", "--mount", "--net", "--pid", "--ipc", "--uts", "--fork"],
-    ...["--", "sh", "-c", TRIAL],
+    ...["unshare", "--user", "--map-root-user", "--mount", "--propagation", "private", "--net", "--pid"],
+    ...["--ipc", "--uts", "--fork", "--kill-child=KILL", "--", "sh", "-c", TRIAL, "trial", ...INNER],
   ];
   try {
     const uid = String(hostUidOf("probe", "guest"));
@@ -101,13 +110,15 @@ async function tryNamespaces(): Promise<Lack | undefined> {
     const asRoot = ["unshare", "--mount", "--propagation", "private", "--", ...drop, ...make];
     const [command = "", ...args] = isRoot() ? asRoot : make;
     const result = await run([command, ...args], { timeoutMs: PROBE_TIMEOUT_MS });
-    return result.code === 0 ? undefined : refusedNamespaces(result.stderr.trim());
+    return result.code === 0 ? undefined : refusedNamespaces(printable(result.stderr.trim()));
   } catch (error) {
     return refusedNamespaces(messageOf(error));
   }
 }
 
 function refusedNamespaces(why: string): Lack {
+  if (/(unrecognized|invalid|unknown|illegal) option/i.test(why))
+    return { what: `util-linux 2.38 or newer (${why})`, remedy: "apt-get install util-linux coreutils" };
   return { what: `user namespaces (${why})`, remedy: namespaceRemedy() };
 }
 
