@@ -96,6 +96,16 @@ describe.each(FILTER_CASES)("a guest $name", (filterCase) => {
     expect(report.environments).not.toMatch(/JAIL_|BOT_BOTTLE_TEST_SECRET/);
   });
 
+  attack("has no mount to write on but its own, whoever the files on it belong to", () => {
+    expect([...report.writableMounts].sort()).toEqual([
+      "/dev/pts",
+      "/dev/shm",
+      "/home/node",
+      "/proc",
+      "/tmp",
+    ]);
+  });
+
   attack("has no mount on which a set-id bit counts", () => {
     expect(report.mountsWithoutNosuid).toEqual([]);
   });

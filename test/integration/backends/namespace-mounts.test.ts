@@ -24,6 +24,8 @@ beforeAll(async () => {
   mkdirSync(join(folder, ODD));
   writeFileSync(join(folder, ODD, "file"), "odd\n");
   symlinkSync("data", join(folder, "link"));
+  // Only the mount keeps anybody from writing.
+  execFileSync("chmod", ["-R", "a+rwX", folder]);
 });
 afterAll(() => removeTree(folder));
 
@@ -56,15 +58,15 @@ describe("an operator's mount", () => {
       expect(
         await sh(
           guest,
-          `cat /data/file /etc/some.conf data/inner/deep workspace/shared/one* /mnt/*/file /srv/linked/file`,
+          "cat /data/file /etc/some.conf ~/data/inner/deep ~/workspace/shared/one* /mnt/*/file /srv/linked/file",
         ),
       ).toBe("data\ndata\ndeep\ndata\nodd\ndata");
       const writes = [
         "/data/x",
         "/data/file",
         "/data/inner/x",
-        "data/x",
-        "workspace/shared/one file",
+        `${GUEST.home}/data/x`,
+        `${GUEST.workspace}/shared/one file`,
         "/etc/some.conf",
         "/srv/linked/x",
       ];
@@ -74,8 +76,10 @@ describe("an operator's mount", () => {
         );
       }
       // The guest's own folders around them stay its own.
-      expect(await sh(guest, "echo mine >workspace/shared/mine && cat workspace/shared/mine")).toBe("mine");
-      expect(await sh(guest, "rm -rf data workspace/shared/one* 2>/dev/null || echo refused")).toBe(
+      expect(await sh(guest, "echo mine >~/workspace/shared/mine && cat ~/workspace/shared/mine")).toBe(
+        "mine",
+      );
+      expect(await sh(guest, "rm -rf ~/data ~/workspace/shared/one* 2>/dev/null || echo refused")).toBe(
         "refused",
       );
     });
@@ -200,7 +204,7 @@ describe("a guest's home of an earlier life", () => {
       const place = lstatSync(join(first.stateDir, "home/a/b"));
       expect(place.uid).toBe(lstatSync(join(first.stateDir, "home")).uid);
       const second = await startBottle(namespaceBackend, { mounts, folder: first.folder, id: first.id });
-      expect(await sh(second.guest, "cat a/b/mine a/b/data/file")).toBe("mine\ndata");
+      expect(await sh(second.guest, "cat ~/a/b/mine ~/a/b/data/file")).toBe("mine\ndata");
       await second.close();
     } finally {
       await first.close();

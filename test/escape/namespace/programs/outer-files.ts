@@ -21,6 +21,8 @@ export interface FilesReport {
   readonly passwd: string;
   readonly environments: string;
   readonly mountsWithoutNosuid: readonly string[];
+  /** Where writing is up to permissions alone: an ordinary operator's files are the guest's own outside. */
+  readonly writableMounts: readonly string[];
   /** By path; `written` is what is expected of them. */
   readonly ownPlaces: readonly string[];
 }
@@ -133,6 +135,17 @@ const sideBySide = (asked: readonly Probe[], there: readonly string[], here: rea
     inside: (here[i] ?? "").slice(0, 200),
   }));
 
+/** Of folders and files; a device's bytes are not the mount's. */
+async function mountsWithout(option: string): Promise<readonly string[]> {
+  const table =
+    "while read -r _ _ _ _ at flags _; do [ -c $at ] || echo $at $flags; done </proc/self/mountinfo";
+  return (await sh(guest, table))
+    .split("\n")
+    .map((line) => line.split(" "))
+    .filter(([, flags = ""]) => !flags.split(",").includes(option))
+    .map(([at = ""]) => at);
+}
+
 const report: FilesReport = {
   probes: sideBySide(probes, outside, inside),
   kernel: sideBySide(kernel, kernelOutside, kernelInside),
@@ -146,14 +159,8 @@ const report: FilesReport = {
   top: (await sh(guest, "ls -A /")).split("\n"),
   passwd: await sh(guest, "cut -d: -f1 /etc/passwd | paste -sd ' '"),
   environments: await sh(guest, "cat /proc/[0-9]*/environ | tr '\\0' '\\n'"),
-  mountsWithoutNosuid: (
-    await sh(
-      guest,
-      "cut -d' ' -f5,6 /proc/self/mountinfo | grep -v nosuid | while read -r at flags; do [ -c $at ] || echo $at; done",
-    )
-  )
-    .split("\n")
-    .filter((line) => line !== ""),
+  mountsWithoutNosuid: await mountsWithout("nosuid"),
+  writableMounts: await mountsWithout("ro"),
   ownPlaces: places.map((path, i) => `${path} ${own[i]}`),
 };
 await bottle.close();

@@ -127,6 +127,19 @@ export function testFiles(guest: () => Guest): void {
     writeFileSync(join(from, "managed.json"), "{}", { mode: 0o600 });
     await guest().copyIn(from, "/etc/some-agent", { user: "root" });
     expect(await sh(guest(), "cat /etc/some-agent/managed.json")).toBe("{}");
+    // What is there already, it becomes.
+    writeFileSync(join(from, "managed.json"), "{1}", { mode: 0o600 });
+    await guest().copyIn(from, "/etc/some-agent", { user: "root" });
+    await guest().copyIn(join(from, "managed.json"), "/etc/some-agent/other.json", {
+      user: "root",
+      mode: 0o444,
+    });
+    expect(
+      await sh(
+        guest(),
+        "cat /etc/some-agent/*.json; stat -c %a /etc/some-agent/other.json; ls /etc | grep -c some-agent",
+      ),
+    ).toBe("{1}{1}444\n1");
     expect(await sh(guest(), "echo x 2>/dev/null >/etc/some-agent/managed.json || echo refused")).toBe(
       "refused",
     );

@@ -1,10 +1,24 @@
 /** How a guest ends, and that nothing is left of it. */
 import { expect, it } from "vitest";
+import { GUEST } from "../../../../src/contract/backend.ts";
 import { UserError } from "../../../../src/lib/errors.ts";
-import { startBottle } from "../../../support/bottle-guest.ts";
+import { sh, startBottle } from "../../../support/bottle-guest.ts";
 import type { BackendUnderTest } from "../behaviour.ts";
 
 export function testLife(under: BackendUnderTest): void {
+  it("starts programs at home, and in the workspace once there is one", async () => {
+    const bottle = await startBottle(under.backend);
+    expect(await sh(bottle.guest, "pwd")).toBe(GUEST.home);
+    await sh(bottle.guest, `ln -s / ${GUEST.workspace}`);
+    expect(await sh(bottle.guest, "pwd")).toBe(GUEST.home);
+    await sh(bottle.guest, `rm ${GUEST.workspace}; mkdir ${GUEST.workspace}`);
+    expect(await sh(bottle.guest, "pwd")).toBe(GUEST.workspace);
+    // Neither is taken from anybody who closed it.
+    await sh(bottle.guest, `chmod 0 ${GUEST.home}`, { cwd: "/" });
+    expect(await sh(bottle.guest, "pwd", { cwd: "/" })).toBe("/");
+    await bottle.close();
+  });
+
   it("reports a crashed guest: running programs are lost, later ones refused", async () => {
     const bottle = await startBottle(under.backend);
     const { guest } = bottle;
