@@ -59,6 +59,23 @@ describe("a session on a terminal", () => {
     expect(await terminal.exit).toBe(7);
   });
 
+  it("asks for a value that the manifest wants asked, and shows nothing of it", async () => {
+    cli.agent("asking", ["sh", "-c", 'echo "it has $(printf %s "$WORD" | wc -c) letters"'], {
+      bottle: { env: { WORD: "?The pass phrase" } },
+    });
+    const terminal = open("start", "asking", "--yes");
+    await terminal.shows("WORD: The pass phrase");
+    terminal.type("hush-hush\r");
+    await terminal.shows("it has 9 letters");
+    expect(terminal.raw()).not.toContain("hush");
+    expect(await terminal.exit).toBe(0);
+    const interrupted = open("start", "asking", "--yes");
+    await interrupted.shows("WORD: The pass phrase");
+    interrupted.type("half\x03");
+    expect(await interrupted.exit).toBe(130);
+    expect(cli.kept()).toEqual([]);
+  });
+
   it("lets no clipboard write and no question to the terminal through", async () => {
     const { terminal } = await session();
     terminal.forget();

@@ -1,0 +1,121 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { get } from "node:http";
+import { type AddressInfo, createServer, type Server } from "node:net";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { keepSidecar, type SidecarNotice } from "../../../src/bundle/bundle.ts";
+import { mintAuthority } from "../../../src/bundle/certificate-authority.ts";
+import { egressConfig } from "../../../src/bundle/egress-settings.ts";
+import type { Endpoint } from "../../../src/contract/backend.ts";
+import { createScope, type Scope } from "../../../src/lib/scope.ts";
+import { eventually, isAlive } from "../../support/bottle-cli.ts";
+
+let folder: string;
+let scope: Scope;
+/** Chosen by the first listener. */
+let port = 0;
+const notices: SidecarNotice[] = [];
+const opened: Server[] = [];
+beforeEach(() => {
+  folder = mkdtempSync("/tmp/bbs-");
+  scope = createScope();
+  port = 0;
+  notices.length = 0;
+  opened.length = 0;
+});
+afterEach(async () => {
+  await scope.close();
+  // Whatever came of it, nobody holds a listener on: it would keep the port, and a guest waiting.
+  expect(opened.filter(({ listening }) => listening)).toEqual([]);
+  rmSync(folder, { recursive: true });
+});
+
+/** A listener anew at each start, on one port, as a backend hands them out. */
+const endpoint = (): Endpoint => ({
+  listen: {
+    kind: "inherited",
+    open: async () => {
+      const server = createServer((socket) => socket.destroy());
+      opened.push(server);
+      await new Promise<void>((resolve, reject) => {
+        server.once("error", reject);
+        server.listen(port, "127.0.0.1", resolve);
+      });
+      port = (server.address() as AddressInfo).port;
+      return server;
+    },
+  },
+  guestUrl: "http://127.0.0.1:9099",
+});
+
+async function keep(config?: unknown) {
+  const authority = await mintAuthority("x-00000");
+  const place = endpoint();
+  const policy = { routes: [], upstreamCa: [] };
+  return keepSidecar(
+    {
+      name: "egress",
+      id: "x-00000",
+      rootDir: join(folder, "root"),
+      confined: true,
+      endpoint: place,
+      config: () =>
+        config ?? egressConfig({ id: "x-00000", authority, endpoint: place, bearer: undefined, policy }),
+      onNotice: (notice) => void notices.push(notice),
+    },
+    scope,
+  );
+}
+
+/** The status with which egress answers a request for a host that is not allowed. */
+function ask(): Promise<number | undefined> {
+  return new Promise((resolve, reject) => {
+    const options = { port, path: "http://denied.test/", headers: { host: "denied.test" }, agent: false };
+    get({ host: "127.0.0.1", ...options }, (response) => {
+      response.resume();
+      resolve(response.statusCode);
+    }).once("error", reject);
+  });
+}
+
+describe("a kept sidecar", () => {
+  it("serves, is told of, and is gone with its scope", async () => {
+    const sidecar = await keep();
+    expect(await ask()).toBe(403);
+    const pid = sidecar.pid();
+    expect(isAlive(pid)).toBe(true);
+    expect(notices).toMatchObject([{ kind: "message", message: { type: "event", event: "egress.denied" } }]);
+    await scope.close();
+    expect(isAlive(pid)).toBe(false);
+    expect(notices.some(({ kind }) => kind === "died")).toBe(false);
+  });
+
+  it("is started again as often as it dies, with a pause that grows, and serves again", async () => {
+    const sidecar = await keep();
+    for (let death = 1; death <= 2; death++) {
+      process.kill(sidecar.pid(), "SIGKILL");
+      await eventually("its return", () => (sidecar.restarts() === death ? true : undefined));
+      expect(await ask()).toBe(403);
+    }
+    const told = notices.filter(({ kind }) => kind !== "message");
+    expect(told.map(({ kind }) => kind)).toEqual(["died", "restarted", "died", "restarted"]);
+    expect(told).toMatchObject([{ restartInMs: 100 }, {}, { restartInMs: 500 }, {}]);
+  });
+
+  it("stays down once it was stopped, also in the pause before a start", async () => {
+    const sidecar = await keep();
+    process.kill(sidecar.pid(), "SIGKILL");
+    await eventually("its death", () => (notices.some(({ kind }) => kind === "died") ? true : undefined));
+    await sidecar.stop();
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    expect(sidecar.pid()).toBe(0);
+    expect(sidecar.restarts()).toBe(0);
+    await expect(ask()).rejects.toMatchObject({ code: "ECONNREFUSED" });
+  });
+
+  it("is not started with a configuration that it does not take; the error is in its words", async () => {
+    await expect(keep({ secret: "hush" })).rejects.toThrow(/^egress did not start: bottle: /);
+    await expect(ask()).rejects.toMatchObject({ code: "ECONNREFUSED" });
+    expect(JSON.stringify(notices)).not.toContain("hush");
+  });
+});

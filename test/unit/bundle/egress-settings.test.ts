@@ -1,0 +1,77 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { egressConfig, egressPolicy } from "../../../src/bundle/egress-settings.ts";
+import type { Route } from "../../../src/contract/policy.ts";
+import { egressConfigSchema } from "../../../src/contract/sidecar.ts";
+
+const route = (more: Partial<Route> = {}): Route => ({
+  host: "api.example.com",
+  matches: [],
+  credentialHeaders: [],
+  tls: "terminate",
+  allowAddresses: [],
+  ...more,
+});
+const injected = (format: string, secret: string): string | undefined =>
+  egressPolicy([route({ auth: { header: "authorization", format, tokenRef: "T" } })], [], { T: secret })
+    .routes[0]?.inject[0]?.value;
+
+describe("what egress is told", () => {
+  it("is each credential in its header, for its route alone (I2)", () => {
+    const routes = [
+      route({ host: "a.test", auth: { header: "authorization", format: "Bearer {}", tokenRef: "A" } }),
+      route({ host: "b.test", auth: { header: "x-api-key", format: "{}", tokenRef: "B" } }),
+      route({ host: "c.test" }),
+    ];
+    const policy = egressPolicy(routes, ["pem"], { A: "secret-a", B: "secret-b", UNUSED: "secret-c" });
+    expect(policy.routes.map(({ host, inject }) => [host, inject])).toEqual([
+      ["a.test", [{ header: "authorization", value: "Bearer secret-a" }]],
+      ["b.test", [{ header: "x-api-key", value: "secret-b" }]],
+      ["c.test", []],
+    ]);
+    expect(policy.upstreamCa).toEqual(["pem"]);
+    expect(JSON.stringify(policy)).not.toContain("secret-c");
+  });
+
+  it("has Basic credentials in base64", () => {
+    expect(injected("Basic {base64}", "user:pass")).toBe("Basic dXNlcjpwYXNz");
+  });
+
+  it("takes a secret for what it is, whatever is in it", () => {
+    fc.assert(
+      fc.property(fc.string({ unit: "binary", minLength: 1 }), (secret) => {
+        expect(injected("Bearer {}", secret)).toBe(`Bearer ${secret}`);
+      }),
+    );
+    for (const secret of ["$&", "$1", "$$", "{}", "{base64}"])
+      expect(injected("token {}", secret)).toBe(`token ${secret}`);
+  });
+
+  it("is not made without a value for a credential", () => {
+    expect(() => injected("Bearer {}", undefined as unknown as string)).toThrow("no value for T");
+  });
+
+  it("is a configuration that egress accepts", () => {
+    const routes = [
+      route({
+        matches: [{ paths: [{ type: "prefix", value: "/v1" }], methods: ["GET"], headers: [] }],
+        allowAddresses: ["10.0.0.0/8"],
+        connectTo: { host: "127.0.0.1", port: 8443 },
+        credentialHeaders: ["authorization"],
+      }),
+    ];
+    const config = egressConfig({
+      id: "x-00000",
+      authority: { certificate: "cert", privateKey: "key", fingerprint: "f" },
+      endpoint: { listen: { kind: "tcp", host: "127.0.0.1", port: 0 }, guestUrl: "http://127.0.0.1:9099" },
+      bearer: "word",
+      policy: egressPolicy(routes, [], {}),
+    });
+    expect(egressConfigSchema.parse(config)).toEqual(config);
+    expect(config).toMatchObject({
+      bottle: "x-00000",
+      bearer: "word",
+      ca: { certificate: "cert", privateKey: "key" },
+    });
+  });
+});
