@@ -71,7 +71,7 @@ export interface TerminalSize {
 }
 
 export interface ExecOptions {
-  /** Guest path. Default the workspace where there is one, else the home. */
+  /** Guest path. Default the agent's home. */
   readonly cwd?: string;
   /** Added to the bottle's environment, which every exec gets. */
   readonly env?: Readonly<Record<string, string>>;

@@ -44,7 +44,6 @@ interface NamespacePrepared extends Prepared {
 interface NamespaceLink extends Link {
   readonly jail: HeldJail;
   readonly rootDir: string;
-  readonly homeDir: string;
   readonly path: string;
   readonly socketPath: string;
   readonly filtered: boolean;
@@ -110,7 +109,6 @@ export const namespaceBackend: Backend = {
       ...link,
       jail,
       rootDir,
-      homeDir,
       path: layout.path,
       socketPath,
       filtered: seccomp !== undefined,
@@ -118,7 +116,7 @@ export const namespaceBackend: Backend = {
   },
 
   async boot(_prepared, link, options: BootOptions, _scope): Promise<Guest> {
-    const { jail, rootDir, homeDir, path, socketPath, filtered } = link as NamespaceLink;
+    const { jail, rootDir, path, socketPath, filtered } = link as NamespaceLink;
     const client = createGuestClient(socketPath);
     await start(jail, client);
     confirmConfinement(jail.initPid, { filtered });
@@ -126,7 +124,6 @@ export const namespaceBackend: Backend = {
       client,
       ended: jail.ended,
       rootDir,
-      homeDir,
       env: {
         HOME: GUEST.home,
         USER: GUEST.user,

@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { lstatSync } from "node:fs";
 import { chmod, cp, lstat, mkdir, readdir, rename } from "node:fs/promises";
-import { dirname, join, relative } from "node:path";
+import { dirname, join } from "node:path";
 import { type ExecOptions, type Execution, GUEST, type Guest } from "../../contract/backend.ts";
 import type { GuestClient } from "../../jail/guest-client.ts";
 import { UserError } from "../../lib/errors.ts";
@@ -17,8 +17,6 @@ export function createGuest(parts: {
   readonly ended: Promise<string>;
   /** Host folder behind the guest's read-only root: how the host writes the guest's /etc. */
   readonly rootDir: string;
-  /** Host folder behind its home. */
-  readonly homeDir: string;
   readonly env: Readonly<Record<string, string>>;
 }): Guest {
   const { client } = parts;
@@ -32,7 +30,7 @@ export function createGuest(parts: {
     }
     return client.exec(argv, {
       ...options,
-      cwd: options.cwd ?? (isFolder(join(parts.homeDir, WORKSPACE)) ? GUEST.workspace : GUEST.home),
+      cwd: options.cwd ?? GUEST.home,
       env: { ...parts.env, ...(options.tty && { TERM: "xterm-256color" }), ...options.env },
     });
   };
@@ -48,17 +46,6 @@ export function createGuest(parts: {
     probe: (targets) => client.probe(targets, PROBE_TIMEOUT_MS),
     ended: parts.ended,
   };
-}
-
-const WORKSPACE = relative(GUEST.home, GUEST.workspace);
-
-/** The guest may have put anything there; a link is not followed. */
-function isFolder(path: string): boolean {
-  try {
-    return lstatSync(path).isDirectory();
-  } catch {
-    return false;
-  }
 }
 
 /** The guest cannot write here, so no link of its making can lie in the way. */
@@ -81,7 +68,7 @@ async function writeBelowRoot(
     await cp(from, beside, { recursive: true, verbatimSymlinks: true });
     await makeReadable(beside, mode);
     // A file is replaced at once; a folder only when there is none.
-    if (isFolder(target)) await removeTree(target);
+    if (lstatSync(target, { throwIfNoEntry: false })?.isDirectory()) await removeTree(target);
     await rename(beside, target);
   } catch (error) {
     await removeTree(beside);
