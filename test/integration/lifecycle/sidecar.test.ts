@@ -84,6 +84,7 @@ describe("a kept sidecar", () => {
     expect(await ask()).toBe(403);
     const pid = sidecar.pid();
     expect(isAlive(pid)).toBe(true);
+    await eventually("its report", () => notices[0] !== undefined || undefined);
     expect(notices).toMatchObject([{ kind: "message", message: { type: "event", event: "egress.denied" } }]);
     await scope.close();
     expect(isAlive(pid)).toBe(false);
