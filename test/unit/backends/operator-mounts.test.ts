@@ -70,7 +70,7 @@ describe("the place of an operator's mount", () => {
       ".",
       "",
     );
-    void fc.assert(
+    fc.assert(
       fc.property(fc.array(part, { maxLength: 5 }), (parts) => {
         const place = `/${parts.join("/")}`;
         if (faultOfPlace(place) !== undefined) return;
