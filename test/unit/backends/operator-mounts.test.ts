@@ -1,4 +1,4 @@
-import * as fc from "fast-check";
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { faultOfPlace } from "../../../src/backends/namespace/operator-mounts.ts";
 import { GUEST } from "../../../src/contract/backend.ts";
@@ -73,7 +73,7 @@ describe("the place of an operator's mount", () => {
     fc.assert(
       fc.property(fc.array(part, { maxLength: 5 }), (parts) => {
         const place = `/${parts.join("/")}`;
-        if (faultOfPlace(place) !== undefined) return;
+        fc.pre(faultOfPlace(place) === undefined);
         const covers = (path: string): boolean => path === place || path.startsWith(`${place}/`);
         for (const needed of [GUEST.home, GUEST.workspace, "/etc", "/opt/bottle", "/usr", "/tmp", "/proc"]) {
           expect(covers(needed)).toBe(false);
