@@ -30,8 +30,10 @@ export interface KeptSidecar {
 }
 
 /**
- * Starts a sidecar and keeps it running until the scope closes.
- * @param config read anew at each start, so that a restart has the policy that is in force.
+ * Starts a sidecar and keeps it running until the scope closes. The program starts at once, and waits for what it
+ * is to be told.
+ * @param endpoint where it will listen.
+ * @param config asked for anew at each start, so that a restart has the policy that is in force.
  */
 export async function keepSidecar(
   request: {
@@ -39,8 +41,8 @@ export async function keepSidecar(
     readonly id: string;
     readonly rootDir: string;
     readonly confined: boolean;
-    readonly endpoint: Endpoint;
-    readonly config: () => unknown;
+    readonly endpoint: Promise<Endpoint>;
+    readonly config: (endpoint: Endpoint) => Promise<unknown>;
     readonly onNotice: (notice: SidecarNotice) => void;
   },
   scope: Scope,
@@ -54,15 +56,14 @@ export async function keepSidecar(
   let restarting: Promise<void> | undefined;
 
   const start = async (): Promise<void> => {
-    const { listen } = endpoint;
     const startedAt = Date.now();
     const sidecar = await startSidecar({
       name,
       id: request.id,
       rootDir: request.rootDir,
       confined: request.confined,
-      config: request.config(),
-      ...(listen.kind === "inherited" && { listener: listen.open() }),
+      config: endpoint.then(request.config),
+      listener: endpoint.then(({ listen }) => (listen.kind === "inherited" ? listen.open() : undefined)),
       onMessage: (message) => onNotice({ kind: "message", message }),
     });
     if (stopping) return sidecar.stop();

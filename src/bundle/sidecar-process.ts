@@ -34,9 +34,10 @@ export interface SidecarOptions {
   /** Folder under the bottle's state for the jail's root, made anew; unused when not confined. */
   readonly rootDir: string;
   readonly confined: boolean;
-  readonly config: unknown;
-  /** Listening handle to hand over, awaited while the program starts; ours is closed once it has its own. */
-  readonly listener?: Promise<Server>;
+  /** Awaited while the program starts, like the listener. */
+  readonly config: Promise<unknown>;
+  /** Listening handle to hand over, if it is to have one; ours is closed once it has its own. */
+  readonly listener: Promise<Server | undefined>;
   readonly onMessage: (message: Exclude<FromSidecar, { type: "ready" | "reloaded" }>) => void;
 }
 
@@ -62,7 +63,7 @@ interface Started {
 /** Starts one and waits until it serves. @throws Error with the sidecar's own words when it does not. */
 export async function startSidecar(options: SidecarOptions): Promise<SidecarProcess> {
   const { listener } = options;
-  listener?.catch(() => {});
+  for (const coming of [options.config, listener]) coming.catch(() => {});
   let started: Started | undefined;
   try {
     started = options.confined ? await startConfined(options) : startPlain(options);
@@ -70,8 +71,8 @@ export async function startSidecar(options: SidecarOptions): Promise<SidecarProc
   } catch (error) {
     await started?.kill();
     // Held by nobody who serves, it would keep the guest waiting and its port from the next one.
-    await listener?.then(
-      (server) => void server.close(),
+    await listener.then(
+      (server) => void server?.close(),
       () => {},
     );
     throw error;
@@ -117,11 +118,12 @@ async function serve(started: Started, options: SidecarOptions): Promise<Sidecar
     throw new Error(`${options.name} did not start: ${lastError || failure}${nonsense}`);
   };
   const awaitsListener = new Promise<void>((resolve) => started.child.once("message", () => resolve()));
-  await send({ type: "config", config: options.config });
-  if (options.listener !== undefined) {
+  await send({ type: "config", config: await options.config });
+  const listener = await options.listener;
+  if (listener !== undefined) {
     // A handle that arrives sooner accepts clients before the program looks at them, and they wait for ever.
     await within(awaitsListener);
-    await handOver(started.child, options.name, await options.listener);
+    await handOver(started.child, options.name, listener);
   }
   await within(ready);
 

@@ -29,7 +29,9 @@ export function refuseMissing(plan: BottlePlan): void {
 }
 
 /** Reads and asks for every value. Asked for last, so that nobody types a secret for a launch that is refused. */
-export async function resolveValues(plan: BottlePlan): Promise<Pick<KeeperOrder, "env" | "credentials">> {
+export async function resolveValues(
+  plan: BottlePlan,
+): Promise<Pick<KeeperOrder, "env" | "credentials" | "environment">> {
   const env: Record<string, string> = {};
   for (const { name, source } of plan.env) {
     switch (source.kind) {
@@ -49,14 +51,23 @@ export async function resolveValues(plan: BottlePlan): Promise<Pick<KeeperOrder,
   }
   const credentials: Record<string, string> = {};
   for (const { tokenRef } of plan.credentials) credentials[tokenRef] = process.env[tokenRef] ?? "";
-  return { env, credentials };
+  return { env, credentials, environment: environmentWithout(withheldVariables(plan)) };
+}
+
+function environmentWithout(withheld: readonly string[]): Readonly<Record<string, string>> {
+  const entries = Object.entries(process.env);
+  return Object.fromEntries(
+    entries.filter(
+      (entry): entry is [string, string] => entry[1] !== undefined && !withheld.includes(entry[0]),
+    ),
+  );
 }
 
 /**
- * Variables that have no business in the keeper's own environment: what it needs of them travels in the order,
- * and of a provider's credentials it needs one.
+ * Variables that have no business in the keeper's own environment, which its children inherit: what it needs of
+ * them is in the order by name, and of a provider's credentials it needs one.
  */
-export function withheldVariables(plan: BottlePlan): readonly string[] {
+function withheldVariables(plan: BottlePlan): readonly string[] {
   return [
     ...plan.credentials.map(({ tokenRef }) => tokenRef),
     ...providerNamed(plan.provider.name).credentials.map(({ tokenRef }) => tokenRef),

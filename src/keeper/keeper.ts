@@ -19,6 +19,8 @@ import { closeScope, settle, takeOutWork } from "./settlement.ts";
 export interface KeeperOrder extends LaunchRequest {
   /** Start the agent without waiting for anybody to join. */
   readonly detach: boolean;
+  /** The operator's environment, without what is in `env` and `credentials`. */
+  readonly environment: Readonly<Record<string, string>>;
   /** The terminal the agent gets; absent for a headless one. */
   readonly tty: TerminalSize | undefined;
 }
@@ -45,9 +47,13 @@ export async function runKeeper(): Promise<void> {
   const say: Say = (message) => writeJsonLine(process.stdout, message);
 
   const lines = readJsonLines(process.stdin);
-  const first = await lines.next();
+  const coming = lines.next();
+  // Large, and needed by every launch: loaded while the plan is still being made.
+  import("../bundle/certificate-authority.ts").catch(() => {});
+  const first = await coming;
   if (first.done) return;
   const order = first.value as KeeperOrder;
+  Object.assign(process.env, order.environment);
 
   const stopper = new AbortController();
   const wish: Wish = {

@@ -9,7 +9,7 @@ import { backendNamed } from "../backends/registry.ts";
 import { type KeptSidecar, keepSidecar } from "../bundle/bundle.ts";
 import type { CertificateAuthority } from "../bundle/certificate-authority.ts";
 import { egressConfig, egressPolicy, type Secrets } from "../bundle/egress-settings.ts";
-import type { Backend, Guest, Link, Prepared, Progress } from "../contract/backend.ts";
+import type { Backend, Endpoint, Guest, Link, Prepared, Progress, ServiceName } from "../contract/backend.ts";
 import { GUEST } from "../contract/backend.ts";
 import type { BottlePlan } from "../contract/plan.ts";
 import { UserError } from "../lib/errors.ts";
@@ -97,18 +97,22 @@ export async function launchBottle(
   });
   signal.throwIfAborted();
 
-  const authorityComing = mint(id);
-  const link = await backend.reserve(
+  // All at once: each of them mostly waits for a process that loads. Egress is told what it waits for.
+  const linking = backend.reserve(
     prepared,
     { id, plan, stateDir: paths.state, runtimeDir: paths.runtime, services: ["egress"] },
     scope,
   );
-  const authority = await authorityComing;
-  signal.throwIfAborted();
-  const starting = startEgress({ reservation, link, authority, request }, scope);
-  const booting = backend.boot(prepared, link, { plan, env: guestEnvironment(request, link) }, scope);
-  // One that fails must not leave the other at work on what is being undone.
-  await Promise.allSettled([starting, booting]);
+  const minting = mint(id);
+  const starting = startEgress({ reservation, linking, minting, request }, scope);
+  const booting = linking.then((link) => {
+    signal.throwIfAborted();
+    return backend.boot(prepared, link, { plan, env: guestEnvironment(request, link) }, scope);
+  });
+  // One that fails must not leave another at work on what is being undone.
+  await Promise.allSettled([linking, minting, starting, booting]);
+  const link = await linking;
+  const authority = await minting;
   sidecar = await starting;
   const guest = await booting;
   signal.throwIfAborted();
@@ -166,8 +170,7 @@ async function prepare(
 
 /** What every process in the guest finds in its environment. No credential is among it (I2). */
 function guestEnvironment(request: LaunchRequest, link: Link): Readonly<Record<string, string>> {
-  const egress = link.endpoints.egress;
-  if (egress === undefined) throw new Error("the link has no egress");
+  const egress = endpointOf(link, "egress");
   return {
     ...proxyEnvironment(egress.guestUrl),
     ...caEnvironment(),
@@ -178,19 +181,23 @@ function guestEnvironment(request: LaunchRequest, link: Link): Readonly<Record<s
   };
 }
 
+function endpointOf(link: Link, service: ServiceName): Endpoint {
+  const endpoint = link.endpoints[service];
+  if (endpoint === undefined) throw new Error(`the link has no ${service}`);
+  return endpoint;
+}
+
 async function startEgress(
   parts: {
     readonly reservation: Reservation;
-    readonly link: Link;
-    readonly authority: CertificateAuthority;
+    readonly linking: Promise<Link>;
+    readonly minting: Promise<CertificateAuthority>;
     readonly request: LaunchRequest;
   },
   scope: Scope,
 ): Promise<KeptSidecar> {
-  const { link, authority, request } = parts;
+  const { linking, minting, request } = parts;
   const { id, paths, log } = parts.reservation;
-  const endpoint = link.endpoints.egress;
-  if (endpoint === undefined) throw new Error("the link has no egress");
   const { plan } = request;
   const upstreamCa = await Promise.all(plan.upstreamCa.map((path) => readFile(path, "utf8")));
   const policy = egressPolicy(plan.routes, upstreamCa, request.credentials);
@@ -202,8 +209,9 @@ async function startEgress(
       id,
       rootDir,
       confined: true,
-      endpoint,
-      config: () => egressConfig({ id, authority, endpoint, bearer: undefined, policy }),
+      endpoint: linking.then((link) => endpointOf(link, "egress")),
+      config: async (endpoint) =>
+        egressConfig({ id, authority: await minting, endpoint, bearer: undefined, policy }),
       // That it could not be written is the log's own to tell.
       onNotice: (notice) => void recordNotice(log, "egress", notice).catch(() => {}),
     },

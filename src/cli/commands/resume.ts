@@ -9,11 +9,12 @@ import { describePlan } from "../../plan/preflight.ts";
 import { providerNamed } from "../../providers/registry.ts";
 import { confirm } from "../ask.ts";
 import { onTerminal, terminalSize } from "../attach.ts";
+import { spawnKeeper } from "../keeper-child.ts";
 import { launchKeeper } from "../keeper-process.ts";
-import { inEnvironment, refuseMissing, resolveValues, withheldVariables } from "../launch-order.ts";
+import { inEnvironment, refuseMissing, resolveValues } from "../launch-order.ts";
 import { tell } from "../output.ts";
 import { tellPreflight } from "../prepare-plan.ts";
-import { joinLaunched } from "./start.ts";
+import { joinLaunched } from "../start-bottle.ts";
 
 export interface ResumeFlags {
   readonly yes?: true;
@@ -59,16 +60,13 @@ export async function resume(id: string, flags: ResumeFlags): Promise<number> {
     return 0;
   }
   const values = await resolveValues(plan);
-  const launched = await launchKeeper(
-    {
-      plan,
-      ...values,
-      resume: id,
-      detach: flags.detach === true,
-      tty: headless ? undefined : terminalSize(),
-    },
-    withheldVariables(plan),
-  );
+  const launched = await launchKeeper(spawnKeeper(), {
+    plan,
+    ...values,
+    resume: id,
+    detach: flags.detach === true,
+    tty: headless ? undefined : terminalSize(),
+  });
   return joinLaunched(launched, { detach: flags.detach === true, json: false, tty: !headless });
 }
 

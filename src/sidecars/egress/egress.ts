@@ -43,17 +43,19 @@ export async function startEgress(config: EgressConfig, options: EgressOptions):
     pool: createPool(limits),
   });
   const connections = new Connections(limits);
+  const leaves = createLeaves(config.ca, limits.leaves);
   const services: Services = {
     limits,
     report: createReporter(options.emit, limits),
     resolve: options.resolve ?? systemResolve,
-    leaves: await createLeaves(config.ca, limits.leaves),
+    leaves,
     connections,
     checkBearer: bearerCheck(config.bearer),
     current: generation(config.policy),
     stopping: false,
   };
   const server = await listen(config.listen, options.listener, createFront(services));
+  setImmediate(leaves.warm);
   const clock = setInterval(() => {
     const now = performance.now();
     connections.sweep(now);

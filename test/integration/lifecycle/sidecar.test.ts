@@ -58,8 +58,8 @@ async function keep(config?: unknown) {
       id: "x-00000",
       rootDir: join(folder, "root"),
       confined: true,
-      endpoint: place,
-      config: () =>
+      endpoint: Promise.resolve(place),
+      config: async () =>
         config ?? egressConfig({ id: "x-00000", authority, endpoint: place, bearer: undefined, policy }),
       onNotice: (notice) => void notices.push(notice),
     },
