@@ -1,0 +1,90 @@
+/** What `bottle start` does: plan, preflight, question, launch, attach. */
+import { connectKeeper } from "../keeper/control-client.ts";
+import { UserError } from "../lib/errors.ts";
+import { homeOf } from "../lib/paths.ts";
+import { loadIndex } from "../manifest/index-scan.ts";
+import { approveRepositoryAgent } from "./agent-approval.ts";
+import { askLine, confirm, hasTerminal } from "./ask.ts";
+import { followAgent, onTerminal, terminalSize } from "./attach.ts";
+import type { StartFlags } from "./commands/start.ts";
+import { DETACH_KEY_NAME } from "./detach-key.ts";
+import type { KeeperChild } from "./keeper-child.ts";
+import { type Launched, launchKeeper } from "./keeper-process.ts";
+import { refuseMissing, resolveValues } from "./launch-order.ts";
+import { print, printJson, tell } from "./output.ts";
+import { planAgent, tellPreflight } from "./prepare-plan.ts";
+
+/** @param keeper absent for a dry run, which starts nothing. */
+export async function startBottle(
+  agent: string | undefined,
+  flags: StartFlags,
+  keeper: KeeperChild | undefined,
+): Promise<number> {
+  if (flags.json && !flags.dryRun && !flags.detach) {
+    throw new UserError("--json prints the plan or the id, and goes with --dry-run or --detach");
+  }
+  const { plan, view, loaded } = await planAgent(agent ?? (await chooseAgent()), flags);
+  if (keeper === undefined) {
+    if (flags.json) printJson(view);
+    else tellPreflight(view);
+    return 0;
+  }
+  const headless = flags.prompt !== undefined;
+  if (!headless && !flags.detach && !onTerminal()) {
+    throw new UserError("an interactive agent needs a terminal", {
+      hint: 'give it one task with --prompt "…", or run it in the background with --detach',
+    });
+  }
+  tellPreflight(view);
+  refuseMissing(plan);
+  await approveRepositoryAgent(loaded);
+  // --prompt says what is to be done now; whoever wrote it has decided.
+  if (!flags.yes && !headless) {
+    if (!(await confirm("launch?", "add --yes to launch without being asked"))) {
+      tell("not launched");
+      return 0;
+    }
+  }
+  const values = await resolveValues(plan);
+  const launched = await launchKeeper(keeper, {
+    plan,
+    ...values,
+    resume: undefined,
+    detach: flags.detach === true,
+    tty: headless ? undefined : terminalSize(),
+  });
+  return joinLaunched(launched, { detach: flags.detach === true, json: flags.json === true, tty: !headless });
+}
+
+/** What follows every launch: print the id, or join the agent. */
+export async function joinLaunched(
+  launched: Launched,
+  options: { readonly detach: boolean; readonly json: boolean; readonly tty: boolean },
+): Promise<number> {
+  const { id, fingerprint } = launched;
+  if (options.detach) {
+    launched.release();
+    if (options.json) printJson({ id, fingerprint });
+    else print(id);
+    return 0;
+  }
+  tell(options.tty ? `bottle ${id}    ${DETACH_KEY_NAME} leaves it running` : `bottle ${id}`);
+  try {
+    return await followAgent(await connectKeeper(id), { start: true, tty: options.tty });
+  } catch (error) {
+    await launched.abandon();
+    throw error;
+  } finally {
+    launched.release();
+  }
+}
+
+async function chooseAgent(): Promise<string> {
+  const { agents } = loadIndex({ home: homeOf(), cwd: process.cwd() });
+  const names = agents.map(({ name }) => name);
+  const hint = `bottle start <agent>; there are: ${names.join(", ")}`;
+  if (!hasTerminal()) throw new UserError("which agent?", { hint });
+  names.forEach((name, i) => void tell(`${String(i + 1).padStart(3)}  ${name}`));
+  const answer = (await askLine("agent? ", hint)).trim();
+  return names[Number(answer) - 1] ?? answer;
+}
