@@ -21,10 +21,10 @@ const STDERR_TAIL_CHARACTERS = 4_000;
 /** A keeper has every secret of its bottle in memory, and its core dump would have them on the disk (I2). */
 const WITHOUT_CORE_DUMPS = 'ulimit -c 0; exec "$@"';
 /**
- * What node reads as it starts. The rest travels in the order, because a process's first environment can be
+ * What node reads as it starts, and whose bottles it keeps. The rest travels in the order, because a process's first environment can be
  * read for as long as it lives, and secrets may be in the operator's (I2).
  */
-const AT_START = ["PATH", "NODE_OPTIONS", "NODE_EXTRA_CA_CERTS"];
+const AT_START = ["PATH", "NODE_OPTIONS", "NODE_EXTRA_CA_CERTS", "BOT_BOTTLE_HOME"];
 
 export function spawnKeeper(): KeeperChild {
   const env = Object.fromEntries(AT_START.map((name) => [name, process.env[name]]));
