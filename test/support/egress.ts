@@ -80,26 +80,49 @@ export async function until(holds: () => boolean, ms = 10_000): Promise<void> {
   }
 }
 
-export interface CurlResult {
+export interface ClientResult {
   readonly exitCode: number;
   readonly stdout: string;
   readonly stderr: string;
 }
 
+interface Reached {
+  readonly port: number;
+  readonly ca: CertificateAuthority;
+}
+
 /** The real curl, through the proxy, trusting the bottle's CA and nothing else. */
-export async function curl(
-  egress: { port: number; ca: CertificateAuthority },
-  ...args: readonly string[]
-): Promise<CurlResult> {
+export function curl(egress: Reached, ...args: readonly string[]): Promise<ClientResult> {
+  return runClient(egress, "curl", (caFile, proxy) => ({
+    args: ["-sS", "--max-time", "30", "--cacert", caFile, "--proxy", proxy, ...args],
+    env: {},
+  }));
+}
+
+/** The real git, likewise. */
+export function git(egress: Reached, ...args: readonly string[]): Promise<ClientResult> {
+  return runClient(egress, "git", (caFile, proxy) => ({
+    args: ["-c", `http.proxy=${proxy}`, "-c", `http.sslCAInfo=${caFile}`, ...args],
+    env: { GIT_CONFIG_GLOBAL: "/dev/null", GIT_CONFIG_NOSYSTEM: "1", GIT_TERMINAL_PROMPT: "0" },
+  }));
+}
+
+async function runClient(
+  egress: Reached,
+  program: string,
+  call: (
+    caFile: string,
+    proxy: string,
+  ) => { readonly args: readonly string[]; readonly env: Readonly<Record<string, string>> },
+): Promise<ClientResult> {
   const dir = await mkdtemp(join(tmpdir(), "egress-test-"));
   try {
     const caFile = join(dir, "ca.pem");
     await writeFile(caFile, egress.ca.certificate);
-    const proxy = `http://127.0.0.1:${egress.port}`;
-    const common = ["-sS", "--max-time", "30", "--cacert", caFile, "--proxy", proxy];
+    const { args, env } = call(caFile, `http://127.0.0.1:${egress.port}`);
     return await new Promise((resolve) => {
-      const options = { env: { PATH: process.env["PATH"] }, maxBuffer: 256 * 1024 * 1024 };
-      execFile("curl", [...common, ...args], options, (error, stdout, stderr) => {
+      const options = { env: { PATH: process.env["PATH"], ...env }, maxBuffer: 256 * 1024 * 1024 };
+      execFile(program, [...args], options, (error, stdout, stderr) => {
         const exitCode = error === null ? 0 : typeof error.code === "number" ? error.code : -1;
         resolve({ exitCode, stdout, stderr });
       });

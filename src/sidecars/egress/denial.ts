@@ -118,16 +118,31 @@ export interface DenialAnswer {
   readonly body: string;
 }
 
-export function denialAnswer(refusal: Refusal, subject: Subject): DenialAnswer {
+/** Git prints a server's words when they are plain text, and otherwise the status alone. */
+export function wantsText(rawHeaders: readonly string[]): boolean {
+  return rawHeaders.some(
+    (name, i) => i % 2 === 0 && name.toLowerCase() === "user-agent" && rawHeaders[i + 1]?.startsWith("git/"),
+  );
+}
+
+function inWords({ denied }: Denial): string {
+  const { code, reason, target, rule, ask } = denied;
+  const lines = [`${code}: ${reason}`, `target: ${target}`, `rule: ${rule}`];
+  return `denied: ${lines.join("\n")}\nask: ${ask.tool} ${JSON.stringify(ask.arguments)}\n`;
+}
+
+/** `asText`: the same facts on lines, for {@link wantsText}. */
+export function denialAnswer(refusal: Refusal, subject: Subject, asText = false): DenialAnswer {
   const status = DENIAL_STATUS[refusal.code];
-  const body = `${JSON.stringify(denialOf(refusal, subject))}\n`;
+  const denial = denialOf(refusal, subject);
+  const body = asText ? inWords(denial) : `${JSON.stringify(denial)}\n`;
   const challenge = refusal.code === "bearer-required" ? ["Proxy-Authenticate", 'Basic realm="bottle"'] : [];
   return {
     status,
     phrase: status === 403 ? `Denied by bottle: ${refusal.code}` : (STATUS_CODES[status] ?? "Refused"),
     headers: [
       "Content-Type",
-      "application/json",
+      asText ? "text/plain; charset=utf-8" : "application/json",
       "Content-Length",
       String(Buffer.byteLength(body)),
       "Cache-Control",

@@ -8,7 +8,7 @@ import type { Socket } from "node:net";
 import { codeOf } from "../../lib/errors.ts";
 import type { Activity, Connection } from "./accept/connection.ts";
 import type { Client } from "./client/client.ts";
-import { denialAnswer, type Refusal, refuse, type Subject, shownPath } from "./denial.ts";
+import { denialAnswer, type Refusal, refuse, type Subject, shownPath, wantsText } from "./denial.ts";
 import { outgoingHeaders } from "./inject/inject.ts";
 import { type Admission, admit } from "./pipeline.ts";
 import { relay } from "./response/relay.ts";
@@ -233,7 +233,11 @@ export class Exchange implements Activity {
     this.#refused = true;
     this.#progressAt = performance.now();
     this.#services.report.denied(refusal, subject);
-    const { status, phrase, headers, body } = denialAnswer(refusal, subject);
+    const { status, phrase, headers, body } = denialAnswer(
+      refusal,
+      subject,
+      wantsText(this.#client.rawHeaders),
+    );
     const bodyless = this.#client.method === "HEAD";
     try {
       this.#client.answer({ status, phrase, headers, bodyless, trailers: false });

@@ -135,6 +135,20 @@ describe("I3: what the guest sees of TLS", () => {
   });
 });
 
+/** I10: what came out of a client says why, and how to ask for just this. */
+function expectReason(text: string): void {
+  const said = text.slice(text.indexOf('{"denied"'), text.lastIndexOf("}}}}") + 4);
+  expect(JSON.parse(said)).toEqual({
+    denied: {
+      code: "host-not-allowed",
+      reason: "no route of this bottle leads to elsewhere.test",
+      target: "GET https://elsewhere.test/page",
+      rule: "no route for elsewhere.test",
+      ask: { tool: "request_access", arguments: { host: "elsewhere.test", method: "GET", path: "/page" } },
+    },
+  });
+}
+
 describe("clients in a bottle, as they come", () => {
   it.skipIf(!hasProgram("curl"))(
     "curl trusts the bottle's CA, in HTTP/1.1 and HTTP/2, and shows a denial",
@@ -144,10 +158,8 @@ describe("clients in a bottle, as they come", () => {
       expect(await bottle.sh("curl -sS -X POST https://allowed.test/")).toContain(
         '"code":"method-not-allowed"',
       );
-      const { code, stdout, stderr } = await bottle.exec("curl", "-sSi", "https://elsewhere.test/");
-      expect(code).toBe(56);
-      expect(stdout).toContain("x-bottle-denied: host-not-allowed");
-      expect(stderr).toContain("403");
+      expectReason(await bottle.sh("curl -sS https://elsewhere.test/page"));
+      expect((await bottle.exec("curl", "-sSf", "https://elsewhere.test/page")).stderr).toContain("403");
     },
   );
 
@@ -157,30 +169,45 @@ describe("clients in a bottle, as they come", () => {
     expect(gitSite.requests).toContain("POST /project/git-upload-pack");
     const outside = await bottle.exec("git", "clone", "https://git.test/other", "/tmp/other");
     expect(outside.code).toBe(128);
-    expect(outside.stderr).toContain("403");
+    expect(outside.stderr).toContain(
+      "remote: denied: path-not-allowed: no rule of this host covers the path",
+    );
     const elsewhere = await bottle.exec("git", "clone", "https://elsewhere.test/project", "/tmp/other");
     expect(elsewhere.code).toBe(128);
-    expect(elsewhere.stderr).toContain("403");
+    expect(elsewhere.stderr).toContain(
+      "remote: denied: host-not-allowed: no route of this bottle leads to elsewhere.test\n",
+    );
+    expect(elsewhere.stderr).toContain(
+      'remote: ask: request_access {"host":"elsewhere.test","method":"GET","path":"/project/info/refs"}\n',
+    );
   });
 
   it.skipIf(!hasProgram("python3"))("python's urllib", async () => {
-    const get = (host: string) =>
+    const get = (url: string) =>
       bottle.exec(
         "python3",
         "-c",
-        `import urllib.request as u; print(u.urlopen("https://${host}/").read().decode())`,
+        [
+          "import urllib.request, urllib.error",
+          "try:",
+          ` print(urllib.request.urlopen("https://${url}").read().decode())`,
+          "except urllib.error.HTTPError as e:",
+          " print(e, e.read().decode())",
+        ].join("\n"),
       );
-    expect((await get("allowed.test")).stdout).toContain(HELLO);
-    expect((await get("elsewhere.test")).stderr).toContain("403 Denied by bottle: host-not-allowed");
+    expect((await get("allowed.test/")).stdout).toContain(HELLO.trim());
+    const { stdout } = await get("elsewhere.test/page");
+    expect(stdout).toContain("403: Denied by bottle: host-not-allowed");
+    expectReason(stdout);
   });
 
   it("python's requests, where there is one", async (context) => {
     const importing = "try:\n import requests\nexcept ImportError:\n from pip._vendor import requests\n";
-    const get = (host: string) =>
-      bottle.exec("python3", "-c", `${importing}print(requests.get("https://${host}/").text)`);
+    const get = (url: string) =>
+      bottle.exec("python3", "-c", `${importing}print(requests.get("https://${url}").text)`);
     if ((await bottle.exec("python3", "-c", importing)).code !== 0) context.skip();
-    expect((await get("allowed.test")).stdout).toContain(HELLO);
-    expect((await get("elsewhere.test")).stderr).toContain("403 Denied by bottle: host-not-allowed");
+    expect((await get("allowed.test/")).stdout).toContain(HELLO.trim());
+    expectReason((await get("elsewhere.test/page")).stdout);
   });
 
   it.skipIf(!hasProgram("wget"))("wget", async () => {
@@ -191,32 +218,33 @@ describe("clients in a bottle, as they come", () => {
   });
 
   it.skipIf(!hasProgram("openssl"))("openssl s_client", async () => {
-    const connect = (host: string) =>
-      bottle.exec(
-        "openssl",
-        "s_client",
-        "-proxy",
-        "127.0.0.1:9099",
-        "-connect",
-        `${host}:443`,
-        "-servername",
-        host,
+    const get = (host: string) =>
+      bottle.sh(
+        `printf 'GET /page HTTP/1.1\\r\\nHost: ${host}\\r\\nConnection: close\\r\\n\\r\\n' | openssl s_client -ign_eof -proxy 127.0.0.1:9099 -connect ${host}:443 -servername ${host} 2>&1`,
       );
-    expect((await connect("allowed.test")).stdout).toContain("Verify return code: 0 (ok)");
-    expect((await connect("elsewhere.test")).stderr).toContain("403");
+    expect(await get("allowed.test")).toContain("Verify return code: 0 (ok)");
+    const denied = await get("elsewhere.test");
+    expect(denied).toContain("Verify return code: 0 (ok)");
+    expectReason(denied);
   });
 
   it("node's own fetch, from the versions on that read the proxy's variables", async (context) => {
     const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
     if (major < 22 || (major === 22 && minor < 21) || (major === 24 && minor < 5)) context.skip();
-    const get = (host: string) =>
+    const get = (url: string) =>
       bottle.exec(
         "node",
         "-e",
-        `fetch("https://${host}/").then(async (r) => console.log(await r.text()), (e) => { for (; e; e = e.cause) console.log(String(e)); })`,
+        `fetch("https://${url}").then(async (r) => console.log(await r.text()), (e) => { for (; e; e = e.cause) console.log(String(e)); })`,
       );
-    expect((await get("allowed.test")).stdout).toContain(HELLO);
-    expect((await get("elsewhere.test")).stdout).toContain("403");
+    expect((await get("allowed.test/")).stdout).toContain(HELLO.trim());
+    expectReason((await get("elsewhere.test/page")).stdout);
+  });
+
+  it("node's own https in a tunnel, in any version", async () => {
+    const { connect, answer } = await tunnel({ host: "elsewhere.test", path: "/page" });
+    expect(connect?.status).toBe(200);
+    expectReason(answer ?? "");
   });
 
   // cargo, go, deno, bun and the AWS CLI are not on the machines that run this; what they read is.

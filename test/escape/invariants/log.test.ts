@@ -65,7 +65,7 @@ describe("I8: the log of a bottle's life", () => {
     expect(await verify(bottle.id)).toMatchObject({ code: 0, verdict: "open" });
     await bottle.sh("curl -sS https://allowed.test/");
     await bottle.sh("curl -sS https://allowed.test/missing");
-    await bottle.exec("curl", "-sS", "https://elsewhere.test/");
+    await bottle.exec("curl", "-sS", "https://elsewhere.test/page?q=secret");
     await bottle.exec("sh", "-c", "echo change > workspace/new; exit 7");
     await operator.bottle(["cp", "README.md", `${bottle.id}:copied.md`]);
     await operator.bottle(["cp", `${bottle.id}:copied.md`, operator.path("out.md")]);
@@ -82,6 +82,7 @@ describe("I8: the log of a bottle's life", () => {
       "egress.allowed",
       "egress.allowed",
       "egress.denied",
+      "egress.denied",
       "files.copied-in",
       "files.copied-out",
       "work.exported",
@@ -97,7 +98,11 @@ describe("I8: the log of a bottle's life", () => {
       via: "http",
     });
     expect(lines[6]?.data).toMatchObject({ path: "/missing", status: 404 });
-    expect(lines[7]?.data).toMatchObject({ code: "host-not-allowed", target: "CONNECT elsewhere.test" });
+    const rule = "no route for elsewhere.test";
+    expect(lines.slice(7, 9).map(({ data }) => data)).toEqual([
+      { code: "host-not-allowed", target: "CONNECT https://elsewhere.test", rule },
+      { code: "host-not-allowed", target: "GET https://elsewhere.test/page", rule },
+    ]);
     const execs = bottle.log().filter(({ event }) => event.startsWith("exec."));
     expect(execs.filter(({ event }) => event === "exec.started")).toHaveLength(4);
     expect(execs.at(-1)).toMatchObject({ event: "exec.ended", data: { kind: "exited", code: 7 } });

@@ -132,8 +132,22 @@ describe("a connection is closed", () => {
     const socket = await dialProxy(egress.port);
     // A half-open client: it never ends its own side.
     const half = readAllOpen(socket);
-    socket.write("CONNECT evil.test:443 HTTP/1.1\r\n\r\n");
-    expect(await half).toContain("host-not-allowed");
+    socket.write("CONNECT evil.test:22 HTTP/1.1\r\n\r\n");
+    expect(await half).toContain("port-refused");
+  });
+
+  it.each([
+    ["says nothing", "evil.test:443", ""],
+    ["stops half-way", "evil.test:443", "\x16\x03\x01\x02\x00\x01\x00"],
+    ["asks for nothing", "evil.test:80", ""],
+  ])("whose tunnel leads nowhere, and who %s in it", async (_what, target, bytes) => {
+    const egress = await serve({ handshakeMs: 150, idleMs: 150 });
+    const socket = await dialProxy(egress.port);
+    socket.write(`CONNECT ${target} HTTP/1.1\r\n\r\n`);
+    await readHead(socket);
+    socket.resume();
+    socket.write(Buffer.from(bytes, "latin1"));
+    await closed(socket);
   });
 
   it("but not while it waits for an answer", async () => {
@@ -233,14 +247,17 @@ describe("more than enough", () => {
 });
 
 describe("many connections one after the other", () => {
-  it("leave nothing behind", async () => {
+  it.each([
+    ["allowed", HOST],
+    ["not allowed", "evil.test"],
+  ])("leave nothing behind, to a host that is %s", async (_what, host) => {
     const egress = await serve({});
     const round = async (): Promise<void> => {
       for (let i = 0; i < 60; i++) {
-        const socket = await openTunnel(egress, HOST, { alpn: [i % 2 === 0 ? "h2" : "http/1.1"] });
+        const socket = await openTunnel(egress, host, { alpn: [i % 2 === 0 ? "h2" : "http/1.1"] });
         if (i % 2 === 1) {
           const answer = readAll(socket);
-          socket.write(`GET / HTTP/1.1\r\nHost: ${HOST}\r\nConnection: close\r\n\r\n`);
+          socket.write(`GET / HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`);
           await answer;
         } else socket.destroy();
       }

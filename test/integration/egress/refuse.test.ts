@@ -10,6 +10,7 @@ import {
   denialIn,
   dialProxy,
   exchangeRaw,
+  git,
   openTunnel,
   readAll,
   readHead,
@@ -84,22 +85,111 @@ function denialOfRaw(answer: string) {
 }
 
 describe("a host without a route", () => {
-  it("is refused at CONNECT, with reason and how to ask, and neither resolved nor dialled", async () => {
+  const rule = "no route for evil.test";
+  const reason = "no route of this bottle leads to evil.test";
+
+  it("is refused in its tunnel, each request with reason and how to ask for it, and neither resolved nor dialled", async () => {
     const egress = await serve();
-    const answer = denialOfRaw(await exchangeRaw(egress.port, "CONNECT evil.test:443 HTTP/1.1\r\n\r\n"));
-    expect(answer).toEqual({
+    const tls = await openTunnel(egress, "evil.test");
+    tls.write("GET /first HTTP/1.1\r\nHost: evil.test\r\n\r\n");
+    tls.write(
+      "POST /second?token=s HTTP/1.1\r\nHost: evil.test\r\nContent-Length: 2\r\nConnection: close\r\n\r\nab",
+    );
+    const [first = "", second = ""] = (await readAll(tls)).text.split(/(?=HTTP\/1\.1 )/);
+    expect(denialOfRaw(first)).toMatchObject({ status: 403, target: "GET https://evil.test/first" });
+    expect(denialOfRaw(second)).toEqual({
       status: 403,
       phrase: "HTTP/1.1 403 Denied by bottle: host-not-allowed",
       code: "host-not-allowed",
-      reason: "no route of this bottle leads to evil.test",
-      target: "CONNECT evil.test",
-      rule: "no route for evil.test",
-      ask: { tool: "request_access", arguments: { host: "evil.test" } },
+      reason,
+      target: "POST https://evil.test/second",
+      rule,
+      ask: { tool: "request_access", arguments: { host: "evil.test", method: "POST", path: "/second" } },
     });
     expect(resolved).toEqual([]);
-    expect(await egress.waitFor("egress.denied")).toEqual([
-      { code: "host-not-allowed", target: "CONNECT evil.test", rule: "no route for evil.test" },
+    expect(await egress.waitFor("egress.denied", 3)).toEqual([
+      { code: "host-not-allowed", target: "CONNECT https://evil.test", rule },
+      { code: "host-not-allowed", target: "GET https://evil.test/first", rule },
+      { code: "host-not-allowed", target: "POST https://evil.test/second", rule },
     ]);
+  });
+
+  it("is on the log by its CONNECT already, whoever asks nothing in the tunnel", async () => {
+    const egress = await serve();
+    const socket = await dialProxy(egress.port);
+    socket.write("CONNECT evil.test:443 HTTP/1.1\r\n\r\n");
+    expect(await egress.waitFor("egress.denied")).toMatchObject([{ target: "CONNECT https://evil.test" }]);
+    socket.destroy();
+  });
+
+  it.each(["127.0.0.1", "169.254.169.254", "[::1]", "wild.test", "a".repeat(63).concat(".test")])(
+    "is refused like that whatever it is: %s",
+    async (host) => {
+      const egress = await serve();
+      const isName = host.endsWith(".test");
+      const tls = await openTunnel(egress, host, isName ? {} : { serverName: null });
+      tls.write(`GET / HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`);
+      expect(denialOfRaw((await readAll(tls)).text).code).toBe("host-not-allowed");
+      expect(resolved).toEqual([]);
+      expect(requests).toEqual([]);
+    },
+  );
+
+  it("is refused in a tunnel to port 80 too", async () => {
+    const egress = await serve();
+    const { stdout } = await curl(egress, "--proxytunnel", "-X", "DELETE", "http://evil.test/a/b");
+    expect(denialIn(stdout)).toMatchObject({
+      code: "host-not-allowed",
+      ask: { arguments: { host: "evil.test", method: "DELETE", path: "/a/b" } },
+    });
+    expect(resolved).toEqual([]);
+    expect((await egress.waitFor("egress.denied", 2)).map(({ target }) => target)).toEqual([
+      "CONNECT http://evil.test",
+      "DELETE http://evil.test/a/b",
+    ]);
+  });
+
+  it("is refused on every stream of HTTP/2, and to whoever wants a WebSocket", async () => {
+    const egress = await serve();
+    const socket = await openTunnel(egress, "evil.test", { alpn: ["h2"] });
+    const session = connectHttp2("https://evil.test", { createConnection: () => socket });
+    closing.push(() => session.destroy());
+    for (let i = 0; i < 2; i++) {
+      const stream = session.request({ ":path": "/" });
+      const [head] = (await once(stream, "response")) as [Record<string, unknown>];
+      expect(head).toMatchObject({ ":status": 403, "x-bottle-denied": "host-not-allowed" });
+      stream.resume();
+    }
+    const tls = await openTunnel(egress, "evil.test");
+    tls.write("GET / HTTP/1.1\r\nHost: evil.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+    expect(denialOfRaw((await readAll(tls)).text).code).toBe("host-not-allowed");
+    expect(resolved).toEqual([]);
+  });
+
+  it("lends its tunnel to no other host, by SNI or by Host", async () => {
+    const egress = await serve();
+    const fronted = await openTunnel(egress, "evil.test", { serverName: HOST });
+    fronted.write(`GET / HTTP/1.1\r\nHost: ${HOST}\r\nConnection: close\r\n\r\n`);
+    expect(denialOfRaw((await readAll(fronted)).text).code).toBe("sni-mismatch");
+    const tls = await openTunnel(egress, "evil.test");
+    tls.write(
+      `GET / HTTP/1.1\r\nHost: ${HOST}\r\n\r\nGET https://${HOST}/ HTTP/1.1\r\nHost: ${HOST}\r\nConnection: close\r\n\r\n`,
+    );
+    const answers = (await readAll(tls)).text.split(/(?=HTTP\/1\.1 )/).map(denialOfRaw);
+    expect(answers.map(({ code }) => code)).toEqual(["host-mismatch", "host-mismatch"]);
+    expect(requests).toEqual([]);
+  });
+
+  it("may be asked for in a tunnel of before, once a reload allows it", async () => {
+    const egress = await serve();
+    const tls = await openTunnel(egress, "late.test");
+    egress.reload({
+      routes: [route({ host: "late.test", connectTo: { host: "127.0.0.1", port: upstream.port } })],
+      upstreamCa: [root.certificate],
+    });
+    tls.write("GET /now HTTP/1.1\r\nHost: late.test\r\nConnection: close\r\n\r\n");
+    // Dialled now; the upstream's certificate is another host's.
+    expect(denialOfRaw((await readAll(tls)).text).code).toBe("upstream-tls");
   });
 
   it("is refused in absolute form with what was asked for", async () => {
@@ -113,30 +203,54 @@ describe("a host without a route", () => {
     expect(resolved).toEqual([]);
   });
 
-  it("shows curl why", async () => {
+  it.each(["--http1.1", "--http2"])(
+    "shows curl why (%s), in its output and by its exit with -f",
+    async (version) => {
+      const egress = await serve();
+      const { stdout, exitCode } = await curl(egress, version, "https://evil.test/a?token=s");
+      expect(exitCode).toBe(0);
+      expect(denialIn(stdout)).toMatchObject({
+        reason,
+        ask: { arguments: { host: "evil.test", method: "GET", path: "/a" } },
+      });
+      expect((await curl(egress, version, "-f", "https://evil.test/")).exitCode).toBe(22);
+    },
+  );
+
+  it.each([
+    ["https", "evil.test"],
+    ["http", "evil.test"],
+    ["https", "ruled.test"],
+  ])("shows git why, over %s to %s, in the only form that git prints", async (scheme, host) => {
     const egress = await serve();
-    const { stderr, exitCode } = await curl(egress, "-v", "https://evil.test/");
-    expect(exitCode).not.toBe(0);
-    expect(stderr).toContain("403 Denied by bottle: host-not-allowed");
+    const { stderr, exitCode } = await git(egress, "ls-remote", `${scheme}://${host}/project`);
+    expect(exitCode).toBe(128);
+    const words = stderr.split("\n").filter((line) => line.startsWith("remote: "));
+    const code = host === "evil.test" ? "host-not-allowed" : "path-not-allowed";
+    expect(words).toEqual([
+      expect.stringContaining(`remote: denied: ${code}: no r`),
+      `remote: target: GET ${scheme}://${host}/project/info/refs`,
+      expect.stringMatching(/^remote: rule: (no route for|route) /),
+      `remote: ask: request_access ${JSON.stringify({ host, method: "GET", path: "/project/info/refs" })}`,
+    ]);
+    expect(resolved).toEqual([]);
   });
 });
 
 describe("CONNECT", () => {
   it.each([
-    ["evil.test:80", "host-not-allowed"],
     [`${HOST}:22`, "port-refused"],
     [`${HOST}:8443`, "port-refused"],
     [HOST, "port-refused"],
-    ["127.0.0.1:443", "host-not-allowed"],
+    ["evil.test:22", "port-refused"],
+    ["127.0.0.1:8080", "port-refused"],
     ["127.1:443", "host-invalid"],
     ["0x7f000001:443", "host-invalid"],
     ["2130706433:443", "host-invalid"],
-    ["[::1]:443", "host-not-allowed"],
     ["[::1%25lo]:443", "host-invalid"],
     [`user@${HOST}:443`, "host-invalid"],
     [`${HOST}:443/path`, "host-invalid"],
     [`https://${HOST}`, "host-invalid"],
-    ["wild.test:443", "host-not-allowed"],
     [`.${HOST}:443`, "host-invalid"],
   ])("to %s is refused as %s", async (target, code) => {
     const egress = await serve();
@@ -144,6 +258,7 @@ describe("CONNECT", () => {
     // Some of these do not get past node's parser, which is stricter still.
     expect([code, "request-malformed"]).toContain(denialOfRaw(answer).code);
     expect(requests).toEqual([]);
+    expect(resolved).toEqual([]);
   });
 
   it.each([`${HOST.toUpperCase()}:443`, `${HOST}.:443`, "A.B.wild.test:443"])(

@@ -7,6 +7,7 @@ import {
   denialOf,
   refuse,
   targetOf,
+  wantsText,
 } from "../../../src/sidecars/egress/denial.ts";
 
 describe("a denial", () => {
@@ -23,6 +24,33 @@ describe("a denial", () => {
       },
     });
     expect(denialAnswer(refusal, subject)).toMatchObject({ status: 403 });
+  });
+
+  it("says the same on lines to git, which prints nothing but plain text", () => {
+    const refusal = refuse("path-not-allowed", "no rule covers it", "route a.com: GET on /x/*");
+    const subject = { method: "GET", scheme: "https", host: "a.com", path: "/y\n?token=1" };
+    const { headers, body } = denialAnswer(refusal, subject, true);
+    expect(headers.slice(0, 2)).toEqual(["Content-Type", "text/plain; charset=utf-8"]);
+    expect(headers).toContain("x-bottle-denied");
+    expect(body.split("\n")).toEqual([
+      "denied: path-not-allowed: no rule covers it",
+      "target: GET https://a.com/y\\u{a}",
+      "rule: route a.com: GET on /x/*",
+      'ask: request_access {"host":"a.com","method":"GET","path":"/y\\\\u{a}"}',
+      "",
+    ]);
+  });
+
+  it.each([
+    [["User-Agent", "git/2.39.5"], true],
+    [["accept", "*/*", "USER-AGENT", "git/2.50.1 (Apple Git-155)"], true],
+    [["User-Agent", "curl/8.0"], false],
+    [["User-Agent", "git-lfs/3.0"], false],
+    [["User-Agent", "not git/2"], false],
+    [["X-Name", "user-agent", "git/2.39.5", "x"], false],
+    [[], false],
+  ])("is on lines for %j: %s", (rawHeaders, expected) => {
+    expect(wantsText(rawHeaders)).toBe(expected);
   });
 
   it("shows neither query nor control characters of what was asked for", () => {

@@ -73,7 +73,7 @@ export function createFront(services: Services): Front {
     const refusal = unreadable(codeOf(error) ?? "");
     const subject = {
       method: "?",
-      ...(connection.tunnel && { scheme: "https", host: connection.tunnel.host }),
+      ...(connection.tunnel && { scheme: connection.tunnel.scheme, host: connection.tunnel.host }),
     };
     services.report.denied(refusal, subject);
     connection.enter("closing");

@@ -1,14 +1,13 @@
 /**
- * CONNECT: the tunnel's host is checked against the allow-list before anything else happens, then against the
- * SNI before the TLS in it is answered. A tunnel that fails the second check is opened all the same, under
- * our certificate, so that the refusal can be read inside; nothing in it gets anywhere. In a tunnel to port 80
- * there is plain HTTP, judged like any other.
+ * CONNECT. The tunnel's host is held against the SNI before the TLS in it is answered, under a certificate of
+ * ours; in a tunnel to port 80 there is plain HTTP. Also one to a host that is not allowed, or whose SNI is wrong,
+ * is opened, and gets nowhere: each request in it is refused where its sender can read why, and how to ask for
+ * just that (I10); of a CONNECT that is refused, clients show a number at most.
  */
 import type { IncomingMessage } from "node:http";
 import { isIP } from "node:net";
 import { routesOf } from "../allow-list/allow-list.ts";
-import { allow, type Refusal, refuse, type Subject, type Verdict } from "../denial.ts";
-import type { HostRoutes } from "../policy/compile.ts";
+import { type Refusal, refuse, type Subject, type Verdict } from "../denial.ts";
 import type { Services } from "../services.ts";
 import { canonicalHost } from "../target/authority.ts";
 import { connectTarget, type TunnelTarget } from "../target/target.ts";
@@ -39,11 +38,15 @@ export function openTunnel(asked: Asked, request: IncomingMessage): void {
     turnAway(asked, wanted, { method: "CONNECT", host });
     return;
   }
-  const { scheme, host, routes } = wanted.value;
-  const [route] = routes.routes;
+  const { scheme, host } = wanted.value;
+  const { report, current } = asked.services;
+  const routes = routesOf(current.policy, host);
+  // Said here too: a client that trusts no certificate of ours will never get to a request.
+  if (!routes.allow) report.denied(routes, { method: "CONNECT", scheme, host });
+  const [route] = routes.allow && routes.value.tls === "passthrough" ? routes.value.routes : [];
   if (scheme === "http") {
     openPlain(asked, host);
-  } else if (routes.tls === "passthrough" && route !== undefined) {
+  } else if (route !== undefined) {
     passThrough(asked.services, asked.connection, host, route, {
       refused: (refusal) => turnAway(asked, refusal, { method: "CONNECT", host }),
       connected: (tunnel) =>
@@ -64,17 +67,12 @@ export function openTunnel(asked: Asked, request: IncomingMessage): void {
   }
 }
 
-function wantedTunnel(
-  services: Services,
-  request: IncomingMessage,
-): Verdict<TunnelTarget & { readonly routes: HostRoutes }> {
+function wantedTunnel(services: Services, request: IncomingMessage): Verdict<TunnelTarget> {
   const stranger = services.checkBearer(request.headers["proxy-authorization"]);
   if (stranger !== undefined) return stranger;
   const target = connectTarget(request.url ?? "");
   if (!target.allow) return target;
-  if (services.stopping) return refuse("stopping", "egress is being stopped", "try again");
-  const routes = routesOf(services.current.policy, target.value.host);
-  return routes.allow ? allow({ ...target.value, routes: routes.value }) : routes;
+  return services.stopping ? refuse("stopping", "egress is being stopped", "try again") : target;
 }
 
 /** What is in it is HTTP as it would be outside, but for the host in its request lines. */
