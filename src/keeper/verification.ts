@@ -1,7 +1,7 @@
 /**
  * I7: before any agent code runs, the guest itself is asked what it can reach. Its link must answer; a fixed
- * set of everything else must not, and this host's loopback is among it with a listener that is known to be
- * there. One surprise and the agent is not started.
+ * set of everything else must be refused by the guest's own kernel, before any packet leaves; this host's
+ * loopback is among it with a listener that is known to be there. One surprise and the agent is not started.
  */
 import { createServer } from "node:net";
 import { networkInterfaces } from "node:os";
@@ -65,13 +65,21 @@ export function judge(
     if (i < answering.length) {
       return result.outcome === "answered" ? [] : [`its link does not answer: ${name} (${result.outcome})`];
     }
-    return isReached(result) ? [`it can reach ${name}`] : [];
+    const surprise = surpriseIn(result);
+    return surprise === undefined ? [] : [`${surprise} ${name} (${result.outcome})`];
   });
 }
 
-/** Who refuses is there: only the guest's own loopback may. */
-function isReached({ outcome, host }: ProbeResult): boolean {
-  return outcome === "answered" || (outcome === "ECONNREFUSED" && !host.startsWith("127."));
+/** What a kernel says that has no route there, or no such family of addresses; all else means a way out. */
+const NO_WAY: ReadonlySet<string> = new Set(["ENETUNREACH", "EADDRNOTAVAIL", "EAFNOSUPPORT"]);
+
+/** Silence is the worst: packets went somewhere, and only the answer did not come back. */
+function surpriseIn({ outcome, host }: ProbeResult): string | undefined {
+  if (NO_WAY.has(outcome)) return undefined;
+  if (outcome === "answered") return "it can reach";
+  // Who refuses is there: only the guest's own loopback may.
+  if (outcome === "ECONNREFUSED") return host.startsWith("127.") ? undefined : "it can reach";
+  return "it may have a way to";
 }
 
 async function listenOnLoopback(): Promise<{ port: number; close(): void }> {

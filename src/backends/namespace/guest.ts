@@ -9,8 +9,8 @@ import { UserError } from "../../lib/errors.ts";
 import { removeTree } from "../../lib/remove-tree.ts";
 import { copyInOverExec, copyOutOverExec } from "../../provision/transfer.ts";
 
-/** A refused address is refused in under a millisecond; what stays silent this long does not answer. */
-const PROBE_TIMEOUT_MS = 1_000;
+/** The kernel refuses in under a millisecond. Silence fails the launch, so a busy host gets time to be heard. */
+const PROBE_TIMEOUT_MS = 3_000;
 
 export function createGuest(parts: {
   readonly client: GuestClient;

@@ -29,6 +29,7 @@ import { hostUidOf } from "../../../src/jail/host-uid.ts";
 import { holdJail } from "../../../src/jail/jail.ts";
 import { makeSkeleton } from "../../../src/jail/skeleton.ts";
 import { verifyIsolation } from "../../../src/keeper/verification.ts";
+import { runOk } from "../../../src/lib/processes.ts";
 import { removeTree } from "../../../src/lib/remove-tree.ts";
 import { createScope, type Scope } from "../../../src/lib/scope.ts";
 import { planFor } from "../../support/bottle-guest.ts";
@@ -112,6 +113,17 @@ async function guestOfTheBackend(id: string, meddle: (initPid: number) => Promis
   return { guest, link, egress };
 }
 
+/** Words that run what follows in the network of `initPid`. */
+function inNetworkOf(initPid: number): readonly string[] {
+  const user = isRoot ? [] : ["--user", "--preserve-credentials"];
+  return [...user, "--net", "--target", String(initPid), "--"];
+}
+
+/** A way out behind which every packet is lost: what a firewall that drops looks like from inside. */
+async function dropEverything(initPid: number): Promise<void> {
+  await runOk(["nsenter", ...inNetworkOf(initPid), "ip", "route", "add", "default", "dev", "lo"]);
+}
+
 /** Answers at every place that a launch asks about, in the network of `initPid`. */
 async function answerEverywhere(initPid: number): Promise<void> {
   const program = `
@@ -130,13 +142,7 @@ async function answerEverywhere(initPid: number): Promise<void> {
       })),
     ]).then(() => console.log("there"));
   `;
-  const entering = [
-    ...(isRoot ? [] : ["--user", "--preserve-credentials"]),
-    "--net",
-    "--target",
-    String(initPid),
-  ];
-  const other = spawn("nsenter", [...entering, "--", process.execPath, "-e", program], {
+  const other = spawn("nsenter", [...inNetworkOf(initPid), process.execPath, "-e", program], {
     stdio: ["ignore", "pipe", "inherit"],
   });
   others.push(other);
@@ -176,7 +182,7 @@ describe("I7: verification, of a real guest", () => {
     const { surprises, results } = await verifyIsolation(guest, link);
     for (const address of ["127.0.0.1", ...hostAddresses]) {
       const canary = results.findLast(({ host }) => host === address);
-      expect(surprises).toContain(`it can reach tcp ${address}:${canary?.port}`);
+      expect(surprises).toContain(`it can reach tcp ${address}:${canary?.port} (${canary?.outcome})`);
     }
   });
 
@@ -185,14 +191,31 @@ describe("I7: verification, of a real guest", () => {
     const { guest, link } = await guestOfTheBackend("haunted-00000", answerEverywhere);
     const { surprises } = await verifyIsolation(guest, link);
     expect(surprises).toEqual([
-      "it can reach tcp 1.1.1.1:443",
-      "it can reach udp 1.1.1.1:53",
-      "it can reach tcp 8.8.8.8:53",
-      "it can reach tcp 169.254.169.254:80",
-      "it can reach tcp 10.0.0.1:80",
-      "it can reach udp 192.168.1.1:53",
-      "it can reach udp 127.0.0.53:53",
-      "it can reach tcp 2606:4700:4700::1111:443",
+      "it can reach tcp 1.1.1.1:443 (answered)",
+      "it can reach udp 1.1.1.1:53 (answered)",
+      "it can reach tcp 8.8.8.8:53 (answered)",
+      "it can reach tcp 169.254.169.254:80 (answered)",
+      "it can reach tcp 10.0.0.1:80 (answered)",
+      "it can reach udp 192.168.1.1:53 (answered)",
+      "it can reach udp 127.0.0.53:53 (answered)",
+      "it can reach tcp 2606:4700:4700::1111:443 (answered)",
+    ]);
+  });
+
+  it("names every place that packets leave for, although nothing ever comes back", async () => {
+    scope = createScope();
+    const { guest, link } = await guestOfTheBackend("leaky-00000", dropEverything);
+    const { surprises } = await verifyIsolation(guest, link);
+    expect(surprises).toEqual([
+      "it may have a way to tcp 1.1.1.1:443 (timeout)",
+      "it may have a way to udp 1.1.1.1:53 (timeout)",
+      "it may have a way to tcp 8.8.8.8:53 (timeout)",
+      "it may have a way to tcp 169.254.169.254:80 (timeout)",
+      "it may have a way to tcp 10.0.0.1:80 (timeout)",
+      "it may have a way to udp 192.168.1.1:53 (timeout)",
+      ...hostAddresses.map((address): unknown =>
+        expect.stringMatching(new RegExp(`^it may have a way to tcp ${address}:\\d+ \\(timeout\\)$`)),
+      ),
     ]);
   });
 
@@ -257,14 +280,16 @@ describe("I7: a launch", () => {
         return [
           `${real} "$@" || exit`,
           `${real} addr add 10.0.0.1/32 dev lo`,
+          "echo 0 >/proc/sys/net/ipv4/ip_unprivileged_port_start",
           // Without a capability, with which it would be found before anybody is asked.
           `setpriv --bounding-set=-all --inh-caps=-all --ambient-caps=-all --no-new-privs ${process.execPath} -e '${listener}' 3>&- 4>&- 5>&- >/dev/null 2>&1 &`,
-          "sleep 0.3",
+          // Port 80, once somebody listens there.
+          `for i in $(seq 100); do grep -q ":0050 .* 0A " /proc/net/tcp && break; sleep 0.05; done`,
         ].join("\n");
       });
       expectNoAgent(run);
       expect(run.stderr).toContain("the guest is not isolated, so no agent was started");
-      expect(run.stderr).toContain("it can reach tcp 10.0.0.1:80");
+      expect(run.stderr).toContain("it can reach tcp 10.0.0.1:80 (answered)");
       const events = onlyLog();
       expect(events).toContainEqual(
         expect.objectContaining({
@@ -274,6 +299,19 @@ describe("I7: a launch", () => {
       );
       expect(events.map(({ event }) => event)).not.toContain("agent.started");
       expect(events.map(({ event }) => event)).not.toContain("bottle.ready");
+      expect(JSON.parse((await operator.bottle(["list", "--json"])).stdout)).toEqual([]);
+    },
+  );
+
+  it.runIf(isRoot)(
+    "is refused when the guest's network has a way out that swallows every packet",
+    async () => {
+      const run = await withProgram("ip", (real) =>
+        [`${real} "$@" || exit`, `${real} route add default dev lo`].join("\n"),
+      );
+      expectNoAgent(run);
+      expect(run.stderr).toContain("the guest is not isolated, so no agent was started");
+      expect(run.stderr).toContain("it may have a way to tcp 1.1.1.1:443 (timeout)");
       expect(JSON.parse((await operator.bottle(["list", "--json"])).stdout)).toEqual([]);
     },
   );
