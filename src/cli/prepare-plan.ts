@@ -11,6 +11,7 @@ import { buildPlan } from "../plan/build.ts";
 import { describePlan, type PreflightView } from "../plan/preflight.ts";
 import { preflightSections } from "../plan/preflight-text.ts";
 import { providerNamed } from "../providers/registry.ts";
+import { type GitIdentity, operatorIdentity } from "../provision/operator-identity.ts";
 import { inEnvironment } from "./launch-order.ts";
 import { style, tell } from "./output.ts";
 
@@ -32,12 +33,16 @@ export async function planAgent(name: string, flags: PlanFlags): Promise<Planned
   const home = homeOf();
   const loaded = loadAgent(loadIndex({ home, cwd: process.cwd() }), name);
   const { bottle } = loaded;
-  const choice: Choice = await chooseBackend({
-    flag: flags.backend,
-    environment: process.env["BOT_BOTTLE_BACKEND"],
-    manifest: bottle.backend,
-    minimum: bottle.isolation,
-  });
+  const cwd = flags.cwd === undefined ? undefined : resolve(flags.cwd === true ? "." : flags.cwd);
+  const [choice, identity]: [Choice, GitIdentity | undefined] = await Promise.all([
+    chooseBackend({
+      flag: flags.backend,
+      environment: process.env["BOT_BOTTLE_BACKEND"],
+      manifest: bottle.backend,
+      minimum: bottle.isolation,
+    }),
+    cwd === undefined ? undefined : operatorIdentity(cwd),
+  ]);
   const { plan, warnings } = buildPlan({
     loaded,
     provider: providerNamed(bottle.template),
@@ -47,7 +52,8 @@ export async function planAgent(name: string, flags: PlanFlags): Promise<Planned
       availableEnv: inEnvironment,
       ...(flags.label !== undefined && { label: flags.label }),
       ...(flags.prompt !== undefined && { task: flags.prompt }),
-      ...(flags.cwd !== undefined && { cwd: resolve(flags.cwd === true ? "." : flags.cwd) }),
+      ...(cwd !== undefined && { cwd }),
+      ...(identity !== undefined && { identity }),
     },
   });
   const view = describePlan(plan, {

@@ -27,6 +27,8 @@ export interface PlanOptions {
   readonly task?: string;
   /** The folder that is copied in as the workspace. */
   readonly cwd?: string;
+  /** Who commits when the manifest says nothing of it. */
+  readonly identity?: Required<BottlePlan["git"]>;
 }
 
 export interface PlanRequest {
@@ -74,7 +76,8 @@ export function buildPlan({ loaded, provider, options }: PlanRequest): BuiltPlan
     credentials: planCredentials(routes, provider, options.availableEnv),
     routes,
     upstreamCa: bottle.upstreamCa,
-    git: loaded.git,
+    // As a whole: half of one and half of the other would be somebody who is nobody.
+    git: Object.keys(loaded.git).length > 0 ? loaded.git : (options.identity ?? {}),
     ...(options.cwd === undefined ? {} : { workspaceFrom: options.cwd }),
     mounts: bottle.mounts,
     resources: { ...bottle.resources, pids: DEFAULT_PIDS },

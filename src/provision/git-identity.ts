@@ -3,15 +3,22 @@ import { GUEST } from "../contract/backend.ts";
 import type { BottlePlan, PlannedFile } from "../contract/plan.ts";
 import { renderGitConfig } from "./git-config.ts";
 
+/** For what nobody said: without a name and an address git refuses to commit. `invalid` is nobody's (RFC 2606). */
+const NOBODY = { name: "bottle agent", email: "agent@bottle.invalid" } as const;
+
 /** @throws UserError when name or address hold a control character. */
 export function gitIdentityFile(git: BottlePlan["git"]): PlannedFile {
-  const user: [string, string][] = [];
-  if (git.name !== undefined) user.push(["name", git.name]);
-  if (git.email !== undefined) user.push(["email", git.email]);
+  const { name, email } = { ...NOBODY, ...git };
   return {
     path: `${GUEST.home}/.gitconfig`,
     content: renderGitConfig([
-      { name: "user", values: user },
+      {
+        name: "user",
+        values: [
+          ["name", name],
+          ["email", email],
+        ],
+      },
       { name: "init", values: [["defaultBranch", "main"]] },
       // Some backends show the folder as another user's.
       { name: "safe", values: [["directory", GUEST.workspace]] },

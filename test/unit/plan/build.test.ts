@@ -286,3 +286,22 @@ describe("I7: a minimum of isolation", () => {
     expect(meetsIsolation(undefined, "namespace")).toBe(true);
   });
 });
+
+describe("who commits", () => {
+  const identity = { name: "Operator", email: "operator@example.com" };
+
+  it.each([
+    [
+      { name: "N", email: "n@example.com" },
+      { name: "N", email: "n@example.com" },
+    ],
+    [{ name: "N" }, { name: "N" }],
+    [{}, identity],
+  ])("is as the manifest says (%j), as a whole, and else the operator", (git, expected) => {
+    expect(build(loaded({}, { git }), talker, [], { identity }).plan.git).toEqual(expected);
+  });
+
+  it("is left open when neither says so", () => {
+    expect(build(loaded()).plan.git).toEqual({});
+  });
+});

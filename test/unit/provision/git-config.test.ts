@@ -40,8 +40,12 @@ describe("the agent's git identity", () => {
     expect(file.content).toContain('directory = "/home/node/workspace"');
   });
 
-  it("has no user section when nobody gave an identity", () => {
-    expect(gitIdentityFile({}).content).not.toContain("[user]");
+  it.each([
+    [{}, "bottle agent", "agent@bottle.invalid"],
+    [{ name: "Smith" }, "Smith", "agent@bottle.invalid"],
+    [{ email: "smith@example.com" }, "bottle agent", "smith@example.com"],
+  ])("is nobody's where nobody gave one, so that git commits all the same: %j", (git, name, email) => {
+    expect(gitIdentityFile(git).content).toContain(`[user]\n\tname = "${name}"\n\temail = "${email}"\n`);
   });
 
   it("cannot bring a setting by a line break", () => {
