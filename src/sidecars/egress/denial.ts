@@ -21,6 +21,7 @@ export const DENIAL_STATUS = {
   "not-tls": 403,
   "ech-refused": 403,
   "host-not-allowed": 403,
+  "idn-not-named": 403,
   "method-refused": 403,
   "upgrade-refused": 403,
   "framing-refused": 403,

@@ -98,6 +98,14 @@ export class Exchange implements Activity {
     this.#finish(false);
   }
 
+  spoiled(refusal: Refusal): boolean {
+    // The whole request is there: what makes no sense is something behind it.
+    if (this.#client.received || this.#client.answering) return false;
+    this.#client.closeAfter();
+    this.#fail(refusal);
+    return true;
+  }
+
   /** Over a pooled socket when there is one, else over a new one. */
   #reach(admission: Admission, mayReuse: boolean): void {
     const { target, route } = admission;

@@ -48,8 +48,9 @@ export function admit(request: Request, services: Services, policy: CompiledPoli
   // In a tunnel it was asked for at CONNECT.
   const stranger = tunnel === undefined ? services.checkBearer(head.value.proxyAuthorization) : undefined;
   if (stranger !== undefined) return turn(stranger);
-  const wrongMethod = refusedMethod(client.method);
-  if (wrongMethod !== undefined) return turn(wrongMethod);
+  const wrongMessage =
+    refusedVersion(client, head.value) ?? refusedMethod(client.method) ?? refusedScheme(client, tunnel);
+  if (wrongMessage !== undefined) return turn(wrongMessage);
 
   const { hosts } = head.value;
   const asked = {
@@ -89,6 +90,25 @@ function firstSubject(client: Client, tunnel: Tunnel | undefined): Subject {
   return tunnel === undefined
     ? { method: client.method, path: client.url }
     : { method: client.method, scheme: tunnel.scheme, host: tunnel.host, path: client.url };
+}
+
+/** Who says that it speaks another HTTP than the one it was read as may mean another message by it. */
+function refusedVersion({ version }: Client, head: RequestHead): Refusal | undefined {
+  if (!["1.0", "1.1", "2"].includes(version)) {
+    return refuse("request-malformed", "this is not a proper HTTP/1.1 request", "HTTP/1.1, strictly read");
+  }
+  // HTTP/1.0 has no chunks: a server that goes by the version takes them for the next request.
+  if (version !== "1.0" || !head.chunked) return undefined;
+  return refuse("framing-refused", "HTTP/1.0 has no transfer codings", "one Content-Length, or HTTP/1.1");
+}
+
+function refusedScheme({ scheme }: Client, tunnel: Tunnel | undefined): Refusal | undefined {
+  if (scheme === undefined || scheme === tunnel?.scheme) return undefined;
+  return refuse(
+    "scheme-refused",
+    "the :scheme of this request is not that of its tunnel",
+    `:scheme is ${tunnel?.scheme ?? "http"} here`,
+  );
 }
 
 /** TRACE would read a credential back to the guest; a tunnel in a tunnel would not be looked into. */

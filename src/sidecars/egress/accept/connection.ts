@@ -16,6 +16,8 @@ export interface Activity {
   sweep(now: number): void;
   /** The connection is gone. */
   clientGone(): void;
+  /** What came of its request makes no sense. False when it cannot answer that, and the connection must go. */
+  spoiled?(refusal: Refusal): boolean;
 }
 
 /** What a connection without an activity is doing. */

@@ -24,6 +24,9 @@ export function createFront(services: Services): Front {
   /** By the socket that HTTP/1 runs on: the accepted one, or the TLS in a tunnel. */
   const connections = new WeakMap<Duplex, Connection>();
 
+  /** Sockets on which nothing can be understood any more. */
+  const unreadable = new WeakSet<Duplex>();
+
   function connectionOf(socket: Duplex): Connection {
     const connection = connections.get(socket);
     if (connection === undefined) throw new Error("a request on a socket that was not accepted");
@@ -65,12 +68,26 @@ export function createFront(services: Services): Front {
   function onUnreadable(error: Error, duplex: Duplex): void {
     const socket = duplex as Socket;
     const connection = connectionOf(socket);
-    // In the middle of an answer there is no place for another.
-    if (!socket.writable || codeOf(error) === "ECONNRESET" || connection.activities.size > 0) {
+    // Node says it again for each piece of what follows.
+    if (unreadable.has(socket)) return;
+    unreadable.add(socket);
+    if (!socket.writable || codeOf(error) === "ECONNRESET") {
       socket.destroy();
       return;
     }
-    const refusal = unreadable(codeOf(error) ?? "");
+    const [activity, ...others] = connection.activities;
+    if (activity !== undefined) {
+      // In the middle of an answer there is no place for another.
+      if (others.length > 0 || activity.spoiled?.(badBody()) !== true) {
+        socket.destroy();
+        return;
+      }
+      connection.enter("closing");
+      // What is still sent is read and dropped, so that the answer arrives and not a reset.
+      socket.removeAllListeners("data").resume();
+      return;
+    }
+    const refusal = badHead(codeOf(error) ?? "");
     const subject = {
       method: "?",
       ...(connection.tunnel && { scheme: connection.tunnel.scheme, host: connection.tunnel.host }),
@@ -139,7 +156,16 @@ function strictServer(limits: Limits): Server {
   return server;
 }
 
-function unreadable(code: string): Refusal {
+/** The request before it is over, and what should go on with it does not. */
+function badBody(): Refusal {
+  return refuse(
+    "framing-refused",
+    "the body is not properly cut into chunks, or ends in trailers that no body may have",
+    "Transfer-Encoding: chunked, strictly read",
+  );
+}
+
+function badHead(code: string): Refusal {
   return code === "HPE_HEADER_OVERFLOW"
     ? refuse("head-too-large", "the request line and headers are too long", "size of a request's head")
     : refuse("request-malformed", "this is not a proper HTTP/1.1 request", "HTTP/1.1, strictly read");

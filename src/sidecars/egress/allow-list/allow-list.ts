@@ -2,21 +2,39 @@
  * Default deny: a host is reachable when a route names it, else when a `*.` route covers it (one label or
  * more below the name, never the name itself; the longest name wins). Decided before anything is resolved,
  * so a refused name never reaches a resolver.
+ *
+ * What a `*` stands for is plain ASCII: an `xn--` label shows people another name than programs compare (with a
+ * Cyrillic letter in it, say), so only a route that spells it out, which its author has seen, leads there.
  */
 import { allow, refuse, type Verdict } from "../denial.ts";
 import type { CompiledPolicy, HostRoutes } from "../policy/compile.ts";
 
 export function routesOf(policy: CompiledPolicy, host: string): Verdict<HostRoutes> {
-  const found = policy.exact.get(host) ?? coveringWildcard(policy, host);
-  if (found !== undefined) return allow(found);
-  return refuse("host-not-allowed", `no route of this bottle leads to ${host}`, `no route for ${host}`);
+  const exact = policy.exact.get(host);
+  if (exact !== undefined) return allow(exact);
+  const wildcard = coveringWildcard(policy, host);
+  if (wildcard === undefined) {
+    return refuse("host-not-allowed", `no route of this bottle leads to ${host}`, `no route for ${host}`);
+  }
+  if (!/(?:^|\.)xn--/.test(wildcard.covered)) return allow(wildcard.routes);
+  return refuse(
+    "idn-not-named",
+    `${host} is an internationalised name, which no wildcard covers: it may look like another one`,
+    `a route for exactly ${host}`,
+  );
 }
 
-function coveringWildcard(policy: CompiledPolicy, host: string): HostRoutes | undefined {
+interface Covering {
+  readonly routes: HostRoutes;
+  /** What the `*` stands for. */
+  readonly covered: string;
+}
+
+function coveringWildcard(policy: CompiledPolicy, host: string): Covering | undefined {
   if (policy.wildcard.size === 0) return undefined;
   for (let dot = host.indexOf("."); dot >= 0; dot = host.indexOf(".", dot + 1)) {
     const routes = policy.wildcard.get(host.slice(dot + 1));
-    if (routes !== undefined) return routes;
+    if (routes !== undefined) return { routes, covered: host.slice(0, dot) };
   }
   return undefined;
 }

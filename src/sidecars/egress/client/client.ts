@@ -21,12 +21,18 @@ export interface Client {
   readonly rawHeaders: readonly string[];
   /** HTTP/2's name for Host. */
   readonly authority: string | undefined;
+  /** What HTTP/2 says besides, and nobody needs: it can only contradict the tunnel. */
+  readonly scheme: string | undefined;
+  /** `2` for HTTP/2; otherwise what the request line says. */
+  readonly version: string;
   readonly body: Readable;
   readonly sink: Writable;
   /** True once the answer's head is out, and only breaking off is left. */
   readonly answering: boolean;
   /** True once the whole answer is handed over; asked when the exchange closes. */
   readonly delivered: boolean;
+  /** False while the rest of the request is still to come. */
+  readonly received: boolean;
   hasBody(head: RequestHead): boolean;
   /** @throws Error when a header cannot be sent on. */
   answer(head: AnswerHead): void;

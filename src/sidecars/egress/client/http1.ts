@@ -10,6 +10,8 @@ export class Http1Client implements Client {
   readonly url: string;
   readonly rawHeaders: readonly string[];
   readonly authority = undefined;
+  readonly scheme = undefined;
+  readonly version: string;
   readonly body: IncomingMessage;
   readonly sink: ServerResponse;
   readonly #connection: Connection;
@@ -21,6 +23,7 @@ export class Http1Client implements Client {
     this.method = request.method ?? "";
     this.url = request.url ?? "";
     this.rawHeaders = request.rawHeaders;
+    this.version = request.httpVersion;
     this.body = request;
     this.sink = response;
     response.sendDate = false;
@@ -32,6 +35,10 @@ export class Http1Client implements Client {
 
   get delivered(): boolean {
     return this.sink.writableFinished;
+  }
+
+  get received(): boolean {
+    return this.body.complete;
   }
 
   hasBody(head: RequestHead): boolean {

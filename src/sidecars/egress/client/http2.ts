@@ -14,6 +14,8 @@ export class Http2Client implements Client {
   readonly url: string;
   readonly rawHeaders: readonly string[];
   readonly authority: string | undefined;
+  readonly scheme: string | undefined;
+  readonly version = "2";
   readonly body: ServerHttp2Stream;
   readonly sink: ServerHttp2Stream;
   readonly #stream: ServerHttp2Stream;
@@ -29,6 +31,7 @@ export class Http2Client implements Client {
     this.method = String(headers[":method"] ?? "");
     this.url = String(headers[":path"] ?? "");
     this.authority = headers[":authority"] === undefined ? undefined : String(headers[":authority"]);
+    this.scheme = headers[":scheme"] === undefined ? undefined : String(headers[":scheme"]);
     this.rawHeaders = withoutPseudo(raw);
     this.#hasBody = !stream.endAfterHeaders;
   }
@@ -40,6 +43,10 @@ export class Http2Client implements Client {
   /** Its own word counts: node also ends, and finishes, a stream that was reset. */
   get delivered(): boolean {
     return this.#ended && this.#stream.rstCode === constants.NGHTTP2_NO_ERROR;
+  }
+
+  get received(): boolean {
+    return this.#stream.readableEnded;
   }
 
   hasBody(): boolean {

@@ -55,7 +55,9 @@ export function readHead(raw: readonly string[], maxHeaders: number): Verdict<Re
         connection += `,${value}`;
         break;
       case "content-length":
-        if (!/^[0-9]{1,15}$/.test(value) || (contentLength ?? value) !== value) return badFraming();
+        // A leading zero makes the number octal to some.
+        if (!/^(?:0|[1-9][0-9]{0,14})$/.test(value) || (contentLength ?? value) !== value)
+          return badFraming();
         contentLength = value;
         break;
       case "transfer-encoding":
