@@ -133,11 +133,12 @@ export function streamGit(place: GitPlace, args: readonly string[], options: Git
     cwd: place.kind === "ours" ? place.gitDir : place.folder,
     env: { ...placeEnv(place), ...COMMON_ENV, ...options.env },
     stdio: ["pipe", "pipe", "pipe"],
-    timeout: MAX_RUN_MS,
     killSignal: "SIGKILL",
     ...(options.signal !== undefined && { signal: options.signal }),
   });
   child.stdin.on("error", () => {});
+  // Not spawn's own: of a program that could not be started, that one keeps this process alive to its end.
+  const timer = setTimeout(() => child.kill("SIGKILL"), MAX_RUN_MS);
   let tail = Buffer.alloc(0);
   child.stderr.on("error", () => {});
   child.stderr.on("data", (chunk: Buffer) => {
@@ -145,8 +146,12 @@ export function streamGit(place: GitPlace, args: readonly string[], options: Git
   });
   const ended = new Promise<{ code: number; stderr: string }>((resolve, reject) => {
     let sourceError: unknown;
-    child.on("error", (error) => reject(startError(place, error)));
+    child.on("error", (error) => {
+      clearTimeout(timer);
+      reject(startError(place, error));
+    });
     child.on("close", (code, signal) => {
+      clearTimeout(timer);
       if (sourceError !== undefined) reject(sourceError);
       const complaint = printable(
         tail.toString("utf8").trim().slice(-SHOWN_STDERR_CHARACTERS),
