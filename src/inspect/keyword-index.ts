@@ -1,0 +1,114 @@
+/**
+ * All that is looked for byte by byte, behind one table for the sweep. The sweep reads three bytes at even
+ * positions only, so each keyword puts two of its triples in the table: one that it shows when it begins at an even
+ * position and one for an odd position, whichever are rarest in ordinary text.
+ */
+import { addGram, GRAM_WORDS } from "./sweep.ts";
+
+/** One byte string of the index, met at three of its bytes, the first of which is `offset` bytes into it. */
+export interface Entry<T> {
+  readonly bytes: Uint8Array;
+  readonly ignoreCase: boolean;
+  readonly offset: number;
+  readonly target: T;
+}
+
+export class KeywordIndex<T> {
+  readonly bits = new Int32Array(GRAM_WORDS);
+  readonly #entries = new Map<number, Entry<T>[]>();
+  #keys = new Int32Array(0);
+  #lists: (readonly Entry<T>[] | undefined)[] = [];
+
+  /** Every occurrence of `bytes` (3 or more) will be met exactly once. */
+  addWhole(bytes: Uint8Array, ignoreCase: boolean, target: T): void {
+    for (const parity of [0, 1]) {
+      let best = -1;
+      for (let offset = parity; offset + 3 <= bytes.length; offset += 2)
+        if (best < 0 || commonness(bytes, offset) < commonness(bytes, best)) best = offset;
+      if (best >= 0) this.#add({ bytes, ignoreCase, offset: best, target });
+      else this.#addOpenEnded({ bytes, ignoreCase, offset: parity, target });
+    }
+  }
+
+  /** Any `piece` (8 or more) neighbouring bytes of `bytes` will be met at least once. */
+  addPieces(bytes: Uint8Array, piece: number, target: T): void {
+    // A piece that begins anywhere shows every second of its `piece - 2` triples: so many apart, and one is shown.
+    const step = (piece - 3) & ~1;
+    for (const parity of [0, 1])
+      for (let offset = parity; offset + 3 <= bytes.length; offset += step)
+        this.#add({ bytes, ignoreCase: false, offset, target });
+  }
+
+  /** To be called when all is added. */
+  seal(): void {
+    const size = 2 ** Math.ceil(Math.log2(this.#entries.size * 4 + 16));
+    this.#keys = new Int32Array(size).fill(-1);
+    this.#lists = new Array(size).fill(undefined);
+    for (const [gram, entries] of this.#entries) {
+      let slot = slotOf(gram, size);
+      while (this.#keys[slot] !== -1) slot = (slot + 1) & (size - 1);
+      this.#keys[slot] = gram;
+      this.#lists[slot] = entries;
+    }
+  }
+
+  /** What shows these three bytes (little-endian). */
+  lookup(gram: number): readonly Entry<T>[] | undefined {
+    const keys = this.#keys;
+    const mask = keys.length - 1;
+    let slot = slotOf(gram, keys.length);
+    for (;;) {
+      const key = keys[slot];
+      if (key === gram) return this.#lists[slot];
+      if (key === -1) return undefined;
+      slot = (slot + 1) & mask;
+    }
+  }
+
+  #add(entry: Entry<T>): void {
+    const { bytes, offset } = entry;
+    this.#addTriples(entry, [bytes[offset], bytes[offset + 1], bytes[offset + 2]]);
+  }
+
+  /** A keyword of three bytes at an odd position shows two of them, and any third byte. */
+  #addOpenEnded(entry: Entry<T>): void {
+    const { bytes, offset } = entry;
+    for (let third = 0; third < 256; third++)
+      this.#addTriples({ ...entry }, [bytes[offset], bytes[offset + 1], third]);
+  }
+
+  #addTriples(entry: Entry<T>, [a = 0, b = 0, c = 0]: readonly (number | undefined)[]): void {
+    for (const x of cases(a, entry.ignoreCase))
+      for (const y of cases(b, entry.ignoreCase))
+        for (const z of cases(c, entry.ignoreCase)) {
+          const gram = x | (y << 8) | (z << 16);
+          addGram(this.bits, gram);
+          const entries = this.#entries.get(gram);
+          if (entries === undefined) this.#entries.set(gram, [entry]);
+          else if (!entries.includes(entry)) entries.push(entry);
+        }
+  }
+}
+
+function slotOf(gram: number, size: number): number {
+  return (Math.imul(gram, 0x85ebca6b) >>> 8) & (size - 1);
+}
+
+function cases(byte: number, ignoreCase: boolean): readonly number[] {
+  const isLetter = (byte | 0x20) >= 0x61 && (byte | 0x20) <= 0x7a;
+  return ignoreCase && isLetter ? [byte | 0x20, byte & 0xdf] : [byte];
+}
+
+/** Roughly how often three bytes stand in source code and logs: the rarest triple of a keyword is looked for. */
+function commonness(bytes: Uint8Array, offset: number): number {
+  let sum = 0;
+  for (let i = offset; i < offset + 3; i++) {
+    const character = String.fromCharCode(bytes[i] ?? 0);
+    if (/[etaonirsl ]/.test(character)) sum += 9;
+    else if (/[cdupmhfgby]/.test(character)) sum += 6;
+    else if (/[vwkxjqz0-9/:.="-]/.test(character)) sum += 4;
+    else if (/[A-Z_]/.test(character)) sum += 3;
+    else sum += 2;
+  }
+  return sum;
+}

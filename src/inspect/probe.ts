@@ -1,0 +1,77 @@
+/** A detector made ready to be tried: its regular expressions, what a match must begin with, and how long it can be. */
+import type { Detector } from "./detector.ts";
+import type { FindingKind } from "./finding.ts";
+import { type PatternShape, patternShape } from "./pattern-shape.ts";
+
+export interface Probe {
+  readonly kind: FindingKind;
+  readonly detector: Detector;
+  readonly shape: PatternShape;
+  /** Bytes that may stand between a match's beginning and its keyword. */
+  readonly before: number;
+  /** Sticky. Compiled when it is first tried: most texts never try most detectors. */
+  readonly sticky: () => RegExp;
+  /** In this pass over a text no match can begin before `until`: it would overlap one that was found. */
+  pass: number;
+  until: number;
+}
+
+export function makeProbe(detector: Detector, kind: FindingKind): Probe {
+  const ignoreCase = detector.ignoreCase === true;
+  let sticky: RegExp | undefined;
+  return {
+    kind,
+    detector,
+    shape: patternShape(detector.pattern, ignoreCase),
+    before: detector.trigger.kind === "keyword" ? (detector.trigger.before ?? 0) : 0,
+    sticky: () => {
+      sticky ??= new RegExp(detector.pattern, ignoreCase ? "dyi" : "dy");
+      return sticky;
+    },
+    pass: 0,
+    until: 0,
+  };
+}
+
+export interface Match {
+  readonly start: number;
+  readonly end: number;
+  /** Of the group `secret`, or of the match. */
+  readonly secretStart: number;
+  readonly secretEnd: number;
+}
+
+/** Whether the bytes around `at` allow a match to begin there: most attempts end here. */
+export function mayBegin({ shape }: Probe, bytes: Uint8Array, at: number, length: number): boolean {
+  if (at < 0 || at + shape.min > length) return false;
+  const { places, before } = shape;
+  for (let i = 0; i < places.length; i++) {
+    const table = places[i] as Uint8Array;
+    if (table[bytes[at + i] as number] === 0) return false;
+  }
+  return before === undefined || at === 0 || before[bytes[at - 1] as number] === 1;
+}
+
+/** The match that begins at `at` of `text`, if there is one and what it holds is credible. */
+export function matchAt(probe: Probe, text: string, at: number): Match | undefined {
+  const expression = probe.sticky();
+  expression.lastIndex = at;
+  const found = expression.exec(text);
+  if (found === null) return undefined;
+  const [secretStart, secretEnd] = found.indices?.groups?.["secret"] ?? [at, at + found[0].length];
+  const secret = text.slice(secretStart, secretEnd);
+  const { minEntropy, check } = probe.detector;
+  if (minEntropy !== undefined && entropy(secret) < minEntropy) return undefined;
+  if (check !== undefined && !check(secret)) return undefined;
+  return { start: at, end: at + found[0].length, secretStart, secretEnd };
+}
+
+/** Shannon's, in bits a character. */
+export function entropy(text: string): number {
+  const counts = new Map<number, number>();
+  for (let i = 0; i < text.length; i++)
+    counts.set(text.charCodeAt(i), (counts.get(text.charCodeAt(i)) ?? 0) + 1);
+  let bits = 0;
+  for (const count of counts.values()) bits -= (count / text.length) * Math.log2(count / text.length);
+  return bits;
+}

@@ -1,0 +1,545 @@
+/**
+ * Looks into one text, and into everything that is encoded in it.
+ *
+ * A text is swept once. What the sweep noticed is looked at: keywords are compared and their patterns tried, runs of
+ * digits and words are checked, runs of base64, base32 and hex that can be text are unpacked and scanned like a text
+ * of their own, and neighbourhoods of escapes and disguised letters are cleaned and scanned again. What lies in such a
+ * neighbourhood is unpacked from the cleaned text only. So each byte goes into at most one unpacking and one cleaning
+ * a level, each level is smaller than the one before, and there are at most UNPACKINGS of them; besides, the bytes
+ * decoded for one text are counted, and a text that wants more than WORK_FACTOR times its size is itself a finding.
+ */
+import {
+  ALPHANUMERICS,
+  BASE32_LOWER,
+  BASE32_UPPER,
+  BASE64_ASCII,
+  BASE64_UTF8,
+  BASE64_VALUE,
+  BYTE_CLASSES,
+  CAPITALS,
+  DIGITS,
+  HEX,
+  HEX_ASCII,
+  HEX_SEPARATED,
+  SPACED,
+  WORD_TABLES,
+  WORDS,
+} from "./byte-classes.ts";
+import type { FindingKind } from "./finding.ts";
+import { Frame } from "./frame.ts";
+import type { KeywordIndex } from "./keyword-index.ts";
+import { isTellingPiece, type KnownForm } from "./known-secret.ts";
+import type { RuleSet } from "./own-rules.ts";
+import { decodings, locate, type Span, type Step } from "./path.ts";
+import { type Match, matchAt, mayBegin, type Probe } from "./probe.ts";
+import { squeeze } from "./squeeze.ts";
+import { sweep } from "./sweep.ts";
+import { beginsDisguise, TextCleaner } from "./text-cleaner.ts";
+import { base32AsciiPhases, type Packing, unpack } from "./unpack.ts";
+import type { WordList } from "./word-list.ts";
+
+/** Base64 in base64 in base64 in base64 is nobody's file format; each level costs a hostile text's scan more time. */
+export const UNPACKINGS = 4;
+/** Bytes that may be decoded for each byte of a text. Honest texts stay under 3. */
+const WORK_FACTOR = 8;
+/** So small texts may be decoded often. */
+const FREE_WORK = 4096;
+/** A cleaned text reaches this far from the escape: as far as an escape can stand from the rest of its value. */
+const NEIGHBOURHOOD = 256;
+/** More findings in one text say no more: the rest of it is one finding. */
+const MOST_FINDINGS = 1000;
+/** Fewer bytes hold no value that is looked for. */
+const SMALLEST_UNPACKED = 6;
+
+/** So many digits of few kinds hold no value; MARGIN of them are kept beside what follows. Multiples of all groups. */
+const MONOTONOUS = 64;
+const MARGIN = 16;
+/** Fewer kinds of digits than any value shows in MONOTONOUS of them. */
+const FEW_KINDS = 5;
+
+/** Runs of these have something packed in them. */
+const PACKED = BASE64_ASCII | BASE64_UTF8 | HEX_ASCII | HEX | BASE32_UPPER | BASE32_LOWER;
+
+export interface RawFinding {
+  readonly kind: FindingKind;
+  readonly detector: string;
+  readonly start: number;
+  readonly end: number;
+  readonly through: ReturnType<typeof decodings>;
+  /** The decoded value: never leaves the inspector. */
+  readonly value: Buffer;
+}
+
+export type Target = { readonly type: "probe"; readonly probe: Probe } | KnownTarget;
+
+export interface KnownTarget {
+  readonly type: "known";
+  readonly form: KnownForm;
+  pass: number;
+  until: number;
+}
+
+export interface ScannerParts {
+  readonly index: KeywordIndex<Target>;
+  readonly runs: readonly { readonly of: number; readonly min: number; readonly probe: Probe }[];
+  readonly words: readonly { readonly list: WordList; readonly probe: Probe }[];
+  readonly rules: RuleSet | undefined;
+}
+
+/** Frames of one level: its text, that text cleaned, and digits squeezed out of either. */
+class Level {
+  readonly raw = new Frame();
+  readonly cleaned = new Frame();
+  readonly squeezed = new Frame();
+  /** Up to where each of the packings was unpacked, by phase. */
+  readonly done = new Int32Array(32);
+  /** Neighbourhoods of disguises: begin and end in turn. */
+  regions: number[] = [];
+}
+
+export class Scanner {
+  readonly #parts: ScannerParts;
+  readonly #classes: number;
+  readonly #levels: Level[] = [];
+  readonly #cleaner = new TextCleaner();
+  #path: Step[] = [];
+  #findings: RawFinding[] = [];
+  #pass = 0;
+  #work = 0;
+
+  constructor(parts: ScannerParts) {
+    this.#parts = parts;
+    this.#classes =
+      PACKED |
+      SPACED |
+      HEX_SEPARATED |
+      (parts.words.length > 0 ? WORDS : 0) |
+      parts.runs.reduce((classes, { of }) => classes | of, 0);
+  }
+
+  /** Findings of `source[from, to)`, offsets counted from `from`; unsorted, and some of them twice. */
+  scan(source: Uint8Array, from: number, to: number): RawFinding[] {
+    this.#findings = [];
+    this.#path = [];
+    this.#work = (to - from) * WORK_FACTOR + FREE_WORK;
+    for (const { list } of this.#parts.words) list.reset();
+    const { raw } = this.#level(0);
+    raw.load(source.subarray(from, to));
+    this.#scanFrame(raw, 0, false);
+    return this.#findings;
+  }
+
+  #level(depth: number): Level {
+    let level = this.#levels[depth];
+    if (level === undefined) {
+      level = new Level();
+      this.#levels[depth] = level;
+    }
+    return level;
+  }
+
+  #scanFrame(frame: Frame, depth: number, cleaned: boolean): void {
+    const { index, rules } = this.#parts;
+    const level = this.#level(depth);
+    sweep(frame, index.bits, this.#classes);
+    this.#pass++;
+    for (let i = 0; i < frame.gramCount; i++) this.#lookUp(frame, frame.grams[i] as number);
+    if (rules !== undefined) this.#tryRules(frame, rules);
+    const regions = cleaned ? [] : this.#disguises(frame, level);
+    if (frame.edgeCount > 0) {
+      level.done.fill(0);
+      for (let i = 0; i < frame.edgeCount; i++)
+        this.#lookAtRun(frame, depth, frame.edges[i] as number, frame.edgeClasses[i] as number, regions);
+    }
+    for (let i = 0; i + 1 < regions.length; i += 2)
+      this.#clean(frame, depth, regions[i] as number, regions[i + 1] as number);
+  }
+
+  // Keywords
+
+  #lookUp(frame: Frame, at: number): void {
+    const { bytes } = frame;
+    const gram = (bytes[at] as number) | ((bytes[at + 1] as number) << 8) | ((bytes[at + 2] as number) << 16);
+    const entries = this.#parts.index.lookup(gram);
+    if (entries === undefined) return;
+    for (const entry of entries) {
+      const { target } = entry;
+      if (target.type === "known") this.#compareKnown(frame, at, entry.offset, target);
+      else {
+        const start = at - entry.offset;
+        if (start >= 0 && stands(entry.bytes, entry.ignoreCase, bytes, start, frame.length))
+          this.#tryAround(frame, target.probe, start);
+      }
+    }
+  }
+
+  #tryAround(frame: Frame, probe: Probe, keyword: number): void {
+    if (probe.pass !== this.#pass) {
+      probe.pass = this.#pass;
+      probe.until = 0;
+    }
+    for (let at = Math.max(probe.until, keyword - probe.before); at <= keyword; at++) {
+      if (!mayBegin(probe, frame.bytes, at, frame.length)) continue;
+      const match = matchAt(probe, frame.text, at);
+      if (match === undefined || match.end <= keyword) continue;
+      probe.until = match.end;
+      this.#reportMatch(frame, probe, match);
+      return;
+    }
+  }
+
+  #compareKnown(frame: Frame, at: number, offset: number, target: KnownTarget): void {
+    const { form } = target;
+    if (target.pass !== this.#pass) {
+      target.pass = this.#pass;
+      target.until = 0;
+    }
+    if (at < target.until) return;
+    const { bytes, length } = frame;
+    const wanted = form.bytes;
+    let begin = 0;
+    while (begin < offset && begin < at && bytes[at - begin - 1] === wanted[offset - begin - 1]) begin++;
+    let end = 0;
+    while (offset + end < wanted.length && at + end < length && bytes[at + end] === wanted[offset + end])
+      end++;
+    const found = begin + end;
+    if (found < form.piece) return;
+    if (found < wanted.length) {
+      const telling = Math.max(offset - begin, form.from);
+      if (offset + end - telling < form.piece) return;
+      if (!isTellingPiece(wanted.subarray(telling, offset + end))) return;
+    }
+    target.until = at + end;
+    const { secret, value } = form;
+    this.#report(secret.kind, secret.name, { start: at - begin, end: at + end }, value);
+  }
+
+  // Runs that are looked for in themselves
+
+  #lookAtRun(frame: Frame, depth: number, word: number, classes: number, regions: readonly number[]): void {
+    for (const { of, min, probe } of this.#parts.runs)
+      if ((classes & of) !== 0) this.#tryRun(frame, word, of, min, probe);
+    if ((classes & WORDS) !== 0)
+      for (const { list, probe } of this.#parts.words) this.#tryWords(frame, word, list, probe);
+    if (depth >= UNPACKINGS) return;
+    if ((classes & (BASE64_ASCII | BASE64_UTF8)) !== 0) {
+      const phases = (classes | (classes >> 4)) & BASE64_ASCII;
+      for (let phase = 0; phase < 4; phase++)
+        if ((phases & (1 << phase)) !== 0) this.#unpackBase64(frame, depth, word, phase, regions);
+    }
+    if ((classes & (HEX_ASCII | HEX)) !== 0) this.#unpackHex(frame, depth, word, classes, regions);
+    if ((classes & BASE32_UPPER) !== 0) this.#unpackBase32(frame, depth, word, BASE32_UPPER, regions);
+    if ((classes & BASE32_LOWER) !== 0) this.#unpackBase32(frame, depth, word, BASE32_LOWER, regions);
+    if ((classes & SPACED) !== 0) this.#squeeze(frame, depth, word, SPACED, regions);
+    if ((classes & HEX_SEPARATED) !== 0) this.#squeeze(frame, depth, word, HEX_SEPARATED, regions);
+  }
+
+  #tryRun(frame: Frame, word: number, of: number, min: number, probe: Probe): void {
+    if (probe.pass !== this.#pass) {
+      probe.pass = this.#pass;
+      probe.until = 0;
+    }
+    const { start, end } = runAround(frame, word, of);
+    if (end <= probe.until || end - start < min) return;
+    const from = Math.max(start, probe.until);
+    probe.until = end;
+    const { bytes, length } = frame;
+    for (let at = from; at < end; at++) {
+      if (!mayBegin(probe, bytes, at, length)) continue;
+      const match = matchAt(probe, frame.text, at);
+      if (match === undefined) continue;
+      this.#reportMatch(frame, probe, match);
+      at = match.end - 1;
+    }
+  }
+
+  #tryWords(frame: Frame, word: number, list: WordList, probe: Probe): void {
+    if (probe.pass !== this.#pass) {
+      probe.pass = this.#pass;
+      probe.until = 0;
+    }
+    if (word * 4 < probe.until) return;
+    const { start, end } = runAround(frame, word, WORDS);
+    probe.until = end;
+    for (const phrase of list.find(frame.bytes, start, end))
+      this.#report(probe.kind, probe.detector.id, phrase, Buffer.from(phrase.text));
+  }
+
+  // What is packed
+
+  #unpackBase64(frame: Frame, depth: number, word: number, phase: number, regions: readonly number[]): void {
+    const { done } = this.#level(depth);
+    const slot = (frame === this.#level(depth).squeezed ? 16 : 0) + phase;
+    if (word * 4 < (done[slot] as number)) return;
+    const alive = (1 << phase) | (0x10 << phase);
+    const { first, second } = WORD_TABLES;
+    const { bytes, words, length } = frame;
+    const fits = (i: number): boolean => {
+      const value = words[i] as number;
+      return ((first[value & 0xffff] as number) & (second[value >>> 16] as number) & alive) !== 0;
+    };
+    let low = word;
+    while (low > 0 && fits(low - 1)) low--;
+    let high = word + 1;
+    while (high * 4 < length && fits(high)) high++;
+    // Two quads more on either side: a value may begin or end in a quad that is not text as a whole.
+    let from = low * 4 + phase;
+    for (let i = 0; i < 3 && from >= 4 && isBase64Quad(bytes, from - 4); i++) from -= 4;
+    let to = from;
+    const until = Math.min(length, high * 4 + 12);
+    while (to < until && (BASE64_VALUE[bytes[to] as number] as number) < 64) to++;
+    done[slot] = to;
+    this.#unpack("base64", frame, depth, from, to, regions);
+  }
+
+  #unpackHex(frame: Frame, depth: number, word: number, classes: number, regions: readonly number[]): void {
+    const level = this.#level(depth);
+    const { done } = level;
+    const slot = (frame === level.squeezed ? 16 : 0) + 4;
+    const { start, end } = runAround(frame, word, HEX);
+    for (let phase = 0; phase < 2; phase++) {
+      // A long run may hold disguised letters: that is not text at either phase, and is read from its beginning.
+      const long = (classes & HEX) !== 0 && (frame === level.squeezed || phase === (start & 1));
+      const wanted = (classes & (0x100 << phase)) !== 0 || long;
+      if (!wanted || word * 4 < (done[slot + phase] as number)) continue;
+      done[slot + phase] = end;
+      this.#unpack("hex", frame, depth, start + ((start ^ phase) & 1), end, regions);
+    }
+  }
+
+  #unpackBase32(
+    frame: Frame,
+    depth: number,
+    word: number,
+    alphabet: number,
+    regions: readonly number[],
+  ): void {
+    const level = this.#level(depth);
+    const { done } = level;
+    const slot = (frame === level.squeezed ? 16 : 0) + (alphabet === BASE32_UPPER ? 6 : 7);
+    if (word * 4 < (done[slot] as number)) return;
+    const { start, end } = runAround(frame, word, alphabet);
+    done[slot] = end;
+    this.#unpack("base32", frame, depth, start, end, regions);
+    // Behind junk it begins elsewhere: wherever 16 digits and more can be text.
+    let alive = 0;
+    let since = start;
+    for (let at = start; at + 8 <= end; at += 8) {
+      const phases = base32AsciiPhases(frame.bytes, at);
+      const still = at === start ? phases : alive & phases;
+      if (still === 0 && alive !== 0)
+        this.#unpackBase32Phases(frame, depth, alive, since, at, start, end, regions);
+      if (still === 0) since = at;
+      alive = still === 0 ? phases : still;
+    }
+    this.#unpackBase32Phases(frame, depth, alive, since, end, start, end, regions);
+  }
+
+  #unpackBase32Phases(
+    frame: Frame,
+    depth: number,
+    phases: number,
+    since: number,
+    until: number,
+    start: number,
+    end: number,
+    regions: readonly number[],
+  ): void {
+    if (until - since < 16) return;
+    for (let phase = 0; phase < 8; phase++) {
+      if ((phases & (1 << phase)) === 0 || phase === (start & 7)) continue;
+      const from = Math.max(since - 8, start);
+      this.#unpack("base32", frame, depth, from + ((phase - from) & 7), Math.min(until + 8, end), regions);
+    }
+  }
+
+  #squeeze(frame: Frame, depth: number, word: number, of: number, regions: readonly number[]): void {
+    const level = this.#level(depth);
+    if (frame === level.squeezed) return;
+    const { done } = level;
+    const hex = of === HEX_SEPARATED;
+    const slot = hex ? 8 : 9;
+    if (word * 4 < (done[slot] as number)) return;
+    const { start, end } = runAround(frame, word, of);
+    done[slot] = end;
+    if (isDeferred(regions, start, end) || !this.#afford(end - start)) return;
+    const out = level.squeezed.reserve(end - start);
+    const count = squeeze(frame.bytes, start, end, out, hex);
+    if (count === end - start || count < 16) return;
+    level.squeezed.commit(count);
+    this.#path.push({ kind: "squeeze", parent: frame, from: start, to: end, hex });
+    const { squeezed } = level;
+    const wanted = hex
+      ? HEX | HEX_ASCII
+      : BASE64_ASCII | BASE64_UTF8 | BASE32_LOWER | BASE32_UPPER | HEX_ASCII;
+    sweep(squeezed, NO_GRAMS, wanted);
+    done.fill(0, 16, 32);
+    for (let i = 0; i < squeezed.edgeCount; i++)
+      this.#lookAtRun(squeezed, depth, squeezed.edges[i] as number, squeezed.edgeClasses[i] as number, []);
+    this.#path.pop();
+  }
+
+  #unpack(
+    packing: Packing,
+    frame: Frame,
+    depth: number,
+    from: number,
+    to: number,
+    regions: readonly number[],
+  ): void {
+    if (isDeferred(regions, from, to)) return;
+    // Zeros, rulers and DNA are digits too, at every phase: a value begins at the end of such a stretch at most.
+    while (to - from >= MONOTONOUS && isMonotonous(frame.bytes, from)) from += MONOTONOUS - MARGIN;
+    while (to - from >= MONOTONOUS && isMonotonous(frame.bytes, to - MONOTONOUS)) to -= MONOTONOUS - MARGIN;
+    if (to - from < SMALLEST_UNPACKED || !this.#afford(to - from)) return;
+    const { raw } = this.#level(depth + 1);
+    const length = unpack(packing, frame.bytes, from, to, raw.reserve(to - from));
+    raw.commit(length);
+    this.#path.push({ kind: packing, parent: frame, from, to });
+    this.#scanFrame(raw, depth + 1, false);
+    this.#path.pop();
+  }
+
+  // Disguises
+
+  #disguises(frame: Frame, level: Level): readonly number[] {
+    if (frame.markCount === 0) return NO_REGIONS;
+    const { bytes, marks, length } = frame;
+    const regions: number[] = [];
+    let near = -1;
+    for (let i = 0; i < frame.markCount; i++) {
+      const from = (marks[i] as number) * 4;
+      if (from < near) continue;
+      for (let at = from; at < from + 4 && at < length; at++) {
+        if (!beginsDisguise(bytes, at, length)) continue;
+        // The next few bytes change nothing: the neighbourhood only ends a little earlier.
+        near = at + 32;
+        const begin = Math.max(0, at - NEIGHBOURHOOD);
+        const end = Math.min(length, at + NEIGHBOURHOOD + 32);
+        if (regions.length > 0 && begin <= (regions[regions.length - 1] as number))
+          regions[regions.length - 1] = end;
+        else regions.push(begin, end);
+        break;
+      }
+    }
+    level.regions = regions;
+    return regions;
+  }
+
+  #clean(frame: Frame, depth: number, from: number, to: number): void {
+    if (!this.#afford(to - from)) return;
+    const { cleaned } = this.#level(depth);
+    cleaned.commit(this.#cleaner.clean(frame.bytes, from, to, cleaned.reserve(to - from)));
+    this.#path.push({ kind: "text", parent: frame, from, to });
+    this.#scanFrame(cleaned, depth, true);
+    this.#path.pop();
+  }
+
+  // Findings
+
+  #tryRules(frame: Frame, rules: RuleSet): void {
+    for (const { id, start, end } of rules.find(frame.text))
+      this.#report("rule", id, { start, end }, Buffer.from(frame.bytes.subarray(start, end)));
+  }
+
+  #reportMatch(frame: Frame, probe: Probe, { secretStart, secretEnd }: Match): void {
+    const value = Buffer.from(frame.bytes.subarray(secretStart, secretEnd));
+    this.#report(probe.kind, probe.detector.id, { start: secretStart, end: secretEnd }, value);
+  }
+
+  #report(kind: FindingKind, detector: string, span: Span, value: Buffer): void {
+    const { start, end } = locate(this.#path, span);
+    if (this.#findings.length < MOST_FINDINGS)
+      this.#findings.push({ kind, detector, start, end, through: decodings(this.#path), value });
+    else if (this.#findings.length === MOST_FINDINGS) this.#giveUp("too-many-secrets", start);
+  }
+
+  /** False when the text has used up the work it may cause; that is then itself a finding. */
+  #afford(bytes: number): boolean {
+    if (this.#work < 0) return false;
+    this.#work -= bytes;
+    if (this.#work < 0) this.#giveUp("too-much-encoding", 0);
+    return this.#work >= 0;
+  }
+
+  /** What is not looked into is not passed over in silence. */
+  #giveUp(detector: string, start: number): void {
+    const { length } = this.#level(0).raw;
+    this.#findings.push({
+      kind: "pattern",
+      detector,
+      start,
+      end: length,
+      through: [],
+      value: Buffer.from(detector),
+    });
+  }
+}
+
+const NO_REGIONS: readonly number[] = [];
+const NO_GRAMS = new Int32Array(4096);
+
+/** What is in the neighbourhood of an escape is read once, from the cleaned text. */
+function isDeferred(regions: readonly number[], from: number, to: number): boolean {
+  if (regions.length === 0) return false;
+  let low = 0;
+  let high = regions.length >> 1;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((regions[middle * 2 + 1] as number) < to) low = middle + 1;
+    else high = middle;
+  }
+  return low * 2 < regions.length && (regions[low * 2] as number) <= from;
+}
+
+function stands(
+  wanted: Uint8Array,
+  ignoreCase: boolean,
+  bytes: Uint8Array,
+  at: number,
+  length: number,
+): boolean {
+  if (at + wanted.length > length) return false;
+  for (let i = 0; i < wanted.length; i++) {
+    const byte = bytes[at + i] as number;
+    const want = wanted[i] as number;
+    if (byte === want) continue;
+    if (!ignoreCase || (byte ^ want) !== 0x20 || (byte | 0x20) < 0x61 || (byte | 0x20) > 0x7a) return false;
+  }
+  return true;
+}
+
+/** The whole run of a class of bytes that the word is part of. */
+function runAround(frame: Frame, word: number, of: number): Span {
+  const { bytes, length } = frame;
+  let start = word * 4;
+  while (start > 0 && ((BYTE_CLASSES[bytes[start - 1] as number] as number) & of) !== 0) start--;
+  let end = Math.min(length, word * 4);
+  while (end < length && ((BYTE_CLASSES[bytes[end] as number] as number) & of) !== 0) end++;
+  return { start, end };
+}
+
+/** Whether the MONOTONOUS bytes from `at` on are of FEW_KINDS; letters, digits and marks count modulo 64. */
+function isMonotonous(bytes: Uint8Array, at: number): boolean {
+  let low = 0;
+  let high = 0;
+  let kinds = 0;
+  for (let i = at; i < at + MONOTONOUS; i++) {
+    const byte = bytes[i] as number;
+    const bit = 1 << (byte & 31);
+    const seen = (byte & 32) === 0 ? low : high;
+    if ((seen & bit) !== 0) continue;
+    if (++kinds > FEW_KINDS) return false;
+    if ((byte & 32) === 0) low |= bit;
+    else high |= bit;
+  }
+  return true;
+}
+
+function isBase64Quad(bytes: Uint8Array, at: number): boolean {
+  for (let i = at; i < at + 4; i++) if ((BASE64_VALUE[bytes[i] as number] as number) > 63) return false;
+  return true;
+}
+
+/** The byte classes a detector's run can be of. */
+export const RUN_CLASSES = { digits: DIGITS, capitals: CAPITALS, alphanumerics: ALPHANUMERICS } as const;

@@ -1,0 +1,420 @@
+/**
+ * Undoes what text formats and disguises do to a value, all of it at once and to the end: percent, JSON and C
+ * escapes, HTML entities, UTF-8 of folded characters, and the zero bytes of UTF-16. It rewrites the tail of its own
+ * output until nothing there is an escape any more, so that `%25252541`, `\\u0026#65;` and any other nesting come out
+ * in one linear pass: each rewriting makes the output shorter.
+ *
+ * It decodes more than any one format would. That is right for a search, and for nothing else.
+ */
+import { HEX_VALUE } from "./byte-classes.ts";
+import { DROPPED, fold, foldedText, isDisguise, OTHER, SEVERAL } from "./fold.ts";
+
+const PERCENT = 0x25;
+const BACKSLASH = 0x5c;
+const AMPERSAND = 0x26;
+const SEMICOLON = 0x3b;
+
+/** Longest escape, begin to end: `&ZeroWidthSpace;`, and a number with some zeros before it. */
+const LONGEST = 18;
+/** No escape is being read. */
+const IDLE = -1 - LONGEST;
+
+const ENTITIES: ReadonlyMap<string, number> = new Map(
+  Object.entries({
+    amp: "&",
+    lt: "<",
+    gt: ">",
+    quot: '"',
+    apos: "'",
+    lowbar: "_",
+    UnderBar: "_",
+    hyphen: "-",
+    dash: "-",
+    sol: "/",
+    bsol: "\\",
+    plus: "+",
+    equals: "=",
+    period: ".",
+    colon: ":",
+    commat: "@",
+    num: "#",
+    dollar: "$",
+    percnt: "%",
+    excl: "!",
+    quest: "?",
+    ast: "*",
+    midast: "*",
+    comma: ",",
+    semi: ";",
+    lpar: "(",
+    rpar: ")",
+    lsqb: "[",
+    lbrack: "[",
+    rsqb: "]",
+    rbrack: "]",
+    lcub: "{",
+    lbrace: "{",
+    rcub: "}",
+    rbrace: "}",
+    verbar: "|",
+    vert: "|",
+    grave: "`",
+    Hat: "^",
+    nbsp: " ",
+    Tab: "\t",
+    NewLine: "\n",
+    shy: "\u00ad",
+    zwj: "\u200d",
+    zwnj: "\u200c",
+    ZeroWidthSpace: "\u200b",
+    NoBreak: "\u2060",
+    lrm: "\u200e",
+    rlm: "\u200f",
+  }).map(([name, character]): [string, number] => [name, character.codePointAt(0) ?? 0]),
+);
+/** Of these a web page is full, and none of them stands in a token. */
+const ORDINARY_ENTITIES = new Set(["lt", "gt", "quot", "apos", "nbsp", "copy", "amp"]);
+
+/** Where in the source each byte of the output comes from. */
+export interface Origins {
+  readonly from: Int32Array;
+  readonly to: Int32Array;
+}
+
+export class TextCleaner {
+  #out: Uint8Array = new Uint8Array(0);
+  #length = 0;
+  #armed = IDLE;
+  /** Where the last backslash stands that another backslash escape stood for: it begins the next one, and doubles none. */
+  #decodedBackslash = -1;
+  /** The first byte of the escape that was undone last, for the byte that is being put. */
+  #undid = 0;
+  #origins: Origins | undefined;
+  #from = 0;
+  #to = 0;
+
+  /** Cleans `source[from, to)` into `out`, which must have as much room; says how long it became. */
+  clean(source: Uint8Array, from: number, to: number, out: Uint8Array, origins?: Origins): number {
+    this.#out = out;
+    this.#length = 0;
+    this.#armed = IDLE;
+    this.#decodedBackslash = -1;
+    this.#origins = origins;
+    for (let i = from; i < to; i++) {
+      const byte = source[i] as number;
+      if (
+        byte < 0x80 &&
+        byte !== 0 &&
+        byte !== PERCENT &&
+        byte !== BACKSLASH &&
+        byte !== AMPERSAND &&
+        this.#length - this.#armed > LONGEST &&
+        origins === undefined
+      ) {
+        out[this.#length++] = byte;
+        continue;
+      }
+      this.#from = i;
+      this.#to = i + 1;
+      this.#put(byte);
+    }
+    return this.#length;
+  }
+
+  #store(byte: number): void {
+    if (this.#origins !== undefined) {
+      this.#origins.from[this.#length] = this.#from;
+      this.#origins.to[this.#length] = this.#to;
+    }
+    this.#out[this.#length++] = byte;
+  }
+
+  /** Appends a byte, then what the tail turns into, and so on. A loop: nestings are as deep as hostile texts like. */
+  #put(byte: number): void {
+    let next = byte;
+    this.#undid = 0;
+    while (next > 0) {
+      this.#store(next);
+      if (next >= 0x80) next = next < 0xc0 ? this.#foldTail() : -1;
+      else if (next === PERCENT || next === BACKSLASH || next === AMPERSAND) {
+        this.#armed = this.#length - 1;
+        if (this.#undid === BACKSLASH) this.#decodedBackslash = this.#armed;
+        return;
+      } else if (this.#length - this.#armed <= LONGEST) next = this.#reduce();
+      else return;
+    }
+  }
+
+  /** If the output ends in a whole UTF-8 character that folds: takes it away and returns what is to be put. */
+  #foldTail(): number {
+    const out = this.#out;
+    const end = this.#length;
+    for (let size = 2; size <= 4 && size <= end; size++) {
+      const lead = out[end - size] as number;
+      if (lead < 0xc0) {
+        if (lead < 0x80) return -1;
+        continue;
+      }
+      const codePoint = decodeUtf8(out, end - size, end);
+      if (codePoint < 0) return -1;
+      const folded = fold(codePoint);
+      if (folded === OTHER) return -1;
+      return this.#replaceTail(end - size, folded, size);
+    }
+    return -1;
+  }
+
+  #replaceTail(start: number, folded: number, room: number): number {
+    if (this.#origins !== undefined) this.#from = this.#origins.from[start] as number;
+    this.#length = start;
+    this.#rearm();
+    if (folded === DROPPED) return -1;
+    if (folded < SEVERAL) return folded;
+    const text = foldedText(folded);
+    // One character must not become longer than it was, or the room would not do.
+    const last = Math.min(text.length, room) - 1;
+    for (let i = 0; i < last; i++) this.#store(text.charCodeAt(i));
+    return text.charCodeAt(last);
+  }
+
+  /** The escape that was being read when this one began. */
+  #rearm(): void {
+    this.#armed = IDLE;
+    for (let i = this.#length - 1; i >= 0 && i > this.#length - LONGEST; i--) {
+      const byte = this.#out[i] as number;
+      if (byte === PERCENT || byte === BACKSLASH || byte === AMPERSAND) {
+        this.#armed = i;
+        return;
+      }
+    }
+  }
+
+  /** If the tail is a whole escape: takes it away and returns what is to be put instead, or -1. */
+  #reduce(): number {
+    switch (this.#out[this.#armed]) {
+      case PERCENT:
+        return this.#reducePercent();
+      case BACKSLASH:
+        return this.#reduceBackslash();
+      case AMPERSAND:
+        return this.#reduceEntity();
+      default:
+        return -1;
+    }
+  }
+
+  #reducePercent(): number {
+    const size = this.#length - this.#armed;
+    const unicode = (this.#out[this.#armed + 1] as number | 0x20) === 0x75;
+    if (size === (unicode ? 6 : 3)) {
+      const value = this.#hex(this.#armed + (unicode ? 2 : 1), this.#length);
+      if (value >= 0) return unicode ? this.#character(value) : this.#byte(value);
+      this.#armed = IDLE;
+    } else if (size > 6) this.#armed = IDLE;
+    return -1;
+  }
+
+  #reduceBackslash(): number {
+    const size = this.#length - this.#armed;
+    const kind = this.#out[this.#armed + 1] as number;
+    const last = this.#out[this.#length - 1] as number;
+    if (size === 2) {
+      if (kind === 0x6e || kind === 0x72) return this.#byte(0x0a);
+      if (kind === 0x74) return this.#byte(0x09);
+      if (kind === 0x2f || kind === 0x22 || kind === 0x27) return this.#byte(kind);
+      // A line that goes on in the next one.
+      if (kind === 0x0a) return this.#byte(0);
+      if (!(kind === 0x75 || kind === 0x55 || kind === 0x78 || (kind >= 0x30 && kind < 0x34)))
+        this.#armed = IDLE;
+      return -1;
+    }
+    if (kind === 0x75 && this.#out[this.#armed + 2] === 0x7b) {
+      if (last !== 0x7d) return -1;
+      const value = size <= 12 ? this.#hex(this.#armed + 3, this.#length - 1) : -1;
+      if (value >= 0) return this.#character(value);
+    } else if (kind === 0x75 || kind === 0x55) {
+      if (size < (kind === 0x75 ? 6 : 10)) return -1;
+      const value = this.#hex(this.#armed + 2, this.#length);
+      if (value >= 0) return this.#character(value);
+    } else if (kind === 0x78) {
+      if (size < 4) return -1;
+      const value = this.#hex(this.#armed + 2, this.#length);
+      if (value >= 0) return this.#byte(value);
+    } else {
+      const middle = this.#out[this.#armed + 2] as number;
+      if (middle >= 0x30 && middle < 0x38) {
+        if (size < 4) return -1;
+        if (last >= 0x30 && last < 0x38)
+          return this.#byte(((kind & 3) << 6) | ((middle & 7) << 3) | (last & 7));
+      }
+    }
+    this.#armed = IDLE;
+    return -1;
+  }
+
+  #reduceEntity(): number {
+    const last = this.#out[this.#length - 1] as number;
+    if (last !== SEMICOLON) {
+      const inName =
+        (last >= 0x30 && last <= 0x39) || ((last | 0x20) >= 0x61 && (last | 0x20) <= 0x7a) || last === 0x23;
+      if (!inName) this.#armed = IDLE;
+      return -1;
+    }
+    const value = entityValue(this.#out, this.#armed + 1, this.#length - 1);
+    if (value >= 0) return this.#character(value);
+    this.#armed = IDLE;
+    return -1;
+  }
+
+  #hex(from: number, to: number): number {
+    if (from >= to) return -1;
+    let value = 0;
+    for (let i = from; i < to; i++) {
+      const digit = HEX_VALUE[this.#out[i] as number] as number;
+      if (digit > 15) return -1;
+      value = value * 16 + digit;
+    }
+    return value;
+  }
+
+  /** Takes the escape away, and backslashes before it: JSON inside JSON doubles them. */
+  #byte(value: number): number {
+    let start = this.#armed;
+    this.#undid = this.#out[start] as number;
+    if (this.#undid === BACKSLASH)
+      while (start > 0 && this.#out[start - 1] === BACKSLASH && start - 1 !== this.#decodedBackslash) start--;
+    if (this.#origins !== undefined) this.#from = this.#origins.from[start] as number;
+    this.#length = start;
+    this.#rearm();
+    return value;
+  }
+
+  #character(codePoint: number): number {
+    this.#byte(0);
+    if (codePoint < 0x80) return codePoint;
+    if (codePoint >= 0xdc00 && codePoint < 0xe000) {
+      const high = decodeUtf8(this.#out, this.#length - 3, this.#length);
+      if (high >= 0xd800 && high < 0xdc00) {
+        if (this.#origins !== undefined) this.#from = this.#origins.from[this.#length - 3] as number;
+        this.#length -= 3;
+        return this.#character2(0x10000 + ((high - 0xd800) << 10) + (codePoint - 0xdc00));
+      }
+    }
+    return this.#character2(codePoint);
+  }
+
+  #character2(codePoint: number): number {
+    const folded = fold(codePoint);
+    if (folded === DROPPED) return -1;
+    if (folded !== OTHER) return this.#replaceTail(this.#length, folded, 3);
+    if (codePoint < 0x800) this.#store(0xc0 | (codePoint >> 6));
+    else {
+      if (codePoint < 0x10000) this.#store(0xe0 | (codePoint >> 12));
+      else {
+        this.#store(0xf0 | ((codePoint >> 18) & 7));
+        this.#store(0x80 | ((codePoint >> 12) & 63));
+      }
+      this.#store(0x80 | ((codePoint >> 6) & 63));
+    }
+    this.#store(0x80 | (codePoint & 63));
+    return -1;
+  }
+}
+
+/** Whether an escape or a disguised character begins at `at`, and not one of which every text is full. */
+export function beginsDisguise(bytes: Uint8Array, at: number, length: number): boolean {
+  const byte = bytes[at] as number;
+  const next = bytes[at + 1] as number;
+  if (byte >= 0x80) {
+    if (byte < 0xc2) return false;
+    const end = at + (byte < 0xe0 ? 2 : byte < 0xf0 ? 3 : 4);
+    if (end > length) return false;
+    const codePoint = decodeUtf8(bytes, at, end);
+    if (codePoint < 0 || !isDisguise(codePoint)) return false;
+    // Dashes and dots are disguises only inside a word: prose is full of them.
+    const folded = fold(codePoint);
+    return (folded !== 0x2d && folded !== 0x2e) || (isPrintable(bytes[at - 1]) && isPrintable(bytes[end]));
+  }
+  switch (byte) {
+    case 0:
+      return isPrintable(bytes[at - 1]) && (next === 0 || isPrintable(next));
+    case PERCENT:
+      return isHex(next)
+        ? isHex(bytes[at + 2] as number)
+        : (next | 0x20) === 0x75 && isHex(bytes[at + 2] as number);
+    case BACKSLASH:
+      return (
+        next === 0x75 ||
+        next === 0x78 ||
+        next === 0x2f ||
+        next === 0x0a ||
+        next === 0x55 ||
+        (next >= 0x30 && next < 0x34 && isOctal(bytes[at + 2]) && isOctal(bytes[at + 3]))
+      );
+    case AMPERSAND:
+      return beginsEntity(bytes, at, next);
+    default:
+      return false;
+  }
+}
+
+function beginsEntity(bytes: Uint8Array, at: number, next: number): boolean {
+  if (next === 0x23) return true;
+  if ((next | 0x20) < 0x61 || (next | 0x20) > 0x7a) return false;
+  for (let end = at + 2; end < at + LONGEST; end++) {
+    if (bytes[end] !== SEMICOLON) continue;
+    const name = latin1(bytes, at + 1, end);
+    if (name === "amp") return bytes[end + 1] === 0x23 || beginsEntityName(bytes, end + 1);
+    return ENTITIES.has(name) && !ORDINARY_ENTITIES.has(name);
+  }
+  return false;
+}
+
+/** After `&amp;`: would a name and a semicolon follow. */
+function beginsEntityName(bytes: Uint8Array, at: number): boolean {
+  for (let end = at; end < at + LONGEST; end++) {
+    const byte = bytes[end] as number;
+    if (byte === SEMICOLON) return end > at + 1;
+    if ((byte | 0x20) < 0x61 || (byte | 0x20) > 0x7a) return false;
+  }
+  return false;
+}
+
+function entityValue(bytes: Uint8Array, from: number, to: number): number {
+  const name = latin1(bytes, from, to);
+  const number = /^#(?:[xX]([0-9a-fA-F]{1,14})|([0-9]{1,15}))$/.exec(name);
+  if (number === null) return ENTITIES.get(name) ?? -1;
+  const value = number[1] === undefined ? Number(number[2]) : Number.parseInt(number[1], 16);
+  return value <= 0x10ffff ? value : -1;
+}
+
+/** The one character that `bytes[from, to)` are, lone surrogates too, or -1. */
+function decodeUtf8(bytes: Uint8Array, from: number, to: number): number {
+  if (from < 0) return -1;
+  const lead = bytes[from] as number;
+  const size = lead < 0xc2 ? 0 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : lead < 0xf5 ? 4 : 0;
+  if (size !== to - from) return -1;
+  let value = lead & (0x7f >> size);
+  for (let i = from + 1; i < to; i++) {
+    const byte = bytes[i] as number;
+    if ((byte & 0xc0) !== 0x80) return -1;
+    value = (value << 6) | (byte & 63);
+  }
+  return value;
+}
+
+function isHex(byte: number): boolean {
+  return (HEX_VALUE[byte] ?? 16) < 16;
+}
+
+function isOctal(byte: number | undefined): boolean {
+  return byte !== undefined && byte >= 0x30 && byte < 0x38;
+}
+
+function isPrintable(byte: number | undefined): boolean {
+  return byte !== undefined && byte > 0x20 && byte < 0x7f;
+}
+
+function latin1(bytes: Uint8Array, from: number, to: number): string {
+  return String.fromCharCode(...bytes.subarray(from, to));
+}

@@ -1,0 +1,105 @@
+/** Base64, base32 and hex, bytes to bytes, from where a run of their digits was seen. No allocation. */
+import { BASE32_VALUE, BASE64_VALUE, HEX_VALUE } from "./byte-classes.ts";
+
+export type Packing = "base64" | "base32" | "hex";
+
+/** Digits and bytes of one group. */
+export const GROUPS: Readonly<Record<Packing, { readonly digits: number; readonly bytes: number }>> = {
+  base64: { digits: 4, bytes: 3 },
+  base32: { digits: 8, bytes: 5 },
+  hex: { digits: 2, bytes: 1 },
+};
+
+/** Decodes the digits `source[from, to)`, all of them of that packing; says how many bytes it wrote. */
+export function unpack(
+  packing: Packing,
+  source: Uint8Array,
+  from: number,
+  to: number,
+  out: Uint8Array,
+): number {
+  switch (packing) {
+    case "base64":
+      return unpackBase64(source, from, to, out);
+    case "base32":
+      return unpackBase32(source, from, to, out);
+    case "hex":
+      return unpackHex(source, from, to, out);
+  }
+}
+
+function unpackBase64(source: Uint8Array, from: number, to: number, out: Uint8Array): number {
+  let length = 0;
+  let i = from;
+  for (; i + 4 <= to; i += 4) {
+    const bits =
+      ((BASE64_VALUE[source[i] as number] as number) << 18) |
+      ((BASE64_VALUE[source[i + 1] as number] as number) << 12) |
+      ((BASE64_VALUE[source[i + 2] as number] as number) << 6) |
+      (BASE64_VALUE[source[i + 3] as number] as number);
+    out[length] = bits >>> 16;
+    out[length + 1] = bits >>> 8;
+    out[length + 2] = bits;
+    length += 3;
+  }
+  if (to - i >= 2) {
+    const a = BASE64_VALUE[source[i] as number] as number;
+    const b = BASE64_VALUE[source[i + 1] as number] as number;
+    out[length++] = (a << 2) | (b >> 4);
+    if (to - i === 3) out[length++] = (b << 4) | ((BASE64_VALUE[source[i + 2] as number] as number) >> 2);
+  }
+  return length;
+}
+
+function unpackBase32(source: Uint8Array, from: number, to: number, out: Uint8Array): number {
+  let length = 0;
+  let bits = 0;
+  let have = 0;
+  for (let i = from; i < to; i++) {
+    bits = ((bits << 5) | (BASE32_VALUE[source[i] as number] as number)) & 0xfff;
+    have += 5;
+    if (have >= 8) {
+      have -= 8;
+      out[length++] = bits >> have;
+    }
+  }
+  return length;
+}
+
+function unpackHex(source: Uint8Array, from: number, to: number, out: Uint8Array): number {
+  let length = 0;
+  for (let i = from; i + 2 <= to; i += 2)
+    out[length++] =
+      ((HEX_VALUE[source[i] as number] as number) << 4) | (HEX_VALUE[source[i + 1] as number] as number);
+  return length;
+}
+
+/**
+ * The phases (bit p: groups begin at positions ≡ p modulo 8) at which the 8 base32 digits from `at` on can be part
+ * of encoded ASCII. As with base64: a byte below 0x80 leaves a zero at a known place.
+ */
+export function base32AsciiPhases(source: Uint8Array, at: number): number {
+  let phases = 0xff;
+  for (let i = at; i < at + 8; i++) {
+    const zeros = ZEROS[BASE32_VALUE[source[i] as number] as number] as number;
+    const turn = i & 7;
+    phases &= ((zeros << turn) | (zeros >> (8 - turn))) & 0xff;
+  }
+  return phases;
+}
+
+/** For each digit, bit `(8 - place) & 7` for each place of a group at which it can stand: turned by the position. */
+const ZEROS = Uint8Array.from({ length: 33 }, (_, value) => {
+  if (value > 31) return 0;
+  const fits = [
+    (value & 16) === 0,
+    (value & 2) === 0,
+    true,
+    (value & 8) === 0,
+    (value & 1) === 0,
+    true,
+    (value & 4) === 0,
+    true,
+  ];
+  return fits.reduce((bits, fit, place) => (fit ? bits | (1 << ((8 - place) & 7)) : bits), 0);
+});
