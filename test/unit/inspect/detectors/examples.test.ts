@@ -1,0 +1,47 @@
+import { describe, expect, it } from "vitest";
+import { DETECTORS } from "../../../../src/inspect/detectors/index.ts";
+import { plainScan } from "../../../support/detector-harness.ts";
+import { SECRET_EXAMPLES } from "../../../support/secret-examples/index.ts";
+
+/** Texts that any secret may stand in. */
+const CARRIERS: readonly ((secret: string) => string)[] = [
+  (secret) => secret,
+  (secret) => `# a comment\nexport KEY=${secret}\nexport OTHER=1\n`,
+  (secret) => `{"key": "${secret}", "other": 1}`,
+  (secret) => `curl -H 'Authorization: Bearer ${secret}' https://api.example.org/`,
+];
+
+describe("the list of detectors", () => {
+  it("has an example for each detector, and a detector for each example", () => {
+    expect(DETECTORS.map(({ id }) => id).sort()).toEqual(Object.keys(SECRET_EXAMPLES).sort());
+  });
+});
+
+describe.each(DETECTORS)("$id", (detector) => {
+  const example = SECRET_EXAMPLES[detector.id];
+
+  it("finds what its provider documents, whole, wherever it stands", () => {
+    expect(example?.secrets.length).toBeGreaterThan(0);
+    for (const secret of example?.secrets ?? []) {
+      for (const carry of example?.carriers ?? CARRIERS) {
+        const text = carry(secret);
+        const found = plainScan([detector], text);
+        expect(found.length, text).toBeGreaterThan(0);
+        expect(text.includes(secret) ? coversTheSecret(secret, found[0]!.secret) : true, text).toBe(true);
+      }
+    }
+  });
+
+  it("leaves near misses, placeholders and published examples alone", () => {
+    expect(example?.nearMisses.length).toBeGreaterThan(0);
+    for (const text of example?.nearMisses ?? []) expect(plainScan([detector], text), text).toEqual([]);
+  });
+});
+
+/** Nothing of a secret may stay behind: of a PEM file, everything between the armour lines. */
+function coversTheSecret(secret: string, found: string): boolean {
+  const armoured = /^-{4,5} ?BEGIN/.test(secret);
+  return armoured
+    ? secret.includes(found.trim()) && found.length > secret.length / 2
+    : found.startsWith(secret);
+}
