@@ -47,6 +47,7 @@ export const CLOUDS: readonly Detector[] = [
       "(?:IQoJb3JpZ2lu|[FI][QUw]oGZXIvYXdz|AQoDYXdz|FQoDYXdz)[A-Za-z0-9/+=]{100,2000}",
     ),
     ignoreCase: true,
+    check: (token) => !token.includes("EXAMPLE"),
     minEntropy: 4,
     source: "https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_temp_use-resources.html",
   },

@@ -36,7 +36,11 @@ export const CLOUD_EXAMPLES: Readonly<Record<string, SecretExample>> = {
     "https://docs.aws.amazon.com/STS/latest/APIReference/API_GetSessionToken.html",
     ["AWS_SESSION_TOKEN", "aws_session_token", "SessionToken"],
     [`IQoJb3JpZ2lu${draw("base64", 360)}`, `FwoGZXIvYXdz${draw("base64", 280)}==`],
-    [`AWS_SESSION_TOKEN=${draw("base64", 300)}`, blanked("AWS_SESSION_TOKEN=IQoJb3JpZ2lu", 300)],
+    [
+      `AWS_SESSION_TOKEN=${draw("base64", 300)}`,
+      blanked("AWS_SESSION_TOKEN=IQoJb3JpZ2lu", 300),
+      `AWS_SESSION_TOKEN=IQoJb3JpZ2lu${draw("base64", 40)}${"EXAMPLE"}${draw("base64", 200)}`,
+    ],
   ),
   "aws-bedrock-api-key": known(
     "https://docs.aws.amazon.com/bedrock/latest/userguide/api-keys-generate.html",
