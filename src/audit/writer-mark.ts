@@ -5,11 +5,11 @@
  * is never used twice, removing a dead one can never remove a living one.
  */
 import { randomBytes } from "node:crypto";
-import { readFileSync } from "node:fs";
 import { open, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { codeOf, UserError } from "../lib/errors.ts";
+import { isProcessAlive, ownProcessStart } from "../lib/process-start.ts";
 
 /** `.<bottle>.<pid>.<birth>.<random>.writer`; no part but the separators has a dot. */
 const MARK = /^\.([a-z0-9-]+)\.([1-9][0-9]{0,9})\.([0-9a-f-]+)\.[0-9a-f]{12}\.writer$/;
@@ -18,9 +18,6 @@ const MARK = /^\.([a-z0-9-]+)\.([1-9][0-9]{0,9})\.([0-9a-f-]+)\.[0-9a-f]{12}\.wr
 const ATTEMPTS = 4;
 const MAX_PAUSE_MS = 40;
 
-/** What a process number alone does not say, since numbers are used again. Empty of meaning outside Linux. */
-const UNKNOWN_BIRTH = "0";
-
 /**
  * Claims the right to write `bottle`'s log; the function returned gives it back.
  * @throws UserError while another process (or this one) holds it.
@@ -28,7 +25,7 @@ const UNKNOWN_BIRTH = "0";
 export async function claimWriting(auditDir: string, bottle: string): Promise<() => Promise<void>> {
   await sweepWriterMarks(auditDir);
   for (let attempt = 1; ; attempt++) {
-    const birth = birthOf(process.pid) ?? UNKNOWN_BIRTH;
+    const birth = await ownProcessStart();
     const name = `.${bottle}.${process.pid}.${birth}.${randomBytes(6).toString("hex")}.writer`;
     const path = join(auditDir, name);
     await (await open(path, "wx", 0o600)).close();
@@ -53,7 +50,7 @@ export async function hasWriter(auditDir: string, bottle: string): Promise<boole
 /** Removes the marks of writers that were killed. */
 export async function sweepWriterMarks(auditDir: string): Promise<void> {
   for (const mark of await marksIn(auditDir)) {
-    if (!isAlive(mark)) await rm(join(auditDir, mark.name), { force: true });
+    if (!(await isProcessAlive(mark.pid, mark.birth))) await rm(join(auditDir, mark.name), { force: true });
   }
 }
 
@@ -65,7 +62,11 @@ interface Mark {
 }
 
 async function livingMarks(auditDir: string, bottle: string): Promise<Mark[]> {
-  return (await marksIn(auditDir)).filter((mark) => mark.bottle === bottle && isAlive(mark));
+  const living: Mark[] = [];
+  for (const mark of await marksIn(auditDir)) {
+    if (mark.bottle === bottle && (await isProcessAlive(mark.pid, mark.birth))) living.push(mark);
+  }
+  return living;
 }
 
 async function marksIn(auditDir: string): Promise<Mark[]> {
@@ -81,28 +82,4 @@ async function marksIn(auditDir: string): Promise<Mark[]> {
     if (bottle === undefined || pid === undefined || birth === undefined) return [];
     return [{ name, bottle, pid: Number(pid), birth }];
   });
-}
-
-function isAlive({ pid, birth }: Mark): boolean {
-  if (birth !== UNKNOWN_BIRTH) return birthOf(pid) === birth;
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return codeOf(error) === "EPERM";
-  }
-}
-
-/** When the process began, on this boot of this kernel; undefined when it is gone, or where there is no /proc. */
-function birthOf(pid: number): string | undefined {
-  try {
-    const boot = readFileSync("/proc/sys/kernel/random/boot_id", "latin1").slice(0, 8);
-    const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
-    // The second field is the program's name and may hold spaces and parentheses of its own.
-    const [state, ...fields] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    if (state === "Z" || state === "X") return undefined;
-    return `${boot}-${fields[18]}`;
-  } catch {
-    return undefined;
-  }
 }

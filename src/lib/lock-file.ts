@@ -25,12 +25,12 @@
  * one who takes it again and again without a pause may starve the others.
  */
 import { randomBytes } from "node:crypto";
-import { constants, readFileSync } from "node:fs";
-import { link, open, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { constants } from "node:fs";
+import { link, open, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { codeOf, messageOf, UserError } from "./errors.ts";
-import { run } from "./processes.ts";
+import { isProcessAlive, ownProcessStart, UNTOLD } from "./process-start.ts";
 
 export interface Lock {
   /** Gives the lock back. Further calls do nothing. */
@@ -231,71 +231,12 @@ async function readMark(path: string): Promise<Mark | undefined> {
   }
 }
 
-let ownStart: Promise<string | undefined> | undefined;
-
 async function newMark(): Promise<Mark> {
-  ownStart ??= processStart(process.pid);
-  const start = (await ownStart) ?? UNTOLD;
+  const start = await ownProcessStart();
   return { text: `${process.pid}.${start}.${randomBytes(8).toString("hex")}`, pid: process.pid, start };
 }
 
-/** Stands for a start that the system does not tell; only the process number counts then. */
-const UNTOLD = "0";
-/** The start of a process that has ended and waits for its parent: equal to no mark's. */
-const ENDED = "ended";
-
-async function isAlive(mark: Mark): Promise<boolean> {
-  // To kill() 0 is our own process group.
-  if (mark.pid === 0) return false;
-  const start = mark.start === UNTOLD ? undefined : await processStart(mark.pid);
-  if (start !== undefined) return start === mark.start;
-  try {
-    process.kill(mark.pid, 0);
-    return true;
-  } catch (error) {
-    return codeOf(error) === "EPERM";
-  }
-}
-
-/**
- * When the process `pid` began, as a word of hexadecimal digits and dashes that no other process of that number
- * has, before or after a reboot; "ended" for a zombie; undefined when there is none, or it cannot be told.
- * Linux: field 22 of /proc/<pid>/stat (clock ticks since boot) and the boot's id. Elsewhere: `ps`, to the second.
- */
-export function processStart(
-  pid: number,
-  platform: NodeJS.Platform = process.platform,
-): Promise<string | undefined> {
-  return platform === "linux" ? startFromProc(pid) : startFromPs(pid);
-}
-
-async function startFromProc(pid: number): Promise<string | undefined> {
-  try {
-    const stat = await readFile(`/proc/${pid}/stat`, "latin1");
-    // The second field is the program's name, and may hold spaces and parentheses of its own.
-    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    const [state, ticks] = [fields[0], fields[19]];
-    if (state === "Z" || state === "X") return ENDED;
-    return ticks === undefined ? undefined : `${bootId()}-${ticks}`;
-  } catch {
-    return undefined;
-  }
-}
-
-function bootId(): string {
-  return readFileSync("/proc/sys/kernel/random/boot_id", "latin1").slice(0, 8);
-}
-
-async function startFromPs(pid: number): Promise<string | undefined> {
-  // The same words for every caller, whatever his language and time zone.
-  const env = { ...process.env, LC_ALL: "C", TZ: "UTC0" };
-  const { code, stdout } = await run(["ps", "-o", "state=,lstart=", "-p", String(pid)], { env });
-  const [, state, date] = /^\s*(\S+)\s+(.+?)\s*$/.exec(stdout.toString("latin1")) ?? [];
-  if (code !== 0 || state === undefined || date === undefined) return undefined;
-  if (state.startsWith("Z")) return ENDED;
-  const at = Date.parse(`${date} UTC`);
-  return Number.isNaN(at) ? undefined : (at / 1000).toString(16);
-}
+const isAlive = ({ pid, start }: Mark): Promise<boolean> => isProcessAlive(pid, start);
 
 const HINTS: Readonly<Record<string, string>> = {
   ENOENT: "create the folder first",

@@ -8,13 +8,15 @@ import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import { build } from "esbuild";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { acquireLock, processStart, tryLock } from "../../../src/lib/lock-file.ts";
+import { acquireLock, tryLock } from "../../../src/lib/lock-file.ts";
 import { packagePath } from "../../../src/lib/package-root.ts";
+import { processStart } from "../../../src/lib/process-start.ts";
 
 const WORKER = `
 import { appendFileSync, readFileSync, writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import { acquireLock, processStart } from "./src/lib/lock-file.ts";
+import { acquireLock } from "./src/lib/lock-file.ts";
+import { processStart } from "./src/lib/process-start.ts";
 
 const [task, lockPath, file, times] = process.argv.slice(2);
 const say = (line) => process.stdout.write(line + "\\n");

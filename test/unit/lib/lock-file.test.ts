@@ -3,14 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { UserError } from "../../../src/lib/errors.ts";
-import {
-  acquireLock,
-  claim,
-  type Holder,
-  type Lock,
-  processStart,
-  tryLock,
-} from "../../../src/lib/lock-file.ts";
+import { acquireLock, claim, type Holder, type Lock, tryLock } from "../../../src/lib/lock-file.ts";
+import { processStart } from "../../../src/lib/process-start.ts";
 
 /** Past every system's largest process number that is in use. */
 const NOBODY = 4_999_999;
