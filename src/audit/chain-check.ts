@@ -38,8 +38,6 @@ type ProblemCode =
   | "missing-head"
   /** Something other than a resumption follows an orderly end. */
   | "after-close"
-  /** The last line has no end. */
-  | "torn"
   /** A head that the operator kept elsewhere is not in the log. */
   | "known-head";
 

@@ -5,10 +5,11 @@
  */
 import { createHash } from "node:crypto";
 import type { FileHandle } from "node:fs/promises";
-import { UserError } from "../lib/errors.ts";
+import { UserError, unreachable } from "../lib/errors.ts";
 import { boundedData, type EventData } from "./bounded-data.ts";
 import { type ChainState, createChainCheck } from "./chain-check.ts";
 import type { HostKey } from "./host-key.ts";
+import { judgeLastLine } from "./last-line.ts";
 import { type RawLine, readRawLines } from "./log-lines.ts";
 
 export interface Past {
@@ -33,18 +34,24 @@ export async function recover(file: FileHandle, path: string, bottle: string, ke
   }
   let recovered: EventData | undefined = stat.size === 0 ? { bytes: 0 } : undefined;
   if (torn !== undefined && check.state.problemCount === 0) {
-    if (check.fits(torn)) {
-      // The line is whole, only its newline is not there.
-      await file.write("\n");
-      check.take(torn);
-      recovered = { completed: torn.length };
-    } else if (isJson(torn)) {
-      // Whole, therefore not torn, and not ours.
-      check.take(torn);
-    } else {
-      const start = stat.size - torn.length;
-      recovered = await describe(file, start, torn.length);
-      await file.truncate(start);
+    const kind = judgeLastLine(check, torn);
+    switch (kind) {
+      case "unfinished":
+        await file.write("\n");
+        check.take(torn);
+        recovered = { completed: torn.length };
+        break;
+      case "foreign":
+        check.take(torn);
+        break;
+      case "torn": {
+        const start = stat.size - torn.length;
+        recovered = await describe(file, start, torn.length);
+        await file.truncate(start);
+        break;
+      }
+      default:
+        unreachable(kind);
     }
     await file.datasync();
   }
@@ -55,16 +62,6 @@ export async function recover(file: FileHandle, path: string, bottle: string, ke
     });
   }
   return { state: check.state, recovered };
-}
-
-function isJson({ bytes }: RawLine): boolean {
-  if (bytes === undefined) return false;
-  try {
-    JSON.parse(bytes.toString("utf8"));
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 async function describe(file: FileHandle, start: number, length: number): Promise<EventData> {

@@ -13,7 +13,8 @@ import { isBottleId } from "../lib/names.ts";
 import { type ChainState, createChainCheck, type Problem } from "./chain-check.ts";
 import type { Head } from "./entry.ts";
 import { fingerprintOf, parsePublicKey, publicKeyPath, readPublicKey } from "./host-key.ts";
-import { readRawLines } from "./log-lines.ts";
+import { judgeLastLine } from "./last-line.ts";
+import { type RawLine, readRawLines } from "./log-lines.ts";
 import { hasWriter } from "./writer-mark.ts";
 
 export interface VerifyOptions {
@@ -29,9 +30,10 @@ export interface VerifyOptions {
  * - `intact`: every line in its place, the last of them a signed closing head
  * - `open`: so far good, and its keeper is running
  * - `open-or-cut`: good as far as it goes, but no closing head: a keeper was killed, or lines were cut off
+ * - `torn`: the same, and behind the lines that are good there is a part of another
  * - `broken`: see the problems
  */
-type Verdict = "intact" | "open" | "open-or-cut" | "broken";
+type Verdict = "intact" | "open" | "open-or-cut" | "torn" | "broken";
 
 /** Plain JSON. */
 export interface VerifyReport {
@@ -45,6 +47,8 @@ export interface VerifyReport {
   readonly sealed: number;
   /** Fingerprint of the key that the signatures were checked with. */
   readonly key: string;
+  /** Length of a torn last line, which counts for nothing; 0 for none. */
+  readonly tornBytes: number;
   /** Lines that resumed a log without an orderly end: after a crash, or after a cut. */
   readonly unclosed: readonly number[];
   readonly problems: readonly Problem[];
@@ -74,11 +78,11 @@ export async function verifyLog(path: string, options: VerifyOptions = {}): Prom
 
   const openBefore = await hasWriter(auditDir, bottle);
   const file = await openForReading(path);
-  let torn = false;
+  let last: RawLine | undefined;
   try {
     for await (const line of readRawLines(file, (await file.stat()).size)) {
       if (line.terminated) check.take(line);
-      else torn = true;
+      else last = line;
     }
   } finally {
     await file.close();
@@ -86,9 +90,14 @@ export async function verifyLog(path: string, options: VerifyOptions = {}): Prom
   // A keeper may have started, or ended, while the file was read.
   const open = openBefore || (await hasWriter(auditDir, bottle));
 
+  // While a keeper writes, its last line may be on its way.
+  let tornBytes = 0;
+  if (last !== undefined && !open) {
+    if (judgeLastLine(check, last) === "foreign") check.take(last);
+    else tornBytes = last.length;
+  }
   const behind = check.state.lines + 1;
-  if (torn && !open) check.report("torn", "the last line has no end: a crash, or a cut", behind);
-  else if (behind === 1 && !open) check.report("empty", "the log has no line", behind);
+  if (behind === 1 && !open) check.report("empty", "the log has no whole line", behind);
   if (knownHead !== undefined && !metKnownHead) {
     const detail = `the head kept elsewhere (number ${knownHead.seq}) is not in this log`;
     check.report("known-head", detail, Math.min(knownHead.seq, behind));
@@ -97,19 +106,21 @@ export async function verifyLog(path: string, options: VerifyOptions = {}): Prom
   return {
     path,
     bottle,
-    verdict: verdictOf(check.state, open),
+    verdict: verdictOf(check.state, tornBytes > 0, open),
     lines,
     head: head ?? null,
     sealed,
     key: key.fingerprint,
+    tornBytes,
     unclosed,
     problems,
     problemCount,
   };
 }
 
-function verdictOf(state: ChainState, open: boolean): Verdict {
+function verdictOf(state: ChainState, torn: boolean, open: boolean): Verdict {
   if (state.problemCount > 0) return "broken";
+  if (torn) return "torn";
   if (state.closed) return "intact";
   return open ? "open" : "open-or-cut";
 }

@@ -14,6 +14,7 @@ const EXIT_CODES: Readonly<Record<VerifyReport["verdict"], number>> = {
   open: 0,
   broken: 1,
   "open-or-cut": 3,
+  torn: 3,
 };
 
 const WORDS: Readonly<Record<VerifyReport["verdict"], string>> = {
@@ -21,6 +22,7 @@ const WORDS: Readonly<Record<VerifyReport["verdict"], string>> = {
   open: "intact so far; its bottle is running",
   broken: "BROKEN",
   "open-or-cut": "no closing head: its keeper was killed, or lines were cut off",
+  torn: "its last line is torn, by a crash while it was written or by a cut; all before it is in its place",
 };
 
 export async function auditVerify(id: string, flags: { readonly json?: true }): Promise<number> {

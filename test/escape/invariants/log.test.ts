@@ -124,14 +124,16 @@ describe("I8: the log of a bottle's life", () => {
       continued: [1, "broken", [...lines, lines[denied] ?? ""]],
       cut: [3, "open-or-cut", lines.slice(0, -1)],
       "cut deeply": [3, "open-or-cut", lines.slice(0, denied)],
-      "cut in a line": [1, "broken", lines.with(-1, (lines.at(-1) ?? "").slice(0, 20))],
+      "cut in a line": [3, "torn", lines.with(-1, (lines.at(-1) ?? "").slice(0, 20))],
     };
     for (const [how, [code, verdict, forged]] of Object.entries(forgeries)) {
       writeFileSync(path, forged.join(""));
       expect(await verify(bottle.id), how).toMatchObject({ code, verdict });
       const words = await operator.bottle(["audit", "verify", bottle.id]);
       expect(words.code, how).toBe(code);
-      expect(words.stdout, how).toMatch(code === 1 ? /BROKEN[\s\S]*line \d+: / : /no closing head/);
+      expect(words.stdout, how).toMatch(
+        code === 1 ? /BROKEN[\s\S]*line \d+: / : verdict === "torn" ? /last line is torn/ : /no closing head/,
+      );
     }
     writeFileSync(path, lines.join(""));
     expect(await verify(bottle.id)).toMatchObject({ code: 0, verdict: "intact" });

@@ -74,6 +74,7 @@ describe("verifying a log", () => {
       head: { seq: 154, hash: last.hash },
       sealed: 154,
       key: last.data["key"],
+      tornBytes: 0,
       unclosed: [],
       problems: [],
       problemCount: 0,
@@ -118,12 +119,73 @@ describe("verifying a log", () => {
     expect(codes(await verified(""))).toEqual([[1, "empty"]]);
   });
 
-  it("finds a cut in the middle of the last line", async () => {
+  it("says of a last line without its end that it is torn, and that all before it is in its place", async () => {
     const whole = Buffer.from(lines.join(""));
-    for (const cut of [1, 2, 30, lines.at(-1)!.length - 1]) {
+    const last = lines.at(-1)!;
+    for (const cut of [1, 2, 30, last.length - 1]) {
       const report = await verified(whole.subarray(0, whole.length - cut));
-      expect([cut, report.verdict, codes(report)]).toEqual([cut, "broken", [[154, "torn"]]]);
+      expect([cut, report]).toEqual([
+        cut,
+        expect.objectContaining({
+          verdict: "torn",
+          lines: 153,
+          head: { seq: 153, hash: parsed(lines[152]!).hash },
+          sealed: 130,
+          tornBytes: last.length - cut,
+          problems: [],
+        }),
+      ]);
     }
+  });
+
+  it.each([
+    ["the beginning of a line", '{"data":{"clo'],
+    ["the zeros that a power failure leaves", "\0".repeat(100_000)],
+    ["a line and zeros", `${'{"data":{}'}${"\0".repeat(100)}`],
+  ])("says the same of %s behind an orderly end", async (_what, torn) => {
+    const report = await verifiedLines([...lines, torn]);
+    expect(report).toMatchObject({
+      verdict: "torn",
+      lines: 154,
+      sealed: 154,
+      tornBytes: torn.length,
+      problemCount: 0,
+    });
+  });
+
+  it("takes nothing that is whole for torn", async () => {
+    const line = (at: number): string => lines[at]!.trimEnd();
+    for (const [content, problem] of [
+      [
+        [...lines, "{}"],
+        [155, "not-an-entry"],
+      ],
+      [
+        [...lines, '"text"'],
+        [155, "not-an-entry"],
+      ],
+      [
+        [...lines, line(40)],
+        [155, "repeated"],
+      ],
+      [
+        [...lines.slice(0, 40), line(50)],
+        [41, "missing"],
+      ],
+      [lines.with(-1, line(153).replace('"bottle":"agent', '"bottle":"Agent')), [154, "changed"]],
+    ] as const) {
+      const report = await verifiedLines(content);
+      expect([report.verdict, codes(report)[0], report.tornBytes]).toEqual(["broken", problem, 0]);
+    }
+  });
+
+  it("is not led to overlook anything by a torn line", async () => {
+    const torn = lines.at(-1)!.slice(0, 20);
+    const changed = lines.with(40, lines[40]!.replace("text of", "TEXT of")).with(-1, torn);
+    expect(await verifiedLines(changed)).toMatchObject({ verdict: "broken", problemCount: 1, tornBytes: 20 });
+    const known = { knownHead: { seq: 154, hash: parsed(lines.at(-1)!).hash } };
+    expect(codes(await verifiedLines(lines.with(-1, torn), known))).toEqual([[154, "known-head"]]);
+    expect(codes(await verified(torn))).toEqual([[1, "empty"]]);
   });
 
   it("finds a cut back to an earlier orderly end when a later head is known", async () => {
@@ -216,7 +278,11 @@ describe("verifying a log", () => {
       100_000,
     ]);
     const endless = await verified(Buffer.alloc(20_000_000, "x"));
-    expect(codes(endless)).toEqual([[1, "torn"]]);
+    expect([endless.verdict, codes(endless), endless.tornBytes]).toEqual([
+      "broken",
+      [[1, "empty"]],
+      20_000_000,
+    ]);
   });
 
   it("refuses what it cannot read, naming the fix", async () => {
