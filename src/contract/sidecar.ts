@@ -28,6 +28,13 @@ export const egressRouteSchema = z.strictObject({
   connectTo: z.strictObject({ host: z.string(), port: z.number().int().min(1).max(65_535) }).optional(),
 });
 
+/** Where a sidecar listens. */
+export const listenSchema = z.discriminatedUnion("kind", [
+  z.strictObject({ kind: z.literal("inherited") }),
+  z.strictObject({ kind: z.literal("unix"), path: z.string() }),
+  z.strictObject({ kind: z.literal("tcp"), host: z.string(), port: z.number().int().min(0).max(65_535) }),
+]);
+
 export const egressPolicySchema = z.strictObject({
   routes: z.array(egressRouteSchema),
   /** PEM texts trusted besides the system's roots. */
@@ -38,11 +45,7 @@ export const egressConfigSchema = z.strictObject({
   bottle: z.string(),
   /** The bottle's own CA. The key is secret: it lives in the keeper's memory and in egress's, nowhere else. */
   ca: z.strictObject({ certificate: z.string(), privateKey: z.string() }),
-  listen: z.discriminatedUnion("kind", [
-    z.strictObject({ kind: z.literal("inherited") }),
-    z.strictObject({ kind: z.literal("unix"), path: z.string() }),
-    z.strictObject({ kind: z.literal("tcp"), host: z.string(), port: z.number().int().min(0).max(65_535) }),
-  ]),
+  listen: listenSchema,
   /** When set, every request must carry it as `Proxy-Authorization: Bearer` (or Basic with it as password). */
   bearer: z.string().optional(),
   policy: egressPolicySchema,
