@@ -31,6 +31,7 @@ export const DENIAL_STATUS = {
   "method-not-allowed": 403,
   "header-not-allowed": 403,
   "override-refused": 403,
+  "git-push-refused": 403,
   "plaintext-credential": 403,
   "address-refused": 403,
   "upstream-unresolvable": 502,

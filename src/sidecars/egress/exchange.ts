@@ -5,6 +5,7 @@
  */
 import type { ClientRequest, IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
+import { Readable } from "node:stream";
 import { codeOf } from "../../lib/errors.ts";
 import type { Activity, Connection } from "./accept/connection.ts";
 import type { Client } from "./client/client.ts";
@@ -12,6 +13,7 @@ import { denialAnswer, type Refusal, refuse, type Subject, shownPath, wantsText 
 import { outgoingHeaders } from "./inject/inject.ts";
 import { type Admission, admit } from "./pipeline.ts";
 import { relay } from "./response/relay.ts";
+import { wholeBody } from "./rules/whole-body.ts";
 import type { Generation, Services } from "./services.ts";
 import { type Splice, splice } from "./tunnel/splice.ts";
 import { switchProtocols } from "./tunnel/websocket.ts";
@@ -40,6 +42,8 @@ export class Exchange implements Activity {
   readonly #started = performance.now();
   #progressAt = this.#started;
   #admission: Admission | undefined;
+  /** What is sent on: the client's, or what was read of it to be judged. */
+  #body: Readable;
   #request: ClientRequest | undefined;
   #tunnel: Splice | undefined;
   #refused = false;
@@ -52,6 +56,7 @@ export class Exchange implements Activity {
     this.#services = services;
     this.#connection = connection;
     this.#client = client;
+    this.#body = client.body;
     this.#upgrade = upgrade;
     this.#generation = services.current;
   }
@@ -70,7 +75,8 @@ export class Exchange implements Activity {
     );
     if (admitted.allow) {
       this.#admission = admitted;
-      this.#reach(admitted, this.#upgrade === undefined);
+      if (admitted.judgeBody !== undefined) this.#judgeBody(admitted, admitted.judgeBody);
+      else this.#reach(admitted, this.#upgrade === undefined);
     } else {
       this.#refuse(admitted.refusal, admitted.subject);
     }
@@ -106,6 +112,21 @@ export class Exchange implements Activity {
     return true;
   }
 
+  #judgeBody(admission: Admission, judge: NonNullable<Admission["judgeBody"]>): void {
+    const { body } = this.#client;
+    if (admission.head.expectsContinue) this.#client.proceed();
+    wholeBody(body, this.#services.limits.lfsBatchBytes, (bytes) => {
+      if (this.#done) return;
+      const refusal = judge(bytes);
+      if (refusal !== undefined) {
+        this.#fail(refusal);
+        return;
+      }
+      this.#body = Readable.from(bytes === undefined ? [] : [bytes], { objectMode: false });
+      this.#reach({ ...admission, head: { ...admission.head, expectsContinue: false } }, true);
+    });
+  }
+
   /** Over a pooled socket when there is one, else over a new one. */
   #reach(admission: Admission, mayReuse: boolean): void {
     const { target, route } = admission;
@@ -131,7 +152,7 @@ export class Exchange implements Activity {
 
   #send(socket: Socket, admission: Admission, reused: boolean): void {
     const { target, route, head } = admission;
-    const { method, body } = this.#client;
+    const { method } = this.#client;
     const hasBody = this.#client.hasBody(head);
     const headers = outgoingHeaders({ method, host: target.host, head, hasBody }, route);
     if (this.#upgrade !== undefined) headers.push("Connection", "Upgrade", "Upgrade", "websocket");
@@ -167,7 +188,7 @@ export class Exchange implements Activity {
       this.#switch(response, upstream as Socket, rest);
     });
     if (hasBody) {
-      sendBody(body, request, head.contentLength, {
+      sendBody(this.#body, request, head.contentLength, {
         bytes: (count) => this.#moved(count, 0),
         refused: (refusal) => this.#fail(refusal),
       });

@@ -15,6 +15,8 @@ export const LIMITS = {
   judgedPathLength: 4096,
   /** Bytes of a ClientHello. With post-quantum keys they are below 3 KiB; the rest is somebody stuffing. */
   clientHelloBytes: 32 * 1024,
+  /** Bytes of a git LFS batch, read as a whole. Git LFS asks for 100 objects at once, in some 20 KiB. */
+  lfsBatchBytes: 256 * 1024,
 
   /** Connections from the guest. Each holds a TLS state of some 60 KiB: the worst case stays below 100 MiB. */
   connections: 1024,

@@ -9,6 +9,7 @@ import { routesOf } from "./allow-list/allow-list.ts";
 import type { Client } from "./client/client.ts";
 import { type Refusal, refuse, type Subject } from "./denial.ts";
 import type { CompiledPolicy, CompiledRoute } from "./policy/compile.ts";
+import { isLfsBatch, refusedBatch, refusedPush } from "./rules/git-push.ts";
 import { type RequestHead, readHead } from "./rules/head.ts";
 import { judge } from "./rules/judge.ts";
 import type { Services } from "./services.ts";
@@ -20,6 +21,8 @@ export interface Admission {
   readonly head: RequestHead;
   readonly route: CompiledRoute;
   readonly subject: Subject;
+  /** Where the body decides too: asked, before anything is sent on, with all of it or none if it is too long. */
+  readonly judgeBody: ((body: Buffer | undefined) => Refusal | undefined) | undefined;
 }
 
 export interface Turned {
@@ -64,11 +67,10 @@ export function admit(request: Request, services: Services, policy: CompiledPoli
 
   const routes = routesOf(policy, host);
   if (!routes.allow) return turn(routes);
-  const route = judge(
-    routes.value,
-    { method: client.method, path, head: head.value },
-    limits.judgedPathLength,
-  );
+  const judged = { method: client.method, path, head: head.value };
+  const push = refusedPush(judged);
+  if (push !== undefined) return turn(push);
+  const route = judge(routes.value, judged, limits.judgedPathLength);
   if (!route.allow) return turn(route);
   const wrongUpgrade = request.upgrading ? refusedUpgrade(client.method, head.value) : undefined;
   if (wrongUpgrade !== undefined) return turn(wrongUpgrade);
@@ -76,7 +78,14 @@ export function admit(request: Request, services: Services, policy: CompiledPoli
   if (busy !== undefined) return turn(busy);
   const inClear = scheme === "http" ? refusedInClear(route.value) : undefined;
   if (inClear !== undefined) return turn(inClear);
-  return { allow: true, target: target.value, head: head.value, route: route.value, subject };
+  return {
+    allow: true,
+    target: target.value,
+    head: head.value,
+    route: route.value,
+    subject,
+    judgeBody: isLfsBatch(judged) ? (body) => refusedBatch(body, head.value) : undefined,
+  };
 }
 
 function refusedForNow({ stopping, connections, limits }: Services): Refusal | undefined {
