@@ -1,5 +1,6 @@
 /** What egress is told: the plan's routes with each credential put where, and only where, it belongs (I2). */
 import type { Endpoint } from "../contract/backend.ts";
+import type { BottlePlan } from "../contract/plan.ts";
 import type { Route } from "../contract/policy.ts";
 import type { EgressConfig, EgressPolicy, EgressRoute } from "../contract/sidecar.ts";
 import type { CertificateAuthority } from "./certificate-authority.ts";
@@ -7,13 +8,21 @@ import type { CertificateAuthority } from "./certificate-authority.ts";
 /** Secrets by the name the operator's environment has them under. */
 export type Secrets = Readonly<Record<string, string>>;
 
+/** What of a plan egress is told besides routes and their credentials. */
+export type PlannedEgress = Pick<BottlePlan, "placeholders">;
+
 /** @throws Error when a route's credential is not among `secrets`: launch has asked for it before. */
 export function egressPolicy(
   routes: readonly Route[],
   upstreamCa: readonly string[],
   secrets: Secrets,
+  { placeholders = [] }: PlannedEgress = {},
 ): EgressPolicy {
-  return { routes: routes.map((route) => egressRoute(route, secrets)), upstreamCa: [...upstreamCa] };
+  return {
+    routes: routes.map((route) => egressRoute(route, secrets)),
+    upstreamCa: [...upstreamCa],
+    placeholders: [...placeholders],
+  };
 }
 
 function egressRoute(route: Route, secrets: Secrets): EgressRoute {

@@ -72,6 +72,8 @@ export interface BottlePlan {
   readonly env: readonly PlannedEnv[];
   readonly skills: readonly PlannedSkill[];
   readonly credentials: readonly PlannedCredential[];
+  /** What stands for credentials in the guest; not secret. Absent in records of before there were any. */
+  readonly placeholders?: readonly string[];
   readonly routes: readonly Route[];
   /** Host paths of PEM files with extra roots that egress trusts. */
   readonly upstreamCa: readonly string[];

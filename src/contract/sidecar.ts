@@ -39,6 +39,8 @@ export const egressPolicySchema = z.strictObject({
   routes: z.array(egressRouteSchema),
   /** PEM texts trusted besides the system's roots. */
   upstreamCa: z.array(z.string()),
+  /** What stands for credentials in the guest: no request may carry one where none is put in its place. */
+  placeholders: z.array(z.string()).optional(),
 });
 
 export const egressConfigSchema = z.strictObject({

@@ -200,7 +200,7 @@ async function startEgress(
   const { id, paths, log } = parts.reservation;
   const { plan } = request;
   const upstreamCa = await Promise.all(plan.upstreamCa.map((path) => readFile(path, "utf8")));
-  const policy = egressPolicy(plan.routes, upstreamCa, request.credentials);
+  const policy = egressPolicy(plan.routes, upstreamCa, request.credentials, plan);
   const rootDir = join(paths.state, "egress-root");
   scope.defer("egress root", () => removeTree(rootDir));
   return keepSidecar(

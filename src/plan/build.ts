@@ -74,6 +74,7 @@ export function buildPlan({ loaded, provider, options }: PlanRequest): BuiltPlan
     env: bottle.env,
     skills: loaded.skills.map((name) => plannedSkill(name, options.skillsPaths)),
     credentials: planCredentials(routes, provider, options.availableEnv),
+    placeholders: placeholdersOf(provider),
     routes,
     upstreamCa: bottle.upstreamCa,
     // As a whole: half of one and half of the other would be somebody who is nobody.
@@ -85,6 +86,11 @@ export function buildPlan({ loaded, provider, options }: PlanRequest): BuiltPlan
     backend: options.backend,
   };
   return { plan, warnings: [...loaded.warnings, ...warnings, ...overridden(plan)] };
+}
+
+/** Also those of credentials that were not chosen: files of the provider may hold them. */
+function placeholdersOf(provider: Provider): readonly string[] {
+  return [...new Set(provider.credentials.flatMap((credential) => Object.values(credential.placeholder)))];
 }
 
 function plannedSkill(name: string, paths: ReadonlyMap<string, string>): PlannedSkill {

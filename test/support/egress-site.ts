@@ -5,6 +5,7 @@ import {
   type CertificateAuthority,
   makeCertificateAuthority,
 } from "../../demo/upstreams/certificate-authority.ts";
+import type { EgressPolicy } from "../../src/contract/sidecar.ts";
 import { denialIn, type RouteOptions, route, type TestEgress, testEgress } from "./egress.ts";
 import { httpsUpstream, httpUpstream } from "./tls-upstream.ts";
 
@@ -18,6 +19,8 @@ export interface Reached {
 
 export interface Site {
   readonly egress: TestEgress;
+  /** What it was started with. */
+  readonly policy: EgressPolicy;
   /** Whole requests that the site got. */
   readonly reached: readonly Reached[];
   /** Names that egress asked the resolver for. */
@@ -74,21 +77,22 @@ export function sites(): { serve(options: SiteOptions): Promise<Site> } {
           ? await httpUpstream(listener)
           : await httpsUpstream(await root.issue([first ?? "", ...others]), listener);
       const connectTo = { host: "127.0.0.1", port: upstream.port };
-      const egress = await testEgress(
-        { routes: routes.map((each) => route({ connectTo, ...each })), upstreamCa: [root.certificate] },
-        {
-          resolve: (host) => {
-            resolved.push(host);
-            return Promise.resolve(["127.0.0.1"]);
-          },
-          ...options,
+      const policy: EgressPolicy = {
+        routes: routes.map((each) => route({ connectTo, ...each })),
+        upstreamCa: [root.certificate],
+      };
+      const egress = await testEgress(policy, {
+        resolve: (host) => {
+          resolved.push(host);
+          return Promise.resolve(["127.0.0.1"]);
         },
-      );
+        ...options,
+      });
       closing.push(
         () => upstream.close(),
         () => egress.stop(),
       );
-      return { egress, reached, resolved, port: upstream.port };
+      return { egress, policy, reached, resolved, port: upstream.port };
     },
   };
 }

@@ -32,6 +32,7 @@ export const DENIAL_STATUS = {
   "header-not-allowed": 403,
   "override-refused": 403,
   "git-push-refused": 403,
+  "placeholder-misused": 403,
   "plaintext-credential": 403,
   "address-refused": 403,
   "upstream-unresolvable": 502,

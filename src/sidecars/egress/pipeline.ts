@@ -12,6 +12,7 @@ import type { CompiledPolicy, CompiledRoute } from "./policy/compile.ts";
 import { isLfsBatch, refusedBatch, refusedPush } from "./rules/git-push.ts";
 import { type RequestHead, readHead } from "./rules/head.ts";
 import { judge } from "./rules/judge.ts";
+import { misusedPlaceholder } from "./rules/placeholder.ts";
 import type { Services } from "./services.ts";
 import { proxyTarget, type Target, tunnelTarget } from "./target/target.ts";
 
@@ -72,6 +73,8 @@ export function admit(request: Request, services: Services, policy: CompiledPoli
   if (push !== undefined) return turn(push);
   const route = judge(routes.value, judged, limits.judgedPathLength);
   if (!route.allow) return turn(route);
+  const misused = misusedPlaceholder(policy.placeholders, target.value, head.value, route.value);
+  if (misused !== undefined) return turn(misused);
   const wrongUpgrade = request.upgrading ? refusedUpgrade(client.method, head.value) : undefined;
   if (wrongUpgrade !== undefined) return turn(wrongUpgrade);
   const busy = refusedForNow(services);

@@ -214,6 +214,7 @@ describe("the credentials of a plan", () => {
       tokenRef: "TALKER_KEY",
     });
     expect(key.provider.env).toEqual({ TALKER_TELEMETRY: "off", TALKER_API_KEY: "placeholder" });
+    expect(key.placeholders).toEqual(["placeholder"]);
     expect(key.credentials).toEqual([
       { tokenRef: "TALKER_KEY", holder: "egress", hosts: ["model.example.com"], howToGet: "buy a key" },
     ]);

@@ -13,6 +13,7 @@ import { canonicalName, isEndToEnd, isHeaderName } from "../rules/headers.ts";
 import { canonicalHost } from "../target/authority.ts";
 import { upstreamRoots } from "../upstream/roots.ts";
 import { type CompiledMatch, compileMatch } from "./match.ts";
+import { compilePlaceholders, type Placeholders } from "./placeholders.ts";
 
 export interface CompiledRoute {
   /** As the operator wrote it; may begin with `*.`. */
@@ -42,6 +43,7 @@ export interface CompiledPolicy {
   /** By the name behind `*.`. */
   readonly wildcard: ReadonlyMap<string, HostRoutes>;
   readonly roots: ReturnType<typeof upstreamRoots>;
+  readonly placeholders: Placeholders;
 }
 
 /** @throws UserError saying which route and what is wrong with it. */
@@ -60,7 +62,12 @@ export function compilePolicy(policy: EgressPolicy): CompiledPolicy {
       throw new UserError(`route ${index + 1} (${printable(route.host)}): ${messageOf(error)}`);
     }
   }
-  return { exact, wildcard, roots: upstreamRoots(policy.upstreamCa) };
+  return {
+    exact,
+    wildcard,
+    roots: upstreamRoots(policy.upstreamCa),
+    placeholders: compilePlaceholders(policy.placeholders ?? []),
+  };
 }
 
 type Table = Map<string, HostRoutes>;
