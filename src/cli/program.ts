@@ -156,6 +156,24 @@ Examples:
     .addOption(json())
     .action(act(async () => (await import("./commands/doctor.ts")).doctor));
 
+  const egress = program.command("egress").description("what a bottle's agent may reach over HTTP");
+  egress
+    .command("test <agent> <url>")
+    .description("would this request be let through, and by which rule? nothing is sent or resolved")
+    .option("-X, --method <method>", "its method", "GET")
+    .option("-H, --header <name: value>", "one of its headers (repeatable)", collect, [])
+    .addOption(json())
+    .addHelpText(
+      "after",
+      `
+Exits 0 for a request that is allowed and 3 for one that is denied.
+
+Examples:
+  bottle egress test claude https://api.example.com/v1/things
+  bottle egress test claude https://api.example.com/v1/things --method POST --header 'accept: text/html'`,
+    )
+    .action(act(async () => (await import("./commands/egress-test.ts")).egressTest));
+
   const audit = program.command("audit").description("the log of a bottle's decisions");
   audit
     .command("verify <id>")

@@ -32,17 +32,23 @@ export interface Turned {
   readonly subject: Subject;
 }
 
-export interface Request {
-  readonly client: Client;
+/** What is looked at of a request. */
+export interface AskedRequest {
+  readonly client: Pick<Client, "method" | "url" | "rawHeaders" | "authority" | "scheme" | "version">;
   /** Of the connection; undefined outside of one. */
   readonly tunnel: Tunnel | undefined;
   /** True when the client left HTTP with this request. */
   readonly upgrading: boolean;
 }
 
-export function admit(request: Request, services: Services, policy: CompiledPolicy): Admission | Turned {
+/** What is looked at of egress itself. */
+export type Gate = Pick<Services, "limits" | "checkBearer" | "stopping"> & {
+  readonly connections: { readonly active: number };
+};
+
+export function admit(request: AskedRequest, gate: Gate, policy: CompiledPolicy): Admission | Turned {
   const { client, tunnel } = request;
-  const { limits } = services;
+  const { limits } = gate;
   let subject = firstSubject(client, tunnel);
   const turn = (refusal: Refusal): Turned => ({ allow: false, refusal, subject });
 
@@ -50,7 +56,7 @@ export function admit(request: Request, services: Services, policy: CompiledPoli
   const head = readHead(client.rawHeaders, limits.requestHeaders);
   if (!head.allow) return turn(head);
   // In a tunnel it was asked for at CONNECT.
-  const stranger = tunnel === undefined ? services.checkBearer(head.value.proxyAuthorization) : undefined;
+  const stranger = tunnel === undefined ? gate.checkBearer(head.value.proxyAuthorization) : undefined;
   if (stranger !== undefined) return turn(stranger);
   const wrongMessage =
     refusedVersion(client, head.value) ?? refusedMethod(client.method) ?? refusedScheme(client, tunnel);
@@ -77,7 +83,7 @@ export function admit(request: Request, services: Services, policy: CompiledPoli
   if (misused !== undefined) return turn(misused);
   const wrongUpgrade = request.upgrading ? refusedUpgrade(client.method, head.value) : undefined;
   if (wrongUpgrade !== undefined) return turn(wrongUpgrade);
-  const busy = refusedForNow(services);
+  const busy = refusedForNow(gate);
   if (busy !== undefined) return turn(busy);
   const inClear = scheme === "http" ? refusedInClear(route.value) : undefined;
   if (inClear !== undefined) return turn(inClear);
@@ -91,21 +97,21 @@ export function admit(request: Request, services: Services, policy: CompiledPoli
   };
 }
 
-function refusedForNow({ stopping, connections, limits }: Services): Refusal | undefined {
+function refusedForNow({ stopping, connections, limits }: Gate): Refusal | undefined {
   if (stopping) return refuse("stopping", "egress is being stopped", "try again");
   if (connections.active <= limits.exchanges) return undefined;
   return refuse("overloaded", `more than ${limits.exchanges} requests are in progress`, "try again later");
 }
 
 /** What can be said about a request before its target is understood. */
-function firstSubject(client: Client, tunnel: Tunnel | undefined): Subject {
+function firstSubject(client: AskedRequest["client"], tunnel: Tunnel | undefined): Subject {
   return tunnel === undefined
     ? { method: client.method, path: client.url }
     : { method: client.method, scheme: tunnel.scheme, host: tunnel.host, path: client.url };
 }
 
 /** Who says that it speaks another HTTP than the one it was read as may mean another message by it. */
-function refusedVersion({ version }: Client, head: RequestHead): Refusal | undefined {
+function refusedVersion({ version }: AskedRequest["client"], head: RequestHead): Refusal | undefined {
   if (!["1.0", "1.1", "2"].includes(version)) {
     return refuse("request-malformed", "this is not a proper HTTP/1.1 request", "HTTP/1.1, strictly read");
   }
@@ -114,7 +120,7 @@ function refusedVersion({ version }: Client, head: RequestHead): Refusal | undef
   return refuse("framing-refused", "HTTP/1.0 has no transfer codings", "one Content-Length, or HTTP/1.1");
 }
 
-function refusedScheme({ scheme }: Client, tunnel: Tunnel | undefined): Refusal | undefined {
+function refusedScheme({ scheme }: AskedRequest["client"], tunnel: Tunnel | undefined): Refusal | undefined {
   if (scheme === undefined || scheme === tunnel?.scheme) return undefined;
   return refuse(
     "scheme-refused",

@@ -13,7 +13,7 @@ afterAll(() => cli.remove());
 
 const COMMANDS = [
   ...["start", "resume", "list", "attach", "exec", "logs", "stop", "cp", "diff", "pull", "rm", "cleanup"],
-  ...["info", "edit", "schema", "doctor", "audit", "demo", "completion"],
+  ...["info", "edit", "schema", "doctor", "egress", "audit", "demo", "completion"],
 ];
 
 describe("help", () => {

@@ -20,8 +20,7 @@ const MISSES = ["path-not-allowed", "path-ambiguous", "method-not-allowed", "hea
 type Miss = (typeof MISSES)[number];
 
 export function judge(host: HostRoutes, request: Judged, maxPathLength: number): Verdict<CompiledRoute> {
-  const path = withoutQuery(request.path);
-  const form: PathForm = { path, ambiguous: path.length > maxPathLength || isAmbiguous(path) };
+  const form = formOf(request, maxPathLength);
   let nearest: { miss: Miss; match: CompiledMatch } | undefined;
   for (const route of host.routes) {
     if (route.matches.length === 0) return allow(route);
@@ -35,9 +34,21 @@ export function judge(host: HostRoutes, request: Judged, maxPathLength: number):
   return nearest === undefined ? noRoute() : refusalOf(nearest.miss, host, nearest.match);
 }
 
+/** The first rule by which `route` takes a request that it takes. */
+export function ruleBehind(route: CompiledRoute, request: Judged, maxPathLength: number): string {
+  const form = formOf(request, maxPathLength);
+  const match = route.matches.find((each) => missOf(each, request, form) === undefined);
+  return match?.text ?? "every request";
+}
+
 interface PathForm {
   readonly path: string;
   readonly ambiguous: boolean;
+}
+
+function formOf(request: Judged, maxPathLength: number): PathForm {
+  const path = withoutQuery(request.path);
+  return { path, ambiguous: path.length > maxPathLength || isAmbiguous(path) };
 }
 
 function missOf(match: CompiledMatch, request: Judged, form: PathForm): Miss | undefined {

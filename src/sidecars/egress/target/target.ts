@@ -101,7 +101,10 @@ function settle(
   return allow({ scheme, host, path: named.path });
 }
 
-function splitAbsolute(url: string): { scheme: string; authority: string; path: string } | undefined {
+/** Scheme in lower case; authority and path as they are. Undefined for what has none of the first two. */
+export function splitAbsolute(
+  url: string,
+): { readonly scheme: string; readonly authority: string; readonly path: string } | undefined {
   const parts = /^([a-z][a-z0-9+.-]*):\/\/([^/?#]*)(.*)$/is.exec(url);
   if (parts === null) return undefined;
   const [, scheme = "", authority = "", rest = ""] = parts;
