@@ -71,6 +71,8 @@ export interface Subject {
   readonly method: string;
   readonly scheme?: string;
   readonly host?: string;
+  /** Where it was said, and is not what host and scheme imply. */
+  readonly port?: number;
   /** May have a query; it is not shown. */
   readonly path?: string;
 }
@@ -81,9 +83,11 @@ const SHOWN_METHOD_LENGTH = 32;
 
 /** `GET https://host/path`: no query, no control characters, bounded. */
 export function targetOf(subject: Subject): string {
-  const host = printable(subject.host ?? "?", SHOWN_HOST_LENGTH);
+  const { port, path } = subject;
+  const nothing = path === undefined ? "?" : "";
+  const host = `${printable(subject.host ?? nothing, SHOWN_HOST_LENGTH)}${port === undefined ? "" : `:${port}`}`;
   const scheme = subject.scheme === undefined ? "" : `${printable(subject.scheme, SHOWN_METHOD_LENGTH)}://`;
-  return `${printable(subject.method, SHOWN_METHOD_LENGTH)} ${scheme}${host}${shownPath(subject.path ?? "")}`;
+  return `${printable(subject.method, SHOWN_METHOD_LENGTH)} ${scheme}${host}${shownPath(path ?? "")}`;
 }
 
 /** The path without its query, fit for a log. */

@@ -14,7 +14,7 @@ import { type RequestHead, readHead } from "./rules/head.ts";
 import { judge } from "./rules/judge.ts";
 import { misusedPlaceholder } from "./rules/placeholder.ts";
 import type { Services } from "./services.ts";
-import { proxyTarget, type Target, tunnelTarget } from "./target/target.ts";
+import { proxyTarget, subjectOf, type Target, tunnelTarget } from "./target/target.ts";
 
 export interface Admission {
   readonly allow: true;
@@ -49,7 +49,7 @@ export type Gate = Pick<Services, "limits" | "checkBearer" | "stopping"> & {
 export function admit(request: AskedRequest, gate: Gate, policy: CompiledPolicy): Admission | Turned {
   const { client, tunnel } = request;
   const { limits } = gate;
-  let subject = firstSubject(client, tunnel);
+  let subject = subjectOf(client.method, client.url, tunnel);
   const turn = (refusal: Refusal): Turned => ({ allow: false, refusal, subject });
 
   if (tunnel?.refusal !== undefined) return turn(tunnel.refusal);
@@ -101,13 +101,6 @@ function refusedForNow({ stopping, connections, limits }: Gate): Refusal | undef
   if (stopping) return refuse("stopping", "egress is being stopped", "try again");
   if (connections.active <= limits.exchanges) return undefined;
   return refuse("overloaded", `more than ${limits.exchanges} requests are in progress`, "try again later");
-}
-
-/** What can be said about a request before its target is understood. */
-function firstSubject(client: AskedRequest["client"], tunnel: Tunnel | undefined): Subject {
-  return tunnel === undefined
-    ? { method: client.method, path: client.url }
-    : { method: client.method, scheme: tunnel.scheme, host: tunnel.host, path: client.url };
 }
 
 /** Who says that it speaks another HTTP than the one it was read as may mean another message by it. */

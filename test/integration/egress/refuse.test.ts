@@ -391,22 +391,74 @@ describe("a Host header", () => {
 });
 
 describe("outside a tunnel", () => {
+  const SITE = `http://${HOST}`;
+  const named = { host: HOST, method: "GET", path: "/a/b" };
+
   it.each([
-    ["a bare path", "GET / HTTP/1.1", "not-a-proxy-request"],
-    ["a star", "OPTIONS * HTTP/1.1", "not-a-proxy-request"],
-    ["https in plaintext", `GET https://${HOST}/ HTTP/1.1`, "https-in-plaintext"],
-    ["ftp", `GET ftp://${HOST}/ HTTP/1.1`, "scheme-refused"],
-    ["file", "GET file:///etc/passwd HTTP/1.1", "scheme-refused"],
-    ["another port", `GET http://${HOST}:8080/ HTTP/1.1`, "port-refused"],
-    ["the TLS port", `GET http://${HOST}:443/ HTTP/1.1`, "port-refused"],
-    ["user information", `GET http://a:b@${HOST}/ HTTP/1.1`, "host-invalid"],
-    ["a short address", "GET http://127.1/ HTTP/1.1", "host-invalid"],
-    ["TRACE", `TRACE http://${HOST}/ HTTP/1.1`, "method-refused"],
-  ])("%s is refused", async (_what, line, code) => {
+    ["a bare path", "GET /a/b?q=s", "not-a-proxy-request", "GET /a/b", { method: "GET", path: "/a/b" }],
+    ["a star", "OPTIONS *", "not-a-proxy-request", "OPTIONS *", { method: "OPTIONS", path: "*" }],
+    [
+      "https in plaintext",
+      `GET https://${HOST}/a/b?q=s`,
+      "https-in-plaintext",
+      `GET https://${HOST}/a/b`,
+      named,
+    ],
+    ["ftp", `GET ftp://${HOST}/a/b`, "scheme-refused", `GET ftp://${HOST}/a/b`, named],
+    ["file", "GET file:///a/b", "scheme-refused", "GET file:///a/b", { ...named, host: "" }],
+    ["another port", `GET ${SITE}:8080/a/b?q=s`, "port-refused", `GET ${SITE}:8080/a/b`, named],
+    ["the TLS port", `GET ${SITE}:443/a/b`, "port-refused", `GET ${SITE}:443/a/b`, named],
+    ["user information", `GET http://me:s3@${HOST}/a/b`, "host-invalid", `GET ${SITE}/a/b`, named],
+    [
+      "a short address",
+      "GET http://127.1/a/b",
+      "host-invalid",
+      "GET http://127.1/a/b",
+      { ...named, host: "127.1" },
+    ],
+    ["dots", `GET ${SITE}/a/../b?q=s`, "path-refused", `GET ${SITE}/a/../b`, { ...named, path: "/a/../b" }],
+    ["TRACE", `TRACE ${SITE}/a/b`, "method-refused", `TRACE ${SITE}/a/b`, { ...named, method: "TRACE" }],
+  ])("%s is refused, by the name of what was asked for", async (_what, line, code, target, asked) => {
     const egress = await serve();
-    const answer = await exchangeRaw(egress.port, `${line}\r\nHost: ${HOST}\r\nConnection: close\r\n\r\n`);
-    expect(denialOfRaw(answer)).toMatchObject({ status: 403, code });
+    const answer = await exchangeRaw(
+      egress.port,
+      `${line} HTTP/1.1\r\nHost: ${HOST}\r\nConnection: close\r\n\r\n`,
+    );
+    expect(denialOfRaw(answer)).toMatchObject({ status: 403, code, target, ask: { arguments: asked } });
+    expect(await egress.waitFor("egress.denied")).toMatchObject([{ code, target }]);
+    expect(answer).not.toMatch(/s3|q=s/);
     expect(requests).toEqual([]);
+  });
+
+  it.each([
+    [`${HOST}:22`, `CONNECT ${HOST}:22`, HOST],
+    [HOST, `CONNECT ${HOST}`, HOST],
+    [`me:s3@${HOST}:443`, `CONNECT ${HOST}:443`, HOST],
+    ["127.1:443", "CONNECT 127.1:443", "127.1:443"],
+    ["[::1]:22", "CONNECT ::1:22", "::1"],
+  ])("so is CONNECT to %s", async (url, target, host) => {
+    const egress = await serve();
+    const answer = denialOfRaw(await exchangeRaw(egress.port, `CONNECT ${url} HTTP/1.1\r\n\r\n`));
+    // Of what node's parser does not take, nothing can be told.
+    if (answer.code !== "request-malformed")
+      expect(answer).toMatchObject({ target, ask: { arguments: { host } } });
+    expect(JSON.stringify(answer)).not.toContain("s3");
+  });
+});
+
+describe("inside a tunnel", () => {
+  it.each([
+    ["GET https://evil.test/a?q=s", HOST, "GET https://evil.test/a", "evil.test"],
+    ["GET http://me:s3@evil.test/a", HOST, "GET http://evil.test/a", "evil.test"],
+    ["TRACE /a?q=s", HOST, `TRACE https://${HOST}/a`, HOST],
+    ["GET /a?q=s", "evil.test", `GET https://${HOST}/a`, HOST],
+  ])("%s (Host: %s) is refused by the name of what it asks for", async (line, authority, target, host) => {
+    const egress = await serve();
+    const tls = await openTunnel(egress, HOST);
+    tls.write(`${line} HTTP/1.1\r\nHost: ${authority}\r\nConnection: close\r\n\r\n`);
+    const { text } = await readAll(tls);
+    expect(denialOfRaw(text)).toMatchObject({ target, ask: { arguments: { host, path: "/a" } } });
+    expect(text).not.toMatch(/s3|q=s/);
   });
 });
 

@@ -10,7 +10,7 @@ import { routesOf } from "../allow-list/allow-list.ts";
 import { type Refusal, refuse, type Subject, type Verdict } from "../denial.ts";
 import type { Services } from "../services.ts";
 import { canonicalHost } from "../target/authority.ts";
-import { connectTarget, type TunnelTarget } from "../target/target.ts";
+import { connectTarget, subjectOf, type TunnelTarget } from "../target/target.ts";
 import { type Hello, readHello } from "../tls/client-hello.ts";
 import { type Secured, terminate } from "../tls/terminate.ts";
 import { passThrough } from "../tunnel/passthrough.ts";
@@ -33,9 +33,7 @@ export function openTunnel(asked: Asked, request: IncomingMessage): void {
   asked.connection.enter("handshake");
   const wanted = wantedTunnel(asked.services, request);
   if (!wanted.allow) {
-    const target = connectTarget(request.url ?? "");
-    const host = target.allow ? target.value.host : (request.url ?? "");
-    turnAway(asked, wanted, { method: "CONNECT", host });
+    turnAway(asked, wanted, subjectOf("CONNECT", request.url ?? ""));
     return;
   }
   const { scheme, host } = wanted.value;

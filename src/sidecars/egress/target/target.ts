@@ -3,7 +3,7 @@
  * names the host (CONNECT, SNI, request line, Host or :authority) must name the same one, or a request that
  * the allow-list passed for one host would reach another behind the same address (domain fronting).
  */
-import { allow, refuse, type Verdict } from "../denial.ts";
+import { allow, refuse, type Subject, type Verdict } from "../denial.ts";
 import { faultOfPath } from "../rules/path.ts";
 import { hostInUrl, parseAuthority } from "./authority.ts";
 
@@ -23,6 +23,24 @@ export interface Asked {
 
 const PORTS = { http: 80, https: 443 } as const;
 const PORT_RULE = "http is reached on port 80, https on port 443; a route's connect_to may dial another";
+
+/** What a request names, as far as it can be read: to speak of it in a refusal, and never to decide by it. */
+export function subjectOf(method: string, url: string, tunnel?: TunnelTarget): Subject {
+  const absolute = splitAbsolute(url);
+  if (absolute !== undefined) {
+    const { scheme, authority, path } = absolute;
+    return { method, scheme, ...placeIn(authority), path };
+  }
+  if (method === "CONNECT" && url !== "") return { method, ...placeIn(url) };
+  return { method, ...(tunnel && { scheme: tunnel.scheme, host: tunnel.host }), path: url };
+}
+
+/** Without user information, which may be a password, and without a query, which may hold one (I2). */
+function placeIn(authority: string): Pick<Subject, "host" | "port"> {
+  const bare = authority.replace(/[/?#].*$/s, "").replace(/^.*@/s, "");
+  const { host, port } = parseAuthority(bare) ?? { host: bare, port: undefined };
+  return { host, ...(port !== undefined && { port }) };
+}
 
 /** Where a tunnel leads, and what is spoken in it: TLS to port 443, plain HTTP to port 80. */
 export type TunnelTarget = Pick<Target, "scheme" | "host">;
