@@ -27,8 +27,10 @@ export const WORDS = 1 << 16;
 export const SPACED = 1 << 17;
 /** Hex digits and what people put between them. */
 export const HEX_SEPARATED = 1 << 18;
+/** Base64, unbroken. Bits of SPACED and HEX_SEPARATED are taken away by shifting this and HEX: mind the distances. */
+export const BASE64 = 1 << 19;
 /** No byte that could begin an escape or belong to a disguised letter. */
-export const PLAIN = 1 << 19;
+export const PLAIN = 1 << 21;
 
 const STANDARD = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
@@ -61,6 +63,7 @@ export const BYTE_CLASSES = Int32Array.from({ length: 256 }, (_, byte) => {
     (/[A-Z0-9 ]/.test(character) ? CAPITALS : 0) |
     (/[A-Za-z0-9]/.test(character) ? ALPHANUMERICS : 0) |
     (/[a-z0-9 \t\r\n,"'.]/.test(character) ? WORDS : 0) |
+    (base64 ? BASE64 : 0) |
     (base64 || /[ \t\r\n\\=]/.test(character) ? SPACED : 0) |
     (/[0-9a-fA-F \t\r\n:,;"'xX\\-]/.test(character) ? HEX_SEPARATED : 0) |
     (byte > 0 && byte < 0x80 && !/[%&\\]/.test(character) ? PLAIN : 0)
@@ -124,8 +127,11 @@ function addUtf8Phases(first: Int32Array, second: Int32Array): void {
   for (const [a, x] of digits)
     for (const [b, y] of digits) {
       const pair = (b << 8) | a;
-      const quad01 = plausible[(x << 2) | (y >> 4)] === 1;
-      const quad12 = plausible[((x & 15) << 4) | (y >> 2)] === 1;
+      const byte01 = (x << 2) | (y >> 4);
+      const byte12 = ((x & 15) << 4) | (y >> 2);
+      const quad01 =
+        plausible[byte01] === 1 && canFollow(byte01, (y & 15) >= 8 && (y & 15) < 12, (y & 15) >= 12);
+      const quad12 = plausible[byte12] === 1 && canFollow(byte12, (y & 3) === 2, (y & 3) === 3);
       const quad23 = plausible[((x & 3) << 6) | y] === 1;
       const quad30 = starts[y] === 1;
       const bits = (p0: boolean, p1: boolean, p2: boolean, p3: boolean): number =>
@@ -133,6 +139,12 @@ function addUtf8Phases(first: Int32Array, second: Int32Array): void {
       first[pair] = (first[pair] ?? 0) | bits(quad01, quad30, quad23, quad12);
       second[pair] = (second[pair] ?? 0) | bits(quad23, quad12, quad01, quad30);
     }
+}
+
+/** Whether a byte may come next that is a continuation, a lead, or else ASCII. */
+function canFollow(byte: number, continuation: boolean, lead: boolean): boolean {
+  if (byte < 0x80) return !continuation;
+  return byte < 0xc0 || (continuation && !lead);
 }
 
 /** Bytes of UTF-8 text as far as disguised letters go: ASCII, continuations, the leads of look-alikes. */

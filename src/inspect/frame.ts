@@ -1,24 +1,19 @@
 /** A text as the sweep reads it: aligned, word by word, with a few harmless bytes behind its end. */
 
+/** Entries a word can cause in a sweep. */
+const MOST_EVENTS = 5;
 /** DEL: part of nothing that is looked for. */
 const PADDING = 0x7f;
-const PADDED = 32;
+const PADDED = 24;
 const SMALLEST = 4096;
 
 export class Frame {
   bytes: Buffer = Buffer.alloc(0);
   words: Int32Array = new Int32Array(0);
   length = 0;
-  /** Byte positions (even) at which three bytes begin that stand in some keyword. */
-  grams: Int32Array = new Int32Array(0);
-  gramCount = 0;
-  /** Word indices at which a run of some class has become long enough, and of which classes. */
-  edges: Int32Array = new Int32Array(0);
-  edgeClasses: Int32Array = new Int32Array(0);
-  edgeCount = 0;
-  /** Word indices with a byte that is not PLAIN. */
-  marks: Int32Array = new Int32Array(0);
-  markCount = 0;
+  /** What the sweep noted; see there. */
+  events: Int32Array = new Int32Array(0);
+  eventCount = 0;
   #text: string | undefined;
 
   /** Room for `length` bytes; what was in it is gone. */
@@ -29,10 +24,7 @@ export class Frame {
       const memory = new ArrayBuffer(capacity);
       this.bytes = Buffer.from(memory);
       this.words = new Int32Array(memory);
-      this.grams = new Int32Array(capacity / 2);
-      this.edges = new Int32Array(capacity / 4);
-      this.edgeClasses = new Int32Array(capacity / 4);
-      this.marks = new Int32Array(capacity / 4);
+      this.events = new Int32Array((capacity / 4) * MOST_EVENTS);
     }
     return this.bytes;
   }
@@ -40,7 +32,9 @@ export class Frame {
   /** What was written into the room is the text from now on. */
   commit(length: number): void {
     this.length = length;
-    this.bytes.fill(PADDING, length, length + PADDED);
+    const { bytes } = this;
+    // A call of fill() costs more than a short text's whole sweep.
+    for (let i = length; i < length + PADDED; i++) bytes[i] = PADDING;
     this.#text = undefined;
   }
 

@@ -31,10 +31,11 @@ import type { KeywordIndex } from "./keyword-index.ts";
 import { isTellingPiece, type KnownForm } from "./known-secret.ts";
 import type { RuleSet } from "./own-rules.ts";
 import { decodings, locate, type Span, type Step } from "./path.ts";
+import { holdsText, textReach } from "./plausible-text.ts";
 import { type Match, matchAt, mayBegin, type Probe } from "./probe.ts";
 import { squeeze } from "./squeeze.ts";
-import { sweep } from "./sweep.ts";
-import { beginsDisguise, TextCleaner } from "./text-cleaner.ts";
+import { GRAM_WORDS, MARK, RUN, SECOND_GRAM, sweep } from "./sweep.ts";
+import { BEGINNINGS, beginsDisguise, TextCleaner } from "./text-cleaner.ts";
 import { base32AsciiPhases, type Packing, unpack } from "./unpack.ts";
 import type { WordList } from "./word-list.ts";
 
@@ -46,6 +47,8 @@ const WORK_FACTOR = 8;
 const FREE_WORK = 4096;
 /** A cleaned text reaches this far from the escape: as far as an escape can stand from the rest of its value. */
 const NEIGHBOURHOOD = 256;
+/** Escapes so close to the last one change nothing: the neighbourhood is that much longer. */
+const NOT_AGAIN = 32;
 /** More findings in one text say no more: the rest of it is one finding. */
 const MOST_FINDINGS = 1000;
 /** Fewer bytes hold no value that is looked for. */
@@ -56,9 +59,6 @@ const MONOTONOUS = 64;
 const MARGIN = 16;
 /** Fewer kinds of digits than any value shows in MONOTONOUS of them. */
 const FEW_KINDS = 5;
-
-/** Runs of these have something packed in them. */
-const PACKED = BASE64_ASCII | BASE64_UTF8 | HEX_ASCII | HEX | BASE32_UPPER | BASE32_LOWER;
 
 export interface RawFinding {
   readonly kind: FindingKind;
@@ -93,13 +93,10 @@ class Level {
   readonly squeezed = new Frame();
   /** Up to where each of the packings was unpacked, by phase. */
   readonly done = new Int32Array(32);
-  /** Neighbourhoods of disguises: begin and end in turn. */
-  regions: number[] = [];
 }
 
 export class Scanner {
   readonly #parts: ScannerParts;
-  readonly #classes: number;
   readonly #levels: Level[] = [];
   readonly #cleaner = new TextCleaner();
   #path: Step[] = [];
@@ -109,12 +106,6 @@ export class Scanner {
 
   constructor(parts: ScannerParts) {
     this.#parts = parts;
-    this.#classes =
-      PACKED |
-      SPACED |
-      HEX_SEPARATED |
-      (parts.words.length > 0 ? WORDS : 0) |
-      parts.runs.reduce((classes, { of }) => classes | of, 0);
   }
 
   /** Findings of `source[from, to)`, offsets counted from `from`; unsorted, and some of them twice. */
@@ -141,15 +132,33 @@ export class Scanner {
   #scanFrame(frame: Frame, depth: number, cleaned: boolean): void {
     const { index, rules } = this.#parts;
     const level = this.#level(depth);
-    sweep(frame, index.bits, this.#classes);
+    sweep(frame, index.bits);
     this.#pass++;
-    for (let i = 0; i < frame.gramCount; i++) this.#lookUp(frame, frame.grams[i] as number);
+    const { events, eventCount } = frame;
+    const regions: number[] = [];
+    let runs = 0;
+    let near = 0;
+    for (let i = 0; i < eventCount; i++) {
+      const event = events[i] as number;
+      const at = event & ~3;
+      switch (event & 3) {
+        case MARK:
+          if (at >= near && !cleaned) near = this.#noteDisguise(frame, at, regions);
+          break;
+        case RUN:
+          // Runs are looked at once it is known what is in the neighbourhood of an escape.
+          events[runs++] = at;
+          events[runs++] = events[++i] as number;
+          break;
+        default:
+          this.#lookUp(frame, at | ((event & SECOND_GRAM) << 1));
+      }
+    }
     if (rules !== undefined) this.#tryRules(frame, rules);
-    const regions = cleaned ? [] : this.#disguises(frame, level);
-    if (frame.edgeCount > 0) {
+    if (runs > 0) {
       level.done.fill(0);
-      for (let i = 0; i < frame.edgeCount; i++)
-        this.#lookAtRun(frame, depth, frame.edges[i] as number, frame.edgeClasses[i] as number, regions);
+      for (let i = 0; i < runs; i += 2)
+        this.#lookAtRun(frame, depth, (events[i] as number) >> 2, events[i + 1] as number, regions);
     }
     for (let i = 0; i + 1 < regions.length; i += 2)
       this.#clean(frame, depth, regions[i] as number, regions[i + 1] as number);
@@ -239,12 +248,19 @@ export class Scanner {
       probe.pass = this.#pass;
       probe.until = 0;
     }
-    const { start, end } = runAround(frame, word, of);
+    // An unbroken run is a value or it is not: only its beginning is tried.
+    const unbroken = of === ALPHANUMERICS;
+    const { start, end } = runAround(frame, word, of, unbroken ? probe.shape.max : Number.POSITIVE_INFINITY);
     if (end <= probe.until || end - start < min) return;
     const from = Math.max(start, probe.until);
     probe.until = end;
     const { bytes, length } = frame;
+    const before = unbroken ? NOWHERE : probe.shape.before;
     for (let at = from; at < end; at++) {
+      if (before !== undefined && at > start && before[bytes[at - 1] as number] === 0) {
+        if (unbroken) return;
+        continue;
+      }
       if (!mayBegin(probe, bytes, at, length)) continue;
       const match = matchAt(probe, frame.text, at);
       if (match === undefined) continue;
@@ -269,20 +285,21 @@ export class Scanner {
 
   #unpackBase64(frame: Frame, depth: number, word: number, phase: number, regions: readonly number[]): void {
     const { done } = this.#level(depth);
-    const slot = (frame === this.#level(depth).squeezed ? 16 : 0) + phase;
+    const half = frame === this.#level(depth).squeezed ? 16 : 0;
+    const slot = half + phase;
+    const covered = half + 10;
     if (word * 4 < (done[slot] as number)) return;
     const alive = (1 << phase) | (0x10 << phase);
-    const { first, second } = WORD_TABLES;
     const { bytes, words, length } = frame;
-    const fits = (i: number): boolean => {
-      const value = words[i] as number;
-      return ((first[value & 0xffff] as number) & (second[value >>> 16] as number) & alive) !== 0;
-    };
+    const earliest = (done[slot] as number) >> 2;
     let low = word;
-    while (low > 0 && fits(low - 1)) low--;
+    while (low > earliest && isAlive(words[low - 1] as number, alive)) low--;
     let high = word + 1;
-    while (high * 4 < length && fits(high)) high++;
-    // Two quads more on either side: a value may begin or end in a quad that is not text as a whole.
+    while (high * 4 < length && isAlive(words[high] as number, alive)) high++;
+    // Inside what is text at one phase, most of what looks like text at another is chance.
+    if (high - low < 4 && word * 4 < (done[covered] as number)) return;
+    if (high - low > 16) done[covered] = Math.max(done[covered] as number, high * 4);
+    // Some quads more on either side: a value may begin or end in a quad that is not text as a whole.
     let from = low * 4 + phase;
     for (let i = 0; i < 3 && from >= 4 && isBase64Quad(bytes, from - 4); i++) from -= 4;
     let to = from;
@@ -298,9 +315,8 @@ export class Scanner {
     const slot = (frame === level.squeezed ? 16 : 0) + 4;
     const { start, end } = runAround(frame, word, HEX);
     for (let phase = 0; phase < 2; phase++) {
-      // A long run may hold disguised letters: that is not text at either phase, and is read from its beginning.
-      const long = (classes & HEX) !== 0 && (frame === level.squeezed || phase === (start & 1));
-      const wanted = (classes & (0x100 << phase)) !== 0 || long;
+      // A long run may hold disguised letters: those are not ASCII at either phase.
+      const wanted = (classes & ((0x100 << phase) | HEX)) !== 0;
       if (!wanted || word * 4 < (done[slot + phase] as number)) continue;
       done[slot + phase] = end;
       this.#unpack("hex", frame, depth, start + ((start ^ phase) & 1), end, regions);
@@ -320,7 +336,8 @@ export class Scanner {
     if (word * 4 < (done[slot] as number)) return;
     const { start, end } = runAround(frame, word, alphabet);
     done[slot] = end;
-    this.#unpack("base32", frame, depth, start, end, regions);
+    // Lower-case prose without its spaces is base32 from beginning to end.
+    if (frame !== level.squeezed) this.#unpack("base32", frame, depth, start, end, regions);
     // Behind junk it begins elsewhere: wherever 16 digits and more can be text.
     let alive = 0;
     let since = start;
@@ -347,7 +364,7 @@ export class Scanner {
   ): void {
     if (until - since < 16) return;
     for (let phase = 0; phase < 8; phase++) {
-      if ((phases & (1 << phase)) === 0 || phase === (start & 7)) continue;
+      if ((phases & (1 << phase)) === 0) continue;
       const from = Math.max(since - 8, start);
       this.#unpack("base32", frame, depth, from + ((phase - from) & 7), Math.min(until + 8, end), regions);
     }
@@ -372,10 +389,14 @@ export class Scanner {
     const wanted = hex
       ? HEX | HEX_ASCII
       : BASE64_ASCII | BASE64_UTF8 | BASE32_LOWER | BASE32_UPPER | HEX_ASCII;
-    sweep(squeezed, NO_GRAMS, wanted);
+    sweep(squeezed, NO_GRAMS);
     done.fill(0, 16, 32);
-    for (let i = 0; i < squeezed.edgeCount; i++)
-      this.#lookAtRun(squeezed, depth, squeezed.edges[i] as number, squeezed.edgeClasses[i] as number, []);
+    const { events, eventCount } = squeezed;
+    for (let i = 0; i < eventCount; i++) {
+      const event = events[i] as number;
+      if ((event & 3) !== RUN) continue;
+      this.#lookAtRun(squeezed, depth, event >> 2, (events[++i] as number) & wanted, NO_REGIONS);
+    }
     this.#path.pop();
   }
 
@@ -394,6 +415,7 @@ export class Scanner {
     if (to - from < SMALLEST_UNPACKED || !this.#afford(to - from)) return;
     const { raw } = this.#level(depth + 1);
     const length = unpack(packing, frame.bytes, from, to, raw.reserve(to - from));
+    if (!holdsText(raw.bytes, length)) return;
     raw.commit(length);
     this.#path.push({ kind: packing, parent: frame, from, to });
     this.#scanFrame(raw, depth + 1, false);
@@ -402,28 +424,23 @@ export class Scanner {
 
   // Disguises
 
-  #disguises(frame: Frame, level: Level): readonly number[] {
-    if (frame.markCount === 0) return NO_REGIONS;
-    const { bytes, marks, length } = frame;
-    const regions: number[] = [];
-    let near = -1;
-    for (let i = 0; i < frame.markCount; i++) {
-      const from = (marks[i] as number) * 4;
-      if (from < near) continue;
-      for (let at = from; at < from + 4 && at < length; at++) {
-        if (!beginsDisguise(bytes, at, length)) continue;
-        // The next few bytes change nothing: the neighbourhood only ends a little earlier.
-        near = at + 32;
-        const begin = Math.max(0, at - NEIGHBOURHOOD);
-        const end = Math.min(length, at + NEIGHBOURHOOD + 32);
-        if (regions.length > 0 && begin <= (regions[regions.length - 1] as number))
-          regions[regions.length - 1] = end;
-        else regions.push(begin, end);
-        break;
-      }
+  /**
+   * If an escape or a disguised letter begins in the word at `from`: adds its neighbourhood to `regions` (begin and
+   * end in turn). Returns from where on it is worth looking for the next one.
+   */
+  #noteDisguise(frame: Frame, from: number, regions: number[]): number {
+    const { bytes, length } = frame;
+    for (let at = from; at < from + 4 && at < length; at++) {
+      if (BEGINNINGS[bytes[at] as number] === 0 || !beginsDisguise(bytes, at, length)) continue;
+      const last = regions.length > 0 ? (regions[regions.length - 1] as number) : -1;
+      // It ends where no text goes on, or every binary file would be cleaned whole.
+      const begin = at <= last ? last : textReach(bytes, at, Math.max(0, last, at - NEIGHBOURHOOD));
+      const end = textReach(bytes, at + 1, Math.min(length, at + NEIGHBOURHOOD + NOT_AGAIN));
+      if (begin <= last) regions[regions.length - 1] = Math.max(last, end);
+      else if (end - begin >= SMALLEST_UNPACKED) regions.push(begin, end);
+      return Math.min(at + NOT_AGAIN, end);
     }
-    level.regions = regions;
-    return regions;
+    return 0;
   }
 
   #clean(frame: Frame, depth: number, from: number, to: number): void {
@@ -476,8 +493,9 @@ export class Scanner {
   }
 }
 
+const NOWHERE = new Uint8Array(256);
 const NO_REGIONS: readonly number[] = [];
-const NO_GRAMS = new Int32Array(4096);
+const NO_GRAMS = new Int32Array(GRAM_WORDS);
 
 /** What is in the neighbourhood of an escape is read once, from the cleaned text. */
 function isDeferred(regions: readonly number[], from: number, to: number): boolean {
@@ -509,13 +527,14 @@ function stands(
   return true;
 }
 
-/** The whole run of a class of bytes that the word is part of. */
-function runAround(frame: Frame, word: number, of: number): Span {
+/** The run of a class of bytes that the word is part of: as a whole, or its first `most` bytes and one more. */
+function runAround(frame: Frame, word: number, of: number, most = Number.POSITIVE_INFINITY): Span {
   const { bytes, length } = frame;
   let start = word * 4;
   while (start > 0 && ((BYTE_CLASSES[bytes[start - 1] as number] as number) & of) !== 0) start--;
   let end = Math.min(length, word * 4);
-  while (end < length && ((BYTE_CLASSES[bytes[end] as number] as number) & of) !== 0) end++;
+  const limit = Math.min(length, start + most + 1);
+  while (end < limit && ((BYTE_CLASSES[bytes[end] as number] as number) & of) !== 0) end++;
   return { start, end };
 }
 
@@ -534,6 +553,11 @@ function isMonotonous(bytes: Uint8Array, at: number): boolean {
     else high |= bit;
   }
   return true;
+}
+
+function isAlive(word: number, classes: number): boolean {
+  const { first, second } = WORD_TABLES;
+  return ((first[word & 0xffff] as number) & (second[word >>> 16] as number) & classes) !== 0;
 }
 
 function isBase64Quad(bytes: Uint8Array, at: number): boolean {

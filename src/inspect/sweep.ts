@@ -6,6 +6,7 @@ import {
   ALPHANUMERICS,
   BASE32_LOWER,
   BASE32_UPPER,
+  BASE64,
   BASE64_ASCII,
   BASE64_UTF8,
   CAPITALS,
@@ -24,22 +25,25 @@ import type { Frame } from "./frame.ts";
 const AFTER_TWO_WORDS = DIGITS;
 /** 15 digits of base64 are 11 bytes: noise of base64 fires once in 512 words a phase, which is cheap enough. */
 const AFTER_THREE_WORDS = BASE64_ASCII | CAPITALS;
-const AFTER_FOUR_WORDS = HEX_ASCII | BASE32_UPPER | BASE32_LOWER | ALPHANUMERICS;
+const AFTER_FOUR_WORDS = HEX_ASCII | BASE32_UPPER | BASE32_LOWER;
 /** In each run of 47 bytes there are two whole blocks of 16. */
-const AFTER_TWO_BLOCKS = BASE64_UTF8 | HEX | WORDS | SPACED | HEX_SEPARATED;
+const AFTER_TWO_BLOCKS = BASE64 | BASE64_UTF8 | HEX | ALPHANUMERICS | WORDS | SPACED | HEX_SEPARATED;
 
-/** Fills the frame's grams, edges and marks. `classes` are the runs that somebody waits for. */
-export function sweep(frame: Frame, gramBits: Int32Array, classes: number): void {
-  const { words, grams, edges, edgeClasses, marks } = frame;
+/**
+ * The kinds of events, in the two lowest bits below the index of the word. 0 and SECOND_GRAM: three bytes of a
+ * keyword begin at the word's first or third byte. MARK: a byte that is not PLAIN. RUN: a run has become long
+ * enough; the next entry says of which classes.
+ */
+export const SECOND_GRAM = 1;
+export const MARK = 2;
+export const RUN = 3;
+
+/** Fills the frame's events. Few names and no options: all that the loop uses must fit the processor's registers. */
+export function sweep(frame: Frame, gramBits: Int32Array): void {
+  const { words, events } = frame;
   const { first, second } = WORD_TABLES;
   const count = (frame.length + 3) >> 2;
-  const two = AFTER_TWO_WORDS & classes;
-  const three = AFTER_THREE_WORDS & classes;
-  const four = AFTER_FOUR_WORDS & classes;
-  const wide = AFTER_TWO_BLOCKS & classes;
-  let gramCount = 0;
-  let edgeCount = 0;
-  let markCount = 0;
+  let noted = 0;
   let run1 = 0;
   let run2 = 0;
   let run3 = 0;
@@ -55,25 +59,25 @@ export function sweep(frame: Frame, gramBits: Int32Array, classes: number): void
     run2 = here & run1;
     run1 = here;
     if ((i & 3) === 3) {
-      block = run4 & lastBlock & wide;
+      block = run4 & lastBlock & AFTER_TWO_BLOCKS;
+      // Nothing to squeeze out where nothing stands between the digits.
+      block &= ~(((block & BASE64) >> 2) | ((block & HEX) << 8) | BASE64);
       lastBlock = run4;
     }
-    const long = (run2 & two) | (run3 & three) | (run4 & four) | block;
+    const long = (run2 & AFTER_TWO_WORDS) | (run3 & AFTER_THREE_WORDS) | (run4 & AFTER_FOUR_WORDS) | block;
     if ((long & ~last) !== 0) {
-      edges[edgeCount] = i;
-      edgeClasses[edgeCount++] = long & ~last;
+      events[noted++] = (i << 2) | RUN;
+      events[noted++] = long & ~last;
     }
     last = long;
-    if ((here & PLAIN) === 0) marks[markCount++] = i;
+    if ((here & PLAIN) === 0) events[noted++] = (i << 2) | MARK;
     let gram = Math.imul(word & 0xffffff, GRAM_MULTIPLIER) >>> GRAM_SHIFT;
-    if (((gramBits[gram >>> 5] as number) & (1 << gram)) !== 0) grams[gramCount++] = i << 2;
+    if (((gramBits[gram >>> 5] as number) & (1 << gram)) !== 0) events[noted++] = i << 2;
     gram = Math.imul((word >>> 16) | ((next & 0xff) << 16), GRAM_MULTIPLIER) >>> GRAM_SHIFT;
-    if (((gramBits[gram >>> 5] as number) & (1 << gram)) !== 0) grams[gramCount++] = (i << 2) | 2;
+    if (((gramBits[gram >>> 5] as number) & (1 << gram)) !== 0) events[noted++] = (i << 2) | SECOND_GRAM;
     word = next;
   }
-  frame.gramCount = gramCount;
-  frame.edgeCount = edgeCount;
-  frame.markCount = markCount;
+  frame.eventCount = noted;
 }
 
 /** Fibonacci hashing: three bytes to 17 bits, a table of 16 KB that stays in the fastest cache. */

@@ -321,6 +321,13 @@ export class TextCleaner {
   }
 }
 
+/** Bytes with which an escape or a disguised character can begin. */
+export const BEGINNINGS = Uint8Array.from({ length: 256 }, (_, byte) =>
+  byte === 0 || byte === PERCENT || byte === BACKSLASH || byte === AMPERSAND || (byte >= 0xc2 && byte < 0xf5)
+    ? 1
+    : 0,
+);
+
 /** Whether an escape or a disguised character begins at `at`, and not one of which every text is full. */
 export function beginsDisguise(bytes: Uint8Array, at: number, length: number): boolean {
   const byte = bytes[at] as number;
@@ -328,7 +335,7 @@ export function beginsDisguise(bytes: Uint8Array, at: number, length: number): b
   if (byte >= 0x80) {
     if (byte < 0xc2) return false;
     const end = at + (byte < 0xe0 ? 2 : byte < 0xf0 ? 3 : 4);
-    if (end > length) return false;
+    if (end > length || (next & 0xc0) !== 0x80) return false;
     const codePoint = decodeUtf8(bytes, at, end);
     if (codePoint < 0 || !isDisguise(codePoint)) return false;
     // Dashes and dots are disguises only inside a word: prose is full of them.

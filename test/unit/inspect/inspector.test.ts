@@ -301,11 +301,12 @@ describe("stream", () => {
       Buffer.from(`"${value.toString("base64")}"`),
       Buffer.from(`"${value.toString("hex")}"`),
     ];
+    const around = filler(2 * BLOCK + LOOK_AHEAD + 1000, 3);
     const missed: number[] = [];
     for (const border of [BLOCK, BLOCK + LOOK_AHEAD, 2 * BLOCK])
       for (const form of forms)
-        for (let shift = 0; shift <= form.length; shift += 7) {
-          const text = filler(2 * BLOCK + 2 * LOOK_AHEAD, 3);
+        for (let shift = 0; shift <= form.length; shift += 19) {
+          const text = Buffer.from(around);
           form.copy(text, border - shift);
           const found = inspector.scan(text);
           const start = found[0]?.start ?? -1;

@@ -1,0 +1,47 @@
+/** Tells text from what comes out when something else is decoded, cheaply: most of what looks packed is not. */
+
+/** No value that is looked for has less. */
+const PRINTABLE_STREAK = 8;
+/** Letters in disguise: two to four bytes each. */
+const UTF8_STREAK = 24;
+/** UTF-16 has zeros between its letters, UTF-32 three. */
+const ZEROS_BETWEEN = 3;
+
+/** Whether two bytes may stand side by side in UTF-8 (or ASCII in UTF-16) text. */
+function areNeighbours(before: number, after: number): boolean {
+  if (after < 0x80) return before < 0xc0 && (after >= 0x20 ? after !== 0x7f : after === 0 || isSpace(after));
+  if (after < 0xc0) return before >= 0x80;
+  return before < 0xc0 && after >= 0xc2 && after < 0xf5;
+}
+
+/** Whether eight printable bytes or a stretch of UTF-8 stand somewhere in `bytes[0, length)`. */
+export function holdsText(bytes: Uint8Array, length: number): boolean {
+  let printable = 0;
+  let zeros = 0;
+  let utf8 = 0;
+  let before = 0x20;
+  for (let i = 0; i < length; i++) {
+    const byte = bytes[i] as number;
+    if ((byte >= 0x20 && byte < 0x7f) || isSpace(byte)) {
+      if (++printable >= PRINTABLE_STREAK) return true;
+      zeros = 0;
+    } else if (byte !== 0 || ++zeros > ZEROS_BETWEEN) printable = 0;
+    utf8 = areNeighbours(before, byte) ? utf8 + 1 : 0;
+    if (utf8 >= UTF8_STREAK) return true;
+    before = byte;
+  }
+  return false;
+}
+
+/** How far text reaches from `at`, at most to `limit` (which may lie on either side). */
+export function textReach(bytes: Uint8Array, at: number, limit: number): number {
+  let reach = at;
+  if (limit < at)
+    while (reach > limit && areNeighbours(bytes[reach - 1] as number, bytes[reach] as number)) reach--;
+  else while (reach < limit && areNeighbours(bytes[reach - 1] as number, bytes[reach] as number)) reach++;
+  return reach;
+}
+
+function isSpace(byte: number): boolean {
+  return byte === 0x20 || byte === 9 || byte === 10 || byte === 13;
+}
