@@ -7,14 +7,10 @@ import { RE2JS, RE2JSSyntaxException } from "re2js";
 import type { PathMatch } from "../contract/policy.ts";
 import { unreachable } from "../lib/errors.ts";
 import { printable } from "../lib/printable.ts";
+import { ambiguityOf, hasBrokenEscape, hasDotSegment } from "../lib/request-path.ts";
 
 /** Longer is no rule a person wrote; and the cost of compiling a pattern is bounded by it. */
 const MAX_PATTERN_LENGTH = 512;
-
-/** `.` and `..`, encoded or not, alone or before a `;`. */
-const DOT_SEGMENT = /\/(?:\.|%2e){1,2}(?:;[^/]*)?(?=\/|$)/i;
-/** What decodes to a separator, to %, to a control character, or to what needs no encoding. */
-const DISGUISE = /%(?:[01][0-9a-f]|2[5def]|3[0-9b]|4[1-9a-f]|5[0-9acf]|6[1-9a-f]|7[0-9aef])/i;
 
 /** What is wrong with the rule, or undefined. */
 export function faultOfPath(type: PathMatch["type"], value: string): string | undefined {
@@ -36,24 +32,23 @@ function faultOfExact(value: string): string | undefined {
     return "must be printable ASCII; write other characters percent-encoded";
   if (/[?#]/.test(value)) return "must be a path alone: rules see neither query nor fragment";
   if (value.includes("\\")) return "must not contain a backslash";
-  if (/%(?![0-9a-f]{2})/i.test(value)) return "has a % that is not followed by two hexadecimal digits";
+  if (hasBrokenEscape(value)) return "has a % that is not followed by two hexadecimal digits";
   if (value.includes("%00")) return "must not encode a NUL character";
-  if (DOT_SEGMENT.test(value)) return "must not have . or .. as a segment: write the path that it means";
+  if (hasDotSegment(value)) return "must not have . or .. as a segment: write the path that it means";
   return undefined;
 }
 
+const AMBIGUOUS = {
+  "empty segment": "must not contain //: servers differ on what it means",
+  parameter: "must not contain a semicolon: servers differ on what it means",
+  disguise: "encodes a separator, or what needs no encoding: servers differ on what it means",
+  "no UTF-8": "encodes what is no UTF-8",
+} as const;
+
 /** Below a prefix anything may follow, so nothing of it may be read in two ways. */
 function faultOfPrefix(value: string): string | undefined {
-  if (value.includes("//")) return "must not contain //: servers differ on what it means";
-  if (value.includes(";")) return "must not contain a semicolon: servers differ on what it means";
-  if (DISGUISE.test(value))
-    return "encodes a separator, or what needs no encoding: servers differ on what it means";
-  try {
-    decodeURIComponent(value);
-    return undefined;
-  } catch {
-    return "encodes what is no UTF-8";
-  }
+  const ambiguity = ambiguityOf(value);
+  return ambiguity && AMBIGUOUS[ambiguity];
 }
 
 /**
