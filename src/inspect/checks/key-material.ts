@@ -1,9 +1,9 @@
 /**
- * Whether `json` is a JSON Web Key with its private part: `d` of the length its type asks for, or a symmetric
+ * Whether `json`, a piece of an object, is a JSON Web Key with its private part: `d` of the length its type asks for, or a symmetric
  * `k`. A public key set has the same other members, and stands in every OpenID Connect exchange.
  */
 export function isPrivateJwk(json: string): boolean {
-  const text = json.replaceAll('\\"', '"');
+  const text = json.replaceAll("\\", "");
   const kty = /"kty"\s{0,4}:\s{0,4}"(\w{2,3})"/.exec(text)?.[1];
   const member = kty === "oct" ? "k" : "d";
   const value = new RegExp(`"${member}"\\s{0,4}:\\s{0,4}"([A-Za-z0-9_-]{22,1400})"`).exec(text)?.[1];

@@ -1,8 +1,8 @@
-import { isAwsSecret, isWritingSas } from "../checks/cloud-values.ts";
+import { isAwsSecret } from "../checks/cloud-values.ts";
 import { endsInBase62Crc32 } from "../checks/crc32.ts";
 import { looksRandom } from "../checks/randomness.ts";
 import type { Detector } from "../detector.ts";
-import { assignedTo } from "./patterns.ts";
+import { assignedTo, upTo } from "./patterns.ts";
 
 /** Credentials to clouds, hosting platforms and secret stores. */
 export const CLOUDS: readonly Detector[] = [
@@ -60,7 +60,7 @@ export const CLOUDS: readonly Detector[] = [
       keywords: ["ABSKQmVkcm9ja0FQSUtleS", "bedrock-api-key-YmVkcm9jay5hbWF6b25hd3MuY29t"],
     },
     pattern:
-      "(?:ABSKQmVkcm9ja0FQSUtleS[A-Za-z0-9+/]{80,240}={0,2}" +
+      `(?:ABSKQmVkcm9ja0FQSUtleS${upTo("ABSKQ", "[A-Za-z0-9+/]", 80, 240)}={0,2}` +
       "|bedrock-api-key-YmVkcm9jay5hbWF6b25hd3MuY29t[A-Za-z0-9+/]{100,3000}={0,2})",
     minEntropy: 4,
     source: "https://docs.aws.amazon.com/bedrock/latest/userguide/api-keys.html",
@@ -89,11 +89,11 @@ export const CLOUDS: readonly Detector[] = [
     id: "azure-shared-access-signature",
     title: "Azure shared access signature that may write",
     group: "cloud",
-    trigger: { kind: "keyword", keywords: ["sig="], before: 700 },
+    trigger: { kind: "keyword", keywords: ["sp="] },
     pattern:
-      "s[a-z]{1,3}=[A-Za-z0-9%:.,_+-]{1,80}&(?:(?:amp;)?[a-z]{2,5}=[A-Za-z0-9%:.,_+/-]{0,80}&){2,12}(?:amp;)?" +
-      "sig=[A-Za-z0-9%+/]{43,90}(?:=|%3[Dd])?",
-    check: isWritingSas,
+      "sp=(?=[a-z]{0,14}[acwdxiutmopyfe])[a-z]{1,16}&(?:(?:amp;)?[a-z]{2,5}=[A-Za-z0-9%:.,_+/-]{0,80}&){0,12}" +
+      "(?:amp;)?sig=(?<secret>[A-Za-z0-9%+/]{43,90}(?:=|%3[Dd])?)",
+    minEntropy: 4,
     source: "https://learn.microsoft.com/en-us/rest/api/storageservices/create-service-sas",
   },
   {
@@ -101,7 +101,7 @@ export const CLOUDS: readonly Detector[] = [
     title: "Microsoft Entra client secret",
     group: "cloud",
     trigger: { kind: "keyword", keywords: ["7Q~", "8Q~"], before: 3 },
-    pattern: "[A-Za-z0-9_~.-]{3}[78]Q~[A-Za-z0-9_~.-]{31,34}",
+    pattern: `[A-Za-z0-9_~.-]{3}[78]Q~${upTo("[78]Q~", "[A-Za-z0-9_~.-]", 31, 34)}`,
     check: looksRandom,
     minEntropy: 4,
     source: "https://learn.microsoft.com/en-us/purview/sit-defn-azure-ad-client-secret",
@@ -294,7 +294,7 @@ export const CLOUDS: readonly Detector[] = [
     title: "1Password service account token",
     group: "cloud",
     trigger: { kind: "keyword", keywords: ["ops_eyJ"] },
-    pattern: "ops_eyJ[A-Za-z0-9+/_-]{250,1600}={0,3}",
+    pattern: `ops_eyJ${upTo("ops_", "[A-Za-z0-9+/_-]", 250, 1600)}={0,3}`,
     minEntropy: 4,
     source: "https://developer.1password.com/docs/service-accounts/security/",
   },

@@ -1,6 +1,7 @@
 import { endsInBase62Crc32 } from "../checks/crc32.ts";
 import { isJwt } from "../checks/jwt.ts";
 import type { Detector } from "../detector.ts";
+import { upTo } from "./patterns.ts";
 
 /** Tokens of source forges. Gitea's and Forgejo's are 40 hexadecimal digits, as every commit is: no form of their own. */
 export const FORGES: readonly Detector[] = [
@@ -40,7 +41,7 @@ export const FORGES: readonly Detector[] = [
     title: "GitLab personal, project or group access token",
     group: "forge",
     trigger: { kind: "keyword", keywords: ["glpat-"] },
-    pattern: "glpat-(?:[A-Za-z0-9_-]{27,300}\\.[0-9a-z]{2}\\.?[0-9a-z]{7}|[A-Za-z0-9_-]{20})",
+    pattern: `glpat-(?:${upTo("glpat-", "[A-Za-z0-9_-]", 27, 300)}\\.[0-9a-z]{2}\\.?[0-9a-z]{7}|[A-Za-z0-9_-]{20})`,
     minEntropy: 3.5,
     source: "https://docs.gitlab.com/security/tokens/#token-prefixes",
   },
@@ -67,7 +68,7 @@ export const FORGES: readonly Detector[] = [
     },
     pattern:
       "gl(?:dt|rtr?|cbt|ptt|ft|imt|agent|soat|ffct|oas|wt)-" +
-      "(?:[A-Za-z0-9_-]{20,300}\\.[0-9a-z]{2}\\.?[0-9a-z]{7}|[A-Za-z0-9_-]{20,64})",
+      `${upTo("gl[a-z]{2,5}-", "[A-Za-z0-9_-]", 20, 300)}(?:\\.[0-9a-z]{2}\\.?[0-9a-z]{7})?`,
     minEntropy: 3.5,
     source: "https://docs.gitlab.com/security/tokens/#token-prefixes",
   },
@@ -85,7 +86,7 @@ export const FORGES: readonly Detector[] = [
     title: "Atlassian API token",
     group: "forge",
     trigger: { kind: "keyword", keywords: ["ATATT3"] },
-    pattern: "ATATT3[A-Za-z0-9_-]{150,200}=[0-9A-F]{8}",
+    pattern: `ATATT3${upTo("ATATT3", "[A-Za-z0-9_-]", 150, 200)}=[0-9A-F]{8}`,
     minEntropy: 4,
     source:
       "https://support.atlassian.com/atlassian-account/docs/manage-api-tokens-for-your-atlassian-account/",
@@ -95,7 +96,7 @@ export const FORGES: readonly Detector[] = [
     title: "Bitbucket repository, project or workspace access token",
     group: "forge",
     trigger: { kind: "keyword", keywords: ["ATCTT3"] },
-    pattern: "ATCTT3[A-Za-z0-9_-]{150,200}=[0-9A-F]{8}",
+    pattern: `ATCTT3${upTo("ATCTT3", "[A-Za-z0-9_-]", 150, 200)}=[0-9A-F]{8}`,
     minEntropy: 4,
     source: "https://support.atlassian.com/bitbucket-cloud/docs/access-tokens/",
   },

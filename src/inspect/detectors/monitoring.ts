@@ -1,7 +1,7 @@
 import { endsInHexCrc32 } from "../checks/crc32.ts";
 import { isMixedCase, looksRandom } from "../checks/randomness.ts";
 import type { Detector } from "../detector.ts";
-import { assignedTo, nameOf, UUID } from "./patterns.ts";
+import { assignedTo, nameOf, UUID, upTo } from "./patterns.ts";
 
 /** Tokens of monitoring, analytics, design, planning, identity and build services. */
 export const MONITORING: readonly Detector[] = [
@@ -54,7 +54,7 @@ export const MONITORING: readonly Detector[] = [
     title: "Grafana Cloud access policy token or legacy API key",
     group: "monitoring",
     trigger: { kind: "keyword", keywords: ["glc_eyJ", "eyJrIjoi"] },
-    pattern: "(?:glc_eyJ[A-Za-z0-9+/]{60,400}|eyJrIjoi[A-Za-z0-9+/]{60,200})={0,2}",
+    pattern: `(?:glc_eyJ[A-Za-z0-9+/]{60,400}|eyJrIjoi${upTo("eyJrIjoi", "[A-Za-z0-9+/]", 60, 200)})={0,2}`,
     check: isGrafanaKey,
     source:
       "https://grafana.com/docs/grafana-cloud/account-management/authentication-and-permissions/access-policies/",

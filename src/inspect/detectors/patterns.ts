@@ -30,6 +30,14 @@ export function standalone(value: string): string {
   return `(?<![A-Za-z0-9+/_-])${value}(?![A-Za-z0-9+/_=-])`;
 }
 
+/**
+ * `least` to `most` characters of `set`, up to where `stop` begins. A text that repeats a secret's beginning would
+ * otherwise be read to the longest match again and again: this way each character is read for one beginning only.
+ */
+export function upTo(stop: string, set: string, least: number, most: number): string {
+  return `(?:(?!${stop})${set}){${least},${most}}`;
+}
+
 /** A UUID, either case. */
 export const UUID = "[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}";
 

@@ -2,7 +2,7 @@ import { isBech32 } from "../checks/bech32.ts";
 import { isDerPrivateKey } from "../checks/der.ts";
 import { isPrivateJwk, isWireGuardKey } from "../checks/key-material.ts";
 import type { Detector } from "../detector.ts";
-import { LINE_BREAK } from "./patterns.ts";
+import { LINE_BREAK, upTo } from "./patterns.ts";
 
 /**
  * Base64 as files, JSON strings and string literals in source code wrap it: breaks (`\\n` too), indents, and the
@@ -15,6 +15,12 @@ const WRAPPED = String.raw`[A-Za-z0-9+/=\r\n\\]`;
 
 /** What stands between armour and base64. */
 const GAP = String.raw`(?:\\[rn]|[\s"'+,]){0,16}`;
+
+/** The end of a member's name, and a value long enough for a key; quotes may be escaped. */
+const QUOTED_KEY = String.raw`\\{0,2}"\s{0,4}:\s{0,4}\\{0,2}"[A-Za-z0-9_-]{22,1400}\\{0,2}"`;
+
+/** The member that names a key's type. */
+const KTY = String.raw`"kty\\{0,2}"\s{0,4}:\s{0,4}\\{0,2}"(?:RSA|EC|OKP|oct)\\{0,2}"`;
 
 /** Private keys in every container they are kept in. */
 export const PRIVATE_KEYS: readonly Detector[] = [
@@ -40,27 +46,30 @@ export const PRIVATE_KEYS: readonly Detector[] = [
     source: "https://cvsweb.openbsd.org/src/usr.bin/ssh/PROTOCOL.key",
   },
   {
+    // Each head is the whole beginning of its structure, so that what is read to the end is also found.
     id: "der-private-key",
     title: "Private key in base64 DER without armour (PKCS#8, PKCS#1, SEC 1)",
     group: "private-key",
     trigger: {
       kind: "keyword",
       keywords: [
-        "ADANBgkqhkiG9w0BAQEF", // PKCS#8, RSA
-        "AgEAMBMGByqGSM49AgEG", // PKCS#8, EC on a curve with a long name
-        "AgEAMBAGByqGSM49AgEG", // PKCS#8, EC on a curve with a short one
-        "MC4CAQAwBQYDK2Vw", // PKCS#8, Ed25519
-        "MFECAQEwBQYDK2Vw", // PKCS#8 with the public key, Ed25519
-        "MC4CAQAwBQYDK2Vu", // PKCS#8, X25519
+        "IBADANBgkqhkiG9w0BAQEF", // PKCS#8, RSA
+        "AgEAMBMGByqGSM49AgEG", // PKCS#8, EC on a curve whose name is long
+        "AgEAMBAGByqGSM49AgEG", // PKCS#8, EC on a curve whose name is short
+        "MC4CAQAwBQYDK2V", // PKCS#8, Ed25519 and X25519
+        "MEcCAQAwBQYDK2V", // PKCS#8, Ed448 and X448
         "IBAAKCAQEA", // PKCS#1, 2048 bits
         "IBAAKCAYEA", // PKCS#1, 3072 bits
         "IBAAKCAgEA", // PKCS#1, 4096 bits
         "MHcCAQEEI", // SEC 1, P-256
         "MIGkAgEBBD", // SEC 1, P-384
+        "MIHcAgEBBEI", // SEC 1, P-521
       ],
-      before: 8,
+      before: 6,
     },
-    pattern: `M[CFHI](?:[A-Za-z0-9+/]{2})${WRAPPED}{56,7500}`,
+    pattern:
+      "(?:MII[A-Za-z0-9+/]{3}IB(?:ADANBgkqhkiG9w0BAQEF|AAKC(?:AQ|AY|Ag)EA)|MI[GH][A-Za-z0-9+/]AgEAMB[AM]GByqGSM49AgEG" +
+      `|M(?:C4|Ec)CAQAwBQYDK2V|MHcCAQEEI|MIGkAgEBBD|MIHcAgEBBEI)${WRAPPED}{32,7500}`,
     check: isDerPrivateKey,
     source: "https://datatracker.ietf.org/doc/html/rfc5958#section-2",
   },
@@ -123,11 +132,15 @@ export const PRIVATE_KEYS: readonly Detector[] = [
     source: "https://jedisct1.github.io/minisign/#secret-key-format",
   },
   {
+    // Members come in any order: `d` after `kty` as OpenSSL writes it, or before it as browsers do. All that
+    // follows in the object goes with them, as the primes give the key away too.
     id: "jwk-private-key",
     title: "Private JSON Web Key",
     group: "private-key",
-    trigger: { kind: "keyword", keywords: ['"kty', '\\"kty'], before: 3000 },
-    pattern: String.raw`\{[^{}]{0,3000}\\?"kty\\?"\s{0,4}:\s{0,4}\\?"(?:RSA|EC|OKP|oct)\\?"[^{}]{0,4000}\}`,
+    trigger: { kind: "keyword", keywords: ['"kty', '"d"', '"d\\"', '"k"', '"k\\"'] },
+    pattern:
+      `(?:${KTY}${upTo('"kty', "[^{}]", 0, 2400)}"[dk]${QUOTED_KEY}` +
+      `|"[dk]${QUOTED_KEY}${upTo('"[dk]\\\\{0,2}"', "[^{}]", 0, 1600)}${KTY})${upTo('"kty', "[^{}]", 0, 3000)}`,
     check: isPrivateJwk,
     source: "https://datatracker.ietf.org/doc/html/rfc7518#section-6.2.2",
   },

@@ -2,7 +2,7 @@ import { endsInBase62Crc32 } from "../checks/crc32.ts";
 import { isPlaceholder } from "../checks/placeholder.ts";
 import { looksRandom } from "../checks/randomness.ts";
 import type { Detector } from "../detector.ts";
-import { standalone } from "./patterns.ts";
+import { standalone, upTo } from "./patterns.ts";
 
 /** Tokens of package and image registries: what publishes under somebody's name. */
 export const REGISTRIES: readonly Detector[] = [
@@ -30,7 +30,7 @@ export const REGISTRIES: readonly Detector[] = [
     title: "PyPI or TestPyPI API token",
     group: "registry",
     trigger: { kind: "keyword", keywords: ["pypi-AgEIcHlwaS5vcmc", "pypi-AgENdGVzdC5weXBpLm9yZw"] },
-    pattern: "pypi-AgE(?:IcHlwaS5vcmc|NdGVzdC5weXBpLm9yZw)[A-Za-z0-9_-]{50,1000}",
+    pattern: `pypi-AgE(?:IcHlwaS5vcmc|NdGVzdC5weXBpLm9yZw)${upTo("pypi-", "[A-Za-z0-9_-]", 50, 1000)}`,
     minEntropy: 4,
     source: "https://pypi.org/help/#apitoken",
   },

@@ -1,5 +1,6 @@
 import { isJwt } from "../checks/jwt.ts";
 import type { Detector } from "../detector.ts";
+import { upTo } from "./patterns.ts";
 
 /** Tokens of no one provider. */
 export const TOKENS: readonly Detector[] = [
@@ -10,7 +11,7 @@ export const TOKENS: readonly Detector[] = [
     group: "token",
     trigger: { kind: "keyword", keywords: ["eyJ"] },
     pattern:
-      "eyJ[A-Za-z0-9_-]{12,1200}\\.[A-Za-z0-9_-]{0,4500}\\.[A-Za-z0-9_-]{16,1400}" +
+      `eyJ${upTo("eyJ", "[A-Za-z0-9_-]", 12, 1200)}\\.[A-Za-z0-9_-]{0,4500}\\.[A-Za-z0-9_-]{16,1400}` +
       "(?:\\.[A-Za-z0-9_-]{1,900}\\.[A-Za-z0-9_-]{16,100})?",
     check: isJwt,
     source: "https://datatracker.ietf.org/doc/html/rfc7519#section-3",

@@ -3,7 +3,7 @@ import { isSeedPhrase, SEED_PHRASE_LENGTHS } from "../checks/bip39.ts";
 import { BIP39_WORDS } from "../checks/bip39-words.ts";
 import { isExtendedPrivateKey, isWif } from "../checks/wallet.ts";
 import type { Detector } from "../detector.ts";
-import { assignedTo } from "./patterns.ts";
+import { assignedTo, upTo } from "./patterns.ts";
 
 /** What moves money out of a wallet. */
 export const WALLETS: readonly Detector[] = [
@@ -12,7 +12,7 @@ export const WALLETS: readonly Detector[] = [
     title: "BIP-32 extended private key",
     group: "wallet",
     trigger: { kind: "keyword", keywords: ["xprv", "yprv", "zprv", "tprv", "uprv", "vprv"] },
-    pattern: "[xyztuv]prv[1-9A-HJ-NP-Za-km-z]{107,108}",
+    pattern: `[xyztuv]prv${upTo("[xyztuv]prv", "[1-9A-HJ-NP-Za-km-z]", 107, 108)}`,
     check: isExtendedPrivateKey,
     source: "https://github.com/bitcoin/bips/blob/master/bip-0032.mediawiki#serialization-format",
   },

@@ -70,17 +70,26 @@ export const CLOUD_EXAMPLES: Readonly<Record<string, SecretExample>> = {
     ],
     nearMisses: [`SharedAccessKey=${draw("base64", 30)}=`, blanked("SharedAccessKey=", 43)],
   },
-  "azure-shared-access-signature": known(
-    "https://learn.microsoft.com/en-us/rest/api/storageservices/create-account-sas",
-    [
-      `sp=racwdl&st=2025-01-01T00:00:00Z&se=2030-01-01T00:00:00Z&spr=https&sv=2022-11-02&sr=c&sig=${draw("alnum", 43)}%3D`,
-      `${SAS}&sp=rwdlacup&sig=${draw("alnum", 41)}%2B${draw("alnum", 1)}%3D`,
+  "azure-shared-access-signature": {
+    page: "https://learn.microsoft.com/en-us/rest/api/storageservices/create-account-sas",
+    secrets: [
+      `${draw("alnum", 43)}%3D`,
+      `${draw("alnum", 41)}%2B${draw("alnum", 1)}%3D`,
+      `${draw("base64", 43)}=`,
     ],
-    [
+    carriers: [
+      (secret) =>
+        `?sp=racwdl&st=2025-01-01T00:00:00Z&se=2030-01-01T00:00:00Z&spr=https&sv=2022-11-02&sr=c&sig=${secret}`,
+      (secret) => `${SAS}&sp=rwdlacup&sig=${secret}`,
+      (secret) => `${SAS}&sp=rw&sr=b&sig=${secret}&rscd=file`.replaceAll("&", "&amp;"),
+    ],
+    nearMisses: [
       `sp=r&sv=2018-11-09&sr=b&spr=https&se=2025-01-01T00%3A00%3A00Z&rscd=attachment&sig=${draw("alnum", 43)}%3D`,
-      `sp=racwdl&sig=${draw("alnum", 43)}%3D`,
+      `sp=rl&sv=2018-11-09&sr=c&sig=${draw("alnum", 43)}%3D`,
+      "sp=racwdl&sv=2022-11-02&sr=c&sig=xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx%3D",
+      `sp=racwdl&sv=2022-11-02&sr=c&sig=${draw("alnum", 30)}`,
     ],
-  ),
+  },
   "azure-client-secret": known(
     "https://learn.microsoft.com/en-us/purview/sit-defn-azure-ad-client-secret",
     [`${draw("alnum", 3)}8Q~${draw("url", 34)}`, `${draw("alnum", 3)}7Q~${draw("url", 31)}`],

@@ -159,15 +159,28 @@ export const PRIVATE_KEY_EXAMPLES: Readonly<Record<string, SecretExample>> = {
       "untrusted comment: minisign encrypted secret key",
     ],
   ),
-  "jwk-private-key": known(
-    "https://datatracker.ietf.org/doc/html/rfc7517#appendix-A.2",
-    [rsa, ec, ed25519]
-      .map(({ privateKey }) => JSON.stringify(privateKey.export({ format: "jwk" })))
-      .concat(JSON.stringify({ kty: "oct", k: draw("url", 43), alg: "HS256" })),
-    [rsa, ec, ed25519]
+  "jwk-private-key": {
+    page: "https://datatracker.ietf.org/doc/html/rfc7517#appendix-A.2",
+    // From the first telling member to the end of the object, in OpenSSL's order and in that of browsers.
+    secrets: [rsa, ec, ed25519]
+      .flatMap(({ privateKey }) => {
+        const jwk = Object.entries(privateKey.export({ format: "jwk" }));
+        const sorted = [...jwk].sort(([a], [b]) => (a < b ? -1 : 1));
+        return [jwk, sorted].map((members) => {
+          const json = JSON.stringify(Object.fromEntries(members));
+          return json.slice(json.search(/"(?:kty|d)"/), -1);
+        });
+      })
+      .concat(`"kty":"oct","k":"${draw("url", 43)}","alg":"HS256"`),
+    carriers: [(secret) => `{${secret}}`, (secret) => JSON.stringify({ keys: `[{${secret}}]` })],
+    nearMisses: [rsa, ec, ed25519]
       .map(({ publicKey }) => JSON.stringify({ keys: [publicKey.export({ format: "jwk" })] }))
-      .concat(JSON.stringify({ kty: "EC", crv: "P-256", d: "not a key" })),
-  ),
+      .concat(
+        JSON.stringify({ kty: "EC", crv: "P-256", d: "not a key" }),
+        JSON.stringify({ d: draw("url", 43), k: draw("url", 43) }),
+        JSON.stringify({ kty: "EC", crv: "P-256", d: "A".repeat(43) }),
+      ),
+  },
   "wireguard-private-key": {
     page: "https://www.wireguard.com/quickstart/",
     secrets: [randomBytes(32).toString("base64").replace(/.=$/, "A=")],

@@ -1,0 +1,123 @@
+import { createCipheriv, createHash } from "node:crypto";
+import { type Dirent, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { deflateSync } from "node:zlib";
+
+/** Files larger than this are archives and databases, which nobody's request holds as text. */
+const LARGEST_FILE = 16 * 1024 * 1024;
+
+/** Text files below `folder`, in order of their names, until `most` bytes were given. Links are not followed. */
+export function* textsUnder(folder: string, most: number): Generator<{ path: string; bytes: Buffer }> {
+  let given = 0;
+  for (const path of filesUnder(folder)) {
+    if (given > most) return;
+    const bytes = contents(path);
+    if (bytes === undefined || bytes.length > LARGEST_FILE || bytes.subarray(0, 4096).includes(0)) continue;
+    given += bytes.length;
+    yield { path, bytes };
+  }
+}
+
+function* filesUnder(folder: string): Generator<string> {
+  for (const entry of entriesOf(folder)) {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) yield* filesUnder(path);
+    else if (entry.isFile()) yield path;
+  }
+}
+
+function entriesOf(folder: string): Dirent[] {
+  try {
+    return readdirSync(folder, { withFileTypes: true }).sort((a, b) => (a.name < b.name ? -1 : 1));
+  } catch {
+    return [];
+  }
+}
+
+function contents(path: string): Buffer | undefined {
+  try {
+    return readFileSync(path);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Bytes as random as any, and the same on each run. */
+const stream = createCipheriv("aes-256-ctr", Buffer.alloc(32, 1), Buffer.alloc(16, 2));
+
+function randomBytes(length: number): Buffer {
+  return stream.update(Buffer.alloc(length));
+}
+
+function random(): number {
+  return randomBytes(4).readUInt32BE() / 2 ** 32;
+}
+
+function randomUUID(): string {
+  return randomBytes(16)
+    .toString("hex")
+    .replace(/(.{8})(.{4})(.{4})(.{4})(.{12})/, "$1-$2-$3-$4-$5");
+}
+
+/** In two pieces: whole, it would be read as this file's own. */
+const SOURCE_MAP = ["sourceMapping", "URL="].join("");
+
+/** What programs write that is not text of anybody's: each a few megabytes at most. */
+export const GENERATED: Readonly<Record<string, () => string>> = {
+  "base64 images": () =>
+    Array.from(
+      { length: 40 },
+      () => `<img src="data:image/png;base64,${randomBytes(30_000).toString("base64")}">`,
+    ).join("\n"),
+  "UUIDs in JSON": () =>
+    JSON.stringify(Array.from({ length: 20_000 }, () => ({ id: randomUUID(), parent: randomUUID() }))),
+  "hashes of every length": () =>
+    Array.from({ length: 10_000 }, (_, i) => {
+      const hash = createHash(["md5", "sha1", "sha256", "sha512"][i % 4] ?? "md5").update(String(i));
+      return i % 3 === 0 ? `sha512-${hash.digest("base64")}` : hash.digest("hex");
+    }).join("\n"),
+  "git objects": () =>
+    Buffer.concat(
+      Array.from({ length: 2000 }, (_, i) =>
+        deflateSync(Buffer.concat([Buffer.from(`blob ${i}\0`), randomBytes(i)])),
+      ),
+    ).toString("latin1"),
+  "a git log with trees": () =>
+    Array.from({ length: 10_000 }, (_, i) => {
+      const id = createHash("sha1").update(`${i}`).digest("hex");
+      return `commit ${id}\ntree ${createHash("sha1").update(id).digest("hex")}\n100644 blob ${id}\tsrc/file-${i}.ts\n`;
+    }).join(""),
+  "logs with numbers": () =>
+    Array.from({ length: 20_000 }, (_, i) =>
+      JSON.stringify({
+        ts: 1_700_000_000_000_000 + i * 977,
+        ns: `${1_700_000_000_000_000_000n + BigInt(i) * 104_729n}`,
+        span: randomBytes(8).readBigUInt64BE().toString(),
+        account: 10_000_000_000_000 + Math.floor(random() * 8e15),
+        ratio: random(),
+        at: new Date(1.7e12 + i * 1000).toISOString(),
+        msg: `GET /v1/items/${Math.floor(random() * 1e12)}?page=${i} 200 in ${(random() * 100).toFixed(6)} ms`,
+      }),
+    ).join("\n"),
+  "tables of numbers": () =>
+    Array.from({ length: 20_000 }, (_, i) => [i, random() * 1e6, random() * 1e-3, i * 7919].join("\t")).join(
+      "\n",
+    ),
+  "minified source with a source map": () =>
+    `!function(){${Array.from({ length: 20_000 }, (_, i) => `var a${i.toString(36)}=${i}`).join(";")}}();\n//# ${SOURCE_MAP}data:application/json;base64,${Buffer.from(
+      JSON.stringify({
+        version: 3,
+        mappings: "AAAA,EAAAE,SAASC,IAAIC,GAAG;EAAAE,CAAA;".repeat(5000),
+        sources: ["a.ts"],
+      }),
+    ).toString("base64")}`,
+  "binary as JSON, base64, hex and percent": () => {
+    const bytes = randomBytes(60_000);
+    return [
+      JSON.stringify(bytes.toString("latin1")),
+      bytes.toString("base64url"),
+      bytes.toString("hex"),
+      encodeURIComponent(bytes.toString("latin1")),
+    ].join("\n");
+  },
+};
