@@ -2,8 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { relative } from "node:path";
 import { describe, expect, it } from "vitest";
-import { DETECTORS } from "../../../src/inspect/detectors/index.ts";
-import { compileInspector } from "../../../src/inspect/inspector.ts";
+import { inspected } from "../../support/inspected.ts";
 import { longConversation, talk } from "../../support/long-conversation.ts";
 import { GENERATED, textsUnder } from "../../support/ordinary-work.ts";
 
@@ -41,8 +40,6 @@ const EXPLAINED: readonly { detector: RegExp; path: RegExp; why: string }[] = [
   },
 ];
 
-const inspector = compileInspector({ detectors: DETECTORS, fingerprintKey: Buffer.alloc(32, 7) });
-
 /** Unexplained findings of a tree, as `detector path`, and what was found in how many bytes. */
 function inspectTree(folder: string, most: number): { unexplained: string[]; summary: string } {
   const unexplained: string[] = [];
@@ -50,7 +47,7 @@ function inspectTree(folder: string, most: number): { unexplained: string[]; sum
   let size = 0;
   for (const { path, bytes } of textsUnder(folder, most)) {
     size += bytes.length;
-    for (const { detector } of inspector.scan(bytes)) {
+    for (const { detector } of inspected(bytes)) {
       counts.set(detector, (counts.get(detector) ?? 0) + 1);
       if (!EXPLAINED.some((known) => known.detector.test(detector) && known.path.test(path)))
         unexplained.push(`${detector} ${relative(folder, path)}`);
@@ -61,9 +58,7 @@ function inspectTree(folder: string, most: number): { unexplained: string[]; sum
 }
 
 function findingsIn(text: string): string[] {
-  return inspector
-    .scan(Buffer.from(text))
-    .map(({ detector, start, end }) => `${detector}: ${text.slice(start, end)}`);
+  return inspected(Buffer.from(text)).map(({ detector, covered }) => `${detector}: ${covered}`);
 }
 
 describe("ordinary work", () => {

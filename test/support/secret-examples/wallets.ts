@@ -68,7 +68,6 @@ export const WALLET_EXAMPLES: Readonly<Record<string, SecretExample>> = {
           .split(" ")
           .map((word, i) => `${i + 1}. ${word}`)
           .join("\n"),
-      (secret) => secret.toUpperCase(),
     ],
     nearMisses: [
       "ozone drill grab fiber curtain grace pudding thank cruise elder eight zoo",
