@@ -9,13 +9,13 @@
 /** Where the new root is assembled. */
 export const ASSEMBLY = "/sys";
 
-const BIND_LOOP = `
-bind_all() {
-  while [ "$#" -gt 0 ]; do
-    mount -n -o "$1" -- "$2" "$3"
-    shift 3
-  done
-}`;
+/** Takes `$words` words off the arguments: options, from and to of each bind. */
+const BIND_WORDS = `n=0
+while [ "$n" -lt "$words" ]; do
+  mount -n -o "$1" -- "$2" "$3"
+  shift 3
+  n=$((n + 3))
+done`;
 
 /**
  * As the host's root, in a mount namespace of its own: binds what only root may reach, then gives up root
@@ -23,15 +23,9 @@ bind_all() {
  * Arguments: uid, number of bind words, the bind words (options, from, to)..., the next command...
  */
 export const BIND_THEN_DROP = `set -eu
-${BIND_LOOP}
 uid=$1 words=$2
 shift 2
-n=0
-while [ "$n" -lt "$words" ]; do
-  mount -n -o "$1" -- "$2" "$3"
-  shift 3
-  n=$((n + 3))
-done
+${BIND_WORDS}
 exec setpriv --reuid "$uid" --regid "$uid" --clear-groups --pdeathsig KILL -- "$@"
 `;
 
@@ -53,12 +47,7 @@ read -r go
 exec 3>&-
 words=$1
 shift
-n=0
-while [ "$n" -lt "$words" ]; do
-  mount -n -o "$1" -- "$2" "$3"
-  shift 3
-  n=$((n + 3))
-done
+${BIND_WORDS}
 mount -n --rbind ${ASSEMBLY} ${ASSEMBLY}
 cd ${ASSEMBLY}
 echo "$JAIL_USERNS" >/proc/sys/user/max_user_namespaces

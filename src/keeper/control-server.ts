@@ -9,6 +9,7 @@ import { readFirstLine } from "../lib/first-line.ts";
 import { readJsonLines, writeJsonLine } from "../lib/json-lines.ts";
 import { removeTree } from "../lib/remove-tree.ts";
 import type { Scope } from "../lib/scope.ts";
+import { createStreamRendezvous } from "../lib/stream-rendezvous.ts";
 import type { Watcher } from "./agent-session.ts";
 import {
   type BottleStatus,
@@ -66,8 +67,7 @@ export async function serveControl(
   handlers: ControlHandlers,
   scope: Scope,
 ): Promise<void> {
-  const waiting = new Map<string, (socket: Socket) => void>();
-  const arrived = new Map<string, Socket>();
+  const streams = createStreamRendezvous(STREAM_TIMEOUT_MS);
   const live = new Set<Socket>();
   const expected = Buffer.from(token);
 
@@ -76,27 +76,10 @@ export async function serveControl(
     return bytes.length === expected.length && timingSafeEqual(bytes, expected);
   };
 
-  const takeStream = (session: string, number: number): Promise<Socket> => {
-    const key = `${session}/${number}`;
-    const there = arrived.get(key);
-    if (there !== undefined) {
-      arrived.delete(key);
-      return Promise.resolve(there);
-    }
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => {
-        waiting.delete(key);
-        reject(new Error(`stream ${number} did not come`));
-      }, STREAM_TIMEOUT_MS);
-      waiting.set(key, (socket) => {
-        clearTimeout(timer);
-        resolve(socket);
-      });
-    });
-  };
-
   const sessionEnds = async (control: Socket, session: string): Promise<SessionEnds> => {
-    const [stdin, stdout, stderr] = await Promise.all([0, 1, 2].map((number) => takeStream(session, number)));
+    const [stdin, stdout, stderr] = await Promise.all(
+      [0, 1, 2].map((number) => streams.take(`${session}/${number}`)),
+    );
     if (stdin === undefined || stdout === undefined || stderr === undefined)
       throw new Error("a stream is missing");
     return {
@@ -131,16 +114,9 @@ export async function serveControl(
         socket.end();
         return undefined;
       }
-      case "stream": {
-        const key = `${request.session}/${request.number}`;
-        const taker = waiting.get(key);
-        waiting.delete(key);
-        if (taker === undefined) {
-          arrived.set(key, socket);
-          socket.once("close", () => arrived.delete(key));
-        } else taker(socket);
+      case "stream":
+        streams.give(`${request.session}/${request.number}`, socket);
         return undefined;
-      }
       case "dial":
         await handlers.dial(request.port, socket);
         return undefined;

@@ -8,6 +8,7 @@
 import { connect, createServer, type Socket } from "node:net";
 import { readFirstLine } from "../../lib/first-line.ts";
 import { writeJsonLine } from "../../lib/json-lines.ts";
+import { createStreamRendezvous } from "../../lib/stream-rendezvous.ts";
 import { execPiped } from "../guest-exec.ts";
 import { probeTargets } from "../guest-probe.ts";
 import { type Answer, type ExecHeader, type Header, MAX_HEADER_BYTES } from "../guest-protocol.ts";
@@ -17,32 +18,8 @@ const LISTENER_FD = 4;
 /** A stream that is announced and never comes must not hold its exec for ever. */
 const STREAM_WAIT_MS = 10_000;
 
-/** Sockets that came for an exec, by token and number; and execs that wait for theirs. */
-const streams = new Map<string, Socket>();
-const waiting = new Map<string, (socket: Socket) => void>();
-
-function giveStream(key: string, socket: Socket): void {
-  const taker = waiting.get(key);
-  waiting.delete(key);
-  if (taker === undefined) streams.set(key, socket);
-  else taker(socket);
-}
-
-function takeStream(key: string): Promise<Socket> {
-  const there = streams.get(key);
-  streams.delete(key);
-  if (there !== undefined) return Promise.resolve(there);
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => {
-      waiting.delete(key);
-      reject(new Error(`stream ${key} did not come`));
-    }, STREAM_WAIT_MS);
-    waiting.set(key, (socket) => {
-      clearTimeout(timer);
-      resolve(socket);
-    });
-  });
-}
+/** The streams of each exec, by its token and their number. */
+const streams = createStreamRendezvous(STREAM_WAIT_MS);
 
 function answer(socket: Socket, value: Answer): Promise<void> {
   return writeJsonLine(socket, value);
@@ -51,11 +28,11 @@ function answer(socket: Socket, value: Answer): Promise<void> {
 async function exec(control: Socket, header: ExecHeader): Promise<void> {
   const { tty, token } = header;
   if (tty === undefined) {
-    const sockets = await Promise.all([0, 1, 2].map((number) => takeStream(`${token}/${number}`)));
+    const sockets = await Promise.all([0, 1, 2].map((number) => streams.take(`${token}/${number}`)));
     await execPiped(control, header, sockets);
     return;
   }
-  const stream = await takeStream(`${token}/0`);
+  const stream = await streams.take(`${token}/0`);
   try {
     await execOnTerminal(control, header, tty, stream);
   } catch (error) {
@@ -88,7 +65,7 @@ async function serve(socket: Socket): Promise<void> {
       await exec(socket, header);
       return;
     case "stream":
-      giveStream(`${header.token}/${header.number}`, socket);
+      streams.give(`${header.token}/${header.number}`, socket);
       return;
     case "dial":
       await dial(socket, header.port);
