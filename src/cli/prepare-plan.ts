@@ -10,9 +10,11 @@ import { findSkills } from "../manifest/skills.ts";
 import { buildPlan } from "../plan/build.ts";
 import { describePlan, type PreflightView } from "../plan/preflight.ts";
 import { preflightSections } from "../plan/preflight-text.ts";
+import { expandPresets } from "../plan/presets/expand.ts";
 import { providerNamed } from "../providers/registry.ts";
 import { type GitIdentity, operatorIdentity } from "../provision/operator-identity.ts";
 import { inEnvironment } from "./launch-order.ts";
+import { readSetup } from "./operator-setup.ts";
 import { style, tell } from "./output.ts";
 
 export interface PlanFlags {
@@ -50,6 +52,7 @@ export async function planAgent(name: string, flags: PlanFlags): Promise<Planned
       backend: choice.backend.name,
       skillsPaths: findSkills(loaded.skills, { home, userHome: homedir() }),
       availableEnv: inEnvironment,
+      presets: expandPresets(bottle.presets, readSetup(bottle.presets)),
       ...(flags.label !== undefined && { label: flags.label }),
       ...(flags.prompt !== undefined && { task: flags.prompt }),
       ...(cwd !== undefined && { cwd }),

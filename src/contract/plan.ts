@@ -42,6 +42,17 @@ export interface PlannedFile {
   readonly mode: number;
 }
 
+/** A group of routes that the bottle named, with what it came to for this operator. Its routes are among the plan's. */
+export interface PlannedPreset {
+  readonly name: string;
+  /** Where its hosts were read. */
+  readonly from: string;
+  readonly hosts: readonly string[];
+  /** Given to the agent, so that its programs go to the same place. */
+  readonly env: Readonly<Record<string, string>>;
+  readonly files: readonly PlannedFile[];
+}
+
 /** Where the agent came from decides what it may do (I5). */
 export type AgentSource = "home" | "repository" | "built-in";
 
@@ -75,6 +86,8 @@ export interface BottlePlan {
   /** What stands for credentials in the guest; not secret. Absent in records of before there were any. */
   readonly placeholders?: readonly string[];
   readonly routes: readonly Route[];
+  /** Absent in records of before there were any. */
+  readonly presets?: readonly PlannedPreset[];
   /** Host paths of PEM files with extra roots that egress trusts. */
   readonly upstreamCa: readonly string[];
   readonly git: { readonly name?: string; readonly email?: string };

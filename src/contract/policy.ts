@@ -39,6 +39,10 @@ export interface RouteAuth extends AuthScheme {
   readonly tokenRef: string;
 }
 
+/** Groups of read-only routes that a bottle can name in `egress.presets`. */
+export const PRESET_NAMES = ["npm", "pypi", "crates", "go", "debian", "github-read"] as const;
+export type PresetName = (typeof PRESET_NAMES)[number];
+
 export interface Route {
   /** A lower-case host name without trailing dot, an IP literal, or one `*.` label and a name. */
   readonly host: string;

@@ -174,6 +174,7 @@ function guestEnvironment(request: LaunchRequest, link: Link): Readonly<Record<s
   return {
     ...proxyEnvironment(egress.guestUrl),
     ...caEnvironment(),
+    ...Object.assign({}, ...(request.plan.presets ?? []).map(({ env }) => env)),
     ...request.plan.provider.env,
     ...request.env,
     BOTTLE: "1",

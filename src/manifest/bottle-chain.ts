@@ -1,7 +1,7 @@
 /** A bottle with all that it extends: read, checked as a whole, merged into what a plan is made from. */
 import type { BackendName, IsolationLevel } from "../contract/isolation.ts";
 import type { PlannedEnv, PlannedMount } from "../contract/plan.ts";
-import type { Route } from "../contract/policy.ts";
+import type { PresetName, Route } from "../contract/policy.ts";
 import { unreachable } from "../lib/errors.ts";
 import { didYouMean } from "../lib/names.ts";
 import type { Bottle } from "./bottle-schema.ts";
@@ -24,6 +24,7 @@ export interface LoadedBottle {
   readonly files: readonly string[];
   readonly env: readonly PlannedEnv[];
   readonly routes: readonly Route[];
+  readonly presets: readonly PresetName[];
   /** Absolute host paths. */
   readonly upstreamCa: readonly string[];
   readonly git: { readonly name?: string; readonly email?: string };
@@ -157,6 +158,7 @@ function settled(name: string, files: readonly string[], bottle: Bottle, userHom
       source: entry.source,
     })),
     routes: egress?.routes ?? [],
+    presets: egress?.presets ?? [],
     upstreamCa: egress?.upstream_ca?.map((path) => expandHome(path, userHome)) ?? [],
     git: bottle["git-gate"]?.user ?? {},
     template: provider?.template ?? DEFAULT_TEMPLATE,

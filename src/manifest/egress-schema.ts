@@ -1,6 +1,12 @@
 /** `egress`: what a bottle may reach over HTTP. A route of the manifest becomes a {@link Route} here. */
 import * as z from "zod";
-import type { HeaderMatch, PathMatch, Route, RouteMatch } from "../contract/policy.ts";
+import {
+  type HeaderMatch,
+  type PathMatch,
+  PRESET_NAMES,
+  type Route,
+  type RouteMatch,
+} from "../contract/policy.ts";
 import { parseAuthScheme } from "./auth-scheme.ts";
 import { canonicalHeader, parseHeaderName } from "./header-name.ts";
 import { parseAddressRange, parseHostPort, parseRouteHost } from "./host.ts";
@@ -182,7 +188,10 @@ export const egress = z.strictObject({
     .exactOptional()
     .describe("The hosts that may be reached. What is not listed is denied."),
   log: z.literal([0, 1, 2]).exactOptional().describe("How much of the traffic is logged."),
-  presets: z.array(name).exactOptional().describe("Named groups of routes."),
+  presets: z
+    .array(z.enum(PRESET_NAMES))
+    .exactOptional()
+    .describe("Named groups of read-only routes; hosts are read from your own setup where it says so."),
   upstream_ca: z
     .array(hostPath)
     .exactOptional()

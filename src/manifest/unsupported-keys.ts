@@ -19,7 +19,6 @@ export const UNSUPPORTED_KEYS: readonly UnsupportedKey[] = [
   { kind: "bottle", key: "env.*.to" },
   { kind: "bottle", key: "egress.routes.*.dlp" },
   { kind: "bottle", key: "egress.log" },
-  { kind: "bottle", key: "egress.presets" },
   { kind: "bottle", key: "egress.upstream_proxy" },
   { kind: "bottle", key: "egress.pipelock" },
   { kind: "bottle", key: "git-gate.repos" },

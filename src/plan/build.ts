@@ -11,6 +11,7 @@ import type { Provider } from "../contract/provider.ts";
 import { UserError } from "../lib/errors.ts";
 import type { LoadedAgent } from "../manifest/load.ts";
 import { planCredentials } from "./credentials.ts";
+import type { ExpandedPresets } from "./presets/expand.ts";
 import { planRoutes } from "./routes.ts";
 
 /** More than any build starts at once, and few enough that a fork bomb does not fill the host's table. */
@@ -27,6 +28,8 @@ export interface PlanOptions {
   readonly task?: string;
   /** The folder that is copied in as the workspace. */
   readonly cwd?: string;
+  /** What the bottle's presets come to here. */
+  readonly presets?: ExpandedPresets;
   /** Who commits when the manifest says nothing of it. */
   readonly identity?: Required<BottlePlan["git"]>;
 }
@@ -47,7 +50,8 @@ export interface BuiltPlan {
 export function buildPlan({ loaded, provider, options }: PlanRequest): BuiltPlan {
   const { bottle } = loaded;
   const setup = provider.setup({ prompt: loaded.prompt, task: options.task, command: bottle.command });
-  const { routes, chosen, warnings } = planRoutes(bottle.routes, provider, options.availableEnv);
+  const { presets = { routes: [], presets: [], warnings: [] }, availableEnv } = options;
+  const { routes, chosen, warnings } = planRoutes(bottle.routes, presets.routes, provider, availableEnv);
   refuseCredentialsInEnv(
     bottle.env,
     routes.flatMap((route) => route.auth?.tokenRef ?? []),
@@ -73,9 +77,10 @@ export function buildPlan({ loaded, provider, options }: PlanRequest): BuiltPlan
     ...(options.task === undefined ? {} : { task: options.task }),
     env: bottle.env,
     skills: loaded.skills.map((name) => plannedSkill(name, options.skillsPaths)),
-    credentials: planCredentials(routes, provider, options.availableEnv),
+    credentials: planCredentials(routes, provider, availableEnv),
     placeholders: placeholdersOf(provider),
     routes,
+    presets: presets.presets,
     upstreamCa: bottle.upstreamCa,
     // As a whole: half of one and half of the other would be somebody who is nobody.
     git: Object.keys(loaded.git).length > 0 ? loaded.git : (options.identity ?? {}),
@@ -85,7 +90,7 @@ export function buildPlan({ loaded, provider, options }: PlanRequest): BuiltPlan
     ...(bottle.isolation === undefined ? {} : { isolation: bottle.isolation }),
     backend: options.backend,
   };
-  return { plan, warnings: [...loaded.warnings, ...warnings, ...overridden(plan)] };
+  return { plan, warnings: [...loaded.warnings, ...presets.warnings, ...warnings, ...overridden(plan)] };
 }
 
 /** Also those of credentials that were not chosen: files of the provider may hold them. */

@@ -21,6 +21,7 @@ export function preflightSections(view: PreflightView): readonly PreflightSectio
     ...section("bottle", [`${view.bottle.name}${inParentheses(view.bottle.files)}`]),
     ...section("backend", backendLines(view)),
     ...section("may reach", orNone(view.hosts.flatMap(hostLines), "nothing")),
+    ...section("presets", view.presets.map(presetLine)),
     ...section("trusts besides", view.upstreamCa),
     ...section("credentials", view.credentials.map(credentialLine)),
     ...section("agent gets", view.env.map(envLine)),
@@ -76,6 +77,10 @@ function hostLines(host: PreflightHost): string[] {
   const head = [host.host, ...notes].join(", ");
   if (host.rules.length === 0) return [`${head}: everything`];
   return [`${head}:`, ...host.rules.map((rule) => `  ${rule}`)];
+}
+
+function presetLine({ name, from, hosts }: PreflightView["presets"][number]): string {
+  return `${name} (${from}): ${hosts.join(", ")}`;
 }
 
 function credentialLine(credential: PreflightView["credentials"][number]): string {

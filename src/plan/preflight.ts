@@ -6,7 +6,7 @@
  */
 import type { Availability, Lack } from "../contract/backend.ts";
 import type { BackendName, IsolationLevel } from "../contract/isolation.ts";
-import type { AgentSource, BottlePlan, EnvSource } from "../contract/plan.ts";
+import type { AgentSource, BottlePlan, EnvSource, PlannedPreset } from "../contract/plan.ts";
 import type { Route } from "../contract/policy.ts";
 import { printable } from "../lib/printable.ts";
 import { meetsIsolation } from "./isolation.ts";
@@ -63,6 +63,8 @@ export interface PreflightView {
     readonly lacks: readonly Lack[];
   };
   readonly hosts: readonly PreflightHost[];
+  /** What the bottle named, where its hosts were read, and which they are. */
+  readonly presets: readonly Pick<PlannedPreset, "name" | "from" | "hosts">[];
   readonly upstreamCa: readonly string[];
   /** Held outside; never in the guest. */
   readonly credentials: readonly PreflightCredential[];
@@ -102,6 +104,11 @@ export function describePlan(plan: BottlePlan, facts: PreflightFacts): Preflight
     provider: printable(plan.provider.name),
     backend: describeBackend(plan, facts.availability),
     hosts: plan.routes.map(describeRoute),
+    presets: (plan.presets ?? []).map(({ name, from, hosts }) => ({
+      name,
+      from: path(from),
+      hosts: hosts.map((host) => printable(host)),
+    })),
     upstreamCa: plan.upstreamCa.map(path),
     credentials: plan.credentials.map((credential) => ({
       tokenRef: credential.tokenRef,

@@ -1,7 +1,8 @@
 /**
- * Which routes a bottle has: the provider's and the manifest's. For one host the provider's wins, because a
- * rule of the manifest there could open what the provider keeps shut *and* have the provider's credential put
- * on it. What the manifest knows about the network (`connect_to`, `allow_addresses`) is kept.
+ * Which routes a bottle has: the provider's, the manifest's and those of presets. For one host the provider's
+ * wins, because a rule of the manifest there could open what the provider keeps shut *and* have the provider's
+ * credential put on it. What the manifest knows about the network (`connect_to`, `allow_addresses`) is kept. A
+ * preset adds hosts, and nothing to a host that somebody wrote a route for.
  */
 import type { AuthScheme, Route } from "../contract/policy.ts";
 import type { Provider, ProviderCredential } from "../contract/provider.ts";
@@ -15,6 +16,7 @@ export interface PlannedRoutes {
 
 export function planRoutes(
   manifest: readonly Route[],
+  presets: readonly Route[],
   provider: Provider,
   availableEnv: (name: string) => boolean,
 ): PlannedRoutes {
@@ -32,7 +34,12 @@ export function planRoutes(
     return withCredential(withPlace(route, other), provider, chosen);
   });
   const rest = manifest.filter((route) => !own.has(route.host));
-  return { routes: [...provided, ...rest], chosen, warnings };
+  const written = new Set([...provided, ...rest].map((route) => route.host));
+  for (const { host } of presets) {
+    if (written.has(host)) warnings.push(`there is a route for ${host}: the presets add nothing to it`);
+  }
+  const preset = presets.filter((route) => !written.has(route.host));
+  return { routes: [...provided, ...rest, ...preset], chosen, warnings };
 }
 
 /** The first that the operator has; when there is none the first at all, which is then missed by name. */

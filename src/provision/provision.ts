@@ -1,6 +1,6 @@
 /**
  * What is put into a verified guest before its agent runs, in this order: the CA, so that everything later can
- * use TLS; the provider's files with the prompt; skills; git's identity; the workspace.
+ * use TLS; the files of presets, and the provider's with the prompt; skills; git's identity; the workspace.
  */
 import { GUEST, type Guest, type Progress } from "../contract/backend.ts";
 import type { BottlePlan } from "../contract/plan.ts";
@@ -33,7 +33,11 @@ export async function provision(
   material: ProvisionMaterial,
 ): Promise<BaseSnapshot> {
   await provisionCa(guest, material.certificate, material.stateDir);
-  await writeGuestFiles(guest.exec, [...plan.provider.files, gitIdentityFile(plan.git)]);
+  await writeGuestFiles(guest.exec, [
+    ...(plan.presets ?? []).flatMap(({ files }) => files),
+    ...plan.provider.files,
+    gitIdentityFile(plan.git),
+  ]);
   await provisionSkills(guest, plan.skills);
   return provisionWorkspace(guest, plan, material);
 }

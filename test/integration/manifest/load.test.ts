@@ -54,6 +54,7 @@ describe("loading an agent", () => {
       routes: [
         { host: "a.example", matches: [], credentialHeaders: [], tls: "terminate", allowAddresses: [] },
       ],
+      presets: [],
       upstreamCa: [join(tree.userHome, "ca.pem")],
       git: { name: "Base", email: "base@example.com" },
       template: "claude",
@@ -188,7 +189,6 @@ describe("keys that nothing acts on yet", () => {
     ["env: {A: {value: x, to: [a.example]}}", "2:21: env.A.to: is"],
     ["egress: {routes: [{host: a.b, dlp: {}}]}", "2:31: egress.routes[0].dlp: is"],
     ["egress: {log: 1}", "2:10: egress.log: is"],
-    ["egress: {presets: [x]}", "2:10: egress.presets: is"],
     ["egress: {upstream_proxy: 'http://p:1'}", "2:10: egress.upstream_proxy: is"],
     ["egress: {pipelock: true}", "2:10: egress.pipelock: is"],
     ["git-gate: {repos: {}}", "2:12: git-gate.repos: is"],

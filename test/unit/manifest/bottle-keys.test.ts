@@ -37,7 +37,7 @@ egress:
       connect_to: 127.0.0.1:8443
     - {host: pinned.example.com, tls: passthrough}
   log: 1
-  presets: [github]
+  presets: [github-read, npm]
   upstream_ca: [~/ca.pem]
   upstream_proxy: http://proxy.example.com:3128
   pipelock: true

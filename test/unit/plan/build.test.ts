@@ -38,6 +38,7 @@ function loaded(bottle: Partial<LoadedBottle> = {}, agent: Partial<LoadedAgent> 
       files: ["/h/bottles/b.md"],
       env: [],
       routes: [],
+      presets: [],
       upstreamCa: [],
       git: {},
       template: "talker",
