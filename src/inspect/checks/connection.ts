@@ -9,6 +9,7 @@ export function isSecretUrl(url: string): boolean {
   if (parts === undefined) return false;
   const { user, password, host } = parts;
   if (/^(?:anonymous|anon|anoncvs|ftp)$/i.test(user)) return false;
+  if (/^\d{1,5},/.test(password)) return false; // a list of hosts with ports
   return !isPlaceholder(password) && password.toLowerCase() !== user.toLowerCase() && !isOwnHost(host);
 }
 

@@ -1,5 +1,9 @@
 import { isPaymentCard } from "../checks/payment-card.ts";
 import type { Detector } from "../detector.ts";
+import { upTo } from "./patterns.ts";
+
+/** What a card's number is called. */
+const NAMES = 'card|credit|cc[_-]?num|visa|amex|cvv|"?pan["=]';
 
 /** Payment card numbers. */
 export const CARDS: readonly Detector[] = [
@@ -23,8 +27,7 @@ export const CARDS: readonly Detector[] = [
       kind: "keyword",
       keywords: ["card", "credit", "ccnum", "cc_num", "cc-num", "visa", "amex", "cvv", '"pan"', "pan="],
     },
-    pattern:
-      '(?:card|credit|cc[_-]?num|visa|amex|cvv|"?pan["=])[^\\d]{0,60}(?<![\\w.,$-])(?<secret>\\d{14,16})(?![\\w-]|[.,]\\d)',
+    pattern: `(?:${NAMES})${upTo(NAMES, "[^\\d]", 0, 60)}(?<![\\w.,$-])(?<secret>\\d{14,16})(?![\\w-]|[.,]\\d)`,
     ignoreCase: true,
     check: isPaymentCard,
     source: "https://www.iso.org/standard/70484.html",

@@ -47,7 +47,7 @@ export const CLOUDS: readonly Detector[] = [
       "(?:IQoJb3JpZ2lu|[FI][QUw]oGZXIvYXdz|AQoDYXdz|FQoDYXdz)[A-Za-z0-9/+=]{100,2000}",
     ),
     ignoreCase: true,
-    check: (token) => !token.includes("EXAMPLE"),
+    check: (token) => !/^\w{11,24}\/{8,24}wEXAMPLE/.test(token),
     minEntropy: 4,
     source: "https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_temp_use-resources.html",
   },
@@ -111,7 +111,7 @@ export const CLOUDS: readonly Detector[] = [
     title: "Azure key with Microsoft's common annotation (Azure DevOps, OpenAI, Search and others)",
     group: "cloud",
     trigger: { kind: "keyword", keywords: ["JQQJ99"], before: 52 },
-    pattern: "[A-Za-z0-9]{52}JQQJ99[A-Za-z0-9]{26}",
+    pattern: `${upTo("JQQJ99", "[A-Za-z0-9]", 52, 52)}JQQJ99[A-Za-z0-9]{26}`,
     minEntropy: 4,
     source:
       "https://learn.microsoft.com/en-us/azure/devops/organizations/accounts/use-personal-access-tokens-to-authenticate",

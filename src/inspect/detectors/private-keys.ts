@@ -63,13 +63,13 @@ export const PRIVATE_KEYS: readonly Detector[] = [
         "IBAAKCAgEA", // PKCS#1, 4096 bits
         "MHcCAQEEI", // SEC 1, P-256
         "MIGkAgEBBD", // SEC 1, P-384
-        "MIHcAgEBBEI", // SEC 1, P-521
+        "MIHcAgEBBE", // SEC 1, P-521
       ],
       before: 6,
     },
     pattern:
       "(?:MII[A-Za-z0-9+/]{3}IB(?:ADANBgkqhkiG9w0BAQEF|AAKC(?:AQ|AY|Ag)EA)|MI[GH][A-Za-z0-9+/]AgEAMB[AM]GByqGSM49AgEG" +
-      `|M(?:C4|Ec)CAQAwBQYDK2V|MHcCAQEEI|MIGkAgEBBD|MIHcAgEBBEI)${WRAPPED}{32,7500}`,
+      `|M(?:C4|Ec)CAQAwBQYDK2V[u-x]|MHcCAQEEI[A-P]|MIGkAgEBBD[A-D]|MIHcAgEBBE[I-L])${WRAPPED}{32,7500}`,
     check: isDerPrivateKey,
     source: "https://datatracker.ietf.org/doc/html/rfc5958#section-2",
   },

@@ -14,7 +14,7 @@ const SOAK = process.env["SOAK"] !== undefined;
 const EVERYTHING = 2_000_000_000;
 
 /** Bytes of one tree outside of soaks: all of them together take under a minute on two busy cores. */
-const SAMPLE = SOAK ? EVERYTHING : 30_000_000;
+const SAMPLE = SOAK ? EVERYTHING : 20_000_000;
 
 /** Real keys and numbers that packages ship for their tests, and publish: true findings, told by where they lie. */
 const EXPLAINED: readonly { detector: RegExp; path: RegExp; why: string }[] = [
@@ -72,7 +72,7 @@ describe("ordinary work", () => {
     expect(findingsIn(readFileSync("package-lock.json", "utf8"))).toEqual([]);
   });
 
-  const machines = ["/usr/lib/python3.11", "/usr/share/doc", "/usr/share/perl", "/usr/include"];
+  const machines = ["/usr/lib/python3.11", "/usr/share/doc", "/usr/include"];
   const all = [
     "/usr/share",
     "/usr/lib",

@@ -39,7 +39,7 @@ export const CLOUD_EXAMPLES: Readonly<Record<string, SecretExample>> = {
     [
       `AWS_SESSION_TOKEN=${draw("base64", 300)}`,
       blanked("AWS_SESSION_TOKEN=IQoJb3JpZ2lu", 300),
-      `AWS_SESSION_TOKEN=IQoJb3JpZ2lu${draw("base64", 40)}${"EXAMPLE"}${draw("base64", 200)}`,
+      `AWS_SESSION_TOKEN=IQoJb3JpZ2luX2VjEOz${"/".repeat(20)}w${"EXAMPLE"}${draw("base64", 200)}`,
     ],
   ),
   "aws-bedrock-api-key": known(

@@ -84,6 +84,7 @@ export const CONNECTION_EXAMPLES: Readonly<Record<string, SecretExample>> = {
       url("https", "user", "$TOKEN", "github.com/a/b.git"),
       "https://example.org/a:b@c",
       "https://medium.com/@somebody/an-article-1234567890ab",
+      "https://foo.com:123,foo:bar4@bar.com",
       "see http://host:8080/path?mail=me1@example.org",
     ],
   },
