@@ -2,7 +2,7 @@
  * The bottle's sidecars as host processes, kept running. While one is down its listener is gone, so the guest
  * is refused at once: it has less, never more. One that keeps dying is given up, loudly.
  */
-import type { Endpoint, ServiceName } from "../contract/backend.ts";
+import type { Endpoint, InheritedListener, ListenerRole, ServiceName } from "../contract/backend.ts";
 import type { FromSidecar } from "../contract/sidecar.ts";
 import { messageOf } from "../lib/errors.ts";
 import type { Scope } from "../lib/scope.ts";
@@ -63,7 +63,9 @@ export async function keepSidecar(
       rootDir: request.rootDir,
       confined: request.confined,
       config: endpoint.then(request.config),
-      listener: endpoint.then(({ listen }) => (listen.kind === "inherited" ? listen.open() : undefined)),
+      listeners: endpoint.then(({ listen }) =>
+        listen.kind === "inherited" ? listen.open() : new Map<ListenerRole, InheritedListener>(),
+      ),
       onMessage: (message) => onNotice({ kind: "message", message }),
     });
     if (stopping) return sidecar.stop();

@@ -50,6 +50,8 @@ function headerValue(auth: NonNullable<Route["auth"]>, secrets: Secrets): string
     .replace("{}", () => secret);
 }
 
+const INHERITED = { kind: "inherited" } as const;
+
 export function egressConfig(request: {
   readonly id: string;
   readonly authority: CertificateAuthority;
@@ -61,7 +63,9 @@ export function egressConfig(request: {
   return {
     bottle: request.id,
     ca: { certificate: request.authority.certificate, privateKey: request.authority.privateKey },
-    listen: listen.kind === "inherited" ? { kind: "inherited" } : { ...listen },
+    listen: listen.kind === "inherited" ? INHERITED : { ...listen },
+    ...(listen.kind === "inherited" &&
+      listen.roles.includes("tls") && { direct: { tls: INHERITED, http: INHERITED } }),
     ...(request.bearer !== undefined && { bearer: request.bearer }),
     policy: request.policy,
   };

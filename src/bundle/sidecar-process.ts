@@ -8,7 +8,7 @@ import { existsSync, readFileSync, realpathSync } from "node:fs";
 import type { Server } from "node:net";
 import { dirname } from "node:path";
 import type { Readable, Writable } from "node:stream";
-import type { ServiceName } from "../contract/backend.ts";
+import type { InheritedListeners, ListenerRole, ServiceName } from "../contract/backend.ts";
 import { type FromSidecar, fromSidecarSchema, type ToSidecar } from "../contract/sidecar.ts";
 import { hostUidOf } from "../jail/host-uid.ts";
 import { holdJail } from "../jail/jail.ts";
@@ -34,10 +34,10 @@ export interface SidecarOptions {
   /** Folder under the bottle's state for the jail's root, made anew; unused when not confined. */
   readonly rootDir: string;
   readonly confined: boolean;
-  /** Awaited while the program starts, like the listener. */
+  /** Awaited while the program starts, like the listeners. */
   readonly config: Promise<unknown>;
-  /** Listening handle to hand over, if it is to have one; ours is closed once it has its own. */
-  readonly listener: Promise<Server | undefined>;
+  /** Listening handles to hand over, if it is to have any; ours are closed once it has its own. */
+  readonly listeners: Promise<InheritedListeners>;
   readonly onMessage: (message: Exclude<FromSidecar, { type: "ready" | "reloaded" }>) => void;
 }
 
@@ -62,19 +62,17 @@ interface Started {
 
 /** Starts one and waits until it serves. @throws Error with the sidecar's own words when it does not. */
 export async function startSidecar(options: SidecarOptions): Promise<SidecarProcess> {
-  const { listener } = options;
-  for (const coming of [options.config, listener]) coming.catch(() => {});
+  const { listeners } = options;
+  for (const coming of [options.config, listeners]) coming.catch(() => {});
   let started: Started | undefined;
   try {
     started = options.confined ? await startConfined(options) : startPlain(options);
     return await serve(started, options);
   } catch (error) {
     await started?.kill();
-    // Held by nobody who serves, it would keep the guest waiting and its port from the next one.
-    await listener.then(
-      (server) => void server?.close(),
-      () => {},
-    );
+    // Held by nobody who serves, they would keep the guest waiting and their ports from the next one.
+    const unused = await listeners.catch(() => new Map<ListenerRole, Server>());
+    for (const server of unused.values()) server.close();
     throw error;
   }
 }
@@ -119,12 +117,11 @@ async function serve(started: Started, options: SidecarOptions): Promise<Sidecar
   };
   const awaitsListener = new Promise<void>((resolve) => started.child.once("message", () => resolve()));
   await send({ type: "config", config: await options.config });
-  const listener = await options.listener;
-  if (listener !== undefined) {
-    // A handle that arrives sooner accepts clients before the program looks at them, and they wait for ever.
-    await within(awaitsListener);
-    await handOver(started.child, options.name, listener);
-  }
+  const listeners = await options.listeners;
+  // A handle that arrives sooner accepts clients before the program looks at them, and they wait for ever.
+  if (listeners.size > 0) await within(awaitsListener);
+  for (const [role, server] of listeners)
+    await handOver(started.child, { listener: options.name, role }, server);
   await within(ready);
 
   return {
@@ -220,9 +217,13 @@ function resolverFolders(): readonly Bind[] {
     : [{ from: folder, to: folder }];
 }
 
-function handOver(child: ChildProcess, name: ServiceName, listener: Server): Promise<void> {
+function handOver(
+  child: ChildProcess,
+  message: { readonly listener: ServiceName; readonly role: ListenerRole },
+  listener: Server,
+): Promise<void> {
   return new Promise((resolve, reject) => {
-    child.send({ listener: name }, listener, {}, (error) => {
+    child.send(message, listener, {}, (error) => {
       // With two holders, the death of one would leave the guest waiting instead of refused.
       listener.close();
       if (error === null) resolve();

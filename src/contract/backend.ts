@@ -11,11 +11,20 @@ import type { BottlePlan, PlannedMount } from "./plan.ts";
 export const SERVICE_NAMES = ["egress", "git-gate", "supervise"] as const;
 export type ServiceName = (typeof SERVICE_NAMES)[number];
 
-/** Guest-side ports, on 127.0.0.1 where the link allows. */
-export const SERVICE_PORTS: Readonly<Record<ServiceName, number>> = {
-  egress: 9099,
-  "git-gate": 9420,
-  supervise: 9100,
+/**
+ * What comes in at one of a service's listeners. `main`: what the service is for. `tls` and `http`: programs that
+ * know no proxy and were led to the guest's own loopback by its hosts file.
+ */
+export const LISTENER_ROLES = ["main", "tls", "http"] as const;
+export type ListenerRole = (typeof LISTENER_ROLES)[number];
+
+/** Guest-side ports, on 127.0.0.1 where the link allows. Roles besides `main` are for inherited listeners alone. */
+export const SERVICE_PORTS: Readonly<
+  Record<ServiceName, Readonly<Partial<Record<ListenerRole, number>> & { main: number }>>
+> = {
+  egress: { main: 9099, tls: 443, http: 80 },
+  "git-gate": { main: 9420 },
+  supervise: { main: 9100 },
 };
 
 /** A thing that is missing, and the exact command or step that adds it. */
@@ -45,8 +54,12 @@ export interface Prepared {
 
 /** Where a sidecar listens, and the URL the guest dials for it. */
 export interface Endpoint {
-  readonly listen: /** Each call hands over a fresh handle: a sidecar that is started again gets one of its own. */
-    | { readonly kind: "inherited"; open(): Promise<InheritedListener> }
+  readonly listen: /** Each call hands over fresh handles: a sidecar that is started again gets its own. */
+    | {
+        readonly kind: "inherited";
+        readonly roles: readonly ListenerRole[];
+        open(): Promise<InheritedListeners>;
+      }
     | { readonly kind: "unix"; readonly path: string }
     | { readonly kind: "tcp"; readonly host: string; readonly port: number };
   readonly guestUrl: string;
@@ -57,6 +70,9 @@ export interface Endpoint {
  * dies, the guest's connect is refused at once.
  */
 export type InheritedListener = import("node:net").Server;
+
+/** One for each of a service's roles. */
+export type InheritedListeners = ReadonlyMap<ListenerRole, InheritedListener>;
 
 /** The only channel between guest and bundle. */
 export interface Link {

@@ -2,8 +2,8 @@
  * How the keeper and a sidecar talk: one JSON value a line. On the sidecar's stdin `config` (with its
  * secrets, and only its own), `reload`, `answer`; on its stdout `ready`, `log`, `event`, `ask`.
  * SIGTERM drains; the end of stdin means that the keeper is gone: stop.
- * For an inherited listener it says `{awaits: <service>}` over Node's IPC, and gets `{listener: <service>}` with
- * the handle, before `ready`.
+ * For inherited listeners it says `{awaits: <service>}` over Node's IPC, and gets `{listener: <service>, role}` with
+ * each handle, before `ready`.
  */
 import * as z from "zod";
 
@@ -48,6 +48,8 @@ export const egressConfigSchema = z.strictObject({
   /** The bottle's own CA. The key is secret: it lives in the keeper's memory and in egress's, nowhere else. */
   ca: z.strictObject({ certificate: z.string(), privateKey: z.string() }),
   listen: listenSchema,
+  /** For programs in the guest that know no proxy: TLS by SNI, plain HTTP by Host. Not with a bearer. */
+  direct: z.strictObject({ tls: listenSchema, http: listenSchema }).optional(),
   /** When set, every request must carry it as `Proxy-Authorization: Bearer` (or Basic with it as password). */
   bearer: z.string().optional(),
   policy: egressPolicySchema,

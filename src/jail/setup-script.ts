@@ -9,6 +9,12 @@
 /** Where the new root is assembled. */
 export const ASSEMBLY = "/sys";
 
+/**
+ * The first port of a network of one's own that needs no privilege. Whoever listens there from outside, in the
+ * guest's stead, comes without any: as another uid than its root.
+ */
+const LOWEST_PORT = 80;
+
 /** Takes `$words` words off the arguments: options, from and to of each bind. */
 const BIND_WORDS = `n=0
 while [ "$n" -lt "$words" ]; do
@@ -30,7 +36,7 @@ exec setpriv --reuid "$uid" --regid "$uid" --clear-groups --pdeathsig KILL -- "$
 `;
 
 /**
- * Process 1 of the jail, uid 0 of a user namespace in which host root does not exist. Raises the loopback,
+ * Process 1 of the jail, uid 0 of a user namespace in which host root does not exist. Raises the loopback, opens its ports,
  * says "held" on fd 3, waits for a line on stdin (no line: whoever asked is gone), mounts, moves into the
  * new root, and hands over to a second user namespace that owns none of this.
  *
@@ -41,7 +47,10 @@ exec setpriv --reuid "$uid" --regid "$uid" --clear-groups --pdeathsig KILL -- "$
  */
 export const ASSEMBLE_AND_ENTER = `set -eu
 ulimit -c 0
-if [ "$JAIL_NET" = own ]; then ip link set lo up; fi
+if [ "$JAIL_NET" = own ]; then
+  ip link set lo up
+  echo ${LOWEST_PORT} >/proc/sys/net/ipv4/ip_unprivileged_port_start
+fi
 echo held >&3
 read -r go
 exec 3>&-

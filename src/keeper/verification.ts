@@ -5,7 +5,16 @@
  */
 import { createServer } from "node:net";
 import { networkInterfaces } from "node:os";
-import type { Guest, Link, ProbeResult, ProbeTarget } from "../contract/backend.ts";
+import {
+  type Endpoint,
+  type Guest,
+  type Link,
+  type ProbeResult,
+  type ProbeTarget,
+  SERVICE_NAMES,
+  SERVICE_PORTS,
+  type ServiceName,
+} from "../contract/backend.ts";
 
 /** Resolvers, a public site, a LAN, link-local and cloud metadata, in both families. */
 const FORBIDDEN: readonly ProbeTarget[] = [
@@ -27,10 +36,7 @@ export interface Verification {
 }
 
 export async function verifyIsolation(guest: Guest, link: Link): Promise<Verification> {
-  const answering = Object.values(link.endpoints).map(({ guestUrl }): ProbeTarget => {
-    const { hostname, port } = new URL(guestUrl);
-    return { host: hostname, port: Number(port), transport: "tcp" };
-  });
+  const answering = SERVICE_NAMES.flatMap((name) => listenersOf(name, link.endpoints[name]));
   const canary = await listenOnLoopback();
   try {
     const addresses = Object.values(networkInterfaces())
@@ -48,6 +54,15 @@ export async function verifyIsolation(guest: Guest, link: Link): Promise<Verific
   } finally {
     canary.close();
   }
+}
+
+/** Every address at which the guest is to meet a service. */
+function listenersOf(name: ServiceName, endpoint: Endpoint | undefined): readonly ProbeTarget[] {
+  if (endpoint === undefined) return [];
+  const { hostname, port } = new URL(endpoint.guestUrl);
+  const roles = endpoint.listen.kind === "inherited" ? endpoint.listen.roles : [];
+  const others = roles.flatMap((role) => (role === "main" ? [] : (SERVICE_PORTS[name][role] ?? [])));
+  return [Number(port), ...others].map((each) => ({ host: hostname, port: each, transport: "tcp" }));
 }
 
 /** Matches by position: a guest cannot be asked twice and answer once. */

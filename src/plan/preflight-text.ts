@@ -71,6 +71,7 @@ function hostLines(host: PreflightHost): string[] {
   const notes = [
     ...(host.credential === undefined ? [] : [`with the credential ${host.credential}`]),
     ...(host.tls === "passthrough" ? ["NOT INSPECTED"] : []),
+    ...(host.host.startsWith("*.") ? ["through the proxy only"] : []),
     ...(host.connectTo === undefined ? [] : [`at ${host.connectTo}`]),
     ...(host.allowAddresses.length === 0 ? [] : [`also at ${host.allowAddresses.join(", ")}`]),
   ];

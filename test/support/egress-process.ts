@@ -19,7 +19,7 @@ export interface EgressProcess {
   send(message: unknown): void;
   /** Sends a line as it is. */
   sendLine(line: string): void;
-  handOver(listener: Server, as?: string): void;
+  handOver(listener: Server, as?: string, role?: string): void;
   /** The first message of this type from now on, or that has come already. */
   next<T extends FromSidecar["type"]>(type: T): Promise<Extract<FromSidecar, { type: T }>>;
 }
@@ -57,7 +57,7 @@ export function startEgressProcess(): EgressProcess {
     stderr: () => errors,
     sendLine,
     send: (message) => sendLine(JSON.stringify(message)),
-    handOver: (listener, as = "egress") => void child.send({ listener: as }, listener),
+    handOver: (listener, as = "egress", role = "main") => void child.send({ listener: as, role }, listener),
     async next(type) {
       const index = read[type] ?? 0;
       read[type] = index + 1;

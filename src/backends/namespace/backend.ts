@@ -25,6 +25,7 @@ import { messageOf } from "../../lib/errors.ts";
 import { checkSocketPath } from "../../lib/paths.ts";
 import { removeTree } from "../../lib/remove-tree.ts";
 import type { Scope } from "../../lib/scope.ts";
+import { directHosts } from "../../plan/direct-hosts.ts";
 import { confirmConfinement } from "./confinement.ts";
 import { createGuest } from "./guest.ts";
 import { findGroups, makeLimits, removeGroup } from "./limits.ts";
@@ -70,6 +71,7 @@ export const namespaceBackend: Backend = {
       hostname: id,
       tools: (prepared as NamespacePrepared).tools,
       mounts: placeMounts(plan.mounts, { homeDir, hostUid }),
+      directHosts: directHosts(plan.routes),
     });
     const binds = await makeSkeleton({
       root: rootDir,

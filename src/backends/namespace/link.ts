@@ -6,8 +6,8 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, openSync } from "node:fs";
 import type { Server } from "node:net";
-import type { Link, ServiceName } from "../../contract/backend.ts";
-import { SERVICE_PORTS } from "../../contract/backend.ts";
+import type { InheritedListeners, Link, ListenerRole, ServiceName } from "../../contract/backend.ts";
+import { LISTENER_ROLES, SERVICE_PORTS } from "../../contract/backend.ts";
 import { packagePath } from "../../lib/package-root.ts";
 import type { Scope } from "../../lib/scope.ts";
 
@@ -27,39 +27,49 @@ export function openLink(initPid: number, services: readonly ServiceName[], scop
     for (const fd of namespaces) closeSync(fd);
   });
 
-  // One process hands over every service's first listener; a later one is for a sidecar started again.
-  const first = listenInside(
-    namespaces,
-    services.map((name) => SERVICE_PORTS[name]),
-  );
+  // One process hands over every service's first listeners; later ones are for a sidecar started again.
+  const first = listenInside(namespaces, services.flatMap(portsOf));
   first.catch(() => {});
   const handedOut = new Set<ServiceName>();
   scope.defer("unclaimed listeners", async () => {
     const servers = await first.catch(() => new Map<number, Server>());
-    for (const name of services) if (!handedOut.has(name)) servers.get(SERVICE_PORTS[name])?.close();
+    for (const name of services) {
+      if (!handedOut.has(name)) for (const port of portsOf(name)) servers.get(port)?.close();
+    }
   });
-  const open = async (name: ServiceName): Promise<Server> => {
+  const open = async (name: ServiceName): Promise<InheritedListeners> => {
     // Their numbers may be somebody else's by now.
-    if (closed) throw new Error(`the guest is gone, and with it the listener for ${name}`);
-    const port = SERVICE_PORTS[name];
-    const servers = handedOut.has(name) ? await listenInside(namespaces, [port]) : await first;
+    if (closed) throw new Error(`the guest is gone, and with it the listeners for ${name}`);
+    const servers = handedOut.has(name) ? await listenInside(namespaces, portsOf(name)) : await first;
     handedOut.add(name);
-    const server = servers.get(port);
-    if (server === undefined) throw new Error(`no listener for ${name}`);
-    return server;
+    return new Map(
+      rolesOf(name).map((role) => {
+        const server = servers.get(SERVICE_PORTS[name][role] ?? -1);
+        if (server === undefined) throw new Error(`no listener for ${name}`);
+        return [role, server];
+      }),
+    );
   };
   return {
     endpoints: Object.fromEntries(
       services.map((name) => [
         name,
         {
-          listen: { kind: "inherited" as const, open: () => open(name) },
-          guestUrl: `http://127.0.0.1:${SERVICE_PORTS[name]}`,
+          listen: { kind: "inherited" as const, roles: rolesOf(name), open: () => open(name) },
+          guestUrl: `http://127.0.0.1:${SERVICE_PORTS[name].main}`,
         },
       ]),
     ),
     needsBearer: false,
   };
+}
+
+function rolesOf(name: ServiceName): readonly ListenerRole[] {
+  return LISTENER_ROLES.filter((role) => SERVICE_PORTS[name][role] !== undefined);
+}
+
+function portsOf(name: ServiceName): readonly number[] {
+  return rolesOf(name).flatMap((role) => SERVICE_PORTS[name][role] ?? []);
 }
 
 async function listenInside(

@@ -30,6 +30,8 @@ export function layoutRoot(request: {
   readonly hostname: string;
   readonly tools: readonly PlannedMount[];
   readonly mounts: readonly PlannedMount[];
+  /** Names that lead to the guest's own loopback, where egress listens in their place. */
+  readonly directHosts: readonly string[];
 }): RootLayout {
   const node = locateNode();
   return {
@@ -41,7 +43,7 @@ export function layoutRoot(request: {
       { from: request.homeDir, to: GUEST.home, writable: true },
       ...request.mounts,
     ],
-    etc: etcFiles(request.hostname),
+    etc: etcFiles(request.hostname, request.directHosts),
     node: node.path,
     path: node.inPath === undefined ? SYSTEM_PATH : `${node.inPath}:${SYSTEM_PATH}`,
   };
@@ -73,10 +75,14 @@ function terminalLibrary(): readonly Bind[] {
   });
 }
 
-function etcFiles(hostname: string): Readonly<Record<string, string>> {
+function etcFiles(hostname: string, directHosts: readonly string[]): Readonly<Record<string, string>> {
   const openssl = "/etc/ssl/openssl.cnf";
   return {
-    hosts: `127.0.0.1\tlocalhost ${hostname}\n::1\tlocalhost\n`,
+    // No IPv6 for them: nobody listens there.
+    hosts: [
+      `127.0.0.1\tlocalhost ${hostname}\n::1\tlocalhost\n`,
+      ...directHosts.map((host) => `127.0.0.1\t${host}\n`),
+    ].join(""),
     // No resolver: a look-up fails at once instead of waiting for one.
     "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\nprotocols: files\nservices: files\n",
     "resolv.conf": "# There is no DNS in a bottle; names are resolved by its egress proxy.\n",

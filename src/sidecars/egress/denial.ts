@@ -22,6 +22,7 @@ export const DENIAL_STATUS = {
   "ech-refused": 403,
   "host-not-allowed": 403,
   "idn-not-named": 403,
+  "proxy-required": 403,
   "method-refused": 403,
   "upgrade-refused": 403,
   "framing-refused": 403,

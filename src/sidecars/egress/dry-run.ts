@@ -79,6 +79,7 @@ function inPipeline(
   const request: AskedRequest = {
     client: { method, url, rawHeaders: headers, authority: undefined, scheme: undefined, version: "1.1" },
     tunnel: tunnel && { ...tunnel, refusal: undefined },
+    direct: false,
     upgrading: head.allow && head.value.upgrade !== undefined,
   };
   const admitted = admit(request, GATE, policy);

@@ -3,11 +3,12 @@
  * promise resolves; until then, and after it has ended, a connection is refused and not left waiting.
  */
 import { createServer, type Server, type Socket } from "node:net";
+import { LISTENER_ROLES, type ListenerRole } from "../../contract/backend.ts";
 import { type EgressConfig, type EgressPolicy, egressPolicySchema } from "../../contract/sidecar.ts";
 import { messageOf, UserError } from "../../lib/errors.ts";
 import { bearerCheck } from "./accept/bearer.ts";
 import { Connections } from "./accept/connection.ts";
-import { createFront } from "./accept/front.ts";
+import { createFront, type Front } from "./accept/front.ts";
 import { type Resolve, systemResolve } from "./address/resolve.ts";
 import { createReporter, type Emit } from "./events.ts";
 import { LIMITS, type Limits } from "./limits.ts";
@@ -18,8 +19,8 @@ import { createPool } from "./upstream/pool.ts";
 
 export interface EgressOptions {
   readonly emit: Emit;
-  /** The handle for `listen.kind: "inherited"`; already listening. */
-  readonly listener?: Server;
+  /** The handles for `kind: "inherited"`; already listening. */
+  readonly listeners?: ReadonlyMap<ListenerRole, Server>;
   readonly resolve?: Resolve;
   readonly limits?: Partial<Limits>;
 }
@@ -54,7 +55,7 @@ export async function startEgress(config: EgressConfig, options: EgressOptions):
     current: generation(config.policy),
     stopping: false,
   };
-  const server = await listen(config.listen, options.listener, createFront(services));
+  const servers = await listenAll(config, options.listeners ?? new Map(), createFront(services));
   setImmediate(leaves.warm);
   const clock = setInterval(() => {
     const now = performance.now();
@@ -66,14 +67,14 @@ export async function startEgress(config: EgressConfig, options: EgressOptions):
   function stop(): void {
     services.stopping = true;
     clearInterval(clock);
-    server.close();
+    for (const { server } of servers) server.close();
     connections.destroy();
     services.current.pool.retire();
     services.report.flush();
   }
 
   return {
-    listening: [addressOf(server, config.listen)],
+    listening: servers.map(({ server, where }) => addressOf(server, where)),
     reload(policy) {
       const next = generation(egressPolicySchema.parse(policy));
       services.current.pool.retire();
@@ -81,7 +82,7 @@ export async function startEgress(config: EgressConfig, options: EgressOptions):
     },
     async drain() {
       services.stopping = true;
-      server.close();
+      for (const { server } of servers) server.close();
       connections.stop();
       const deadline = performance.now() + limits.drainMs;
       while (connections.size > 0 && performance.now() < deadline) {
@@ -95,6 +96,35 @@ export async function startEgress(config: EgressConfig, options: EgressOptions):
 
 /** How often draining looks whether it is done: soon enough for whoever waits for the process to end. */
 const DRAIN_POLL_MS = 20;
+
+interface Listening {
+  readonly server: Server;
+  readonly where: EgressConfig["listen"];
+}
+
+/** The proxy's first, then those for programs that know none. */
+async function listenAll(
+  { listen: main, direct, bearer }: EgressConfig,
+  inherited: ReadonlyMap<ListenerRole, Server>,
+  front: Front,
+): Promise<readonly Listening[]> {
+  if (direct !== undefined && bearer !== undefined) {
+    throw new UserError("direct listeners cannot ask for a bearer");
+  }
+  const wanted: Partial<Record<ListenerRole, EgressConfig["listen"]>> = { main, ...direct };
+  const servers: Listening[] = [];
+  try {
+    for (const role of LISTENER_ROLES) {
+      const where = wanted[role];
+      if (where === undefined) continue;
+      servers.push({ server: await listen(where, inherited.get(role), front[role]), where });
+    }
+    return servers;
+  } catch (error) {
+    for (const { server } of servers) server.close();
+    throw error;
+  }
+}
 
 async function listen(
   where: EgressConfig["listen"],

@@ -69,7 +69,12 @@ export class Exchange implements Activity {
     sink.on("close", () => this.#sinkDone());
     this.#connection.begin(this);
     const admitted = admit(
-      { client: this.#client, tunnel: this.#connection.tunnel, upgrading: this.#upgrade !== undefined },
+      {
+        client: this.#client,
+        tunnel: this.#connection.tunnel,
+        direct: this.#connection.direct,
+        upgrading: this.#upgrade !== undefined,
+      },
       this.#services,
       this.#generation.policy,
     );

@@ -4,19 +4,20 @@
  */
 import type { Server, Socket } from "node:net";
 import * as z from "zod";
+import { LISTENER_ROLES, type ListenerRole } from "../../contract/backend.ts";
 import { type EgressConfig, egressConfigSchema, type FromSidecar } from "../../contract/sidecar.ts";
 import { messageOf, UserError } from "../../lib/errors.ts";
 import { readLines } from "../../lib/json-lines.ts";
 import { type Egress, startEgress } from "./egress.ts";
 
-/** The keeper hands the listener over right after the configuration. */
+/** The keeper hands the listeners over right after the configuration. */
 const HANDOVER_MS = 10_000;
 
-const handoverSchema = z.object({ listener: z.literal("egress") });
+const handoverSchema = z.object({ listener: z.literal("egress"), role: z.enum(LISTENER_ROLES) });
 
 /** Runs until stdin ends or SIGTERM; ends the process itself. */
 export async function runEgress(): Promise<void> {
-  const inherited = expectListener();
+  const inherited = expectListeners();
   process.stdout.on("error", () => process.exit(0));
   process.once("uncaughtException", (error) => fail(`a bug: ${describeBug(error)}`));
   const lines = readLines(process.stdin);
@@ -24,8 +25,8 @@ export async function runEgress(): Promise<void> {
     const first = await lines.next();
     if (first.done) process.exit(0);
     const config = parseConfig(first.value);
-    const listener = config.listen.kind === "inherited" ? await inherited() : undefined;
-    const egress = await startEgress(config, { emit, ...(listener && { listener }) });
+    const listeners = await inherited(inheritedRoles(config));
+    const egress = await startEgress(config, { emit, listeners });
     process.once("SIGTERM", () => void egress.drain().then(() => process.exit(0)));
     emit({ type: "ready", listening: [...egress.listening] });
     for await (const line of lines) obey(egress, line);
@@ -94,27 +95,39 @@ function describeBug(error: unknown): string {
   return `${error.name}${where === undefined ? "" : ` ${where.trim()}`}`;
 }
 
+function inheritedRoles({ listen, direct }: EgressConfig): readonly ListenerRole[] {
+  const wanted: Partial<Record<ListenerRole, EgressConfig["listen"]>> = { main: listen, ...direct };
+  return LISTENER_ROLES.filter((role) => wanted[role]?.kind === "inherited");
+}
+
+type Listeners = ReadonlyMap<ListenerRole, Server>;
+
 /** A client that comes before egress serves is closed at once: it would wait for nobody. */
-function expectListener(): () => Promise<Server> {
+function expectListeners(): (roles: readonly ListenerRole[]) => Promise<Listeners> {
   const close = (socket: Socket): void => void socket.destroy();
-  let announce: (server: Server) => void = () => {};
-  const arrived = new Promise<Server>((resolve) => {
-    announce = resolve;
-  });
+  const arrived = new Map<ListenerRole, Server>();
+  let look: () => void = () => {};
   process.on("message", (message, handle) => {
-    if (!handoverSchema.safeParse(message).success || handle === undefined) return;
+    const parsed = handoverSchema.safeParse(message);
+    if (!parsed.success || handle === undefined) return;
     const server = handle as Server;
     server.on("connection", close);
-    announce(server);
+    arrived.set(parsed.data.role, server);
+    look();
   });
-  return () => {
-    // Sent before, it would be open before anybody looks at what it accepts.
-    process.send?.({ awaits: "egress" });
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<never>((_, reject) => {
+  return (roles) => {
+    if (roles.length === 0) return Promise.resolve(arrived);
+    return new Promise((resolve, reject) => {
       const error = new UserError(`no listening handle within ${HANDOVER_MS} ms`);
-      timer = setTimeout(() => reject(error), HANDOVER_MS);
+      const timer = setTimeout(() => reject(error), HANDOVER_MS);
+      look = () => {
+        if (!roles.every((role) => arrived.has(role))) return;
+        clearTimeout(timer);
+        resolve(arrived);
+      };
+      look();
+      // Sent before, they would be open before anybody looks at what they accept.
+      process.send?.({ awaits: "egress" });
     });
-    return Promise.race([arrived, late]).finally(() => clearTimeout(timer));
   };
 }

@@ -5,16 +5,23 @@
  */
 import { isIPv4 } from "node:net";
 import type { Tunnel } from "./accept/connection.ts";
-import { routesOf } from "./allow-list/allow-list.ts";
+import { exactRoutesOf, routesOf } from "./allow-list/allow-list.ts";
 import type { Client } from "./client/client.ts";
-import { type Refusal, refuse, type Subject } from "./denial.ts";
+import { type Refusal, refuse, type Subject, type Verdict } from "./denial.ts";
 import type { CompiledPolicy, CompiledRoute } from "./policy/compile.ts";
 import { isLfsBatch, refusedBatch, refusedPush } from "./rules/git-push.ts";
 import { type RequestHead, readHead } from "./rules/head.ts";
 import { judge } from "./rules/judge.ts";
 import { misusedPlaceholder } from "./rules/placeholder.ts";
 import type { Services } from "./services.ts";
-import { proxyTarget, subjectOf, type Target, tunnelTarget } from "./target/target.ts";
+import {
+  type Asked,
+  directTarget,
+  proxyTarget,
+  subjectOf,
+  type Target,
+  tunnelTarget,
+} from "./target/target.ts";
 
 export interface Admission {
   readonly allow: true;
@@ -37,6 +44,8 @@ export interface AskedRequest {
   readonly client: Pick<Client, "method" | "url" | "rawHeaders" | "authority" | "scheme" | "version">;
   /** Of the connection; undefined outside of one. */
   readonly tunnel: Tunnel | undefined;
+  /** From a program that knows no proxy. */
+  readonly direct: boolean;
   /** True when the client left HTTP with this request. */
   readonly upgrading: boolean;
 }
@@ -67,12 +76,12 @@ export function admit(request: AskedRequest, gate: Gate, policy: CompiledPolicy)
     url: client.url,
     authorities: client.authority === undefined ? hosts : [client.authority, ...hosts],
   };
-  const target = tunnel === undefined ? proxyTarget(asked) : tunnelTarget(tunnel, asked);
+  const target = targetFor(request, asked);
   if (!target.allow) return turn(target);
   const { scheme, host, path } = target.value;
   subject = { method: client.method, scheme, host, path };
 
-  const routes = routesOf(policy, host);
+  const routes = request.direct ? exactRoutesOf(policy, host) : routesOf(policy, host);
   if (!routes.allow) return turn(routes);
   const judged = { method: client.method, path, head: head.value };
   const push = refusedPush(judged);
@@ -95,6 +104,11 @@ export function admit(request: AskedRequest, gate: Gate, policy: CompiledPolicy)
     subject,
     judgeBody: isLfsBatch(judged) ? (body) => refusedBatch(body, head.value) : undefined,
   };
+}
+
+function targetFor({ tunnel, direct }: AskedRequest, asked: Asked): Verdict<Target> {
+  if (tunnel !== undefined) return tunnelTarget(tunnel, asked);
+  return direct ? directTarget(asked) : proxyTarget(asked);
 }
 
 function refusedForNow({ stopping, connections, limits }: Gate): Refusal | undefined {

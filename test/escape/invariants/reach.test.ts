@@ -127,7 +127,7 @@ describe("I1: from inside a started bottle", () => {
       operator.bottle(["start", "scout", "--cwd", "--prompt", argument]),
     );
     expect(seen.interfaces).toEqual(["lo"]);
-    expect(seen.v4.answered).toEqual([9099]);
+    expect(seen.v4.answered).toEqual([80, 443, 9099]);
     expect(seen.v6.answered).toEqual([]);
     for (const { counts } of [seen.v4, seen.v6]) {
       const { ECONNREFUSED = 0, answered = 0, itself = 0 } = counts;

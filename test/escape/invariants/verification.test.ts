@@ -59,7 +59,7 @@ async function listening(server: Server, path: string | number): Promise<Server>
 async function guestInTheHostsNetwork(id: string): Promise<Guest> {
   const [root, home, socketPath] = [join(folder, id), join(folder, `${id}-home`), join(folder, `${id}.sock`)];
   await mkdir(home, { mode: 0o755 });
-  const layout = layoutRoot({ homeDir: home, hostname: id, tools: [], mounts: [] });
+  const layout = layoutRoot({ homeDir: home, hostname: id, tools: [], mounts: [], directHosts: [] });
   const binds = await makeSkeleton({
     root,
     user: { name: GUEST.user, uid: GUEST.uid, home: GUEST.home },
@@ -106,11 +106,14 @@ async function guestOfTheBackend(id: string, meddle: (initPid: number) => Promis
     scope,
   );
   const listen = link.endpoints.egress?.listen;
-  const egress = listen?.kind === "inherited" ? await listen.open() : undefined;
-  scope.defer("egress", () => void egress?.close());
+  const listeners = listen?.kind === "inherited" ? [...(await listen.open()).values()] : [];
+  const hangUp = (): void => {
+    for (const listener of listeners) listener.close();
+  };
+  scope.defer("egress", hangUp);
   await meddle((link as unknown as { jail: { initPid: number } }).jail.initPid);
   const guest = await namespaceBackend.boot(prepared, link, { plan, env: {} }, scope);
-  return { guest, link, egress };
+  return { guest, link, hangUp };
 }
 
 /** Words that run what follows in the network of `initPid`. */
@@ -221,10 +224,10 @@ describe("I7: verification, of a real guest", () => {
 
   it("names a link that does not answer", async () => {
     scope = createScope();
-    const { guest, link, egress } = await guestOfTheBackend("mute-00000");
-    egress?.close();
+    const { guest, link, hangUp } = await guestOfTheBackend("mute-00000");
+    hangUp();
     expect((await verifyIsolation(guest, link)).surprises).toEqual([
-      "its link does not answer: tcp 127.0.0.1:9099 (ECONNREFUSED)",
+      ...[9099, 443, 80].map((port) => `its link does not answer: tcp 127.0.0.1:${port} (ECONNREFUSED)`),
     ]);
   });
 });

@@ -2,6 +2,7 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { packagePath } from "../../../src/lib/package-root.ts";
 import { runOutside } from "../../support/outer-network.ts";
+import type { Probe } from "../../support/probing.ts";
 import { FILTER_CASES, missing, PERL, PREPARE_PERL } from "./filters.ts";
 import type { ReachInput, ReachReport } from "./programs/outer-reach.ts";
 
@@ -41,7 +42,15 @@ describe.each(FILTER_CASES)("I1: a guest $name", (filterCase) => {
   });
 
   attack("reaches no address of the host's, no resolver, no metadata, no LAN, no socket", () => {
-    expect(report.host.filter(({ inside }) => !REFUSALS.includes(inside))).toEqual([]);
+    // On these its own egress listens, which nobody holds yet: it hangs up, and is not the host's impostor.
+    const own = (probe: Probe, inside: string): boolean =>
+      probe.kind === "tcp" &&
+      probe.host === "127.0.0.1" &&
+      [80, 443].includes(probe.port) &&
+      inside === "closed";
+    expect(
+      report.host.filter(({ probe, inside }) => !REFUSALS.includes(inside) && !own(probe, inside)),
+    ).toEqual([]);
   });
 
   attack("control: what a guest offers is there, for itself", () => {

@@ -34,6 +34,7 @@ afterEach(async () => {
 const endpoint = (): Endpoint => ({
   listen: {
     kind: "inherited",
+    roles: ["main"],
     open: async () => {
       const server = createServer((socket) => socket.destroy());
       opened.push(server);
@@ -42,7 +43,7 @@ const endpoint = (): Endpoint => ({
         server.listen(port, "127.0.0.1", resolve);
       });
       port = (server.address() as AddressInfo).port;
-      return server;
+      return new Map([["main" as const, server]]);
     },
   },
   guestUrl: "http://127.0.0.1:9099",

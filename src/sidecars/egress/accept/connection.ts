@@ -39,6 +39,8 @@ export interface Tunnel extends TunnelTarget {
 
 export class Connection {
   readonly raw: Socket;
+  /** From a program that knows no proxy and took egress for the host itself. */
+  readonly direct: boolean;
   tunnel: Tunnel | undefined;
   session: ServerHttp2Session | undefined;
   readonly activities = new Set<Activity>();
@@ -51,8 +53,9 @@ export class Connection {
   #stopping = false;
   readonly #all: Connections;
 
-  constructor(raw: Socket, all: Connections) {
+  constructor(raw: Socket, direct: boolean, all: Connections) {
     this.raw = raw;
+    this.direct = direct;
     this.#all = all;
   }
 
@@ -147,12 +150,12 @@ export class Connections {
   }
 
   /** Undefined, and the socket closed, when there are too many. */
-  open(raw: Socket): Connection | undefined {
+  open(raw: Socket, direct: boolean): Connection | undefined {
     if (this.#all.size >= this.#limits.connections) {
       raw.destroy();
       return undefined;
     }
-    const connection = new Connection(raw, this);
+    const connection = new Connection(raw, direct, this);
     this.#all.add(connection);
     raw.once("close", () => {
       this.#all.delete(connection);

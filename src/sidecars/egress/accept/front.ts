@@ -1,5 +1,5 @@
 /**
- * The door: one port for CONNECT and for absolute-form requests. Node's strict HTTP/1 parser reads what comes
+ * The doors: one for CONNECT and absolute-form requests, two for programs that know no proxy. Node's strict HTTP/1 parser reads what comes
  * in; its own timers are off, because the clock that looks at every connection bounds all waiting.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
@@ -14,11 +14,18 @@ import { Exchange, type Upgrade } from "../exchange.ts";
 import type { Limits } from "../limits.ts";
 import type { Services } from "../services.ts";
 import type { Connection } from "./connection.ts";
+import { openDirect } from "./direct.ts";
 import { answerRaw } from "./raw-answer.ts";
 import { openTunnel } from "./tunnel.ts";
 
-/** Takes over a socket that was just accepted. */
-export type Front = (raw: Socket) => void;
+/** Each takes over a socket that was just accepted. */
+export interface Front {
+  /** From a program that was told of the proxy. */
+  readonly main: (raw: Socket) => void;
+  /** From one that was not, and took the guest's loopback for the host it wants: by TLS, or in plain HTTP. */
+  readonly tls: (raw: Socket) => void;
+  readonly http: (raw: Socket) => void;
+}
 
 export function createFront(services: Services): Front {
   /** By the socket that HTTP/1 runs on: the accepted one, or the TLS in a tunnel. */
@@ -129,15 +136,28 @@ export function createFront(services: Services): Front {
     openTunnel({ services, connection, early, secured: secured(connection) }, request);
   });
 
-  return (raw) => {
+  function taken(raw: Socket, direct: boolean): Connection | undefined {
     raw.on("error", () => {});
     raw.setNoDelay(true);
     // Each direction of a tunnel ends on its own.
     raw.allowHalfOpen = true;
-    const connection = services.connections.open(raw);
-    if (connection === undefined) return;
-    connections.set(raw, connection);
-    outside.emit("connection", raw);
+    const connection = services.connections.open(raw, direct);
+    if (connection !== undefined) connections.set(raw, connection);
+    return connection;
+  }
+
+  return {
+    main(raw) {
+      if (taken(raw, false) !== undefined) outside.emit("connection", raw);
+    },
+    tls(raw) {
+      const connection = taken(raw, true);
+      if (connection === undefined) return;
+      openDirect({ services, connection, early: Buffer.alloc(0), secured: secured(connection) });
+    },
+    http(raw) {
+      if (taken(raw, true) !== undefined) inside.emit("connection", raw);
+    },
   };
 }
 

@@ -17,14 +17,15 @@ import { passThrough } from "../tunnel/passthrough.ts";
 import type { Connection } from "./connection.ts";
 import { answerRaw } from "./raw-answer.ts";
 
-type Greeting = Extract<Hello, { kind: "hello" }>;
+export type Greeting = Extract<Hello, { kind: "hello" }>;
 
 const ESTABLISHED = "HTTP/1.1 200 Connection Established\r\n\r\n";
 
-interface Asked {
+/** A connection in which TLS is to begin. */
+export interface Asked {
   readonly services: Services;
   readonly connection: Connection;
-  /** What came after the request's head. */
+  /** What has come of it already. */
   readonly early: Buffer;
   readonly secured: Secured;
 }
@@ -48,7 +49,7 @@ export function openTunnel(asked: Asked, request: IncomingMessage): void {
     passThrough(asked.services, asked.connection, host, route, {
       refused: (refusal) => turnAway(asked, refusal, { method: "CONNECT", host }),
       connected: (tunnel) =>
-        greet(asked, host, (hello, bytes) => {
+        greet(asked, { opening: ESTABLISHED, method: "CONNECT", host }, (hello, bytes) => {
           const wrong = sniRefusal(host, hello.serverName) ?? hiddenHost(host, hello);
           if (wrong === undefined) {
             tunnel.begin(bytes);
@@ -59,7 +60,7 @@ export function openTunnel(asked: Asked, request: IncomingMessage): void {
         }),
     });
   } else {
-    greet(asked, host, (hello, bytes) => {
+    greet(asked, { opening: ESTABLISHED, method: "CONNECT", host }, (hello, bytes) => {
       lookInside(asked, host, hello, bytes, sniRefusal(host, hello.serverName));
     });
   }
@@ -83,8 +84,12 @@ function openPlain({ connection, early, secured }: Asked, host: string): void {
   secured.http1(raw);
 }
 
-/** Says that the tunnel is open, and waits for the TLS in it to begin. */
-function greet(asked: Asked, host: string, then: (hello: Greeting, bytes: Buffer) => void): void {
+/** Says `opening`, and waits for TLS to begin. */
+export function greet(
+  asked: Asked,
+  { opening, method, host }: { readonly opening: string; readonly method: string; readonly host: string },
+  then: (hello: Greeting, bytes: Buffer) => void,
+): void {
   const { raw } = asked.connection;
   let bytes = asked.early;
   const look = (): void => {
@@ -94,7 +99,7 @@ function greet(asked: Asked, host: string, then: (hello: Greeting, bytes: Buffer
     raw.off("end", onEnd);
     raw.pause();
     if (hello.kind === "hello") then(hello, bytes);
-    else turnAway(asked, notTls(), { method: "CONNECT", scheme: "https", host });
+    else turnAway(asked, notTls(), { method, scheme: "https", host });
   };
   const onData = (chunk: Buffer): void => {
     bytes = bytes.length === 0 ? chunk : Buffer.concat([bytes, chunk]);
@@ -102,13 +107,13 @@ function greet(asked: Asked, host: string, then: (hello: Greeting, bytes: Buffer
   };
   // Whoever hangs up now has nothing more to say, and nothing to wait for.
   const onEnd = (): void => void raw.destroy();
-  raw.write(ESTABLISHED);
+  if (opening !== "") raw.write(opening);
   raw.on("data", onData);
   raw.on("end", onEnd);
   look();
 }
 
-function lookInside(
+export function lookInside(
   { services, connection, secured }: Asked,
   host: string,
   { serverName }: Greeting,
@@ -116,7 +121,8 @@ function lookInside(
   refusal: Refusal | undefined,
 ): void {
   connection.tunnel = { scheme: "https", host, refusal };
-  if (refusal !== undefined) services.report.denied(refusal, { method: "CONNECT", scheme: "https", host });
+  const method = connection.direct ? "TLS" : "CONNECT";
+  if (refusal !== undefined) services.report.denied(refusal, { method, scheme: "https", host });
   // To be read at all, a refusal must come from whom the client wanted.
   const name = refusal === undefined ? host : (canonicalHost(serverName ?? host) ?? host);
   services.leaves.contextFor(name).then(
@@ -147,7 +153,7 @@ function sniRefusal(host: string, serverName: string | undefined): Refusal | und
   );
 }
 
-function hiddenHost(host: string, hello: Greeting): Refusal | undefined {
+export function hiddenHost(host: string, hello: Greeting): Refusal | undefined {
   if (!hello.encrypted) return undefined;
   return refuse(
     "ech-refused",

@@ -24,6 +24,21 @@ export function routesOf(policy: CompiledPolicy, host: string): Verdict<HostRout
   );
 }
 
+/**
+ * For who comes without the proxy: the guest's hosts file names whole hosts, so a wildcard covers nobody there.
+ */
+export function exactRoutesOf(policy: CompiledPolicy, host: string): Verdict<HostRoutes> {
+  const exact = policy.exact.get(host);
+  if (exact !== undefined) return allow(exact);
+  const refusal = routesOf(policy, host);
+  if (!refusal.allow) return refusal;
+  return refuse(
+    "proxy-required",
+    `a wildcard covers ${host}, and what it covers is reached through the proxy alone`,
+    `HTTPS_PROXY, or a route for exactly ${host}`,
+  );
+}
+
 interface Covering {
   readonly routes: HostRoutes;
   /** What the `*` stands for. */

@@ -82,6 +82,12 @@ export function proxyTarget(asked: Asked): Verdict<Target> {
   return settle("http", absolute, asked.authorities);
 }
 
+/** From a program that took egress for the host itself: `GET /path`, and Host says which host it wants. */
+export function directTarget(asked: Asked): Verdict<Target> {
+  if (!asked.url.startsWith("/") && asked.url !== "*") return proxyTarget(asked);
+  return settle("http", { authority: asked.authorities[0] ?? "", path: asked.url }, asked.authorities);
+}
+
 /** A request inside a tunnel: `GET /path`, or the same with scheme and host before it. */
 export function tunnelTarget({ scheme, host }: TunnelTarget, asked: Asked): Verdict<Target> {
   if (asked.url.startsWith("/") || asked.url === "*") {

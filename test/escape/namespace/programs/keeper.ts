@@ -7,6 +7,7 @@ import { randomBytes } from "node:crypto";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { namespaceBackend } from "../../../../src/backends/namespace/backend.ts";
+import type { InheritedListener, InheritedListeners } from "../../../../src/contract/backend.ts";
 import { createScope } from "../../../../src/lib/scope.ts";
 import { bytesOf, planFor } from "../../../support/bottle-guest.ts";
 import { probeInside } from "../../../support/probing.ts";
@@ -52,7 +53,9 @@ switch (stage as KeeperStage) {
     const results: string[] = [];
     for (let life = 0; life < 2; life++) {
       const holder = fork(new URL("./holder.mjs", import.meta.url), { execArgv: [] });
-      await hand(holder, await listen.open());
+      const { main, others } = split(await listen.open());
+      for (const other of others) other.close();
+      await hand(holder, main);
       const dial = async (): Promise<void> => {
         results.push(...(await probeInside(guest, [{ kind: "tcp", host: "127.0.0.1", port: 9099 }])));
       };
@@ -69,7 +72,13 @@ switch (stage as KeeperStage) {
 process.stdout.write(`${JSON.stringify({ id, ...(heard && { link: heard }) } satisfies KeeperWord)}\n`);
 setInterval(() => {}, 60_000);
 
-async function hand(holder: ChildProcess, server: import("node:net").Server): Promise<void> {
+function split(listeners: InheritedListeners): { main: InheritedListener; others: InheritedListener[] } {
+  const main = listeners.get("main");
+  if (main === undefined) throw new Error("no listener for the proxy");
+  return { main, others: [...listeners.values()].filter((listener) => listener !== main) };
+}
+
+async function hand(holder: ChildProcess, server: InheritedListener): Promise<void> {
   await new Promise<void>((resolve) => {
     holder.once("message", () => resolve());
     holder.send("serve", server, {}, () => server.close());

@@ -124,16 +124,19 @@ const memory = {
 const listen = one.link.endpoints.egress?.listen;
 if (listen?.kind !== "inherited") throw new Error("the link has no listener of its own");
 const egress = await listen.open();
-egress.removeAllListeners("connection");
-egress.on("connection", (socket) => socket.on("error", () => {}).end("egress"));
+for (const listener of egress.values()) {
+  listener.removeAllListeners("connection");
+  listener.on("connection", (socket) => socket.on("error", () => {}).end("egress"));
+}
 const dialEgress: Probe = { kind: "tcp", host: "127.0.0.1", port: 9099 };
 const [served = ""] = await probeInside(one.guest, [dialEgress]);
 const [outsideServed = ""] = await probeOutside([dialEgress]);
-await new Promise((resolve) => egress.close(resolve));
+for (const listener of egress.values()) await new Promise((resolve) => listener.close(resolve));
 const [closed = ""] = await probeInside(one.guest, [dialEgress]);
-const again = await listen.open();
-again.removeAllListeners("connection");
-again.on("connection", (socket) => socket.on("error", () => {}).end("egress"));
+for (const listener of (await listen.open()).values()) {
+  listener.removeAllListeners("connection");
+  listener.on("connection", (socket) => socket.on("error", () => {}).end("egress"));
+}
 const [after = ""] = await probeInside(one.guest, [dialEgress]);
 
 const report: ReachReport = {

@@ -43,7 +43,7 @@ try {
   started = await bottle;
   const { guest, link } = started;
   const listen = link.endpoints.egress?.listen;
-  if (listen?.kind === "inherited") (await listen.open()).close();
+  if (listen?.kind === "inherited") for (const listener of (await listen.open()).values()) listener.close();
   outcome = { said: await sh(guest, input.shell) };
 } catch (reason) {
   outcome = { error: messageOf(reason) };
