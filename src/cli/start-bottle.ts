@@ -6,13 +6,23 @@ import { loadIndex } from "../manifest/index-scan.ts";
 import { approveRepositoryAgent } from "./agent-approval.ts";
 import { askLine, confirm, hasTerminal } from "./ask.ts";
 import { followAgent, onTerminal, terminalSize } from "./attach.ts";
-import type { StartFlags } from "./commands/start.ts";
 import { DETACH_KEY_NAME } from "./detach-key.ts";
 import type { KeeperChild } from "./keeper-child.ts";
 import { type Launched, launchKeeper } from "./keeper-process.ts";
 import { refuseMissing, resolveValues } from "./launch-order.ts";
 import { print, printJson, tell } from "./output.ts";
 import { planAgent, tellPreflight } from "./prepare-plan.ts";
+
+export interface StartFlags {
+  readonly yes?: true;
+  readonly dryRun?: true;
+  readonly json?: true;
+  readonly backend?: string;
+  readonly detach?: true;
+  readonly label?: string;
+  readonly cwd?: string | true;
+  readonly prompt?: string;
+}
 
 /** @param keeper absent for a dry run, which starts nothing. */
 export async function startBottle(

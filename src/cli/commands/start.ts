@@ -1,16 +1,6 @@
 /** `bottle start`. Its keeper comes first, so that both load at once. */
 import { spawnKeeper } from "../keeper-child.ts";
-
-export interface StartFlags {
-  readonly yes?: true;
-  readonly dryRun?: true;
-  readonly json?: true;
-  readonly backend?: string;
-  readonly detach?: true;
-  readonly label?: string;
-  readonly cwd?: string | true;
-  readonly prompt?: string;
-}
+import type { StartFlags } from "../start-bottle.ts";
 
 export async function start(agent: string | undefined, flags: StartFlags): Promise<number> {
   const keeper = flags.dryRun ? undefined : spawnKeeper();
