@@ -58,6 +58,7 @@ export function egressConfig(request: {
   readonly endpoint: Endpoint;
   readonly bearer: string | undefined;
   readonly policy: EgressPolicy;
+  readonly plan?: Pick<BottlePlan, "egressLimits" | "egressLog">;
 }): EgressConfig {
   const { listen } = request.endpoint;
   return {
@@ -67,6 +68,8 @@ export function egressConfig(request: {
     ...(listen.kind === "inherited" &&
       listen.roles.includes("tls") && { direct: { tls: INHERITED, http: INHERITED } }),
     ...(request.bearer !== undefined && { bearer: request.bearer }),
+    ...(request.plan?.egressLimits && { limits: request.plan.egressLimits }),
+    ...(request.plan?.egressLog !== undefined && { log: request.plan.egressLog }),
     policy: request.policy,
   };
 }

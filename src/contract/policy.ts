@@ -57,3 +57,21 @@ export interface Route {
   /** Dial this instead of resolving the host. TLS still checks the certificate against `host`. */
   readonly connectTo?: { readonly host: string; readonly port: number };
 }
+
+/** What an operator may set of egress's limits; src/sidecars/egress/limits.ts has the others, and the reasons. */
+export interface EgressLimits {
+  /** Of a request's line and headers. */
+  readonly headerBytes?: number;
+  readonly connections?: number;
+  /** In progress at once. */
+  readonly requests?: number;
+  /** Without a byte in either direction. */
+  readonly idleSeconds?: number;
+  readonly tunnelIdleSeconds?: number;
+  readonly requestsPerMinute?: number;
+  readonly uploadBytesPerMinute?: number;
+  readonly downloadBytesPerMinute?: number;
+}
+
+/** How much of the traffic is logged: denials; requests too; names and sizes of their headers besides. */
+export type EgressLogLevel = 0 | 1 | 2;

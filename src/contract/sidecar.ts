@@ -43,6 +43,20 @@ export const egressPolicySchema = z.strictObject({
   placeholders: z.array(z.string()).optional(),
 });
 
+const count = z.number().int().min(1);
+
+/** See {@link EgressLimits}. */
+const egressLimitsSchema = z.strictObject({
+  headerBytes: count.max(2 ** 20).optional(),
+  connections: count.optional(),
+  requests: count.optional(),
+  idleSeconds: count.optional(),
+  tunnelIdleSeconds: count.optional(),
+  requestsPerMinute: count.optional(),
+  uploadBytesPerMinute: count.optional(),
+  downloadBytesPerMinute: count.optional(),
+});
+
 export const egressConfigSchema = z.strictObject({
   bottle: z.string(),
   /** The bottle's own CA. The key is secret: it lives in the keeper's memory and in egress's, nowhere else. */
@@ -52,6 +66,10 @@ export const egressConfigSchema = z.strictObject({
   direct: z.strictObject({ tls: listenSchema, http: listenSchema }).optional(),
   /** When set, every request must carry it as `Proxy-Authorization: Bearer` (or Basic with it as password). */
   bearer: z.string().optional(),
+  /** What takes the place of egress's own limits; those a minute are none by default. */
+  limits: egressLimitsSchema.optional(),
+  /** 0: denials alone. 1: requests too (the default). 2: with the names and sizes of their headers. */
+  log: z.literal([0, 1, 2]).optional(),
   policy: egressPolicySchema,
 });
 

@@ -212,7 +212,7 @@ async function startEgress(
       confined: true,
       endpoint: linking.then((link) => endpointOf(link, "egress")),
       config: async (endpoint) =>
-        egressConfig({ id, authority: await minting, endpoint, bearer: undefined, policy }),
+        egressConfig({ id, authority: await minting, endpoint, bearer: undefined, policy, plan }),
       // That it could not be written is the log's own to tell.
       onNotice: (notice) => void recordNotice(log, "egress", notice).catch(() => {}),
     },

@@ -1,6 +1,7 @@
 /** `egress`: what a bottle may reach over HTTP. A route of the manifest becomes a {@link Route} here. */
 import * as z from "zod";
 import {
+  type EgressLimits,
   type HeaderMatch,
   type PathMatch,
   PRESET_NAMES,
@@ -12,7 +13,7 @@ import { canonicalHeader, parseHeaderName } from "./header-name.ts";
 import { parseAddressRange, parseHostPort, parseRouteHost } from "./host.ts";
 import { accept, type Parsed, parsedText, reject } from "./parsed.ts";
 import { faultOfPath, faultOfPattern } from "./path-rule.ts";
-import { hostPath, line, name, variable } from "./scalars.ts";
+import { byteSizeWithin, hostPath, line, name, variable } from "./scalars.ts";
 
 const NOT_EMPTY = "is empty, which would say nothing: leave it out";
 
@@ -173,6 +174,69 @@ const proxyUrl = parsedText((text): Parsed<string> => {
   return accept(url.href);
 });
 
+const wholeNumber = (most: number) =>
+  z
+    .number()
+    .min(1, "must be at least 1")
+    .max(most, `must be at most ${most}`)
+    .refine(Number.isInteger, "must be a whole number")
+    .exactOptional();
+
+/** Below it not even a real request passes; above it node itself reads no head. */
+const HEADER_SIZES = [
+  [4 * 2 ** 10, "4K"],
+  [2 ** 20, "1M"],
+] as const;
+/** Less than a mebibyte a minute is no work; more than this no network has. */
+const RATES = [
+  [2 ** 20, "1M"],
+  [64 * 2 ** 40, "64T"],
+] as const;
+const DAY_SECONDS = 86_400;
+
+const limits = z
+  .strictObject({
+    header_size: byteSizeWithin(...HEADER_SIZES)
+      .exactOptional()
+      .describe("Of a request's line and headers. Default 32K."),
+    connections: wholeNumber(16_384).describe("Open at once. Default 1024."),
+    requests: wholeNumber(4_096).describe("In progress at once. Default 256."),
+    idle_seconds: wholeNumber(DAY_SECONDS).describe("Of a request, without a byte. Default 600."),
+    tunnel_idle_seconds: wholeNumber(DAY_SECONDS).describe("Of a WebSocket or tunnel. Default 1800."),
+    requests_per_minute: wholeNumber(1_000_000).describe("Default: no limit."),
+    upload_per_minute: byteSizeWithin(...RATES)
+      .exactOptional()
+      .describe("Body bytes from the guest. Default: no limit."),
+    download_per_minute: byteSizeWithin(...RATES)
+      .exactOptional()
+      .describe("Body bytes to the guest. Default: no limit."),
+  })
+  .transform(toLimits);
+
+type ParsedLimits = {
+  readonly header_size?: number;
+  readonly connections?: number;
+  readonly requests?: number;
+  readonly idle_seconds?: number;
+  readonly tunnel_idle_seconds?: number;
+  readonly requests_per_minute?: number;
+  readonly upload_per_minute?: number;
+  readonly download_per_minute?: number;
+};
+
+function toLimits(value: ParsedLimits): EgressLimits {
+  return {
+    ...(value.header_size !== undefined && { headerBytes: value.header_size }),
+    ...(value.connections !== undefined && { connections: value.connections }),
+    ...(value.requests !== undefined && { requests: value.requests }),
+    ...(value.idle_seconds !== undefined && { idleSeconds: value.idle_seconds }),
+    ...(value.tunnel_idle_seconds !== undefined && { tunnelIdleSeconds: value.tunnel_idle_seconds }),
+    ...(value.requests_per_minute !== undefined && { requestsPerMinute: value.requests_per_minute }),
+    ...(value.upload_per_minute !== undefined && { uploadBytesPerMinute: value.upload_per_minute }),
+    ...(value.download_per_minute !== undefined && { downloadBytesPerMinute: value.download_per_minute }),
+  };
+}
+
 export const egress = z.strictObject({
   routes: z
     .array(route)
@@ -187,7 +251,13 @@ export const egress = z.strictObject({
     )
     .exactOptional()
     .describe("The hosts that may be reached. What is not listed is denied."),
-  log: z.literal([0, 1, 2]).exactOptional().describe("How much of the traffic is logged."),
+  log: z
+    .literal([0, 1, 2])
+    .exactOptional()
+    .describe(
+      "What is logged. 0: denials alone. 1: requests too (default). 2: with the names and sizes of their headers.",
+    ),
+  limits: limits.exactOptional().describe("How much, how many and how long."),
   presets: z
     .array(z.enum(PRESET_NAMES))
     .exactOptional()

@@ -66,11 +66,16 @@ const MIN_BYTES = 64 * 2 ** 20;
 const MAX_BYTES = 64 * 2 ** 40;
 
 /** `512M`, `2G`, `1.5GiB`: binary units, as every container engine reads them. */
-export const byteSize = parsedText((text): Parsed<number> => {
-  const parts = /^([0-9]{1,6}(?:\.[0-9]{1,3})?) ?([KMGT])(?:i?B)?$/i.exec(text);
-  if (parts === null) return reject("must be a size with its unit, such as 512M or 2G");
-  const bytes = Math.floor(Number(parts[1]) * (UNITS[(parts[2] ?? "").toUpperCase()] ?? Number.NaN));
-  if (bytes < MIN_BYTES) return reject("is too small: at least 64M");
-  if (bytes > MAX_BYTES) return reject("is too large: at most 64T");
-  return accept(bytes);
-});
+export function byteSizeWithin(least: readonly [number, string], most: readonly [number, string]) {
+  return parsedText((text): Parsed<number> => {
+    const parts = /^([0-9]{1,6}(?:\.[0-9]{1,3})?) ?([KMGT])(?:i?B)?$/i.exec(text);
+    if (parts === null) return reject("must be a size with its unit, such as 512M or 2G");
+    const bytes = Math.floor(Number(parts[1]) * (UNITS[(parts[2] ?? "").toUpperCase()] ?? Number.NaN));
+    if (bytes < least[0]) return reject(`is too small: at least ${least[1]}`);
+    if (bytes > most[0]) return reject(`is too large: at most ${most[1]}`);
+    return accept(bytes);
+  });
+}
+
+/** Of memory or a disk. */
+export const byteSize = byteSizeWithin([MIN_BYTES, "64M"], [MAX_BYTES, "64T"]);

@@ -81,6 +81,8 @@ export function buildPlan({ loaded, provider, options }: PlanRequest): BuiltPlan
     placeholders: placeholdersOf(provider),
     routes,
     presets: presets.presets,
+    ...(bottle.limits === undefined ? {} : { egressLimits: bottle.limits }),
+    ...(bottle.log === undefined ? {} : { egressLog: bottle.log }),
     upstreamCa: bottle.upstreamCa,
     // As a whole: half of one and half of the other would be somebody who is nobody.
     git: Object.keys(loaded.git).length > 0 ? loaded.git : (options.identity ?? {}),

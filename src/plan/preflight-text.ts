@@ -22,6 +22,8 @@ export function preflightSections(view: PreflightView): readonly PreflightSectio
     ...section("backend", backendLines(view)),
     ...section("may reach", orNone(view.hosts.flatMap(hostLines), "nothing")),
     ...section("presets", view.presets.map(presetLine)),
+    ...section("at most", limitLines(view.limits)),
+    ...section("logged", LOGGED[view.log]),
     ...section("trusts besides", view.upstreamCa),
     ...section("credentials", view.credentials.map(credentialLine)),
     ...section("agent gets", view.env.map(envLine)),
@@ -82,6 +84,28 @@ function hostLines(host: PreflightHost): string[] {
 
 function presetLine({ name, from, hosts }: PreflightView["presets"][number]): string {
   return `${name} (${from}): ${hosts.join(", ")}`;
+}
+
+/** The usual is not said. */
+const LOGGED: Readonly<Record<PreflightView["log"], readonly string[]>> = {
+  0: ["denials alone: what the agent was allowed to do over HTTP is on no log"],
+  1: [],
+  2: ["requests, with the names and sizes of their headers"],
+};
+
+function limitLines(limits: PreflightView["limits"]): readonly string[] {
+  const line = (value: number | undefined, text: (value: number) => string): string[] =>
+    value === undefined ? [] : [text(value)];
+  return [
+    ...line(limits.requestsPerMinute, (value) => `${value} requests a minute`),
+    ...line(limits.uploadBytesPerMinute, (value) => `${memoryText(value)} sent a minute`),
+    ...line(limits.downloadBytesPerMinute, (value) => `${memoryText(value)} received a minute`),
+    ...line(limits.requests, (value) => `${value} requests at once`),
+    ...line(limits.connections, (value) => `${value} connections at once`),
+    ...line(limits.headerBytes, (value) => `${value} bytes of headers`),
+    ...line(limits.idleSeconds, (value) => `${value} seconds without a byte`),
+    ...line(limits.tunnelIdleSeconds, (value) => `${value} seconds without a byte in a tunnel`),
+  ];
 }
 
 function credentialLine(credential: PreflightView["credentials"][number]): string {

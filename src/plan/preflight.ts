@@ -7,7 +7,7 @@
 import type { Availability, Lack } from "../contract/backend.ts";
 import type { BackendName, IsolationLevel } from "../contract/isolation.ts";
 import type { AgentSource, BottlePlan, EnvSource, PlannedPreset } from "../contract/plan.ts";
-import type { Route } from "../contract/policy.ts";
+import type { EgressLimits, EgressLogLevel, Route } from "../contract/policy.ts";
 import { printable } from "../lib/printable.ts";
 import { meetsIsolation } from "./isolation.ts";
 import { describeMatch } from "./match-text.ts";
@@ -65,6 +65,9 @@ export interface PreflightView {
   readonly hosts: readonly PreflightHost[];
   /** What the bottle named, where its hosts were read, and which they are. */
   readonly presets: readonly Pick<PlannedPreset, "name" | "from" | "hosts">[];
+  /** What the bottle says of egress's limits. */
+  readonly limits: EgressLimits;
+  readonly log: EgressLogLevel;
   readonly upstreamCa: readonly string[];
   /** Held outside; never in the guest. */
   readonly credentials: readonly PreflightCredential[];
@@ -86,6 +89,7 @@ export interface PreflightFacts {
 }
 
 const PATH_LENGTH = 1_000;
+const DEFAULT_LOG: EgressLogLevel = 1;
 
 export function describePlan(plan: BottlePlan, facts: PreflightFacts): PreflightView {
   const { agent } = plan;
@@ -109,6 +113,8 @@ export function describePlan(plan: BottlePlan, facts: PreflightFacts): Preflight
       from: path(from),
       hosts: hosts.map((host) => printable(host)),
     })),
+    limits: plan.egressLimits ?? {},
+    log: plan.egressLog ?? DEFAULT_LOG,
     upstreamCa: plan.upstreamCa.map(path),
     credentials: plan.credentials.map((credential) => ({
       tokenRef: credential.tokenRef,

@@ -36,6 +36,10 @@ export const DENIAL_STATUS = {
   "placeholder-misused": 403,
   "plaintext-credential": 403,
   "address-refused": 403,
+  "request-rate": 429,
+  "upload-rate": 429,
+  "download-rate": 429,
+  "upload-too-large": 413,
   "upstream-unresolvable": 502,
   "upstream-unreachable": 502,
   "upstream-tls": 502,
@@ -55,6 +59,8 @@ export interface Refusal {
   readonly reason: string;
   /** The rule behind it, or what is missing. */
   readonly rule: string;
+  /** Whole seconds after which it may be different. */
+  readonly retryAfter?: number;
 }
 
 export type Verdict<T> = { readonly allow: true; readonly value: T } | Refusal;
@@ -63,8 +69,8 @@ export function allow<T>(value: T): { readonly allow: true; readonly value: T } 
   return { allow: true, value };
 }
 
-export function refuse(code: DenialCode, reason: string, rule: string): Refusal {
-  return { allow: false, code, reason, rule };
+export function refuse(code: DenialCode, reason: string, rule: string, retryAfter?: number): Refusal {
+  return { allow: false, code, reason, rule, ...(retryAfter !== undefined && { retryAfter }) };
 }
 
 /** What was asked for, as far as it was understood. All of it may be hostile. */
@@ -158,6 +164,7 @@ export function denialAnswer(refusal: Refusal, subject: Subject, asText = false)
       DENIED_HEADER,
       refusal.code,
       ...challenge,
+      ...(refusal.retryAfter === undefined ? [] : ["Retry-After", String(refusal.retryAfter)]),
     ],
     body,
   };

@@ -4,6 +4,7 @@
  */
 import type { EgressPolicy } from "../../contract/sidecar.ts";
 import { routesOf } from "./allow-list/allow-list.ts";
+import { UNLIMITED } from "./budget.ts";
 import { DENIAL_STATUS, type Refusal, refuse, type Subject, targetOf } from "./denial.ts";
 import { LIMITS } from "./limits.ts";
 import { type AskedRequest, admit, type Gate } from "./pipeline.ts";
@@ -49,6 +50,7 @@ export type DryVerdict =
 const GATE: Gate = {
   limits: LIMITS,
   checkBearer: () => undefined,
+  budget: UNLIMITED,
   stopping: false,
   connections: { active: 0 },
 };

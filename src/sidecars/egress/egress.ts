@@ -10,6 +10,7 @@ import { bearerCheck } from "./accept/bearer.ts";
 import { Connections } from "./accept/connection.ts";
 import { createFront, type Front } from "./accept/front.ts";
 import { type Resolve, systemResolve } from "./address/resolve.ts";
+import { createBudget } from "./budget.ts";
 import { createReporter, type Emit } from "./events.ts";
 import { LIMITS, type Limits } from "./limits.ts";
 import { compilePolicy } from "./policy/compile.ts";
@@ -38,7 +39,7 @@ export interface Egress {
 
 /** @throws UserError when the configuration cannot be served. */
 export async function startEgress(config: EgressConfig, options: EgressOptions): Promise<Egress> {
-  const limits: Limits = { ...LIMITS, ...options.limits };
+  const limits: Limits = { ...LIMITS, ...operatorsLimits(config.limits), ...options.limits };
   const generation = (policy: EgressPolicy): Generation => ({
     policy: compilePolicy(policy),
     pool: createPool(limits),
@@ -47,7 +48,12 @@ export async function startEgress(config: EgressConfig, options: EgressOptions):
   const leaves = createLeaves(config.ca, limits.leaves);
   const services: Services = {
     limits,
-    report: createReporter(options.emit, limits),
+    report: createReporter(options.emit, limits, config.log),
+    budget: createBudget({
+      requests: config.limits?.requestsPerMinute,
+      uploadBytes: config.limits?.uploadBytesPerMinute,
+      downloadBytes: config.limits?.downloadBytesPerMinute,
+    }),
     resolve: options.resolve ?? systemResolve,
     leaves,
     connections,
@@ -96,6 +102,18 @@ export async function startEgress(config: EgressConfig, options: EgressOptions):
 
 /** How often draining looks whether it is done: soon enough for whoever waits for the process to end. */
 const DRAIN_POLL_MS = 20;
+
+/** Those of the operator's that take the place of ours. */
+function operatorsLimits(given: EgressConfig["limits"] = {}): Partial<Limits> {
+  const { headerBytes, connections, requests, idleSeconds, tunnelIdleSeconds } = given;
+  return {
+    ...(headerBytes !== undefined && { requestHeadBytes: headerBytes }),
+    ...(connections !== undefined && { connections }),
+    ...(requests !== undefined && { exchanges: requests }),
+    ...(idleSeconds !== undefined && { exchangeIdleMs: idleSeconds * 1_000 }),
+    ...(tunnelIdleSeconds !== undefined && { tunnelIdleMs: tunnelIdleSeconds * 1_000 }),
+  };
+}
 
 interface Listening {
   readonly server: Server;

@@ -1,8 +1,11 @@
 /**
  * Decisions, told to the keeper. None is lost and none floods: in each second the first ones are told one
- * by one, the others folded by what they have in common, with a count and sums, and told at its end.
+ * by one, the others folded by what they have in common, with a count and sums, and told at its end. How much is
+ * told of what was allowed is the operator's choice; a denial always is.
  */
+import type { EgressLogLevel } from "../../contract/policy.ts";
 import type { FromSidecar } from "../../contract/sidecar.ts";
+import { printable } from "../../lib/printable.ts";
 import { type Refusal, type Subject, targetOf } from "./denial.ts";
 import type { Limits } from "./limits.ts";
 
@@ -25,6 +28,9 @@ export interface Allowed {
   readonly credential: readonly string[];
   /** False when one side broke off before the end. */
   readonly complete: boolean;
+  /** As they came, flat: name, value. Values are never told. */
+  readonly headers?: readonly string[];
+  readonly answerHeaders?: readonly string[];
 }
 
 interface Folded {
@@ -42,7 +48,7 @@ export interface Reporter {
   flush(): void;
 }
 
-export function createReporter(emit: Emit, limits: Limits): Reporter {
+export function createReporter(emit: Emit, limits: Limits, level: EgressLogLevel = 1): Reporter {
   const folded = new Map<string, Folded>();
   let told = 0;
 
@@ -69,9 +75,11 @@ export function createReporter(emit: Emit, limits: Limits): Reporter {
   }
 
   return {
-    allowed(event) {
+    allowed({ headers, answerHeaders, ...event }) {
+      if (level === 0) return;
       if (++told <= limits.eventsPerSecond) {
-        tell("egress.allowed", event);
+        const sizes = { headers: sizesOf(headers, limits), answerHeaders: sizesOf(answerHeaders, limits) };
+        tell("egress.allowed", { ...event, ...(level === 2 && sizes) });
       } else {
         const { method, host, via, status, credential } = event;
         const data = { method, host, via, status, credential };
@@ -94,4 +102,15 @@ export function createReporter(emit: Emit, limits: Limits): Reporter {
       folded.clear();
     },
   };
+}
+
+/** Names as they came, and the bytes of each value: what a cookie or a token grew to shows, and not what it is. */
+function sizesOf(raw: readonly string[] | undefined, limits: Limits): readonly string[] {
+  const sizes: string[] = [];
+  for (let i = 0; i + 1 < (raw?.length ?? 0) && sizes.length < limits.toldHeaders; i += 2) {
+    sizes.push(
+      `${printable(raw?.[i] ?? "", limits.toldHeaderName)}: ${Buffer.byteLength(raw?.[i + 1] ?? "")}`,
+    );
+  }
+  return sizes;
 }

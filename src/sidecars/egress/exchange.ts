@@ -49,6 +49,7 @@ export class Exchange implements Activity {
   #refused = false;
   #done = false;
   #status = 0;
+  #answerHeaders: readonly string[] = [];
   #up = 0;
   #down = 0;
 
@@ -207,6 +208,7 @@ export class Exchange implements Activity {
       response.destroy();
       return;
     }
+    this.#answerHeaders = response.rawHeaders;
     if (this.#services.stopping) this.#client.closeAfter();
     relay(response, this.#client, {
       began: (status) => {
@@ -244,6 +246,19 @@ export class Exchange implements Activity {
     this.#up += up;
     this.#down += down;
     this.#progressAt = performance.now();
+    const spent = this.#services.budget.moved(up, down);
+    if (spent !== undefined) this.#cutShort(spent);
+  }
+
+  #cutShort(refusal: Refusal): void {
+    if (this.#tunnel === undefined && !this.#client.answering) {
+      this.#fail(refusal);
+      return;
+    }
+    // There is no place left to say it in.
+    this.#services.report.denied(refusal, this.#admission?.subject ?? { method: this.#client.method });
+    if (this.#tunnel === undefined) this.#breakOff();
+    else this.#tunnel.destroy();
   }
 
   /** Nothing, or not all, came from upstream: said for as long as it can be, else the client is cut off. */
@@ -311,6 +326,8 @@ export class Exchange implements Activity {
       ms: Math.round(performance.now() - this.#started),
       credential: admission.route.credential,
       complete,
+      headers: this.#client.rawHeaders,
+      answerHeaders: this.#answerHeaders,
     });
   }
 }

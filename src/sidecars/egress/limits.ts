@@ -62,6 +62,10 @@ export const LIMITS = {
   addressesTried: 6,
   /** Events told one by one in a second; those above are told together, counted, at its end. */
   eventsPerSecond: 100,
+  /** Headers whose sizes are told with a request at log level 2. Real requests have some twenty. */
+  toldHeaders: 64,
+  /** Characters of such a header's name. */
+  toldHeaderName: 64,
   /** Different kinds of such counted events; a guest can invent hosts without end. */
   countedEvents: 64,
 } as const;

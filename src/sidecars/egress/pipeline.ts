@@ -51,7 +51,7 @@ export interface AskedRequest {
 }
 
 /** What is looked at of egress itself. */
-export type Gate = Pick<Services, "limits" | "checkBearer" | "stopping"> & {
+export type Gate = Pick<Services, "limits" | "checkBearer" | "budget" | "stopping"> & {
   readonly connections: { readonly active: number };
 };
 
@@ -96,6 +96,9 @@ export function admit(request: AskedRequest, gate: Gate, policy: CompiledPolicy)
   if (busy !== undefined) return turn(busy);
   const inClear = scheme === "http" ? refusedInClear(route.value) : undefined;
   if (inClear !== undefined) return turn(inClear);
+  // Last, because it counts the request.
+  const spent = gate.budget.admit(lengthOf(head.value));
+  if (spent !== undefined) return turn(spent);
   return {
     allow: true,
     target: target.value,
@@ -109,6 +112,10 @@ export function admit(request: AskedRequest, gate: Gate, policy: CompiledPolicy)
 function targetFor({ tunnel, direct }: AskedRequest, asked: Asked): Verdict<Target> {
   if (tunnel !== undefined) return tunnelTarget(tunnel, asked);
   return direct ? directTarget(asked) : proxyTarget(asked);
+}
+
+function lengthOf({ contentLength }: RequestHead): number | undefined {
+  return contentLength === undefined ? undefined : Number(contentLength);
 }
 
 function refusedForNow({ stopping, connections, limits }: Gate): Refusal | undefined {

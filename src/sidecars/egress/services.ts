@@ -2,6 +2,7 @@
 import type { BearerCheck } from "./accept/bearer.ts";
 import type { Connections } from "./accept/connection.ts";
 import type { Resolve } from "./address/resolve.ts";
+import type { Budget } from "./budget.ts";
 import type { Reporter } from "./events.ts";
 import type { Limits } from "./limits.ts";
 import type { CompiledPolicy } from "./policy/compile.ts";
@@ -21,6 +22,7 @@ export interface Services {
   readonly leaves: Leaves;
   readonly connections: Connections;
   readonly checkBearer: BearerCheck;
+  readonly budget: Budget;
   /** Read anew for every request. */
   current: Generation;
   /** True once no new request is served. */

@@ -65,13 +65,37 @@ describe("what egress is told", () => {
       authority: { certificate: "cert", privateKey: "key", fingerprint: "f" },
       endpoint: { listen: { kind: "tcp", host: "127.0.0.1", port: 0 }, guestUrl: "http://127.0.0.1:9099" },
       bearer: "word",
-      policy: egressPolicy(routes, [], {}),
+      policy: egressPolicy(routes, [], {}, { placeholders: ["stands-for-a-credential"] }),
+      plan: {
+        egressLimits: { headerBytes: 65_536, requestsPerMinute: 3, uploadBytesPerMinute: 4 },
+        egressLog: 0,
+      },
     });
     expect(egressConfigSchema.parse(config)).toEqual(config);
     expect(config).toMatchObject({
       bottle: "x-00000",
       bearer: "word",
       ca: { certificate: "cert", privateKey: "key" },
+      limits: { headerBytes: 65_536, requestsPerMinute: 3, uploadBytesPerMinute: 4 },
+      log: 0,
+      policy: { placeholders: ["stands-for-a-credential"] },
     });
+  });
+
+  it("tells of every listener that is handed over", () => {
+    const endpoint = {
+      listen: { kind: "inherited", roles: ["main", "tls", "http"], open: () => Promise.resolve(new Map()) },
+      guestUrl: "http://127.0.0.1:9099",
+    } as const;
+    const config = egressConfig({
+      id: "x-00000",
+      authority: { certificate: "cert", privateKey: "key", fingerprint: "f" },
+      endpoint,
+      bearer: undefined,
+      policy: egressPolicy([], [], {}),
+    });
+    const inherited = { kind: "inherited" };
+    expect(config).toMatchObject({ listen: inherited, direct: { tls: inherited, http: inherited } });
+    expect(egressConfigSchema.parse(config)).toEqual(config);
   });
 });

@@ -38,6 +38,7 @@ egress:
     - {host: pinned.example.com, tls: passthrough}
   log: 1
   presets: [github-read, npm]
+  limits: {header_size: 64K, connections: 10, requests: 5, idle_seconds: 60, tunnel_idle_seconds: 90, requests_per_minute: 100, upload_per_minute: 10M, download_per_minute: 1G}
   upstream_ca: [~/ca.pem]
   upstream_proxy: http://proxy.example.com:3128
   pipelock: true
@@ -169,6 +170,16 @@ repo_agents: true`);
       "b.md:2:10: extends: must be a name: letters, digits, dash, underscore and single dots, at most 63, no slash",
     ],
     ["extends: 5", "b.md:2:10: extends: must be text or a list, not a number; put it in quotes"],
+    ["egress: {limits: {header_size: 2M}}", "b.md:2:32: egress.limits.header_size: is too large: at most 1M"],
+    ["egress: {limits: {connections: 0}}", "b.md:2:32: egress.limits.connections: must be at least 1"],
+    [
+      "egress: {limits: {idle_seconds: 1.5}}",
+      "b.md:2:33: egress.limits.idle_seconds: must be a whole number",
+    ],
+    [
+      "egress: {limits: {upload_per_minute: 10}}",
+      "b.md:2:38: egress.limits.upload_per_minute: must be text, not a number; put it in quotes",
+    ],
     ["egress: {log: 3}", "b.md:2:15: egress.log: must be one of 0, 1, 2, not 3"],
     [
       "egress: {upstream_ca: [ca.pem]}",

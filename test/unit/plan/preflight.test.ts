@@ -104,6 +104,20 @@ describe("the preflight", () => {
     ]);
   });
 
+  it("says of limits and logging what differs from the usual", () => {
+    const more = {
+      egressLimits: { requestsPerMinute: 30, uploadBytesPerMinute: 2 ** 21, idleSeconds: 5 },
+      egressLog: 0,
+      presets: [{ name: "npm", from: "/h/.npmrc", hosts: ["registry.example"], env: {}, files: [] }],
+    } as const;
+    const shown = textOf(view({ ...PLAN, ...more }));
+    expect(shown).toContain("presets: npm (/h/.npmrc): registry.example\n");
+    expect(shown).toContain("at most: 30 requests a minute\n");
+    expect(shown).toContain("2 MiB sent a minute\n");
+    expect(shown).toContain("5 seconds without a byte\n");
+    expect(shown).toMatch(/logged: denials alone/);
+  });
+
   it("says that nothing can be reached, when nothing can", () => {
     const empty: BottlePlan = {
       agent: { name: "claude", source: "built-in", prompt: "" },

@@ -29,6 +29,12 @@ export function passThrough(
   events: PassThroughEvents,
 ): void {
   const { resolve, limits, current } = services;
+  const spent = services.budget.admit(undefined);
+  if (spent !== undefined) {
+    // Its caller is not done with saying what to do then.
+    queueMicrotask(() => events.refused(spent));
+    return;
+  }
   const activity = new PassedThrough(services, connection, host);
   connection.begin(activity);
   void dial("tunnel", host, route, { roots: current.policy.roots, resolve, limits }).then((dialled) => {
@@ -66,14 +72,8 @@ class PassedThrough implements Activity {
     this.#connection.begin(this);
     this.#progressAt = performance.now();
     this.#splice = splice(raw, upstream, {
-      up: (bytes) => {
-        this.#up += bytes;
-        this.#progressAt = performance.now();
-      },
-      down: (bytes) => {
-        this.#down += bytes;
-        this.#progressAt = performance.now();
-      },
+      up: (bytes) => this.#moved(bytes, 0),
+      down: (bytes) => this.#moved(0, bytes),
       closed: (clean) => this.#closed(clean),
     });
     raw.unshift(first);
@@ -85,6 +85,17 @@ class PassedThrough implements Activity {
   }
 
   clientGone(): void {}
+
+  #moved(up: number, down: number): void {
+    this.#up += up;
+    this.#down += down;
+    this.#progressAt = performance.now();
+    const { budget, report } = this.#services;
+    const spent = budget.moved(up, down);
+    if (spent === undefined) return;
+    report.denied(spent, { method: "CONNECT", scheme: "https", host: this.#host });
+    this.#splice?.destroy();
+  }
 
   #closed(complete: boolean): void {
     this.#connection.end(this);
