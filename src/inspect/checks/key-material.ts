@@ -24,8 +24,3 @@ export function isPrivateJwk(json: string): boolean {
 
 /** Fewer different characters are an example. */
 const MIN_DIFFERENT = 10;
-
-/** Whether 32 bytes in base64 are not all alike. */
-export function isWireGuardKey(base64: string): boolean {
-  return new Set(Buffer.from(base64, "base64")).size > 16;
-}

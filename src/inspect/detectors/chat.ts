@@ -105,7 +105,6 @@ export const CHAT: readonly Detector[] = [
     pattern: assignedTo("twilio", "[0-9A-Za-z]{32}(?![A-Za-z0-9_-])"),
     ignoreCase: true,
     check: looksRandom,
-    minEntropy: 3,
     source: "https://www.twilio.com/docs/iam/api-keys",
   },
   {
@@ -128,7 +127,6 @@ export const CHAT: readonly Detector[] = [
     ),
     ignoreCase: true,
     check: looksRandom,
-    minEntropy: 3,
     source: "https://documentation.mailgun.com/docs/mailgun/user-manual/api-key-mgmt/rbac-mgmt",
   },
   {
@@ -156,7 +154,6 @@ export const CHAT: readonly Detector[] = [
     trigger: { kind: "keyword", keywords: ["re_"] },
     pattern: "(?<![A-Za-z0-9_])re_[A-Za-z0-9]{8}_[A-Za-z0-9]{24}(?![A-Za-z0-9_])",
     check: looksRandom,
-    minEntropy: 4,
     source: "https://resend.com/docs/api-reference/introduction",
   },
 ];

@@ -34,7 +34,6 @@ export const CLOUDS: readonly Detector[] = [
     ),
     ignoreCase: true,
     check: isAwsSecret,
-    minEntropy: 4,
     source: "https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_access-keys.html",
   },
   {
@@ -103,7 +102,6 @@ export const CLOUDS: readonly Detector[] = [
     trigger: { kind: "keyword", keywords: ["7Q~", "8Q~"], before: 3 },
     pattern: `[A-Za-z0-9_~.-]{3}[78]Q~${upTo("[78]Q~", "[A-Za-z0-9_~.-]", 31, 34)}`,
     check: looksRandom,
-    minEntropy: 4,
     source: "https://learn.microsoft.com/en-us/purview/sit-defn-azure-ad-client-secret",
   },
   {
@@ -141,7 +139,6 @@ export const CLOUDS: readonly Detector[] = [
     trigger: { kind: "keyword", keywords: ["ya29.", "1//0"] },
     pattern: "(?<![A-Za-z0-9_-])(?:ya29\\.[A-Za-z0-9_-]{60,500}|1//0[A-Za-z0-9_-]{60,180})",
     check: looksRandom,
-    minEntropy: 4.5,
     source: "https://developers.google.com/identity/protocols/oauth2#size",
   },
   {
@@ -178,7 +175,6 @@ export const CLOUDS: readonly Detector[] = [
     trigger: { kind: "keyword", keywords: ["nfp_", "nfo_", "nfc_", "nfu_", "nfb_"] },
     pattern: "(?<![A-Za-z0-9])nf[pocub]_[A-Za-z0-9]{36,40}(?![A-Za-z0-9_])",
     check: looksRandom,
-    minEntropy: 3.5,
     source: "https://docs.netlify.com/api/get-started/#authentication",
   },
   {
@@ -210,7 +206,6 @@ export const CLOUDS: readonly Detector[] = [
     ),
     ignoreCase: true,
     check: looksRandom,
-    minEntropy: 3,
     source: "https://developers.cloudflare.com/fundamentals/api/get-started/create-token/",
   },
   {
@@ -231,7 +226,6 @@ export const CLOUDS: readonly Detector[] = [
       "(?<![A-Za-z0-9_])(?:hv[sr]\\.(?:CAES[A-Za-z0-9_-]{86,120}|[A-Za-z0-9]{24}(?![A-Za-z0-9_-]))" +
       "|hvb\\.[A-Za-z0-9_-]{138,300})",
     check: looksRandom,
-    minEntropy: 3.5,
     source: "https://developer.hashicorp.com/vault/docs/concepts/tokens#token-prefixes",
   },
   {

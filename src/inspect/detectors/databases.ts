@@ -38,7 +38,6 @@ export const DATABASES: readonly Detector[] = [
     trigger: { kind: "keyword", keywords: ["4b1d"] },
     pattern: standalone("4b1d[A-Za-z0-9]{38}"),
     check: isMixedCase,
-    minEntropy: 4,
     source: "https://clickhouse.com/docs/cloud/manage/openapi",
   },
   {

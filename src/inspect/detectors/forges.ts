@@ -1,5 +1,6 @@
 import { endsInBase62Crc32 } from "../checks/crc32.ts";
 import { isJwt } from "../checks/jwt.ts";
+import { looksRandom } from "../checks/randomness.ts";
 import type { Detector } from "../detector.ts";
 import { upTo } from "./patterns.ts";
 
@@ -42,7 +43,7 @@ export const FORGES: readonly Detector[] = [
     group: "forge",
     trigger: { kind: "keyword", keywords: ["glpat-"] },
     pattern: `glpat-(?:${upTo("glpat-", "[A-Za-z0-9_-]", 27, 300)}\\.[0-9a-z]{2}\\.?[0-9a-z]{7}|[A-Za-z0-9_-]{20})`,
-    minEntropy: 3.5,
+    check: looksRandom,
     source: "https://docs.gitlab.com/security/tokens/#token-prefixes",
   },
   {

@@ -50,7 +50,6 @@ export const MODEL_PROVIDERS: readonly Detector[] = [
     trigger: { kind: "keyword", keywords: ["AIza"] },
     pattern: "AIza[A-Za-z0-9_-]{35}(?![A-Za-z0-9_-])",
     check: looksRandom,
-    minEntropy: 4,
     source: "https://cloud.google.com/docs/authentication/api-keys",
   },
   {
@@ -87,7 +86,6 @@ export const MODEL_PROVIDERS: readonly Detector[] = [
     trigger: { kind: "keyword", keywords: ["r8_"] },
     pattern: "r8_[A-Za-z0-9]{37}",
     check: looksRandom,
-    minEntropy: 4,
     source: "https://replicate.com/docs/topics/security/api-tokens",
   },
   {
@@ -106,7 +104,6 @@ export const MODEL_PROVIDERS: readonly Detector[] = [
     trigger: { kind: "keyword", keywords: ["fw_"] },
     pattern: "(?<![A-Za-z0-9_])fw_[A-Za-z0-9]{22,24}(?![A-Za-z0-9_])",
     check: looksRandom,
-    minEntropy: 3.5,
     source: "https://docs.fireworks.ai/api-reference/introduction",
   },
   {
@@ -177,7 +174,6 @@ export const MODEL_PROVIDERS: readonly Detector[] = [
     ),
     ignoreCase: true,
     check: looksRandom,
-    minEntropy: 3.5,
     source: "https://docs.mistral.ai/getting-started/quickstart",
   },
 ];

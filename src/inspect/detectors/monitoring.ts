@@ -11,7 +11,7 @@ export const MONITORING: readonly Detector[] = [
     group: "monitoring",
     trigger: { kind: "keyword", keywords: ["sntrys_eyJ", "sntryu_"] },
     pattern: "(?:sntrys_eyJ[A-Za-z0-9+/=]{60,400}_[A-Za-z0-9+/]{43}|sntryu_[0-9a-f]{64})",
-    minEntropy: 3,
+    check: looksRandom,
     source: "https://docs.sentry.io/account/auth-tokens/",
   },
   {
@@ -37,7 +37,6 @@ export const MONITORING: readonly Detector[] = [
     ),
     ignoreCase: true,
     check: looksRandom,
-    minEntropy: 3,
     source: "https://docs.datadoghq.com/account_management/api-app-keys/",
   },
   {
@@ -97,7 +96,6 @@ export const MONITORING: readonly Detector[] = [
     trigger: { kind: "keyword", keywords: ["ntn_", "secret_"] },
     pattern: "(?<![A-Za-z0-9_])(?:ntn_\\d{11}[A-Za-z0-9]{35}|secret_[A-Za-z0-9]{43})(?![A-Za-z0-9_])",
     check: isMixedCase,
-    minEntropy: 4,
     source: "https://developers.notion.com/changelog",
   },
   {
@@ -145,7 +143,6 @@ export const MONITORING: readonly Detector[] = [
     pattern: `(?:${nameOf("okta")}(?:ssws)?|ssws)\\s{0,2}(?<secret>00[A-Za-z0-9_-]{40})(?![A-Za-z0-9_-])`,
     ignoreCase: true,
     check: looksRandom,
-    minEntropy: 3.5,
     source: "https://developer.okta.com/docs/guides/create-an-api-token/main/",
   },
   {

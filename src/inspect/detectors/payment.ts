@@ -11,7 +11,6 @@ export const PAYMENT: readonly Detector[] = [
     trigger: { kind: "keyword", keywords: ["sk_live_", "rk_live_"] },
     pattern: "[sr]k_live_[A-Za-z0-9]{16,128}",
     check: looksRandom,
-    minEntropy: 3.5,
     source: "https://docs.stripe.com/keys",
   },
   {
@@ -21,7 +20,6 @@ export const PAYMENT: readonly Detector[] = [
     trigger: { kind: "keyword", keywords: ["sk_test_", "rk_test_"] },
     pattern: "[sr]k_test_[A-Za-z0-9]{24,128}",
     check: looksRandom,
-    minEntropy: 3.5,
     source: "https://docs.stripe.com/keys",
   },
   {
@@ -31,7 +29,6 @@ export const PAYMENT: readonly Detector[] = [
     trigger: { kind: "keyword", keywords: ["whsec_"] },
     pattern: "whsec_[A-Za-z0-9+/]{32,64}={0,2}",
     check: looksRandom,
-    minEntropy: 3.5,
     source: "https://docs.stripe.com/webhooks/signature",
   },
   {
@@ -41,7 +38,6 @@ export const PAYMENT: readonly Detector[] = [
     trigger: { kind: "keyword", keywords: ["sq0atp-", "sq0csp-", "EAAAE", "EAAAl"] },
     pattern: `(?:sq0atp-[A-Za-z0-9_-]{22}|sq0csp-[A-Za-z0-9_-]{43}|${standalone("EAAA[El][A-Za-z0-9_-]{59}")})`,
     check: looksRandom,
-    minEntropy: 4,
     source: "https://developer.squareup.com/docs/build-basics/access-tokens",
   },
   {
@@ -70,7 +66,6 @@ export const PAYMENT: readonly Detector[] = [
     pattern: assignedTo("paypal", "E[A-Za-z0-9_-]{79}(?![A-Za-z0-9_-])"),
     ignoreCase: true,
     check: looksRandom,
-    minEntropy: 4,
     source: "https://developer.paypal.com/api/rest/",
   },
   {

@@ -1,6 +1,5 @@
 import { isBech32 } from "../checks/bech32.ts";
-import { isDerPrivateKey } from "../checks/der.ts";
-import { isPrivateJwk, isWireGuardKey } from "../checks/key-material.ts";
+import { isPrivateJwk } from "../checks/key-material.ts";
 import type { Detector } from "../detector.ts";
 import { LINE_BREAK, upTo } from "./patterns.ts";
 
@@ -46,7 +45,7 @@ export const PRIVATE_KEYS: readonly Detector[] = [
     source: "https://cvsweb.openbsd.org/src/usr.bin/ssh/PROTOCOL.key",
   },
   {
-    // Each head is the whole beginning of its structure, so that what is read to the end is also found.
+    // Each head is its structure up to the key: a version (which public keys have not), the algorithm, the string.
     id: "der-private-key",
     title: "Private key in base64 DER without armour (PKCS#8, PKCS#1, SEC 1)",
     group: "private-key",
@@ -70,7 +69,6 @@ export const PRIVATE_KEYS: readonly Detector[] = [
     pattern:
       "(?:MII[A-Za-z0-9+/]{3}IB(?:ADANBgkqhkiG9w0BAQEF|AAKC(?:AQ|AY|Ag)EA)|MI[GH][A-Za-z0-9+/]AgEAMB[AM]GByqGSM49AgEG" +
       `|M(?:C4|Ec)CAQAwBQYDK2V[u-x]|MHcCAQEEI[A-P]|MIGkAgEBBD[A-D]|MIHcAgEBBE[I-L])${WRAPPED}{32,7500}`,
-    check: isDerPrivateKey,
     source: "https://datatracker.ietf.org/doc/html/rfc5958#section-2",
   },
   {
@@ -150,7 +148,6 @@ export const PRIVATE_KEYS: readonly Detector[] = [
     group: "private-key",
     trigger: { kind: "keyword", keywords: ["PrivateKey", "PresharedKey"] },
     pattern: String.raw`(?:PrivateKey|PresharedKey)\s{0,4}=\s{0,4}(?<secret>[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=)`,
-    check: isWireGuardKey,
     minEntropy: 4,
     source: "https://man7.org/linux/man-pages/man8/wg.8.html",
   },

@@ -22,7 +22,6 @@ export const REGISTRIES: readonly Detector[] = [
     trigger: { kind: "keyword", keywords: [":_authToken", ":_password", ":_auth"] },
     pattern: String.raw`:_(?:authToken|password|auth)\s{0,3}=\s{0,3}["']?(?<secret>[A-Za-z0-9_.=+/~-]{16,400})`,
     check: (value) => !isPlaceholder(value) && looksRandom(value),
-    minEntropy: 3,
     source: "https://docs.npmjs.com/cli/v11/configuring-npm/npmrc#auth-related-configuration",
   },
   {
@@ -41,7 +40,6 @@ export const REGISTRIES: readonly Detector[] = [
     trigger: { kind: "keyword", keywords: ["cio"] },
     pattern: standalone("cio[A-Za-z0-9]{32}"),
     check: looksRandom,
-    minEntropy: 4,
     source: "https://github.com/rust-lang/crates.io/blob/main/crates/crates_io_database/src/utils/token.rs",
   },
   {
@@ -60,7 +58,6 @@ export const REGISTRIES: readonly Detector[] = [
     trigger: { kind: "keyword", keywords: ["oy2"] },
     pattern: standalone("oy2[a-z0-9]{43}"),
     check: looksRandom,
-    minEntropy: 3.5,
     source: "https://learn.microsoft.com/en-us/nuget/nuget-org/scoped-api-keys",
   },
   {
@@ -88,7 +85,6 @@ export const REGISTRIES: readonly Detector[] = [
     trigger: { kind: "keyword", keywords: ["AKCp", "cmVmdGtuOjAx"] },
     pattern: standalone("(?:AKCp[A-Za-z0-9]{69}|cmVmdGtuOjAx[A-Za-z0-9]{52})"),
     check: looksRandom,
-    minEntropy: 4,
     source: "https://jfrog.com/help/r/jfrog-platform-administration-documentation/reference-token",
   },
   {

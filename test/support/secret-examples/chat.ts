@@ -3,6 +3,7 @@ import { known, named, type SecretExample } from "./example.ts";
 
 const SLACK = "https://docs.slack.dev/authentication/tokens";
 const DISCORD_ID = Buffer.from(`1${draw("digits", 17)}`).toString("base64url");
+const ZERO = "00000000-0000-0000-0000-000000000000";
 const WEBHOOK = ["hooks", "slack", "com"].join(".");
 
 export const CHAT_EXAMPLES: Readonly<Record<string, SecretExample>> = {
@@ -75,6 +76,7 @@ export const CHAT_EXAMPLES: Readonly<Record<string, SecretExample>> = {
     [`contoso.webhook.office.com/webhookb2/${uuid()}@${uuid()}/IncomingWebhook/${draw("hex", 32)}/${uuid()}`],
     [
       "https://contoso.webhook.office.com/webhookb2/xxxx/IncomingWebhook/xxxx",
+      `a.webhook.office.com/webhookb2/${ZERO}@${ZERO}/IncomingWebhook/${"0".repeat(32)}/${ZERO}`,
       `https://contoso.webhook.office.com/webhookb2/${uuid()}`,
     ],
   ),

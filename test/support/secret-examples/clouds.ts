@@ -101,7 +101,11 @@ export const CLOUD_EXAMPLES: Readonly<Record<string, SecretExample>> = {
       `${draw("alnum", 52)}JQQJ99${draw("alnum", 18)}AZDO${draw("alnum", 4)}`,
       `${draw("alnum", 52)}JQQJ99${draw("alnum", 18)}ACOG${draw("alnum", 4)}`,
     ],
-    [`${draw("alnum", 84)}`, `${draw("alnum", 40)} JQQJ99${draw("alnum", 26)}`],
+    [
+      `${draw("alnum", 84)}`,
+      `${"x".repeat(52)}JQQJ99${"x".repeat(26)}`,
+      `${draw("alnum", 40)} JQQJ99${draw("alnum", 26)}`,
+    ],
   ),
   "google-service-account-key": {
     page: "https://cloud.google.com/iam/docs/keys-create-delete#creating",

@@ -32,12 +32,18 @@ export const MODEL_PROVIDER_EXAMPLES: Readonly<Record<string, SecretExample>> = 
       `sk-proj-${draw("url", 156)}`,
       `sk-proj-${draw("url", 40)}${MARK}${draw("url", 74)}`,
       blanked("sk-proj-", 48),
+      `${blanked("sk-proj-", 74)}${MARK}${"x".repeat(74)}`,
     ],
   ),
   "openai-legacy-key": known(
     "https://github.com/openai/openai-python/blob/main/README.md",
     [`sk-${draw("alnum", 20)}${MARK}${draw("alnum", 20)}`],
-    [`sk-${draw("alnum", 48)}`, `sk-${draw("alnum", 19)}${MARK}${draw("alnum", 19)}`, blanked("sk-", 48)],
+    [
+      `sk-${draw("alnum", 48)}`,
+      `sk-${draw("alnum", 19)}${MARK}${draw("alnum", 19)}`,
+      `${blanked("sk-", 20)}${MARK}${"x".repeat(20)}`,
+      blanked("sk-", 48),
+    ],
   ),
   "google-api-key": known(
     "https://cloud.google.com/docs/authentication/api-keys (39 characters)",

@@ -6,6 +6,8 @@ import { known, type SecretExample } from "./example.ts";
 const rsa = generateKeyPairSync("rsa", { modulusLength: 2048 });
 const ec = generateKeyPairSync("ec", { namedCurve: "P-256" });
 const p384 = generateKeyPairSync("ec", { namedCurve: "P-384" });
+const p521 = generateKeyPairSync("ec", { namedCurve: "P-521" });
+const secp256k1 = generateKeyPairSync("ec", { namedCurve: "secp256k1" });
 const ed25519 = generateKeyPairSync("ed25519");
 const x25519 = generateKeyPairSync("x25519");
 
@@ -78,11 +80,13 @@ export const PRIVATE_KEY_EXAMPLES: Readonly<Record<string, SecretExample>> = {
     [
       // The RFC's own key, then OpenSSL's.
       ["MC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp", "K06/nwoy/HU++CXqI9EdVhC"].join("+"),
-      ...[rsa, ec, p384, ed25519, x25519].map(({ privateKey }) =>
+      ...[rsa, ec, p384, p521, secp256k1, ed25519, x25519].map(({ privateKey }) =>
         privateKey.export({ type: "pkcs8", format: "der" }).toString("base64"),
       ),
       rsa.privateKey.export({ type: "pkcs1", format: "der" }).toString("base64"),
-      ec.privateKey.export({ type: "sec1", format: "der" }).toString("base64"),
+      ...[ec, p384, p521].map(({ privateKey }) =>
+        privateKey.export({ type: "sec1", format: "der" }).toString("base64"),
+      ),
       wrapped(rsa.privateKey.export({ type: "pkcs8", format: "der" }), 64),
     ],
     [
@@ -129,6 +133,7 @@ export const PRIVATE_KEY_EXAMPLES: Readonly<Record<string, SecretExample>> = {
     nearMisses: [
       `-----BEGIN PGP PUBLIC KEY BLOCK-----\n\n${wrapped(randomBytes(700), 64)}\n-----END PGP PUBLIC KEY BLOCK-----\n`,
       "-----BEGIN PGP PRIVATE KEY BLOCK-----\n(elided)\n-----END PGP PRIVATE KEY BLOCK-----\n",
+      `-----BEGIN PGP PRIVATE KEY BLOCK-----\n\n${"x".repeat(64)}\n${"x".repeat(64)}\n-----END PGP PRIVATE KEY BLOCK-----\n`,
     ],
   },
   "ssh2-private-key": {
@@ -140,6 +145,7 @@ export const PRIVATE_KEY_EXAMPLES: Readonly<Record<string, SecretExample>> = {
     nearMisses: [
       `---- BEGIN SSH2 PUBLIC KEY ----\n${wrapped(randomBytes(500), 70)}\n---- END SSH2 PUBLIC KEY ----\n`,
       "---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----\n\n",
+      `---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----\n${"x".repeat(70)}\n${"x".repeat(70)}\n`,
     ],
   },
   "age-secret-key": known(

@@ -1,11 +1,9 @@
-import { createECDH, generateKeyPairSync } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { base58checkPayload } from "../../../../src/inspect/checks/base58check.ts";
 import { isBech32 } from "../../../../src/inspect/checks/bech32.ts";
 import { isSeedPhrase } from "../../../../src/inspect/checks/bip39.ts";
 import { BIP39_WORDS } from "../../../../src/inspect/checks/bip39-words.ts";
-import { isDerPrivateKey } from "../../../../src/inspect/checks/der.ts";
 import { isIban } from "../../../../src/inspect/checks/iban.ts";
 import { isJwt } from "../../../../src/inspect/checks/jwt.ts";
 import { passesLuhn } from "../../../../src/inspect/checks/luhn.ts";
@@ -181,24 +179,6 @@ describe("BIP-39", () => {
   });
 });
 
-describe("private keys in DER", () => {
-  it("accepts what OpenSSL writes and refuses its public keys, whatever the curve", () => {
-    for (const namedCurve of ["P-256", "P-384", "P-521", "secp256k1"]) {
-      const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve });
-      expect(isDerPrivateKey(privateKey.export({ type: "pkcs8", format: "der" }).toString("base64"))).toBe(
-        true,
-      );
-      expect(isDerPrivateKey(privateKey.export({ type: "sec1", format: "der" }).toString("base64"))).toBe(
-        true,
-      );
-      expect(isDerPrivateKey(publicKey.export({ type: "spki", format: "der" }).toString("base64"))).toBe(
-        false,
-      );
-    }
-    expect(isDerPrivateKey(createECDH("prime256v1").generateKeys("base64"))).toBe(false);
-  });
-});
-
 describe("placeholders and randomness", () => {
   it.each([
     "password",
@@ -242,7 +222,8 @@ describe("checks", () => {
       fc.property(hostile, (text) => {
         expect(checks.every((check) => typeof check(text) === "boolean")).toBe(true);
       }),
+      { numRuns: 40 },
     );
     expect(isJwt("..")).toBe(false);
-  });
+  }, 30_000);
 });
