@@ -16,8 +16,13 @@ export const MONITORING_EXAMPLES: Readonly<Record<string, SecretExample>> = {
   ),
   "new-relic-key": known(
     "https://docs.newrelic.com/docs/apis/intro-apis/new-relic-api-keys/",
-    [`NRAK-${draw("upper", 27)}`, `${draw("hex", 36)}NRAL`, `NRII-${draw("url", 32)}`],
-    [`NRAK-${draw("upper", 26)} `, blanked("NRAK-", 27, "X"), `${"0".repeat(36)}NRAL`],
+    [`NRAK-${draw("upper", 27)}`, `NRII-${draw("url", 31)}${draw("alnum", 1)}`],
+    [`NRAK-${draw("upper", 26)} `, blanked("NRAK-", 27, "X")],
+  ),
+  "new-relic-license-key": known(
+    "https://docs.newrelic.com/docs/apis/intro-apis/new-relic-api-keys/",
+    [`${draw("hex", 36)}NRAL`],
+    [`${draw("hex", 35)}NRAL`, `${"0".repeat(36)}NRAL`, `${draw("hex", 36)}NRALS`],
   ),
   "datadog-key": named(
     "https://docs.datadoghq.com/account_management/api-app-keys/",
