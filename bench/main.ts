@@ -1,10 +1,11 @@
-/** `npm run bench -- start | exec | egress [--json]`. Prints figures; judges nothing. */
+/** `npm run bench -- start | exec | egress | inspect [--json]`. Prints figures; judges nothing. */
 import type { BenchRow } from "./row.ts";
 
 const benches: Readonly<Record<string, () => Promise<readonly BenchRow[]>>> = {
   start: async () => (await import("./start.ts")).benchStart(),
   exec: async () => (await import("./exec.ts")).benchExec(),
   egress: async () => (await import("./egress.ts")).benchEgress(),
+  inspect: async () => (await import("./inspect.ts")).benchInspect(),
 };
 
 const json = process.argv.includes("--json");

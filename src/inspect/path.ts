@@ -7,7 +7,13 @@ import { GROUPS, type Packing } from "./unpack.ts";
 
 /** One decoding: of these bytes of `parent`. */
 export type Step = { origins?: Origins } & (
-  | { readonly kind: "text"; readonly parent: Frame; readonly from: number; readonly to: number }
+  | {
+      readonly kind: "text";
+      readonly parent: Frame;
+      readonly from: number;
+      readonly to: number;
+      readonly doublesDeeper: boolean;
+    }
   | {
       readonly kind: "squeeze";
       readonly parent: Frame;
@@ -57,7 +63,11 @@ function originsOf(step: Step): Origins {
   const room = step.to - step.from;
   const origins = { from: new Int32Array(room), to: new Int32Array(room) };
   const { bytes } = step.parent;
-  if (step.kind === "text") new TextCleaner().clean(bytes, step.from, step.to, Buffer.alloc(room), origins);
+  if (step.kind === "text")
+    new TextCleaner().clean(bytes, step.from, step.to, Buffer.alloc(room), {
+      origins,
+      doublesDeeper: step.doublesDeeper,
+    });
   else if (step.kind === "squeeze") {
     squeeze(bytes, step.from, step.to, Buffer.alloc(room), step.hex, origins.from);
     for (const [i, position] of origins.from.entries()) origins.to[i] = position + 1;

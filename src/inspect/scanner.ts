@@ -58,7 +58,7 @@ const SMALLEST_UNPACKED = 6;
 const MONOTONOUS = 64;
 const MARGIN = 16;
 /** Fewer kinds of digits than any value shows in MONOTONOUS of them. */
-const FEW_KINDS = 5;
+const FEW_KINDS = 2;
 
 export interface RawFinding {
   readonly kind: FindingKind;
@@ -306,6 +306,7 @@ export class Scanner {
     const until = Math.min(length, high * 4 + 12);
     while (to < until && (BASE64_VALUE[bytes[to] as number] as number) < 64) to++;
     done[slot] = to;
+    if (isHexOnly(bytes, from, to)) return;
     this.#unpack("base64", frame, depth, from, to, regions);
   }
 
@@ -412,10 +413,10 @@ export class Scanner {
     // Zeros, rulers and DNA are digits too, at every phase: a value begins at the end of such a stretch at most.
     while (to - from >= MONOTONOUS && isMonotonous(frame.bytes, from)) from += MONOTONOUS - MARGIN;
     while (to - from >= MONOTONOUS && isMonotonous(frame.bytes, to - MONOTONOUS)) to -= MONOTONOUS - MARGIN;
-    if (to - from < SMALLEST_UNPACKED || !this.#afford(to - from)) return;
+    if (to - from < SMALLEST_UNPACKED || !this.#afford((to - from) >> 2)) return;
     const { raw } = this.#level(depth + 1);
     const length = unpack(packing, frame.bytes, from, to, raw.reserve(to - from));
-    if (!holdsText(raw.bytes, length)) return;
+    if (!holdsText(raw.bytes, length) || !this.#afford(length)) return;
     raw.commit(length);
     this.#path.push({ kind: packing, parent: frame, from, to });
     this.#scanFrame(raw, depth + 1, false);
@@ -443,13 +444,16 @@ export class Scanner {
     return 0;
   }
 
-  #clean(frame: Frame, depth: number, from: number, to: number): void {
+  #clean(frame: Frame, depth: number, from: number, to: number, doublesDeeper = false): void {
     if (!this.#afford(to - from)) return;
     const { cleaned } = this.#level(depth);
-    cleaned.commit(this.#cleaner.clean(frame.bytes, from, to, cleaned.reserve(to - from)));
-    this.#path.push({ kind: "text", parent: frame, from, to });
+    const out = cleaned.reserve(to - from);
+    cleaned.commit(this.#cleaner.clean(frame.bytes, from, to, out, { doublesDeeper }));
+    const { ambiguous } = this.#cleaner;
+    this.#path.push({ kind: "text", parent: frame, from, to, doublesDeeper });
     this.#scanFrame(cleaned, depth, true);
     this.#path.pop();
+    if (ambiguous && !doublesDeeper) this.#clean(frame, depth, from, to, true);
   }
 
   // Findings
@@ -558,6 +562,13 @@ function isMonotonous(bytes: Uint8Array, at: number): boolean {
 function isAlive(word: number, classes: number): boolean {
   const { first, second } = WORD_TABLES;
   return ((first[word & 0xffff] as number) & (second[word >>> 16] as number) & classes) !== 0;
+}
+
+/** Such a run is hex, and no base64 of anything. */
+function isHexOnly(bytes: Uint8Array, from: number, to: number): boolean {
+  let at = from;
+  while (at < to && ((BYTE_CLASSES[bytes[at] as number] as number) & HEX) !== 0) at++;
+  return at === to;
 }
 
 function isBase64Quad(bytes: Uint8Array, at: number): boolean {

@@ -26,8 +26,8 @@ const AFTER_TWO_WORDS = DIGITS;
 /** 15 digits of base64 are 11 bytes: noise of base64 fires once in 512 words a phase, which is cheap enough. */
 const AFTER_THREE_WORDS = BASE64_ASCII | CAPITALS;
 const AFTER_FOUR_WORDS = HEX_ASCII | BASE32_UPPER | BASE32_LOWER;
-/** In each run of 47 bytes there are two whole blocks of 16. */
-const AFTER_TWO_BLOCKS = BASE64 | BASE64_UTF8 | HEX | ALPHANUMERICS | WORDS | SPACED | HEX_SEPARATED;
+/** In each run of 31 bytes there are six whole words, the last of them odd. */
+const AFTER_SIX_WORDS = BASE64 | BASE64_UTF8 | HEX | ALPHANUMERICS | WORDS | SPACED | HEX_SEPARATED;
 
 /**
  * The kinds of events, in the two lowest bits below the index of the word. 0 and SECOND_GRAM: three bytes of a
@@ -47,8 +47,8 @@ export function sweep(frame: Frame, gramBits: Int32Array): void {
   let run1 = 0;
   let run2 = 0;
   let run3 = 0;
-  let block = 0;
-  let lastBlock = 0;
+  let wide = 0;
+  let old = 0;
   let last = 0;
   let word = words[0] as number;
   for (let i = 0; i < count; i++) {
@@ -58,13 +58,13 @@ export function sweep(frame: Frame, gramBits: Int32Array): void {
     run3 = here & run2;
     run2 = here & run1;
     run1 = here;
-    if ((i & 3) === 3) {
-      block = run4 & lastBlock & AFTER_TWO_BLOCKS;
+    if ((i & 1) === 1) {
+      wide = run4 & old & AFTER_SIX_WORDS;
       // Nothing to squeeze out where nothing stands between the digits.
-      block &= ~(((block & BASE64) >> 2) | ((block & HEX) << 8) | BASE64);
-      lastBlock = run4;
+      wide &= ~(((wide & BASE64) >> 2) | ((wide & HEX) << 8) | BASE64);
+      old = run4;
     }
-    const long = (run2 & AFTER_TWO_WORDS) | (run3 & AFTER_THREE_WORDS) | (run4 & AFTER_FOUR_WORDS) | block;
+    const long = (run2 & AFTER_TWO_WORDS) | (run3 & AFTER_THREE_WORDS) | (run4 & AFTER_FOUR_WORDS) | wide;
     if ((long & ~last) !== 0) {
       events[noted++] = (i << 2) | RUN;
       events[noted++] = long & ~last;

@@ -16,6 +16,10 @@ const SEMICOLON = 0x3b;
 
 /** Longest escape, begin to end: `&ZeroWidthSpace;`, and a number with some zeros before it. */
 const LONGEST = 18;
+/** Escapes nested deeper count as this deep: with FOREIGN they fill a byte. */
+const DEEPEST = 127;
+/** It was the percent sign or an entity that stood for the byte, not a backslash. */
+const FOREIGN = 128;
 /** No escape is being read. */
 const IDLE = -1 - LONGEST;
 
@@ -85,20 +89,35 @@ export class TextCleaner {
   #out: Uint8Array = new Uint8Array(0);
   #length = 0;
   #armed = IDLE;
-  /** Where the last backslash stands that another backslash escape stood for: it begins the next one, and doubles none. */
-  #decodedBackslash = -1;
-  /** The first byte of the escape that was undone last, for the byte that is being put. */
-  #undid = 0;
+  /** How many escapes deep each byte of the output is, as far as it can be part of one. */
+  #depths = new Uint8Array(0);
+  #depth = 0;
+  #doublesDeeper = false;
+  /** Whether the last text had a backslash before a less deep one (`%5c\u0041`), and so can be read in two ways. */
+  ambiguous = false;
   #origins: Origins | undefined;
   #from = 0;
   #to = 0;
 
-  /** Cleans `source[from, to)` into `out`, which must have as much room; says how long it became. */
-  clean(source: Uint8Array, from: number, to: number, out: Uint8Array, origins?: Origins): number {
+  /**
+   * `doublesDeeper`: a backslash that was itself written as an escape doubles the plain one behind it (JSON in JSON,
+   * some of it percent-encoded), rather than beginning an escape of its own. Which was meant cannot be known.
+   *
+   * Cleans `source[from, to)` into `out`, which must have as much room; says how long it became.
+   */
+  clean(
+    source: Uint8Array,
+    from: number,
+    to: number,
+    out: Uint8Array,
+    { origins, doublesDeeper = false }: { origins?: Origins; doublesDeeper?: boolean } = {},
+  ): number {
+    this.ambiguous = false;
+    this.#doublesDeeper = doublesDeeper;
     this.#out = out;
     this.#length = 0;
     this.#armed = IDLE;
-    this.#decodedBackslash = -1;
+    if (this.#depths.length < to - from) this.#depths = new Uint8Array(to - from);
     this.#origins = origins;
     for (let i = from; i < to; i++) {
       const byte = source[i] as number;
@@ -126,19 +145,19 @@ export class TextCleaner {
       this.#origins.from[this.#length] = this.#from;
       this.#origins.to[this.#length] = this.#to;
     }
+    this.#depths[this.#length] = this.#depth;
     this.#out[this.#length++] = byte;
   }
 
   /** Appends a byte, then what the tail turns into, and so on. A loop: nestings are as deep as hostile texts like. */
   #put(byte: number): void {
     let next = byte;
-    this.#undid = 0;
+    this.#depth = 0;
     while (next > 0) {
       this.#store(next);
       if (next >= 0x80) next = next < 0xc0 ? this.#foldTail() : -1;
       else if (next === PERCENT || next === BACKSLASH || next === AMPERSAND) {
         this.#armed = this.#length - 1;
-        if (this.#undid === BACKSLASH) this.#decodedBackslash = this.#armed;
         return;
       } else if (this.#length - this.#armed <= LONGEST) next = this.#reduce();
       else return;
@@ -233,18 +252,19 @@ export class TextCleaner {
       const value = size <= 12 ? this.#hex(this.#armed + 3, this.#length - 1) : -1;
       if (value >= 0) return this.#character(value);
     } else if (kind === 0x75 || kind === 0x55) {
-      if (size < (kind === 0x75 ? 6 : 10)) return -1;
-      const value = this.#hex(this.#armed + 2, this.#length);
+      const whole = kind === 0x75 ? 6 : 10;
+      if (size < whole) return -1;
+      const value = size === whole ? this.#hex(this.#armed + 2, this.#length) : -1;
       if (value >= 0) return this.#character(value);
     } else if (kind === 0x78) {
       if (size < 4) return -1;
-      const value = this.#hex(this.#armed + 2, this.#length);
+      const value = size === 4 ? this.#hex(this.#armed + 2, this.#length) : -1;
       if (value >= 0) return this.#byte(value);
-    } else {
+    } else if (kind >= 0x30 && kind < 0x34) {
       const middle = this.#out[this.#armed + 2] as number;
       if (middle >= 0x30 && middle < 0x38) {
         if (size < 4) return -1;
-        if (last >= 0x30 && last < 0x38)
+        if (size === 4 && last >= 0x30 && last < 0x38)
           return this.#byte(((kind & 3) << 6) | ((middle & 7) << 3) | (last & 7));
       }
     }
@@ -280,9 +300,20 @@ export class TextCleaner {
   /** Takes the escape away, and backslashes before it: JSON inside JSON doubles them. */
   #byte(value: number): number {
     let start = this.#armed;
-    this.#undid = this.#out[start] as number;
-    if (this.#undid === BACKSLASH)
-      while (start > 0 && this.#out[start - 1] === BACKSLASH && start - 1 !== this.#decodedBackslash) start--;
+    const backslash = this.#out[start] === BACKSLASH;
+    const depth = (this.#depths[start] as number) & DEEPEST;
+    if (backslash)
+      for (; start > 0 && this.#out[start - 1] === BACKSLASH; start--) {
+        const before = this.#depths[start - 1] as number;
+        if ((before & DEEPEST) <= depth) continue;
+        if ((before & FOREIGN) === 0) break;
+        this.ambiguous = true;
+        if (!this.#doublesDeeper) break;
+      }
+    let deepest = 0;
+    for (let i = start; i < this.#length; i++)
+      deepest = Math.max(deepest, (this.#depths[i] as number) & DEEPEST);
+    this.#depth = Math.min(deepest + 1, DEEPEST) | (backslash ? 0 : FOREIGN);
     if (this.#origins !== undefined) this.#from = this.#origins.from[start] as number;
     this.#length = start;
     this.#rearm();
