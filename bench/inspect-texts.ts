@@ -63,7 +63,9 @@ export function jsonLogs(size: number): Buffer {
 
 export function randomBytes(size: number): Buffer {
   const next = generator(2);
-  return Buffer.from(Uint8Array.from({ length: size }, () => Math.floor(next() * 256)));
+  const bytes = Buffer.alloc(size);
+  for (let i = 0; i < size; i++) bytes[i] = Math.floor(next() * 256);
+  return bytes;
 }
 
 /** A line of base64 that is an image or an archive. */

@@ -9,7 +9,7 @@ import { generator } from "./inspect-texts.ts";
 
 const SAMPLE = 64 * 1024;
 /** Recipes tried. Each costs some milliseconds. */
-const STEPS = Number(process.env["INSPECT_SEARCH_STEPS"] ?? 400);
+const STEPS = Number(process.env["INSPECT_SEARCH_STEPS"] ?? 150);
 const REPEATS = 3;
 
 interface Recipe {
