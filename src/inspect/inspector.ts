@@ -5,7 +5,7 @@
  * any PIECE neighbouring bytes that look random; operators' rules; and, where asked for, phrases of prompt
  * injection. Each of them plainly, and through any of
  *
- *   base64 (both alphabets, any padding or none, wrapped, spaced, at any alignment), base32 (both cases, the same),
+ *   base64 (both alphabets, any padding or none, wrapped, spaced, at any alignment), base32 (both cases, the same where it has digits),
  *   hex (both cases, separated by colons, spaces, commas, `0x`, `\x`);
  *   percent, JSON, C and HTML escapes (repeated without limit), UTF-16, full-width and other compatibility forms,
  *   accents, look-alike letters, zero-width, combining and bidirectional marks, tag characters;

@@ -380,6 +380,7 @@ export class Scanner {
     if (word * 4 < (done[slot] as number)) return;
     const { start, end } = runAround(frame, word, of);
     done[slot] = end;
+    if (!hex && !isMixed(frame.bytes, start, end)) return;
     if (isDeferred(regions, start, end) || !this.#afford(end - start)) return;
     const out = level.squeezed.reserve(end - start);
     const count = squeeze(frame.bytes, start, end, out, hex);
@@ -562,6 +563,27 @@ function isMonotonous(bytes: Uint8Array, at: number): boolean {
 function isAlive(word: number, classes: number): boolean {
   const { first, second } = WORD_TABLES;
   return ((first[word & 0xffff] as number) & (second[word >>> 16] as number) & classes) !== 0;
+}
+
+/**
+ * Whether four capitals or digits stand within 24 bytes: base64 and base32 of anything have them in every 16 digits,
+ * sentences hardly ever.
+ */
+function isMixed(bytes: Uint8Array, start: number, end: number): boolean {
+  let fourth = -24;
+  let third = -24;
+  let second = -24;
+  let last = -24;
+  for (let at = start; at < end; at++) {
+    const byte = bytes[at] as number;
+    if (byte < 0x30 || byte > 0x5a || (byte > 0x39 && byte < 0x41)) continue;
+    fourth = third;
+    third = second;
+    second = last;
+    last = at;
+    if (fourth >= start && at - fourth < 24) return true;
+  }
+  return false;
 }
 
 /** Such a run is hex, and no base64 of anything. */
