@@ -6,6 +6,9 @@ const [first, second] = process.argv.slice(2);
 if (first === "sidecar" && second === "egress") {
   const { runEgress } = await import("../sidecars/egress/main.ts");
   await runEgress();
+} else if (first === "sidecar" && second === "git-gate") {
+  const { runGitGate } = await import("../sidecars/git-gate/main.ts");
+  await runGitGate();
 } else if (first === "keeper") {
   const { runKeeper } = await import("../keeper/keeper.ts");
   await runKeeper();

@@ -11,11 +11,21 @@ export interface GitSite {
   close(): Promise<void>;
 }
 
-/** Serves the repositories below `root`, for reading. */
-export async function startGitSite(tls: ServerIdentity, root: string): Promise<GitSite> {
+/** Serves the repositories below `root`: for reading, or, with a credential, to whoever has it for writing too. */
+export async function startGitSite(
+  tls: ServerIdentity,
+  root: string,
+  credential?: { readonly username: string; readonly token: string },
+): Promise<GitSite> {
   const requests: string[] = [];
+  const expected = credential && Buffer.from(`${credential.username}:${credential.token}`).toString("base64");
   const server = createServer({ key: tls.key, cert: tls.certificate }, (request, response) => {
     requests.push(`${request.method} ${request.url}`);
+    if (expected !== undefined && request.headers.authorization !== `Basic ${expected}`) {
+      request.resume();
+      response.writeHead(401, { "WWW-Authenticate": 'Basic realm="site"' }).end();
+      return;
+    }
     const url = new URL(request.url ?? "/", "https://site");
     const backend = spawn("git", ["http-backend"], {
       env: {
@@ -29,6 +39,7 @@ export async function startGitSite(tls: ServerIdentity, root: string): Promise<G
         PATH_INFO: url.pathname,
         QUERY_STRING: url.search.slice(1),
         REQUEST_METHOD: request.method,
+        ...(credential !== undefined && { REMOTE_USER: credential.username }),
         CONTENT_TYPE: request.headers["content-type"] ?? "",
         HTTP_CONTENT_ENCODING: request.headers["content-encoding"] ?? "",
         GIT_PROTOCOL: String(request.headers["git-protocol"] ?? ""),

@@ -1,0 +1,170 @@
+/**
+ * git-gate as a value: what the process (main.ts), tests and benches start. It serves from the moment the promise
+ * resolves. What it protects: upstreams, from what nobody looked at (I4); and their credentials, from the guest (I2).
+ */
+import { mkdir, readdir } from "node:fs/promises";
+import { createServer, type Server, type Socket } from "node:net";
+import { join } from "node:path";
+import { type GitGateConfig, gitGatePolicySchema } from "../../contract/git-gate.ts";
+import { messageOf, UserError } from "../../lib/errors.ts";
+import { removeTree } from "../../lib/remove-tree.ts";
+import { createReporter, type Emit } from "./events.ts";
+import { answerHook } from "./git/hook.ts";
+import { createGit, startProgram } from "./git/run.ts";
+import { gitEnvironment, type Home, hookFile, writeSettings } from "./git/settings.ts";
+import { bearerCheck } from "./http/bearer.ts";
+import type { Exchange } from "./http/exchange.ts";
+import { createFront } from "./http/front.ts";
+import { LIMITS } from "./limits.ts";
+import { openMirror } from "./mirror.ts";
+import { type CompiledPolicy, compilePolicy } from "./policy/compile.ts";
+import { createReviews } from "./push/review.ts";
+import { openRemote, type Remote } from "./upstream/remote.ts";
+
+export interface GateOptions {
+  readonly emit: Emit;
+  /** The handle for `listen.kind: "inherited"`; already listening. */
+  readonly listener?: Server;
+}
+
+export interface Gate {
+  /** Addresses really bound. */
+  readonly listening: readonly string[];
+  /** Replaces the policy for every push from now on. @throws Error when it is refused; the old one stays. */
+  reload(policy: unknown): Promise<void>;
+  /** The operator's answer to an ask. False when nobody asked, or it is none. */
+  answer(ask: string, answer: unknown): boolean;
+  /** Accepts nothing more, lets what is in progress finish for a bounded time, then ends it. */
+  drain(): Promise<void>;
+  /** Ends everything at once. */
+  stop(): void;
+}
+
+const TICK_MS = 1_000;
+const DRAIN_POLL_MS = 20;
+const TRIAL_MS = 10_000;
+
+/** @throws UserError when the configuration cannot be served. */
+export async function startGate(config: GitGateConfig, options: GateOptions): Promise<Gate> {
+  const home: Home = { stateDir: config.stateDir, runtimeDir: config.runtimeDir };
+  const report = createReporter(options.emit, LIMITS);
+  const remotes: Remote[] = [];
+  try {
+    let policy: CompiledPolicy = await compilePolicy(config, config.policy);
+    await mkdir(home.stateDir, { recursive: true, mode: 0o700 });
+    await mkdir(home.runtimeDir, { recursive: true, mode: 0o700 });
+    for (const left of await readdir(home.runtimeDir)) await removeTree(join(home.runtimeDir, left));
+    await writeSettings(home);
+    await tryHook(home);
+    const git = createGit(home);
+    const reviews = createReviews(options.emit);
+
+    const repos = new Map<string, Exchange["repo"]>();
+    for (const repo of config.repos) {
+      const { name } = repo;
+      if (repos.has(name)) throw new UserError(`two repositories have the name ${name}`);
+      const remote = await openRemote(repo, home);
+      remotes.push(remote);
+      const repoPolicy = () => {
+        const found = policy.repos.get(name);
+        if (found === undefined) throw new Error(`no policy for ${name}`);
+        return found.policy;
+      };
+      const log = (text: string): void => report.log("warn", text);
+      const mirror = await openMirror({ name, home, git, remote, policy: repoPolicy, log });
+      repos.set(name, { name, git, mirror, remote, report, policy: () => policy, review: reviews.ask });
+    }
+
+    const front = createFront({ checkBearer: bearerCheck(config.bearer), repos, report });
+    const connections = new Set<Socket>();
+    const accept = (socket: Socket): void => {
+      connections.add(socket);
+      socket.on("error", () => {});
+      socket.once("close", () => connections.delete(socket));
+      front.server.emit("connection", socket);
+    };
+    const server = await listen(config.listen, options.listener, accept);
+    const clock = setInterval(() => report.flush(), TICK_MS);
+
+    const stop = (): void => {
+      clearInterval(clock);
+      server.close();
+      front.server.close();
+      for (const socket of connections) socket.destroy();
+      for (const remote of remotes) remote.close();
+      report.flush();
+    };
+    return {
+      listening: [addressOf(server, config.listen)],
+      async reload(next) {
+        policy = await compilePolicy(config, gitGatePolicySchema.parse(next));
+      },
+      answer: reviews.answer,
+      async drain() {
+        front.stop();
+        server.close();
+        const deadline = performance.now() + LIMITS.drainMs;
+        while (front.busy() > 0 && performance.now() < deadline) {
+          await new Promise((resolve) => setTimeout(resolve, DRAIN_POLL_MS));
+        }
+        stop();
+      },
+      stop,
+    };
+  } catch (error) {
+    for (const remote of remotes) remote.close();
+    throw error;
+  }
+}
+
+/** A hook that cannot be run is one that git passes over, with a warning to nobody. */
+async function tryHook(home: Home): Promise<void> {
+  const running = startProgram([hookFile(home)], {
+    env: gitEnvironment(home),
+    cwd: home.stateDir,
+    timeoutMs: TRIAL_MS,
+    channel: true,
+  });
+  running.stdin.end();
+  running.stdout.resume();
+  if (running.channel !== undefined) answerHook(running.channel, true);
+  const { code } = await running.ended;
+  if (code !== 0) {
+    throw new UserError(`the gate's hook cannot be run in ${home.stateDir}`, {
+      hint: "the folder must be on a file system that is not mounted noexec",
+    });
+  }
+}
+
+async function listen(
+  where: GitGateConfig["listen"],
+  inherited: Server | undefined,
+  serve: (socket: Socket) => void,
+): Promise<Server> {
+  if (where.kind === "inherited") {
+    if (inherited === undefined) throw new UserError("no listening handle was handed over");
+    // Until now somebody closed what came.
+    inherited.removeAllListeners("connection").on("connection", serve);
+    inherited.on("error", passOver);
+    return inherited;
+  }
+  const server = createServer({ noDelay: true }, serve);
+  const address = where.kind === "unix" ? { path: where.path } : { host: where.host, port: where.port };
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", (error) => reject(new UserError(`cannot listen: ${messageOf(error)}`)));
+    server.listen(address, resolve);
+  });
+  server.on("error", passOver);
+  return server;
+}
+
+/** Errors of a server that listens are about single connections (out of file descriptors), and pass. */
+function passOver(): void {}
+
+function addressOf(server: Server, where: GitGateConfig["listen"]): string {
+  if (where.kind === "inherited") return "inherited";
+  if (where.kind === "unix") return where.path;
+  const address = server.address();
+  const port = typeof address === "object" ? (address?.port ?? where.port) : where.port;
+  return where.host.includes(":") ? `[${where.host}]:${port}` : `${where.host}:${port}`;
+}

@@ -1,0 +1,115 @@
+/**
+ * A request's body on its way to git: unpacked, counted, and for a push its list of commands held to a bound before
+ * receive-pack reads it into memory.
+ */
+import type { IncomingMessage } from "node:http";
+import type { Readable, Writable } from "node:stream";
+import { createGunzip } from "node:zlib";
+import { LIMITS } from "../limits.ts";
+
+export type BodyEnd = "complete" | "too-large" | "malformed" | "aborted";
+
+export interface BodyOptions {
+  readonly maxBytes: number;
+  /** The body begins with a push's commands. */
+  readonly commands: boolean;
+  /** Called for each piece that arrives. */
+  readonly moved: () => void;
+}
+
+export type BodyEncoding = "gzip" | "identity" | "unknown";
+
+export function encodingOf(request: IncomingMessage): BodyEncoding {
+  const encoding = request.headers["content-encoding"]?.toLowerCase() ?? "identity";
+  if (encoding === "gzip" || encoding === "x-gzip") return "gzip";
+  return encoding === "identity" ? "identity" : "unknown";
+}
+
+export async function pumpBody(
+  request: IncomingMessage,
+  encoding: "gzip" | "identity",
+  to: Writable,
+  options: BodyOptions,
+): Promise<BodyEnd> {
+  const guard = options.commands ? new CommandGuard() : undefined;
+  let size = 0;
+  let writable = true;
+  to.once("close", () => {
+    writable = false;
+  });
+  try {
+    for await (const chunk of decoded(request, encoding)) {
+      const bytes = chunk as Buffer;
+      options.moved();
+      size += bytes.length;
+      if (size > options.maxBytes) return "too-large";
+      if (guard?.push(bytes) === false) return "malformed";
+      // Git may have read enough; the client still has to be heard to its end, or it would not read the answer.
+      if (writable && !to.write(bytes)) await drained(to);
+    }
+  } catch {
+    return request.complete ? "malformed" : "aborted";
+  }
+  to.end();
+  return request.complete ? "complete" : "aborted";
+}
+
+function decoded(request: IncomingMessage, encoding: "gzip" | "identity"): Readable {
+  if (encoding === "identity") return request;
+  const gunzip = createGunzip();
+  request.on("error", (error) => gunzip.destroy(error));
+  request.once("aborted", () => gunzip.destroy(new Error("aborted")));
+  return request.pipe(gunzip);
+}
+
+function drained(to: Writable): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      to.off("drain", done);
+      to.off("close", done);
+      resolve();
+    };
+    to.on("drain", done);
+    to.on("close", done);
+    if (to.destroyed) done();
+  });
+}
+
+const LENGTH_DIGITS = 4;
+const SHORTEST_PACKET = 4;
+
+/** Follows packets up to the first flush: `<4 hex digits of length><data>`. Source: gitprotocol-common(5). */
+class CommandGuard {
+  #left = 0;
+  #digits = "";
+  #total = 0;
+  #done = false;
+
+  /** False when these are no commands, or too many. */
+  push(bytes: Buffer): boolean {
+    for (let at = 0; at < bytes.length && !this.#done; ) {
+      if (this.#left > 0) {
+        const taken = Math.min(this.#left, bytes.length - at);
+        this.#left -= taken;
+        this.#total += taken;
+        at += taken;
+      } else {
+        this.#digits += String.fromCharCode(bytes[at] ?? 0);
+        at += 1;
+        if (this.#digits.length === LENGTH_DIGITS && !this.#packet()) return false;
+      }
+      if (this.#total > LIMITS.commandBytes) return false;
+    }
+    return true;
+  }
+
+  #packet(): boolean {
+    if (!/^[0-9a-fA-F]{4}$/.test(this.#digits)) return false;
+    const length = Number.parseInt(this.#digits, 16);
+    this.#digits = "";
+    if (length === 0) this.#done = true;
+    else if (length < SHORTEST_PACKET) return false;
+    else this.#left = length - SHORTEST_PACKET;
+    return true;
+  }
+}

@@ -1,0 +1,123 @@
+/**
+ * The gate's HTTP server: strict, bounded, and for one bottle. The guest is hostile; whatever it sends that is not git's
+ * smart protocol gets a refusal, and nothing it sends chooses a path, a program or an argument.
+ */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { messageOf } from "../../../lib/errors.ts";
+import { type Refusal, refuse, type Subject } from "../denial.ts";
+import type { Reporter } from "../events.ts";
+import { LIMITS } from "../limits.ts";
+import type { BearerCheck } from "./bearer.ts";
+import { advertise, type Exchange, serve } from "./exchange.ts";
+import { answerRefusal } from "./refusal.ts";
+import { type Target, targetOfRequest } from "./target.ts";
+
+export interface FrontOptions {
+  readonly checkBearer: BearerCheck;
+  readonly repos: ReadonlyMap<string, Exchange["repo"]>;
+  readonly report: Reporter;
+}
+
+export interface Front {
+  readonly server: Server;
+  /** Requests in progress. */
+  readonly busy: () => number;
+  /** Refuses what comes from now on. */
+  stop(): void;
+}
+
+export function createFront(options: FrontOptions): Front {
+  const { report } = options;
+  let busy = 0;
+  let stopping = false;
+
+  async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const verdict = admit(request);
+    if (verdict.kind === "refused") {
+      const what = [`${request.method ?? ""} ${(request.url ?? "").split("?")[0]}`];
+      const subject: Subject = {
+        action: "request",
+        ...(verdict.repo !== undefined && { repo: verdict.repo }),
+        what,
+      };
+      report.refusedRequest(verdict.refusal, subject);
+      answerRefusal(request, response, verdict.refusal, subject);
+      return;
+    }
+    const repo = options.repos.get(verdict.repo);
+    if (repo === undefined) throw new Error("an admitted request without a repository");
+    const exchange: Exchange = { request, response, service: verdict.service, repo };
+    await (verdict.kind === "advertise" ? advertise(exchange) : serve(exchange));
+  }
+
+  function admit(request: IncomingMessage): Target {
+    const no = (refusal: Refusal, repo?: string): Target => ({
+      kind: "refused",
+      refusal,
+      ...(repo !== undefined && { repo }),
+    });
+    if (!options.checkBearer(request.headers.authorization)) {
+      return no(
+        refuse(
+          "bearer-required",
+          "this gate serves one bottle, and the request lacks its bearer",
+          "Authorization: Bearer",
+        ),
+      );
+    }
+    if (stopping) return no(refuse("stopping", "the gate is being stopped", "the bottle's end"));
+    const target = targetOfRequest(request.method ?? "", request.url ?? "", request.headers["content-type"]);
+    if (target.kind === "refused") return target;
+    if (!options.repos.has(target.repo)) {
+      const names = [...options.repos.keys()].join(", ");
+      return no(
+        refuse("repo-unknown", "no repository of this name is behind the gate", `repos: ${names}`),
+        target.repo,
+      );
+    }
+    if (busy > LIMITS.exchanges) {
+      return no(
+        refuse("overloaded", "too many requests at once", `${LIMITS.exchanges} requests`),
+        target.repo,
+      );
+    }
+    return target;
+  }
+
+  const server = createServer(
+    {
+      maxHeaderSize: LIMITS.headBytes,
+      headersTimeout: LIMITS.headMs,
+      requestTimeout: LIMITS.exchangeMs,
+      keepAliveTimeout: 15_000,
+      connectionsCheckingInterval: 5_000,
+      noDelay: true,
+    },
+    (request, response) => {
+      request.on("error", () => {});
+      response.on("error", () => {});
+      busy += 1;
+      handle(request, response)
+        .catch((error: unknown) => {
+          report.log("error", `a request failed: ${messageOf(error)}`);
+          response.destroy();
+        })
+        .finally(() => {
+          busy -= 1;
+        });
+    },
+  );
+  server.maxConnections = LIMITS.connections;
+  server.on("connection", (socket) => socket.on("error", () => {}));
+  // Tunnels and upgrades are not spoken here; without a listener node answers the latter as plain requests.
+  server.on("connect", (_, socket) => socket.destroy());
+  server.on("upgrade", (_, socket) => socket.destroy());
+  server.on("clientError", (_, socket) => socket.destroy());
+  return {
+    server,
+    busy: () => busy,
+    stop() {
+      stopping = true;
+    },
+  };
+}

@@ -1,0 +1,204 @@
+/**
+ * One repository as the guest sees it: a bare mirror of upstream's refs, never more than upstream has. It is a cache:
+ * whenever the two differ, upstream is right, and the next refresh shows it. All that moves a ref here (a refresh, the
+ * end of a push) holds the mirror's lock.
+ */
+import { existsSync, readFileSync } from "node:fs";
+import { mkdir, readdir, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+import type { GitRepoPolicy } from "../../contract/git-gate.ts";
+import { allow, type Refusal, refuse, type Verdict } from "./denial.ts";
+import type { Ended, Git, Place } from "./git/run.ts";
+import type { Home } from "./git/settings.ts";
+import { LIMITS } from "./limits.ts";
+import { createLock } from "./lock.ts";
+import { failureOf, wordsForLog } from "./upstream/failure.ts";
+import { differences, parseRefs, parseRemoteRefs, type Refs, type RemoteRefs } from "./upstream/refs.ts";
+import type { Remote } from "./upstream/remote.ts";
+
+export interface Mirror {
+  readonly place: Place;
+  /** False until the first refresh. */
+  exists(): boolean;
+  /** Makes it equal to upstream. Those who ask while one runs share the next one, which begins after they asked. */
+  refresh(): Promise<Verdict<{ readonly changed: number }>>;
+  /** Holds off every other change of a ref. */
+  lock(): Promise<() => void>;
+  /** As they are now. */
+  refs(): Promise<Refs>;
+  /** Upstream's symbolic refs, as of the last refresh. */
+  symbolic(): ReadonlySet<string>;
+}
+
+export interface MirrorOptions {
+  readonly name: string;
+  readonly home: Home;
+  readonly git: Git;
+  readonly remote: Remote;
+  /** For the operator: what went wrong, in the program's own words. */
+  readonly log: (text: string) => void;
+  /** Asked at each refresh: the policy can change. */
+  readonly policy: () => GitRepoPolicy;
+}
+
+/** Removes what a killed gate left half done, so that nothing is locked for ever. */
+export async function openMirror(options: MirrorOptions): Promise<Mirror> {
+  const { name, home, git, remote } = options;
+  const gitDir = join(home.stateDir, `${name}.git`);
+  const place: Place = { gitDir };
+  const lock = createLock();
+  let symbolic: ReadonlySet<string> = new Set();
+  if (existsSync(gitDir)) await sweep(gitDir);
+
+  const refs = async (): Promise<Refs> =>
+    parseRefs(await git.must(place, ["for-each-ref", "--format=%(objectname) %(refname)"]));
+
+  function failed(ended: Ended): Refusal {
+    options.log(`${name}: upstream could not be read: ${wordsForLog(ended, remote)}`);
+    return failureOf(ended, remote);
+  }
+
+  async function list(hierarchies: readonly string[]): Promise<Verdict<RemoteRefs>> {
+    const { url, args, env, credential } = remote;
+    const ended = await git.run(undefined, [...args, "ls-remote", "--symref", "--", url], {
+      env,
+      timeoutMs: LIMITS.listMs,
+      ...(credential !== undefined && { credential }),
+    });
+    if (ended.code !== 0) return failed(ended);
+    return allow(parseRemoteRefs(ended.stdout.toString("utf8"), hierarchies));
+  }
+
+  async function fetch(hierarchies: readonly string[]): Promise<Refusal | undefined> {
+    const { url, args, env, credential } = remote;
+    const options = [
+      "--prune",
+      "--no-tags",
+      "--no-write-fetch-head",
+      "--no-auto-maintenance",
+      "--update-head-ok",
+      "--quiet",
+    ];
+    const specs = hierarchies.map((prefix) => `+${prefix}*:${prefix}*`);
+    const ended = await git.run(place, [...args, "fetch", ...options, "--", url, ...specs], {
+      env,
+      timeoutMs: LIMITS.refreshMs,
+      ...(credential !== undefined && { credential }),
+    });
+    return ended.code === 0 ? undefined : failed(ended);
+  }
+
+  async function create(format: string): Promise<void> {
+    const draft = `${gitDir}.new`;
+    await rm(draft, { recursive: true, force: true });
+    await mkdir(draft, { recursive: true, mode: 0o700 });
+    await git.must({ gitDir: draft }, ["init", "--bare", "--quiet", `--object-format=${format}`, "."], {
+      cwd: draft,
+    });
+    await rm(gitDir, { recursive: true, force: true });
+    await rename(draft, gitDir);
+  }
+
+  async function refresh(): Promise<Verdict<{ readonly changed: number }>> {
+    if (remote.unpinned) {
+      return refuse(
+        "host-key-unpinned",
+        "no host key is pinned for this upstream, and the gate trusts none on first use",
+        "host_key of the repository",
+      );
+    }
+    const hierarchies = hierarchiesOf(options.policy());
+    const listed = await list(hierarchies);
+    if (!listed.allow) return listed;
+    const { refs: wanted, head } = listed.value;
+    symbolic = listed.value.symbolic;
+    if (isCurrent(head) && differences(await refs(), wanted) === 0) return allow({ changed: 0 });
+    const release = await lock.take();
+    try {
+      if (!existsSync(gitDir)) await create(formatOf(wanted));
+      const changed = differences(await refs(), wanted);
+      if (changed > 0) {
+        const failure = await fetch(hierarchies);
+        if (failure !== undefined) return failure;
+        await tidy(git, place);
+      }
+      if (!isCurrent(head)) await git.must(place, ["symbolic-ref", "HEAD", head ?? ""]);
+      return allow({ changed });
+    } finally {
+      release();
+    }
+  }
+
+  /** Upstream may change its default branch. A detached HEAD is nobody's default: ours stays. */
+  function isCurrent(head: string | undefined): boolean {
+    if (!existsSync(gitDir)) return false;
+    return head === undefined || readFileSync(join(gitDir, "HEAD"), "utf8").trim() === `ref: ${head}`;
+  }
+
+  return {
+    place,
+    exists: () => existsSync(gitDir),
+    refresh: shared(refresh),
+    lock: () => lock.take(),
+    refs,
+    symbolic: () => symbolic,
+  };
+}
+
+/** One runs, and at most one waits, for all who asked since it began. */
+function shared<T>(run: () => Promise<T>): () => Promise<T> {
+  let running: Promise<T> | undefined;
+  let waiting: Promise<T> | undefined;
+  const begin = (): Promise<T> => {
+    const own = run().finally(() => {
+      if (running === own) running = undefined;
+    });
+    running = own;
+    return own;
+  };
+  return () => {
+    if (running === undefined) return begin();
+    waiting ??= running
+      .catch(() => {})
+      .then(() => {
+        waiting = undefined;
+        return begin();
+      });
+    return waiting;
+  };
+}
+
+/** Branches, tags, and what else the operator listed: an update of it has to be judged by what upstream has. */
+function hierarchiesOf({ refs }: GitRepoPolicy): readonly string[] {
+  const listed = refs.map(({ pattern }) => `${pattern.split("/").slice(0, 2).join("/")}/`);
+  return [...new Set(["refs/heads/", "refs/tags/", ...listed])];
+}
+
+const SHA256_LENGTH = 64;
+
+function formatOf(refs: Refs): "sha1" | "sha256" {
+  const [id = ""] = refs.values();
+  return id.length === SHA256_LENGTH ? "sha256" : "sha1";
+}
+
+/** Many packs make every look-up slow. */
+async function tidy(git: Git, place: Place): Promise<void> {
+  const packs = (await readdir(join(place.gitDir, "objects", "pack"))).filter((name) =>
+    name.endsWith(".pack"),
+  );
+  if (packs.length <= LIMITS.packs) return;
+  // Removes no pack that is not wholly in the new one, and no object at all.
+  await git.run(place, ["repack", "--geometric=2", "-d", "--quiet"], { timeoutMs: LIMITS.refreshMs });
+}
+
+/** Locks and half written objects of programs that were killed: at start there is nobody else whose they could be. */
+async function sweep(gitDir: string): Promise<void> {
+  for (const entry of await readdir(gitDir, { recursive: true, withFileTypes: true })) {
+    const inObjects = entry.parentPath.startsWith(join(gitDir, "objects"));
+    const half = inObjects && entry.name.startsWith("tmp_");
+    // No ref's name ends so.
+    if (half || entry.name.endsWith(".lock")) {
+      await rm(join(entry.parentPath, entry.name), { recursive: true, force: true });
+    }
+  }
+}

@@ -1,0 +1,61 @@
+/** The policy as it is asked: everything that can be worked out beforehand is. */
+import type { GitGateConfig, GitGatePolicy, GitRepoPolicy } from "../../../contract/git-gate.ts";
+import { DETECTORS } from "../../../inspect/detectors/index.ts";
+import { compileInspector, type Inspector } from "../../../inspect/inspector.ts";
+import { type KnownSecret, MIN_KNOWN } from "../../../inspect/known-secret.ts";
+import { compileRules } from "../../../inspect/own-rules.ts";
+import { UserError } from "../../../lib/errors.ts";
+import type { DenialCode } from "../denial.ts";
+import { compilePaths, type PathPolicy } from "./paths.ts";
+
+export interface CompiledPolicy {
+  readonly inspector: Inspector;
+  readonly repos: ReadonlyMap<string, CompiledRepo>;
+}
+
+export interface CompiledRepo {
+  readonly policy: GitRepoPolicy;
+  readonly paths: PathPolicy;
+  readonly excepted: (code: DenialCode, subject: string) => boolean;
+}
+
+/** @throws UserError when it does not fit the configuration, or a rule or a known secret cannot be used. */
+export async function compilePolicy(config: GitGateConfig, policy: GitGatePolicy): Promise<CompiledPolicy> {
+  const { known, rules, exceptions } = policy;
+  const inspector = compileInspector({
+    detectors: DETECTORS,
+    known: [...known, ...ownSecrets(config)],
+    ...(rules.length > 0 && { rules: await compileRules(rules) }),
+    fingerprintKey: Buffer.from(config.fingerprintKey, "base64"),
+  });
+  const repos = new Map<string, CompiledRepo>();
+  for (const { name } of config.repos) {
+    const repo = policy.repos[name];
+    if (repo === undefined) throw new UserError(`the policy says nothing of the repository ${name}`);
+    const granted = new Set(
+      exceptions.filter(({ repo }) => repo === name).map((e) => `${e.code} ${e.subject}`),
+    );
+    repos.set(name, {
+      policy: repo,
+      paths: compilePaths(repo.paths),
+      excepted: (code, subject) => granted.has(`${code} ${subject}`),
+    });
+  }
+  return { inspector, repos };
+}
+
+/** What the gate holds itself. A key's text is found by what keys look like; its lines are not worth knowing. */
+function ownSecrets({ bearer, repos }: GitGateConfig): readonly KnownSecret[] {
+  const secrets = [
+    ["git-gate bearer", bearer],
+    ...repos.map(({ name, upstream }) => [
+      `token of ${name}`,
+      upstream.kind === "https" ? upstream.credential?.token : undefined,
+    ]),
+  ];
+  return secrets.flatMap(([name = "", value]) =>
+    value === undefined || Buffer.byteLength(value) < MIN_KNOWN
+      ? []
+      : [{ name, kind: "known" as const, value }],
+  );
+}

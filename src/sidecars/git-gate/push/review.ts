@@ -1,0 +1,86 @@
+/** A push that waits for the operator: asked over the keeper, answered once, or given up. */
+import { randomUUID } from "node:crypto";
+import {
+  type GitReview,
+  type GitReviewAnswer,
+  type GitUpdate,
+  gitReviewAnswerSchema,
+} from "../../../contract/git-gate.ts";
+import { printable } from "../../../lib/printable.ts";
+import type { Emit } from "../events.ts";
+import type { Git, Place } from "../git/run.ts";
+import { LIMITS } from "../limits.ts";
+import type { Inspected } from "../scan/inspect-push.ts";
+
+export interface Reviews {
+  /** Undefined when nobody answered in time, or the agent went away. */
+  ask(review: GitReview, signal: AbortSignal): Promise<GitReviewAnswer | undefined>;
+  /** False when there is no such question, or this is no answer. */
+  answer(ask: string, answer: unknown): boolean;
+}
+
+export function createReviews(emit: Emit): Reviews {
+  const open = new Map<string, (answer: GitReviewAnswer | undefined) => void>();
+  return {
+    ask(review, signal) {
+      const ask = randomUUID();
+      return new Promise((resolve) => {
+        const settle = (answer: GitReviewAnswer | undefined): void => {
+          clearTimeout(timer);
+          signal.removeEventListener("abort", giveUp);
+          open.delete(ask);
+          resolve(answer);
+        };
+        const giveUp = (): void => settle(undefined);
+        const timer = setTimeout(giveUp, LIMITS.reviewMs);
+        signal.addEventListener("abort", giveUp);
+        open.set(ask, settle);
+        emit({ type: "ask", ask, data: review });
+        if (signal.aborted) giveUp();
+      });
+    },
+    answer(ask, answer) {
+      const settle = open.get(ask);
+      const parsed = gitReviewAnswerSchema.safeParse(answer);
+      if (settle === undefined || !parsed.success) return false;
+      settle(parsed.data);
+      return true;
+    },
+  };
+}
+
+const FIELD = "\x1f";
+const RECORD = "\x1e";
+const SHOWN_SUBJECT = 120;
+const SHOWN_AUTHOR = 60;
+
+/** What the operator is shown of it. */
+export async function describePush(
+  git: Git,
+  place: Place,
+  push: { readonly repo: string; readonly updates: readonly GitUpdate[]; readonly tips: readonly string[] },
+  inspected: Inspected,
+): Promise<GitReview> {
+  const format = ["%H", "%an", "%s"].join("%x1f");
+  const args = ["log", `--max-count=${LIMITS.toldReview}`, `--format=${format}%x1e`, "--no-show-signature"];
+  const text =
+    push.tips.length === 0 ? "" : await git.must(place, [...args, ...push.tips, "--not", "--all", "--"]);
+  const commits = text
+    .split(RECORD)
+    .map((record) => record.trim().split(FIELD))
+    .filter(([id = ""]) => id !== "")
+    .map(([id = "", author = "", subject = ""]) => ({
+      id,
+      author: printable(author, SHOWN_AUTHOR),
+      subject: printable(subject, SHOWN_SUBJECT),
+    }));
+  return {
+    kind: "git-push",
+    repo: push.repo,
+    updates: [...push.updates],
+    commits,
+    commitCount: inspected.commits,
+    files: [...inspected.files],
+    fileCount: inspected.fileCount,
+  };
+}

@@ -1,0 +1,16 @@
+/** Names in a tree object. Source: gitformat: `<mode> <name>\\0<raw id>`, one after the other. */
+
+/** The names, each on a line. @throws Error for what is no tree, which receive-pack's fsck lets nobody push. */
+export function treeNames(tree: Buffer, idBytes: number): Buffer {
+  const names: Buffer[] = [];
+  for (let at = 0; at < tree.length; ) {
+    const space = tree.indexOf(0x20, at);
+    const end = tree.indexOf(0, space);
+    if (space < 0 || end < 0 || end + idBytes >= tree.length + 1) throw new Error("a tree is malformed");
+    names.push(tree.subarray(space + 1, end), NEWLINE);
+    at = end + 1 + idBytes;
+  }
+  return Buffer.concat(names);
+}
+
+const NEWLINE = Buffer.from("\n");

@@ -1,0 +1,145 @@
+/**
+ * An upstream as git is told of it. Contract: no secret is in an argument, an environment or a file. A token goes
+ * through file descriptor 3 to the one who asks for a credential; a private key is held by an ssh-agent of our own.
+ */
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { GitGateConfig, GitUpstream } from "../../../contract/git-gate.ts";
+import { printable } from "../../../lib/printable.ts";
+import type { Home } from "../git/settings.ts";
+import { LIMITS } from "../limits.ts";
+import { type KeyHolder, startKeyHolder } from "./key-holder.ts";
+import { HOST_ALIAS, knownHosts, sshSettings } from "./ssh-settings.ts";
+
+export interface Remote {
+  readonly kind: GitUpstream["kind"];
+  /** What git dials; holds no secret, and for ssh no host either. */
+  readonly url: string;
+  /** `-c` settings that belong to it. */
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  /** Written to file descriptor 3. */
+  readonly credential?: string;
+  /** No host key is pinned: neither fetched from nor pushed to. */
+  readonly unpinned: boolean;
+  /** Upstream's words without what the agent is not to know. */
+  scrub(text: string): string;
+  close(): void;
+}
+
+type RepoConfig = GitGateConfig["repos"][number];
+
+/** @throws UserError when its key cannot be loaded. */
+export async function openRemote(repo: RepoConfig, home: Home): Promise<Remote> {
+  const { upstream, name } = repo;
+  const scrub = createScrub(repo, home);
+  const common = { kind: upstream.kind, scrub, unpinned: false, args: [] };
+  switch (upstream.kind) {
+    case "ssh": {
+      const files = {
+        settings: join(home.runtimeDir, `${name}.ssh`),
+        knownHosts: join(home.runtimeDir, `${name}.hosts`),
+        publicKey: join(home.runtimeDir, `${name}.pub`),
+      };
+      const { key } = upstream;
+      const holder: KeyHolder | undefined =
+        key.kind === "private-key" ? await startKeyHolder(name, key.text, home) : undefined;
+      const chosen = key.kind === "agent" ? key.publicKey : undefined;
+      if (chosen !== undefined) await writeFile(files.publicKey, `${chosen}\n`, { mode: 0o600 });
+      await writeFile(files.knownHosts, knownHosts(upstream.hostKeys), { mode: 0o600 });
+      const socket = key.kind === "agent" ? key.socket : (holder?.socket ?? "none");
+      const text = sshSettings(upstream, {
+        agent: socket,
+        knownHosts: files.knownHosts,
+        publicKey: chosen === undefined ? undefined : files.publicKey,
+      });
+      await writeFile(files.settings, text, { mode: 0o600 });
+      return {
+        ...common,
+        url: `${HOST_ALIAS}:${upstream.path}`,
+        env: {
+          GIT_ALLOW_PROTOCOL: "ssh",
+          GIT_SSH_COMMAND: `ssh -F ${shellQuoted(files.settings)}`,
+          // Unnamed, git runs ssh once more to find out.
+          GIT_SSH_VARIANT: "ssh",
+        },
+        unpinned: upstream.hostKeys.length === 0,
+        close: () => holder?.close(),
+      };
+    }
+    case "https": {
+      const { credential, ca } = upstream;
+      const args: string[] = [];
+      if (ca.length > 0) {
+        const file = join(home.runtimeDir, `${name}.ca`);
+        await writeFile(file, ca.map((pem) => `${pem.trim()}\n`).join(""), { mode: 0o600 });
+        args.push("-c", `http.sslCAInfo=${file}`, "-c", "http.sslCAPath=/nonexistent");
+      }
+      if (credential !== undefined) args.push("-c", `credential.helper=${HELPER}`);
+      return {
+        ...common,
+        url: upstream.url,
+        args,
+        env: { GIT_ALLOW_PROTOCOL: "https" },
+        ...(credential !== undefined && { credential: credentialText(credential) }),
+        close: () => {},
+      };
+    }
+    case "local":
+      return { ...common, url: upstream.path, env: { GIT_ALLOW_PROTOCOL: "file" }, close: () => {} };
+  }
+}
+
+/** Git asks it before it would ask a person, adds the word `get`, and reads what it prints. */
+const HELPER = '!f() { test "$1" = get && cat <&3; }; f';
+
+function credentialText({ username, token }: { username: string; token: string }): string {
+  // A line break would add a field, such as another host.
+  for (const value of [username, token]) {
+    if (/[\n\r\0]/.test(value)) throw new Error("a credential has a line break in it");
+  }
+  return `username=${username}\npassword=${token}\n`;
+}
+
+function shellQuoted(text: string): string {
+  return `'${text.replace(/'/g, "'\\''")}'`;
+}
+
+const IPV4 = /\b\d{1,3}(?:\.\d{1,3}){3}\b/g;
+const IPV6 =
+  /\b(?:[0-9a-f]{1,4}:){3,7}[0-9a-f]{0,4}\b|\b[0-9a-f]{1,4}(?:::?[0-9a-f]{1,4})*::(?:[0-9a-f]{1,4})?/gi;
+
+/**
+ * What goes from upstream's words before the agent reads them: secrets, in the forms in which programs print them;
+ * folders of this host; the upstream's real place, unless the guest itself spells it; and addresses.
+ */
+function createScrub({ upstream, spellings }: RepoConfig, home: Home): (text: string) => string {
+  const hidden: string[] = [home.stateDir, home.runtimeDir];
+  const places: string[] = [];
+  switch (upstream.kind) {
+    case "ssh":
+      places.push(upstream.host);
+      if (upstream.key.kind === "agent") hidden.push(upstream.key.socket);
+      break;
+    case "https": {
+      places.push(upstream.url, new URL(upstream.url).host, new URL(upstream.url).hostname);
+      const { username = "", token = "" } = upstream.credential ?? {};
+      const basic = Buffer.from(`${username}:${token}`).toString("base64");
+      if (token !== "") hidden.push(token, encodeURIComponent(token), basic);
+      break;
+    }
+    case "local":
+      places.push(upstream.path);
+      break;
+  }
+  const known = (place: string): boolean => spellings.some((spelling) => spelling.includes(place));
+  const words = [...hidden, ...places.filter((place) => !known(place))]
+    .filter((word) => word !== "")
+    .sort((a, b) => b.length - a.length);
+  return (text) => {
+    let clean = text;
+    for (const word of words) clean = clean.replaceAll(word, "[hidden]");
+    clean = clean.replace(IPV4, "[address]").replace(IPV6, "[address]");
+    return printable(clean, LIMITS.wordsLength);
+  };
+}
