@@ -24,6 +24,7 @@ export const DENIAL_STATUS = {
   stopping: 503,
   "push-abandoned": 403,
   "push-malformed": 403,
+  "pack-refused": 403,
   "ref-not-allowed": 403,
   "ref-name": 403,
   "ref-symbolic": 403,

@@ -7,7 +7,11 @@ import type { Readable, Writable } from "node:stream";
 import { createGunzip } from "node:zlib";
 import { LIMITS } from "../limits.ts";
 
-export type BodyEnd = "complete" | "too-large" | "malformed" | "aborted";
+export interface BodyEnd {
+  readonly how: "complete" | "too-large" | "malformed" | "aborted";
+  /** A push's commands, as they stand there: `<old> <new> <ref>`. */
+  readonly commands: readonly string[];
+}
 
 export interface BodyOptions {
   readonly maxBytes: number;
@@ -31,7 +35,8 @@ export async function pumpBody(
   to: Writable,
   options: BodyOptions,
 ): Promise<BodyEnd> {
-  const guard = options.commands ? new CommandGuard() : undefined;
+  const guard = options.commands ? new CommandReader() : undefined;
+  const end = (how: BodyEnd["how"]): BodyEnd => ({ how, commands: guard?.commands() ?? [] });
   let size = 0;
   let writable = true;
   to.once("close", () => {
@@ -42,16 +47,16 @@ export async function pumpBody(
       const bytes = chunk as Buffer;
       options.moved();
       size += bytes.length;
-      if (size > options.maxBytes) return "too-large";
-      if (guard?.push(bytes) === false) return "malformed";
+      if (size > options.maxBytes) return end("too-large");
+      if (guard?.push(bytes) === false) return end("malformed");
       // Git may have read enough; the client still has to be heard to its end, or it would not read the answer.
       if (writable && !to.write(bytes)) await drained(to);
     }
   } catch {
-    return request.complete ? "malformed" : "aborted";
+    return end(request.complete ? "malformed" : "aborted");
   }
   to.end();
-  return request.complete ? "complete" : "aborted";
+  return end(request.complete ? "complete" : "aborted");
 }
 
 function decoded(request: IncomingMessage, encoding: "gzip" | "identity"): Readable {
@@ -79,7 +84,8 @@ const LENGTH_DIGITS = 4;
 const SHORTEST_PACKET = 4;
 
 /** Follows packets up to the first flush: `<4 hex digits of length><data>`. Source: gitprotocol-common(5). */
-class CommandGuard {
+class CommandReader {
+  readonly #packets: Buffer[] = [];
   #left = 0;
   #digits = "";
   #total = 0;
@@ -89,10 +95,12 @@ class CommandGuard {
   push(bytes: Buffer): boolean {
     for (let at = 0; at < bytes.length && !this.#done; ) {
       if (this.#left > 0) {
-        const taken = Math.min(this.#left, bytes.length - at);
-        this.#left -= taken;
-        this.#total += taken;
-        at += taken;
+        const part = bytes.subarray(at, at + this.#left);
+        this.#packets.push(Buffer.from(part));
+        this.#left -= part.length;
+        this.#total += part.length;
+        at += part.length;
+        if (this.#left === 0) this.#packets.push(NEWLINE);
       } else {
         this.#digits += String.fromCharCode(bytes[at] ?? 0);
         at += 1;
@@ -101,6 +109,14 @@ class CommandGuard {
       if (this.#total > LIMITS.commandBytes) return false;
     }
     return true;
+  }
+
+  commands(): readonly string[] {
+    return Buffer.concat(this.#packets)
+      .toString("utf8")
+      .split("\n")
+      .map((line) => line.split("\0")[0] ?? "")
+      .filter((line) => COMMAND.test(line));
   }
 
   #packet(): boolean {
@@ -113,3 +129,6 @@ class CommandGuard {
     return true;
   }
 }
+
+const NEWLINE = Buffer.from("\n");
+const COMMAND = /^[0-9a-f]{40,64} [0-9a-f]{40,64} refs\//;

@@ -5,7 +5,8 @@ import { inWords, type Refusal, refuse, type Subject } from "../denial.ts";
 import { answerHook, readHookRequest, sayToHook } from "../git/hook.ts";
 import type { Running } from "../git/run.ts";
 import { LIMITS } from "../limits.ts";
-import { judgePush, type PushContext } from "../push/push.ts";
+import { parseUpdates } from "../policy/refs.ts";
+import { judgePush, type PushContext, shownUpdates } from "../push/push.ts";
 import { relayAnswer, startBackend } from "./backend.ts";
 import { encodingOf, pumpBody } from "./body.ts";
 import { answerRefusal } from "./refusal.ts";
@@ -61,28 +62,46 @@ export async function serve(exchange: Exchange): Promise<void> {
     commands: isPush,
     moved: watch.moved,
   }).then((end) => {
-    if (end === "complete") return;
-    running.kill();
-    if (end === "too-large" || end === "malformed") {
+    if (end.how !== "complete") running.kill();
+    if (end.how === "too-large") {
       refuseWith(
         exchange,
-        end === "too-large"
-          ? refuse(
-              "request-too-large",
-              "the request is larger than what may be pushed at once",
-              `${maxBytes} bytes`,
-            )
-          : refuse("request-malformed", "the request is not git's", "git's smart protocol"),
+        refuse(
+          "request-too-large",
+          "the request is larger than what may be sent at once",
+          `${maxBytes} bytes`,
+        ),
       );
     }
+    if (end.how === "malformed") {
+      refuseWith(exchange, refuse("request-malformed", "the request is not git's", "git's smart protocol"));
+    }
+    return end;
   });
   await relay(exchange, running, watch.moved);
   watch.stop();
-  await Promise.all([body, judging]);
+  const [end, asked] = await Promise.all([body, judging]);
+  if (isPush && asked === false && end.how === "complete") tellUnasked(repo, end.commands);
 }
 
-/** Answers the hook; resolves when the push is over. Nothing it throws may leave a hook without an answer. */
-async function judge(exchange: Exchange, running: Running): Promise<void> {
+/** Git itself said no, before the hook: the agent has read why, and the log is to hold that it happened. */
+function tellUnasked({ name, policy, report }: Exchange["repo"], commands: readonly string[]): void {
+  const parsed = parseUpdates(commands, LIMITS.updates);
+  // A client tries out a connection with a push of nothing.
+  if (commands.length === 0) return;
+  const refusal = refuse(
+    "pack-refused",
+    "git did not take the objects: too large, damaged, malformed, or without what they stand on",
+    "git receive-pack, fsck",
+  );
+  report.refusedPush(refusal, name, parsed.allow ? shownUpdates(policy().inspector, parsed.value) : []);
+}
+
+/**
+ * Answers the hook; resolves when the push is over, with whether the hook asked at all. Nothing it throws may leave a
+ * hook without an answer.
+ */
+async function judge(exchange: Exchange, running: Running): Promise<boolean> {
   const { channel } = running;
   if (channel === undefined) throw new Error("a push without a channel");
   const { response, repo } = exchange;
@@ -90,7 +109,7 @@ async function judge(exchange: Exchange, running: Running): Promise<void> {
   response.once("close", () => gone.abort());
   try {
     const asked = await readHookRequest(channel);
-    if (asked === undefined) return;
+    if (asked === undefined) return false;
     const say = (line: string): void => sayToHook(channel, [line]);
     const end = await judgePush({ ...repo, signal: gone.signal, say }, asked);
     switch (end.kind) {
@@ -99,16 +118,16 @@ async function judge(exchange: Exchange, running: Running): Promise<void> {
         answerHook(channel, true);
         // receive-pack moves the mirror's refs now.
         await running.ended.finally(end.release);
-        return;
+        return true;
       case "refused":
         sayToHook(channel, inWords(end.refusal, { action: "push", repo: repo.name, what: end.refs }));
         answerHook(channel, false);
-        return;
+        return true;
       case "unknown":
         // A refusal would be a claim, and nobody knows. The client sees the answer break off.
         response.destroy();
         running.kill();
-        return;
+        return true;
     }
   } catch (error) {
     repo.report.log("error", `a push could not be judged: ${messageOf(error)}`);
@@ -120,6 +139,7 @@ async function judge(exchange: Exchange, running: Running): Promise<void> {
     repo.report.refusedPush(refusal, repo.name, []);
     sayToHook(channel, inWords(refusal, { action: "push", repo: repo.name }));
     answerHook(channel, false);
+    return true;
   }
 }
 

@@ -5,6 +5,7 @@
  *   names of refs -> what they point to -> all that is new, looked at -> the operator -> lock -> upstream
  */
 import type { GitReview, GitReviewAnswer, GitUpdate } from "../../../contract/git-gate.ts";
+import type { Inspector } from "../../../inspect/inspector.ts";
 import { type Refusal, refuse, type Verdict } from "../denial.ts";
 import type { Reporter } from "../events.ts";
 import type { HookRequest } from "../git/hook.ts";
@@ -48,7 +49,7 @@ export async function judgePush(context: PushContext, request: HookRequest): Pro
   const updates = parsed.allow ? parsed.value : [];
   // A ref's name is the agent's, and may hold anything; what is told and kept is masked.
   const { inspector } = context.policy();
-  const shown = updates.map((update) => ({ ...update, ref: shownBytes(inspector, Buffer.from(update.ref)) }));
+  const shown = shownUpdates(inspector, updates);
 
   const refused = (refusal: Refusal): PushEnd => {
     const masked = { ...refusal, reason: shownBytes(inspector, Buffer.from(refusal.reason)) };
@@ -101,6 +102,11 @@ export async function judgePush(context: PushContext, request: HookRequest): Pro
   } finally {
     if (locked) release();
   }
+}
+
+/** With the names of refs fit to be told and kept. */
+export function shownUpdates(inspector: Inspector, updates: readonly GitUpdate[]): GitUpdate[] {
+  return updates.map((update) => ({ ...update, ref: shownBytes(inspector, Buffer.from(update.ref)) }));
 }
 
 interface Push {
