@@ -11,10 +11,10 @@ import { searchWorst } from "./inspect-worst.ts";
 import { type BenchRow, row } from "./row.ts";
 
 const SIZE = 10 * 2 ** 20;
-const PIECE = 512 * 1024;
-const ROUNDS = 5;
+const PIECE = 128 * 1024;
+const ROUNDS = 15;
 /** Of the pieces, so that a run takes a minute. */
-const EVERY = 3;
+const EVERY = 8;
 const KILOBYTE = 1024;
 const SEARCH_SEED = 7;
 

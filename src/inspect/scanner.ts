@@ -50,7 +50,7 @@ const NEIGHBOURHOOD = 256;
 /** Escapes so close to the last one change nothing: the neighbourhood is that much longer. */
 const NOT_AGAIN = 32;
 /** More findings in one text say no more: the rest of it is one finding. */
-const MOST_FINDINGS = 1000;
+const MOST_FINDINGS = 200;
 /** Fewer bytes hold no value that is looked for. */
 const SMALLEST_UNPACKED = 6;
 
@@ -248,6 +248,7 @@ export class Scanner {
       probe.pass = this.#pass;
       probe.until = 0;
     }
+    if (word * 4 < probe.until) return;
     // An unbroken run is a value or it is not: only its beginning is tried.
     const unbroken = of === ALPHANUMERICS;
     const { start, end } = runAround(frame, word, of, unbroken ? probe.shape.max : Number.POSITIVE_INFINITY);
@@ -314,13 +315,18 @@ export class Scanner {
     const level = this.#level(depth);
     const { done } = level;
     const slot = (frame === level.squeezed ? 16 : 0) + 4;
+    // A long run may hold disguised letters: those are not ASCII at either phase.
+    const even = (classes & (0x100 | HEX)) !== 0 && word * 4 >= (done[slot] as number);
+    const odd = (classes & (0x200 | HEX)) !== 0 && word * 4 >= (done[slot + 1] as number);
+    if (!even && !odd) return;
     const { start, end } = runAround(frame, word, HEX);
-    for (let phase = 0; phase < 2; phase++) {
-      // A long run may hold disguised letters: those are not ASCII at either phase.
-      const wanted = (classes & ((0x100 << phase) | HEX)) !== 0;
-      if (!wanted || word * 4 < (done[slot + phase] as number)) continue;
-      done[slot + phase] = end;
-      this.#unpack("hex", frame, depth, start + ((start ^ phase) & 1), end, regions);
+    if (even) {
+      done[slot] = end;
+      this.#unpack("hex", frame, depth, start + (start & 1), end, regions);
+    }
+    if (odd) {
+      done[slot + 1] = end;
+      this.#unpack("hex", frame, depth, start + ((start ^ 1) & 1), end, regions);
     }
   }
 
