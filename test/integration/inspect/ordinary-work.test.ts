@@ -45,7 +45,7 @@ const EXPLAINED: readonly { detector: RegExp; path: RegExp; why: string }[] = [
   },
   {
     detector: /^too-much-encoding$/,
-    path: /\/encoding\/\w{1,20}\.enc$/,
+    path: /\/encoding\/[\w-]{1,20}\.enc$/,
     why: "Tcl's tables of code points: hexadecimal that reads as text at every level, which the engine says instead of looking on",
   },
 ];
