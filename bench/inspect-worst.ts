@@ -68,7 +68,7 @@ export function searchWorst(inspector: Inspector, detectors: readonly Detector[]
   const keywords = detectors.flatMap(({ trigger }) => (trigger.kind === "keyword" ? trigger.keywords : []));
   const fragment = (): string => {
     const kind = next();
-    if (kind < 0.4) return pick(FRAGMENTS);
+    if (kind < 0.4) return pick(FRAGMENTS) || " ";
     if (kind < 0.7)
       return pick(keywords) + (next() < 0.5 ? alphanumerics(next, Math.floor(next() * 44)) : "");
     if (kind < 0.9) return alphanumerics(next, 1 + Math.floor(next() * 60));

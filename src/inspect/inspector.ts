@@ -69,7 +69,10 @@ export const LOOK_AHEAD = 24 * 1024;
 /** And so much of what came before: boundaries, and the rest of an escape or of a group of digits. */
 const LOOK_BEHIND = 1024;
 
-/** Throws a UserError for a known secret that is too short, and an Error for a detector that is not well-formed. */
+/**
+ * Throws a UserError for a known secret that is too short. A detector that is not well-formed throws when it is
+ * first triggered: nothing passes unread.
+ */
 export function compileInspector(options: InspectorOptions): Inspector {
   const scanner = new Scanner(scannerParts(options));
   const inspect = (text: Uint8Array, accepted: number, last: boolean): Block | undefined =>

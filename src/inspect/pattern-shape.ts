@@ -19,25 +19,27 @@ interface Piece {
   readonly places: readonly Uint8Array[];
 }
 
-/** More places than any keyword and the varying beginning behind it. */
-const PLACES = 24;
+/** Longer classes are read anew each time. */
+const LONGEST_CLASS = 80;
 const NOTHING: Piece = { min: 0, max: 0, places: [] };
 
 /** Throws an Error for a pattern that is not bounded, or uses what detectors do not use. */
-export function patternShape(pattern: string, ignoreCase: boolean): PatternShape {
-  const reader = new PatternReader(pattern, ignoreCase);
-  const { min, max, places } = reader.alternatives();
+export function patternShape(pattern: string, ignoreCase: boolean, places = 24): PatternShape {
+  const reader = new PatternReader(pattern, ignoreCase, places);
+  const all = reader.alternatives();
   if (!reader.done) throw new Error(`unbalanced ) in ${pattern}`);
-  return { min, max, places, before: reader.before };
+  return { ...all, before: reader.before };
 }
 
 class PatternReader {
   readonly #source: string;
   readonly #ignoreCase: boolean;
+  readonly #places: number;
   #at = 0;
   before: Uint8Array | undefined;
 
-  constructor(source: string, ignoreCase: boolean) {
+  constructor(source: string, ignoreCase: boolean, places: number) {
+    this.#places = places;
     this.#source = source;
     this.#ignoreCase = ignoreCase;
   }
@@ -67,7 +69,8 @@ class PatternReader {
     const places: Uint8Array[] = [];
     while (!this.done && this.#peek() !== "|" && this.#peek() !== ")") {
       const piece = this.#quantified();
-      if (places.length === max && min === max) places.push(...piece.places.slice(0, PLACES - places.length));
+      if (places.length === max && min === max)
+        places.push(...piece.places.slice(0, this.#places - places.length));
       min += piece.min;
       max += piece.max;
     }
@@ -87,9 +90,9 @@ class PatternReader {
     const most = bounds[3] === undefined ? Number(bounds[2] ?? bounds[1]) : 1;
     const places: Uint8Array[] = [];
     const exact = atom.min === atom.max && atom.places.length === atom.max;
-    for (let i = 0; i < least && places.length < PLACES && (exact || i === 0); i++)
+    for (let i = 0; i < least && places.length < this.#places && (exact || i === 0); i++)
       places.push(...atom.places);
-    return { min: atom.min * least, max: atom.max * most, places: places.slice(0, PLACES) };
+    return { min: atom.min * least, max: atom.max * most, places: places.slice(0, this.#places) };
   }
 
   #atom(): Piece {
@@ -126,6 +129,20 @@ class PatternReader {
   }
 
   #class(): Uint8Array {
+    const start = this.#at;
+    const written = /^(?:[^\]\\]|\\.)*\]/s.exec(this.#source.slice(start, start + LONGEST_CLASS))?.[0];
+    const name = `${this.#ignoreCase ? "i" : ""}[${written}`;
+    const known = written === undefined ? undefined : escapes.get(name);
+    if (known !== undefined && written !== undefined) {
+      this.#at += written.length;
+      return known;
+    }
+    const table = this.#newClass();
+    if (written !== undefined) escapes.set(name, table);
+    return table;
+  }
+
+  #newClass(): Uint8Array {
     const negated = this.#take("^");
     const table = new Uint8Array(256);
     let low: number | undefined;
@@ -142,8 +159,9 @@ class PatternReader {
       }
       const set = character === "\\" ? this.#escape() : byteOnly(character);
       if (set === undefined) throw this.#refusal("\\b in a class");
-      for (let byte = 0; byte < 256; byte++) table[byte] = (table[byte] ?? 0) | (set[byte] ?? 0);
-      low = single(set);
+      low = character === "\\" ? single(set) : character.charCodeAt(0);
+      if (low !== undefined) table[low] = 1;
+      else for (let byte = 0; byte < 256; byte++) table[byte] = (table[byte] ?? 0) | (set[byte] ?? 0);
     }
     this.#at++;
     const cased = this.#cased(table);

@@ -33,13 +33,28 @@ export function holdsText(bytes: Uint8Array, length: number): boolean {
   return false;
 }
 
-/** How far text reaches from `at`, at most to `limit` (which may lie on either side). */
+/** Beyond so many bytes a neighbourhood ends with the word it is in. */
+const WHOLE_WORDS = 96;
+
+/** How far text reaches from `at`, at most to `limit` (which may lie on either side): so far a value may reach. */
 export function textReach(bytes: Uint8Array, at: number, limit: number): number {
   let reach = at;
-  if (limit < at)
-    while (reach > limit && areNeighbours(bytes[reach - 1] as number, bytes[reach] as number)) reach--;
-  else while (reach < limit && areNeighbours(bytes[reach - 1] as number, bytes[reach] as number)) reach++;
+  if (limit < at) {
+    while (reach > limit && areNeighbours(bytes[reach - 1] as number, bytes[reach] as number)) {
+      reach--;
+      if (at - reach > WHOLE_WORDS && endsWord(bytes[reach] as number)) break;
+    }
+  } else
+    while (reach < limit && areNeighbours(bytes[reach - 1] as number, bytes[reach] as number)) {
+      reach++;
+      if (reach - at > WHOLE_WORDS && endsWord(bytes[reach - 1] as number)) break;
+    }
   return reach;
+}
+
+/** White space, quotes, commas, braces: what no token goes on over. */
+function endsWord(byte: number): boolean {
+  return byte <= 0x20 ? byte !== 0 : byte === 0x22 || byte === 0x2c || byte === 0x7b || byte === 0x7d;
 }
 
 function isSpace(byte: number): boolean {

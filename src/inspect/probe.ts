@@ -6,9 +6,12 @@ import { type PatternShape, patternShape } from "./pattern-shape.ts";
 export interface Probe {
   readonly kind: FindingKind;
   readonly detector: Detector;
+  /** Read when the detector is first triggered, as most never are: a bottle waits for its inspector to start. */
   readonly shape: PatternShape;
   /** Bytes that may stand between a match's beginning and its keyword. */
   readonly before: number;
+  /** Places at which fewest bytes can stand: where many beginnings are tried for a keyword, these settle it. */
+  readonly telling: readonly number[];
   /** Sticky. Compiled when it is first tried: most texts never try most detectors. */
   readonly sticky: () => RegExp;
   /** In this pass over a text no match can begin before `until`: it would overlap one that was found. */
@@ -18,12 +21,26 @@ export interface Probe {
 
 export function makeProbe(detector: Detector, kind: FindingKind): Probe {
   const ignoreCase = detector.ignoreCase === true;
+  const before = detector.trigger.kind === "keyword" ? (detector.trigger.before ?? 0) : 0;
   let sticky: RegExp | undefined;
+  let shape: PatternShape | undefined;
+  let telling: readonly number[] | undefined;
   return {
     kind,
     detector,
-    shape: patternShape(detector.pattern, ignoreCase),
-    before: detector.trigger.kind === "keyword" ? (detector.trigger.before ?? 0) : 0,
+    before,
+    get shape() {
+      shape ??= patternShape(
+        detector.pattern,
+        ignoreCase,
+        before === 0 ? FIRST_PLACES : before + FIRST_PLACES,
+      );
+      return shape;
+    },
+    get telling() {
+      telling ??= before === 0 ? [] : tellingPlaces(this.shape);
+      return telling;
+    },
     sticky: () => {
       sticky ??= new RegExp(detector.pattern, ignoreCase ? "dyi" : "dy");
       return sticky;
@@ -31,6 +48,19 @@ export function makeProbe(detector: Detector, kind: FindingKind): Probe {
     pass: 0,
     until: 0,
   };
+}
+
+/** So many places of a match are compared before its pattern is tried: a keyword, and what varies behind it. */
+const FIRST_PLACES = 24;
+const MOST_TELLING = 4;
+
+function tellingPlaces({ places }: PatternShape): number[] {
+  const count = (table: Uint8Array): number => table.reduce((sum, allowed) => sum + allowed, 0);
+  return [...places.keys()]
+    .map((place) => ({ place, kinds: count(places[place] ?? new Uint8Array()) }))
+    .sort((a, b) => a.kinds - b.kinds)
+    .slice(0, MOST_TELLING)
+    .map(({ place }) => place);
 }
 
 export interface Match {
@@ -42,9 +72,14 @@ export interface Match {
 }
 
 /** Whether the bytes around `at` allow a match to begin there: most attempts end here. */
-export function mayBegin({ shape }: Probe, bytes: Uint8Array, at: number, length: number): boolean {
-  if (at < 0 || at + shape.min > length) return false;
-  const { places, before } = shape;
+export function mayBegin(probe: Probe, bytes: Uint8Array, at: number, length: number): boolean {
+  const { places, before, min } = probe.shape;
+  if (at < 0 || at + min > length) return false;
+  const { telling } = probe;
+  for (let i = 0; i < telling.length; i++) {
+    const place = telling[i] as number;
+    if ((places[place] as Uint8Array)[bytes[at + place] as number] === 0) return false;
+  }
   for (let i = 0; i < places.length; i++) {
     const table = places[i] as Uint8Array;
     if (table[bytes[at + i] as number] === 0) return false;

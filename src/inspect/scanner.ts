@@ -226,8 +226,9 @@ export class Scanner {
   // Runs that are looked for in themselves
 
   #lookAtRun(frame: Frame, depth: number, word: number, classes: number, regions: readonly number[]): void {
-    for (const { of, min, probe } of this.#parts.runs)
-      if ((classes & of) !== 0) this.#tryRun(frame, word, of, min, probe);
+    if ((classes & SEARCHED_RUNS) !== 0)
+      for (const { of, min, probe } of this.#parts.runs)
+        if ((classes & of) !== 0) this.#tryRun(frame, word, of, min, probe);
     if ((classes & WORDS) !== 0)
       for (const { list, probe } of this.#parts.words) this.#tryWords(frame, word, list, probe);
     if (depth >= UNPACKINGS) return;
@@ -278,6 +279,7 @@ export class Scanner {
     if (word * 4 < probe.until) return;
     const { start, end } = runAround(frame, word, WORDS);
     probe.until = end;
+    if (end - start < list.shortest) return;
     for (const phrase of list.find(frame.bytes, start, end))
       this.#report(probe.kind, probe.detector.id, phrase, Buffer.from(phrase.text));
   }
@@ -292,13 +294,16 @@ export class Scanner {
     if (word * 4 < (done[slot] as number)) return;
     const alive = (1 << phase) | (0x10 << phase);
     const { bytes, words, length } = frame;
+    const isCovered = word * 4 < (done[covered] as number);
+    // Inside what is text at one phase, most of what looks like text at another is chance, and short.
+    if (isCovered && !isAlive(words[word + 1] as number, alive) && !isAlive(words[word - 3] as number, alive))
+      return;
     const earliest = (done[slot] as number) >> 2;
     let low = word;
     while (low > earliest && isAlive(words[low - 1] as number, alive)) low--;
     let high = word + 1;
     while (high * 4 < length && isAlive(words[high] as number, alive)) high++;
-    // Inside what is text at one phase, most of what looks like text at another is chance.
-    if (high - low < 4 && word * 4 < (done[covered] as number)) return;
+    if (isCovered && high - low < 4) return;
     if (high - low > 16) done[covered] = Math.max(done[covered] as number, high * 4);
     // Some quads more on either side: a value may begin or end in a quad that is not text as a whole.
     let from = low * 4 + phase;
@@ -504,6 +509,7 @@ export class Scanner {
   }
 }
 
+const SEARCHED_RUNS = DIGITS | CAPITALS | ALPHANUMERICS;
 const NOWHERE = new Uint8Array(256);
 const NO_REGIONS: readonly number[] = [];
 const NO_GRAMS = new Int32Array(GRAM_WORDS);

@@ -18,6 +18,8 @@ export class WordList {
   readonly #words: ReadonlySet<string>;
   readonly #counts: readonly number[];
   readonly #least: number;
+  /** Bytes of the shortest phrase there can be: words of three letters, a separator between them. */
+  readonly shortest: number;
   readonly #check: (phrase: string) => boolean;
   /** By the first three letters: settles most words without making a string. */
   readonly #beginnings = new Uint8Array(1 << 15);
@@ -27,6 +29,7 @@ export class WordList {
     this.#words = new Set(words);
     this.#counts = [...counts].sort((a, b) => b - a);
     this.#least = Math.min(...counts);
+    this.shortest = this.#least * 4 - 1;
     this.#check = check;
     for (const word of words) {
       const bytes = Buffer.from(word);

@@ -138,9 +138,10 @@ describe("scan", () => {
 
   it("refuses a detector whose pattern is not bounded", () => {
     for (const pattern of ["ghp_[a-z]+", "ghp_.*", "ghp_[a-z]{3,}", "(?<=ab)ghp_", "ghp_(a)\\1"])
-      expect(() => compileInspector({ ...OPTIONS, detectors: [{ ...FORGE, pattern }] }), pattern).toThrow(
-        /must not have/,
-      );
+      expect(
+        () => names(TOKEN, compileInspector({ ...OPTIONS, detectors: [{ ...FORGE, pattern }] })),
+        pattern,
+      ).toThrow(/must not have/);
   });
 
   it("gives up loudly, never silently, on a text made of secrets", () => {
