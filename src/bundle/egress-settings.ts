@@ -1,7 +1,7 @@
 /** What egress is told: the plan's routes with each credential put where, and only where, it belongs (I2). */
 import type { Endpoint } from "../contract/backend.ts";
 import type { BottlePlan } from "../contract/plan.ts";
-import type { Route } from "../contract/policy.ts";
+import type { Route, UpstreamProxyPlace } from "../contract/policy.ts";
 import type { EgressConfig, EgressPolicy, EgressRoute } from "../contract/sidecar.ts";
 import type { CertificateAuthority } from "./certificate-authority.ts";
 
@@ -9,20 +9,30 @@ import type { CertificateAuthority } from "./certificate-authority.ts";
 export type Secrets = Readonly<Record<string, string>>;
 
 /** What of a plan egress is told besides routes and their credentials. */
-export type PlannedEgress = Pick<BottlePlan, "placeholders">;
+export type PlannedEgress = Pick<BottlePlan, "placeholders" | "upstreamProxy">;
 
 /** @throws Error when a route's credential is not among `secrets`: launch has asked for it before. */
 export function egressPolicy(
   routes: readonly Route[],
   upstreamCa: readonly string[],
   secrets: Secrets,
-  { placeholders = [] }: PlannedEgress = {},
+  { placeholders = [], upstreamProxy }: PlannedEgress = {},
 ): EgressPolicy {
   return {
     routes: routes.map((route) => egressRoute(route, secrets)),
     upstreamCa: [...upstreamCa],
     placeholders: [...placeholders],
+    ...(upstreamProxy && { upstreamProxy: proxyOf(upstreamProxy, secrets) }),
   };
+}
+
+function proxyOf(
+  { host, port, tls, tokenRef }: UpstreamProxyPlace,
+  secrets: Secrets,
+): NonNullable<EgressPolicy["upstreamProxy"]> {
+  if (tokenRef === undefined) return { host, port, tls };
+  const auth = { header: "proxy-authorization", format: "Basic {base64}", tokenRef };
+  return { host, port, tls, authorization: headerValue(auth, secrets) };
 }
 
 function egressRoute(route: Route, secrets: Secrets): EgressRoute {

@@ -1,6 +1,6 @@
 /** What will be created, before anything is: plain data, no secret in it, printed by the preflight. */
 import type { BackendName, IsolationLevel } from "./isolation.ts";
-import type { EgressLimits, EgressLogLevel, Route } from "./policy.ts";
+import type { EgressLimits, EgressLogLevel, Route, UpstreamProxyPlace } from "./policy.ts";
 
 /** Where an environment value comes from. Values are resolved at launch, and only then. */
 export type EnvSource =
@@ -91,6 +91,7 @@ export interface BottlePlan {
   /** What the bottle says of egress's limits, and how much of the traffic is logged. */
   readonly egressLimits?: EgressLimits;
   readonly egressLog?: EgressLogLevel;
+  readonly upstreamProxy?: UpstreamProxyPlace;
   /** Host paths of PEM files with extra roots that egress trusts. */
   readonly upstreamCa: readonly string[];
   readonly git: { readonly name?: string; readonly email?: string };

@@ -75,3 +75,12 @@ export interface EgressLimits {
 
 /** How much of the traffic is logged: denials; requests too; names and sizes of their headers besides. */
 export type EgressLogLevel = 0 | 1 | 2;
+
+/** The proxy through which egress leaves, a company's say. */
+export interface UpstreamProxyPlace {
+  readonly host: string;
+  readonly port: number;
+  readonly tls: boolean;
+  /** The variable of the operator's environment that holds `user:password` for it. */
+  readonly tokenRef?: string;
+}

@@ -41,6 +41,16 @@ export const egressPolicySchema = z.strictObject({
   upstreamCa: z.array(z.string()),
   /** What stands for credentials in the guest: no request may carry one where none is put in its place. */
   placeholders: z.array(z.string()).optional(),
+  /** Through which egress leaves; names are then resolved there. */
+  upstreamProxy: z
+    .strictObject({
+      host: z.string(),
+      port: z.number().int().min(1).max(65_535),
+      tls: z.boolean(),
+      /** Secret: the value of `Proxy-Authorization`. */
+      authorization: z.string().optional(),
+    })
+    .optional(),
 });
 
 const count = z.number().int().min(1);

@@ -1,7 +1,13 @@
 /** A bottle with all that it extends: read, checked as a whole, merged into what a plan is made from. */
 import type { BackendName, IsolationLevel } from "../contract/isolation.ts";
 import type { PlannedEnv, PlannedMount } from "../contract/plan.ts";
-import type { EgressLimits, EgressLogLevel, PresetName, Route } from "../contract/policy.ts";
+import type {
+  EgressLimits,
+  EgressLogLevel,
+  PresetName,
+  Route,
+  UpstreamProxyPlace,
+} from "../contract/policy.ts";
 import { unreachable } from "../lib/errors.ts";
 import { didYouMean } from "../lib/names.ts";
 import type { Bottle } from "./bottle-schema.ts";
@@ -27,6 +33,7 @@ export interface LoadedBottle {
   readonly presets: readonly PresetName[];
   readonly limits?: EgressLimits;
   readonly log?: EgressLogLevel;
+  readonly upstreamProxy?: UpstreamProxyPlace;
   /** Absolute host paths. */
   readonly upstreamCa: readonly string[];
   readonly git: { readonly name?: string; readonly email?: string };
@@ -163,6 +170,7 @@ function settled(name: string, files: readonly string[], bottle: Bottle, userHom
     presets: egress?.presets ?? [],
     ...(egress?.limits === undefined ? {} : { limits: egress.limits }),
     ...(egress?.log === undefined ? {} : { log: egress.log }),
+    ...(egress?.upstream_proxy === undefined ? {} : { upstreamProxy: egress.upstream_proxy }),
     upstreamCa: egress?.upstream_ca?.map((path) => expandHome(path, userHome)) ?? [],
     git: bottle["git-gate"]?.user ?? {},
     template: provider?.template ?? DEFAULT_TEMPLATE,

@@ -7,6 +7,7 @@ import {
   PRESET_NAMES,
   type Route,
   type RouteMatch,
+  type UpstreamProxyPlace,
 } from "../contract/policy.ts";
 import { parseAuthScheme } from "./auth-scheme.ts";
 import { canonicalHeader, parseHeaderName } from "./header-name.ts";
@@ -165,14 +166,31 @@ function isMapPayload(payload: { value: unknown }): boolean {
   return typeof payload.value === "object" && payload.value !== null && !Array.isArray(payload.value);
 }
 
-const proxyUrl = parsedText((text): Parsed<string> => {
+const PROXY_PORTS: Readonly<Record<string, number>> = { "http:": 80, "https:": 443 };
+
+const proxyUrl = parsedText((text): Parsed<UpstreamProxyPlace> => {
   const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (url === undefined || !["http:", "https:"].includes(url.protocol) || url.pathname !== "/") {
+  const usual = url && PROXY_PORTS[url.protocol];
+  if (url === undefined || usual === undefined || url.pathname !== "/" || url.search !== "") {
     return reject("must be the proxy's URL, such as http://proxy.example.com:3128");
   }
-  if (url.username !== "" || url.password !== "") return reject("must not hold a credential");
-  return accept(url.href);
+  if (url.username !== "" || url.password !== "") {
+    return reject("must not hold a credential: write {url, token_ref}, and keep it in your environment");
+  }
+  const host = url.hostname.replace(/^\[|\]$/g, "");
+  const port = url.port === "" ? usual : Number(url.port);
+  return accept({ host, port, tls: url.protocol === "https:" });
 });
+
+const upstreamProxy = z.union([
+  proxyUrl,
+  z
+    .strictObject({
+      url: proxyUrl.describe("The proxy's URL, such as http://proxy.example.com:3128."),
+      token_ref: variable.describe("The variable of your environment that holds user:password for it."),
+    })
+    .transform((value): UpstreamProxyPlace => ({ ...value.url, tokenRef: value.token_ref })),
+]);
 
 const wholeNumber = (most: number) =>
   z
@@ -266,7 +284,9 @@ export const egress = z.strictObject({
     .array(hostPath)
     .exactOptional()
     .describe("PEM files on your host with further roots that egress trusts."),
-  upstream_proxy: proxyUrl.exactOptional().describe("The proxy through which egress leaves."),
+  upstream_proxy: upstreamProxy
+    .exactOptional()
+    .describe("The proxy through which egress leaves: its URL, or url and token_ref."),
   pipelock: z.boolean().exactOptional().describe("Whether a pipelock scans what egress sends."),
 });
 

@@ -18,7 +18,6 @@ interface UnsupportedKey {
 export const UNSUPPORTED_KEYS: readonly UnsupportedKey[] = [
   { kind: "bottle", key: "env.*.to" },
   { kind: "bottle", key: "egress.routes.*.dlp" },
-  { kind: "bottle", key: "egress.upstream_proxy" },
   { kind: "bottle", key: "egress.pipelock" },
   { kind: "bottle", key: "git-gate.repos" },
   { kind: "bottle", key: "supervise", value: true },

@@ -54,7 +54,7 @@ export function buildPlan({ loaded, provider, options }: PlanRequest): BuiltPlan
   const { routes, chosen, warnings } = planRoutes(bottle.routes, presets.routes, provider, availableEnv);
   refuseCredentialsInEnv(
     bottle.env,
-    routes.flatMap((route) => route.auth?.tokenRef ?? []),
+    [...routes.map(({ auth }) => auth), bottle.upstreamProxy].flatMap((each) => each?.tokenRef ?? []),
     provider,
   );
   const plan: BottlePlan = {
@@ -77,12 +77,13 @@ export function buildPlan({ loaded, provider, options }: PlanRequest): BuiltPlan
     ...(options.task === undefined ? {} : { task: options.task }),
     env: bottle.env,
     skills: loaded.skills.map((name) => plannedSkill(name, options.skillsPaths)),
-    credentials: planCredentials(routes, provider, availableEnv),
+    credentials: planCredentials(routes, bottle.upstreamProxy, provider, availableEnv),
     placeholders: placeholdersOf(provider),
     routes,
     presets: presets.presets,
     ...(bottle.limits === undefined ? {} : { egressLimits: bottle.limits }),
     ...(bottle.log === undefined ? {} : { egressLog: bottle.log }),
+    ...(bottle.upstreamProxy === undefined ? {} : { upstreamProxy: bottle.upstreamProxy }),
     upstreamCa: bottle.upstreamCa,
     // As a whole: half of one and half of the other would be somebody who is nobody.
     git: Object.keys(loaded.git).length > 0 ? loaded.git : (options.identity ?? {}),

@@ -1,21 +1,26 @@
 /** Which credentials a plan needs, who holds them, and what the operator does not have. */
 import type { BottlePlan, PlannedCredential } from "../contract/plan.ts";
-import type { Route } from "../contract/policy.ts";
+import type { Route, UpstreamProxyPlace } from "../contract/policy.ts";
 import type { Provider } from "../contract/provider.ts";
 
 /** One entry a token, with every host it is for. */
 export function planCredentials(
   routes: readonly Route[],
+  proxy: UpstreamProxyPlace | undefined,
   provider: Provider,
   availableEnv: (name: string) => boolean,
 ): readonly PlannedCredential[] {
-  const tokenRefs = new Set(routes.flatMap((route) => route.auth?.tokenRef ?? []));
+  const uses = [
+    ...routes.map(({ host, auth }) => ({ host, tokenRef: auth?.tokenRef })),
+    ...(proxy === undefined ? [] : [{ host: `the proxy ${proxy.host}`, tokenRef: proxy.tokenRef }]),
+  ];
+  const tokenRefs = new Set(uses.flatMap((use) => use.tokenRef ?? []));
   return [...tokenRefs].map((tokenRef) => {
     const howToGet = howToGetOf(tokenRef, provider, availableEnv);
     return {
       tokenRef,
       holder: "egress",
-      hosts: routes.filter((route) => route.auth?.tokenRef === tokenRef).map((route) => route.host),
+      hosts: uses.filter((use) => use.tokenRef === tokenRef).map((use) => use.host),
       ...(howToGet === undefined ? {} : { howToGet }),
     };
   });

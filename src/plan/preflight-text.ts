@@ -22,6 +22,7 @@ export function preflightSections(view: PreflightView): readonly PreflightSectio
     ...section("backend", backendLines(view)),
     ...section("may reach", orNone(view.hosts.flatMap(hostLines), "nothing")),
     ...section("presets", view.presets.map(presetLine)),
+    ...section("leaves through", proxyLines(view)),
     ...section("at most", limitLines(view.limits)),
     ...section("logged", LOGGED[view.log]),
     ...section("trusts besides", view.upstreamCa),
@@ -84,6 +85,15 @@ function hostLines(host: PreflightHost): string[] {
 
 function presetLine({ name, from, hosts }: PreflightView["presets"][number]): string {
   return `${name} (${from}): ${hosts.join(", ")}`;
+}
+
+function proxyLines({ upstreamProxy: proxy }: PreflightView): readonly string[] {
+  if (proxy === undefined) return [];
+  const { url, credential } = proxy;
+  return [
+    `${url}${credential === undefined ? "" : `, with the credential ${credential}`}`,
+    "names are resolved there: what is private there and unknown here is not refused",
+  ];
 }
 
 /** The usual is not said. */

@@ -7,7 +7,7 @@
 import type { Availability, Lack } from "../contract/backend.ts";
 import type { BackendName, IsolationLevel } from "../contract/isolation.ts";
 import type { AgentSource, BottlePlan, EnvSource, PlannedPreset } from "../contract/plan.ts";
-import type { EgressLimits, EgressLogLevel, Route } from "../contract/policy.ts";
+import type { EgressLimits, EgressLogLevel, Route, UpstreamProxyPlace } from "../contract/policy.ts";
 import { printable } from "../lib/printable.ts";
 import { meetsIsolation } from "./isolation.ts";
 import { describeMatch } from "./match-text.ts";
@@ -65,6 +65,8 @@ export interface PreflightView {
   readonly hosts: readonly PreflightHost[];
   /** What the bottle named, where its hosts were read, and which they are. */
   readonly presets: readonly Pick<PlannedPreset, "name" | "from" | "hosts">[];
+  /** The proxy through which everything leaves. */
+  readonly upstreamProxy?: { readonly url: string; readonly credential?: string };
   /** What the bottle says of egress's limits. */
   readonly limits: EgressLimits;
   readonly log: EgressLogLevel;
@@ -113,6 +115,7 @@ export function describePlan(plan: BottlePlan, facts: PreflightFacts): Preflight
       from: path(from),
       hosts: hosts.map((host) => printable(host)),
     })),
+    ...(plan.upstreamProxy === undefined ? {} : { upstreamProxy: describeProxy(plan.upstreamProxy) }),
     limits: plan.egressLimits ?? {},
     log: plan.egressLog ?? DEFAULT_LOG,
     upstreamCa: plan.upstreamCa.map(path),
@@ -166,6 +169,19 @@ function describeRoute(route: Route): PreflightHost {
     tls: route.tls,
     ...(connectTo === undefined ? {} : { connectTo: printable(`${place}:${connectTo.port}`) }),
     allowAddresses: route.allowAddresses.map((range) => printable(range)),
+  };
+}
+
+function describeProxy({
+  host,
+  port,
+  tls,
+  tokenRef,
+}: UpstreamProxyPlace): NonNullable<PreflightView["upstreamProxy"]> {
+  const place = host.includes(":") ? `[${host}]` : host;
+  return {
+    url: printable(`${tls ? "https" : "http"}://${place}:${port}`),
+    ...(tokenRef === undefined ? {} : { credential: tokenRef }),
   };
 }
 

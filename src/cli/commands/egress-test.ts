@@ -44,12 +44,13 @@ function linesOf(verdict: DryVerdict): readonly [string, string][] {
       ["rule", rule],
     ];
   }
-  const { target, route, rule, credential, dials, bodyDecides } = verdict;
+  const { target, route, rule, credential, dials, through, bodyDecides } = verdict;
   return [
     ["allowed", target],
     ["rule", `route ${route}: ${rule}`],
     ...credential.map((header): [string, string] => ["sets", header]),
     ["dials", `${dials}, when its addresses are fit; nothing was resolved or sent`],
+    ...(through === undefined ? [] : [["through", through] satisfies [string, string]]),
     ...(bodyDecides ? [["but", "the body decides too"] satisfies [string, string]] : []),
   ];
 }

@@ -45,6 +45,7 @@ export const DENIAL_STATUS = {
   "upstream-tls": 502,
   "upstream-protocol": 502,
   "upstream-failed": 502,
+  "upstream-proxy": 502,
   "upstream-timeout": 504,
   overloaded: 503,
   stopping: 503,

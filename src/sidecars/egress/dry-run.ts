@@ -13,6 +13,7 @@ import { readHead } from "./rules/head.ts";
 import { ruleBehind } from "./rules/judge.ts";
 import { hostInUrl } from "./target/authority.ts";
 import { connectTarget, splitAbsolute, type TunnelTarget } from "./target/target.ts";
+import { proxyFor } from "./upstream/proxy.ts";
 
 export interface DryRequest {
   readonly method: string;
@@ -34,6 +35,8 @@ export type DryVerdict =
       readonly credential: readonly string[];
       /** `host:port` that would be dialled, after its addresses were checked. */
       readonly dials: string;
+      /** The proxy that would be asked to. */
+      readonly through?: string;
       /** True when the body decides too. */
       readonly bodyDecides: boolean;
     }
@@ -68,7 +71,9 @@ export function dryRun(policy: EgressPolicy, { method, url, headers }: DryReques
   if (!tunnel.allow) return denied(tunnel, subject);
   if (tunnel.value.scheme !== "https") return denied(notForTls(), subject);
   const exempted = passedThrough(compiled, tunnel.value.host);
-  if (exempted !== undefined) return allowed(exempted, "not opened: nothing in it is looked at", subject);
+  if (exempted !== undefined) {
+    return allowed(compiled, exempted, "not opened: nothing in it is looked at", subject);
+  }
   return inPipeline(compiled, tunnel.value, { method, url: path, headers: withHost(headers, authority) });
 }
 
@@ -88,7 +93,7 @@ function inPipeline(
   if (!admitted.allow) return denied(admitted.refusal, admitted.subject);
   const { route, target, judgeBody, subject } = admitted;
   const rule = ruleBehind(route, { method, path: target.path, head: admitted.head }, LIMITS.judgedPathLength);
-  return { ...allowed(route, rule, subject), bodyDecides: judgeBody !== undefined };
+  return { ...allowed(policy, route, rule, subject), bodyDecides: judgeBody !== undefined };
 }
 
 function passedThrough(policy: CompiledPolicy, host: string): CompiledRoute | undefined {
@@ -96,9 +101,15 @@ function passedThrough(policy: CompiledPolicy, host: string): CompiledRoute | un
   return routes.allow && routes.value.tls === "passthrough" ? routes.value.routes[0] : undefined;
 }
 
-function allowed(route: CompiledRoute, rule: string, subject: Subject): Extract<DryVerdict, { allow: true }> {
+function allowed(
+  { proxy }: CompiledPolicy,
+  route: CompiledRoute,
+  rule: string,
+  subject: Subject,
+): Extract<DryVerdict, { allow: true }> {
   const port = subject.scheme === "https" ? 443 : 80;
   const to = route.connectTo ?? { host: subject.host ?? "", port };
+  const through = proxyFor(proxy, route);
   return {
     allow: true,
     target: targetOf(subject),
@@ -106,6 +117,7 @@ function allowed(route: CompiledRoute, rule: string, subject: Subject): Extract<
     rule,
     credential: route.credential,
     dials: `${hostInUrl(to.host)}:${to.port}`,
+    ...(through !== undefined && { through: through.name }),
     bodyDecides: false,
   };
 }

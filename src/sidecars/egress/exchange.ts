@@ -19,6 +19,7 @@ import { type Splice, splice } from "./tunnel/splice.ts";
 import { switchProtocols } from "./tunnel/websocket.ts";
 import { sendBody } from "./upstream/body.ts";
 import { dial } from "./upstream/dial.ts";
+import { absoluteForm, proxyRefusal } from "./upstream/proxy.ts";
 import { send } from "./upstream/send.ts";
 
 /** The guest's bare socket, when its request asked to leave HTTP. */
@@ -144,7 +145,7 @@ export class Exchange implements Activity {
       return;
     }
     const { resolve, limits } = this.#services;
-    void dial(target.scheme, target.host, route, { roots: policy.roots, resolve, limits }).then((dialled) => {
+    void dial(target.scheme, target.host, route, { ...policy, resolve, limits }).then((dialled) => {
       if (!dialled.allow) {
         this.#fail(dialled);
       } else if (this.#done) {
@@ -162,9 +163,11 @@ export class Exchange implements Activity {
     const hasBody = this.#client.hasBody(head);
     const headers = outgoingHeaders({ method, host: target.host, head, hasBody }, route);
     if (this.#upgrade !== undefined) headers.push("Connection", "Upgrade", "Upgrade", "websocket");
+    const proxied = absoluteForm(this.#generation.policy.proxy, route, target);
+    headers.push(...(proxied?.headers ?? []));
     let request: ClientRequest;
     try {
-      request = send(socket, { method, path: target.path, headers });
+      request = send(socket, { method, path: proxied?.path ?? target.path, headers });
     } catch {
       socket.destroy();
       this.#fail(refuse("request-malformed", "a header has characters that cannot be sent on", "HTTP"));
@@ -187,7 +190,9 @@ export class Exchange implements Activity {
     }
     request.on("response", (response) => {
       answered = true;
-      this.#answer(response);
+      if (proxied !== undefined && response.statusCode === 407)
+        this.#fail(proxyRefusal(proxied.proxy, "407"));
+      else this.#answer(response);
     });
     request.on("upgrade", (response, upstream, rest) => {
       answered = true;

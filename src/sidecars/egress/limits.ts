@@ -39,6 +39,8 @@ export const LIMITS = {
   handshakeMs: 10_000,
   /** For the system's resolver, which by itself may take over half a minute. */
   resolveMs: 8_000,
+  /** The same where an upstream proxy resolves names: many a name is unknown on this side of it. */
+  proxiedResolveMs: 1_500,
   /** For connecting to all addresses of a host, one after the other. */
   connectMs: 10_000,
   /** For the TLS handshake with an upstream. */

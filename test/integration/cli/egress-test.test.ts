@@ -51,6 +51,18 @@ describe("bottle egress test", () => {
     expect(stdout).toMatch(new RegExp(`^denied .*\ncode +${code} \\(403\\)\nreason .*\nrule .*\n$`));
   });
 
+  it("names the proxy that everything leaves through", async () => {
+    cli.agent("chained", ["true"], {
+      bottle: { egress: { routes: [{ host: "a.example" }], upstream_proxy: "http://proxy.example:3128" } },
+    });
+    const { stdout, code } = await cli.run(["egress", "test", "chained", "https://a.example/"]);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^through {2}proxy\.example:3128$/m);
+    expect((await cli.run(["info", "chained"])).stderr).toContain(
+      "leaves through  http://proxy.example:3128\n",
+    );
+  });
+
   it("says the same as data", async () => {
     const { stdout, code } = await cli.run(["egress", "test", "worker", "https://evil.example/a", "--json"]);
     expect(code).toBe(3);

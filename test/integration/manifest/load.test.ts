@@ -188,7 +188,6 @@ describe("keys that nothing acts on yet", () => {
   it.each([
     ["env: {A: {value: x, to: [a.example]}}", "2:21: env.A.to: is"],
     ["egress: {routes: [{host: a.b, dlp: {}}]}", "2:31: egress.routes[0].dlp: is"],
-    ["egress: {upstream_proxy: 'http://p:1'}", "2:10: egress.upstream_proxy: is"],
     ["egress: {pipelock: true}", "2:10: egress.pipelock: is"],
     ["git-gate: {repos: {}}", "2:12: git-gate.repos: is"],
     ["supervise: true", "2:1: supervise: true is"],

@@ -82,6 +82,17 @@ describe("what egress is told", () => {
     });
   });
 
+  it("has the proxy's credential as the proxy wants it, and nowhere else", () => {
+    const login = ["me", "word"].join(":");
+    const upstreamProxy = { host: "proxy.example", port: 3128, tls: false, tokenRef: "PROXY_LOGIN" };
+    const policy = egressPolicy([route({})], [], { PROXY_LOGIN: login }, { upstreamProxy });
+    const authorization = `Basic ${Buffer.from(login).toString("base64")}`;
+    expect(policy.upstreamProxy).toEqual({ host: "proxy.example", port: 3128, tls: false, authorization });
+    expect(JSON.stringify(policy.routes)).not.toContain(authorization);
+    const open = { host: "proxy.example", port: 3128, tls: true };
+    expect(egressPolicy([], [], {}, { upstreamProxy: open }).upstreamProxy).toEqual(open);
+  });
+
   it("tells of every listener that is handed over", () => {
     const endpoint = {
       listen: { kind: "inherited", roles: ["main", "tls", "http"], open: () => Promise.resolve(new Map()) },

@@ -40,7 +40,7 @@ egress:
   presets: [github-read, npm]
   limits: {header_size: 64K, connections: 10, requests: 5, idle_seconds: 60, tunnel_idle_seconds: 90, requests_per_minute: 100, upload_per_minute: 10M, download_per_minute: 1G}
   upstream_ca: [~/ca.pem]
-  upstream_proxy: http://proxy.example.com:3128
+  upstream_proxy: {url: "http://proxy.example.com:3128", token_ref: PROXY_LOGIN}
   pipelock: true
 git-gate:
   user: {name: A, email: a@example.com}
@@ -187,7 +187,7 @@ repo_agents: true`);
     ],
     [
       "egress: {upstream_proxy: 'http://u:p@x:1'}",
-      "b.md:2:26: egress.upstream_proxy: must not hold a credential",
+      "b.md:2:26: egress.upstream_proxy: must not hold a credential: write {url, token_ref}, and keep it in your environment",
     ],
     ["git-gate: {user: {}}", "b.md:2:18: git-gate.user: is empty: give name, email or both"],
     ["git-gate: {user: {name: 'x\\ny'}}", undefined],

@@ -67,6 +67,26 @@ function build(
 const routeFor = (plan: BottlePlan, host: string): Route | undefined =>
   plan.routes.find((each) => each.host === host);
 
+describe("an upstream proxy", () => {
+  const upstreamProxy = { host: "proxy.example", port: 3128, tls: false, tokenRef: "PROXY_LOGIN" };
+
+  it("has its credential asked for like a route's, for the proxy alone", () => {
+    const { plan } = build(loaded({ upstreamProxy }));
+    expect(plan.upstreamProxy).toEqual(upstreamProxy);
+    expect(plan.credentials).toContainEqual({
+      tokenRef: "PROXY_LOGIN",
+      holder: "egress",
+      hosts: ["the proxy proxy.example"],
+    });
+    expect(missingCredentials(plan, () => false).map(({ tokenRef }) => tokenRef)).toContain("PROXY_LOGIN");
+  });
+
+  it("keeps its credential from the agent", () => {
+    const env: PlannedEnv[] = [{ name: "X", source: { kind: "host", variable: "PROXY_LOGIN" } }];
+    expect(thrownBy(() => build(loaded({ upstreamProxy, env }))).message).toContain("it is a credential");
+  });
+});
+
 describe("a plan", () => {
   it("is plain data that survives JSON", () => {
     const { plan } = build(loaded({ routes: [route("a.example", { auth: auth("A") })] }), talker, [], {

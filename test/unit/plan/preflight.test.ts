@@ -108,6 +108,7 @@ describe("the preflight", () => {
     const more = {
       egressLimits: { requestsPerMinute: 30, uploadBytesPerMinute: 2 ** 21, idleSeconds: 5 },
       egressLog: 0,
+      upstreamProxy: { host: "proxy.example", port: 3128, tls: false, tokenRef: "PROXY_LOGIN" },
       presets: [{ name: "npm", from: "/h/.npmrc", hosts: ["registry.example"], env: {}, files: [] }],
     } as const;
     const shown = textOf(view({ ...PLAN, ...more }));
@@ -116,6 +117,8 @@ describe("the preflight", () => {
     expect(shown).toContain("2 MiB sent a minute\n");
     expect(shown).toContain("5 seconds without a byte\n");
     expect(shown).toMatch(/logged: denials alone/);
+    expect(shown).toContain("leaves through: http://proxy.example:3128, with the credential PROXY_LOGIN\n");
+    expect(shown).toContain("names are resolved there");
   });
 
   it("says that nothing can be reached, when nothing can", () => {

@@ -33,7 +33,7 @@ export async function addressesOf(
   if (isLiteral && route.connectTo !== undefined) return allow({ addresses: [to.host], port: to.port });
   const found = isLiteral ? allow([to.host]) : await resolveOnce(to.host, route, resolve, timeoutMs);
   if (!found.allow) return found;
-  const unfit = found.value.find((address) => isRefused(address) && !isWithin(route.allowed, address));
+  const unfit = found.value.find((address) => !isFit(route, address));
   if (unfit !== undefined) {
     return refuse(
       "address-refused",
@@ -42,6 +42,11 @@ export async function addressesOf(
     );
   }
   return allow({ addresses: found.value, port: to.port });
+}
+
+/** Whether `route` may lead to `address`. */
+export function isFit(route: CompiledRoute, address: string): boolean {
+  return !isRefused(address) || isWithin(route.allowed, address);
 }
 
 async function resolveOnce(

@@ -11,9 +11,11 @@ import { printable } from "../../../lib/printable.ts";
 import { type AddressRange, parseRange } from "../address/ranges.ts";
 import { canonicalName, isEndToEnd, isHeaderName } from "../rules/headers.ts";
 import { canonicalHost } from "../target/authority.ts";
+
 import { upstreamRoots } from "../upstream/roots.ts";
 import { type CompiledMatch, compileMatch } from "./match.ts";
 import { compilePlaceholders, type Placeholders } from "./placeholders.ts";
+import { compileProxy, type UpstreamProxy } from "./upstream-proxy.ts";
 
 export interface CompiledRoute {
   /** As the operator wrote it; may begin with `*.`. */
@@ -44,6 +46,8 @@ export interface CompiledPolicy {
   readonly wildcard: ReadonlyMap<string, HostRoutes>;
   readonly roots: ReturnType<typeof upstreamRoots>;
   readonly placeholders: Placeholders;
+  /** Through which everything leaves but what is on this machine. */
+  readonly proxy: UpstreamProxy | undefined;
 }
 
 /** @throws UserError saying which route and what is wrong with it. */
@@ -67,6 +71,7 @@ export function compilePolicy(policy: EgressPolicy): CompiledPolicy {
     wildcard,
     roots: upstreamRoots(policy.upstreamCa),
     placeholders: compilePlaceholders(policy.placeholders ?? []),
+    proxy: compileProxy(policy.upstreamProxy),
   };
 }
 

@@ -37,7 +37,7 @@ export function passThrough(
   }
   const activity = new PassedThrough(services, connection, host);
   connection.begin(activity);
-  void dial("tunnel", host, route, { roots: current.policy.roots, resolve, limits }).then((dialled) => {
+  void dial("tunnel", host, route, { ...current.policy, resolve, limits }).then((dialled) => {
     connection.end(activity);
     if (!dialled.allow) return events.refused(dialled);
     const upstream = dialled.value;

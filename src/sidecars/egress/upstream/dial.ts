@@ -10,8 +10,11 @@ import { addressesOf, type Destination, type Resolve } from "../address/resolve.
 import { allow, type Refusal, refuse, type Verdict } from "../denial.ts";
 import type { Limits } from "../limits.ts";
 import type { CompiledRoute } from "../policy/compile.ts";
+import type { UpstreamProxy } from "../policy/upstream-proxy.ts";
+import { absoluteForm, askForTunnel, farSide, proxyFor } from "./proxy.ts";
 
 export interface Dialling {
+  readonly proxy: UpstreamProxy | undefined;
   readonly roots: SecureContext;
   readonly resolve: Resolve;
   readonly limits: Limits;
@@ -24,13 +27,63 @@ export async function dial(
   scheme: keyof typeof PORTS,
   host: string,
   route: CompiledRoute,
-  { roots, resolve, limits }: Dialling,
+  { proxy, roots, resolve, limits }: Dialling,
+): Promise<Verdict<Socket>> {
+  const through = proxyFor(proxy, route);
+  const socket =
+    through === undefined
+      ? await direct(scheme, host, route, resolve, limits)
+      : await throughProxy(through, scheme, host, route, { proxy, roots, resolve, limits });
+  if (!socket.allow || scheme !== "https") return socket;
+  return secure(socket.value, host, route, roots, limits.upstreamHandshakeMs);
+}
+
+async function direct(
+  scheme: keyof typeof PORTS,
+  host: string,
+  route: CompiledRoute,
+  resolve: Resolve,
+  limits: Limits,
 ): Promise<Verdict<Socket>> {
   const destination = await addressesOf(route, host, PORTS[scheme], resolve, limits.resolveMs);
   if (!destination.allow) return destination;
-  const socket = await connectAny(host, destination.value, limits);
-  if (!socket.allow || scheme !== "https") return socket;
-  return secure(socket.value, host, route, roots, limits.upstreamHandshakeMs);
+  return connectAny(host, destination.value, limits);
+}
+
+/** A tunnel to the host, or for plain HTTP the proxy itself, which then is asked by absolute form. */
+async function throughProxy(
+  proxy: UpstreamProxy,
+  scheme: keyof typeof PORTS,
+  host: string,
+  route: CompiledRoute,
+  { roots, resolve, limits }: Dialling,
+): Promise<Verdict<Socket>> {
+  const to = await farSide(route, host, PORTS[scheme], resolve, limits);
+  if (!to.allow) return to;
+  // The operator's own word for where to go, and no route of the guest's: it may well be private.
+  const addresses = isIP(proxy.host) === 0 ? await resolved(proxy.host, resolve, limits) : [proxy.host];
+  const near = await connectAny(proxy.name, { addresses, port: proxy.port }, limits);
+  if (!near.allow) return near;
+  const spoken = proxy.tls
+    ? await secure(near.value, proxy.host, route, roots, limits.upstreamHandshakeMs)
+    : near;
+  if (!spoken.allow) return spoken;
+  const isAsked = absoluteForm(proxy, route, { scheme, host, path: "/" }) !== undefined;
+  return isAsked ? spoken : askForTunnel(spoken.value, proxy, to.value, limits);
+}
+
+async function resolved(name: string, resolve: Resolve, limits: Limits): Promise<readonly string[]> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<readonly string[]>((done) => {
+    timer = setTimeout(() => done([]), limits.resolveMs);
+  });
+  try {
+    return await Promise.race([resolve(name), late]);
+  } catch {
+    return [];
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 async function connectAny(
