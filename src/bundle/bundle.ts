@@ -3,10 +3,14 @@
  * is refused at once: it has less, never more. One that keeps dying is given up, loudly.
  */
 import type { Endpoint, InheritedListener, ListenerRole, ServiceName } from "../contract/backend.ts";
-import type { FromSidecar } from "../contract/sidecar.ts";
 import { messageOf } from "../lib/errors.ts";
 import type { Scope } from "../lib/scope.ts";
-import { type SidecarProcess, startSidecar } from "./sidecar-process.ts";
+import {
+  type SidecarJail,
+  type SidecarMessage,
+  type SidecarProcess,
+  startSidecar,
+} from "./sidecar-process.ts";
 
 /** Pauses before each start again; after the last one it stays down. */
 const BACKOFF_MS = [100, 500, 2_000, 8_000, 30_000] as const;
@@ -14,7 +18,7 @@ const BACKOFF_MS = [100, 500, 2_000, 8_000, 30_000] as const;
 const STABLE_MS = 60_000;
 
 export type SidecarNotice =
-  | { readonly kind: "message"; readonly message: Exclude<FromSidecar, { type: "ready" | "reloaded" }> }
+  | { readonly kind: "message"; readonly message: SidecarMessage }
   | { readonly kind: "died"; readonly reason: string; readonly restartInMs: number | undefined }
   | { readonly kind: "restarted" }
   | { readonly kind: "failed-restart"; readonly reason: string };
@@ -29,24 +33,26 @@ export interface KeptSidecar {
   stop(): Promise<void>;
 }
 
+export interface SidecarRequest {
+  readonly name: ServiceName;
+  readonly id: string;
+  readonly rootDir: string;
+  readonly confined: boolean;
+  readonly jail?: SidecarJail;
+  /** Where it will listen. */
+  readonly endpoint: Promise<Endpoint>;
+  /** Asked for anew at each start, so that a restart has the policy that is in force. */
+  readonly config: (endpoint: Endpoint) => Promise<unknown>;
+  readonly onNotice: (notice: SidecarNotice) => void;
+  /** What it is answered when it asks; without it, it may not ask. */
+  readonly onAsk?: (data: Readonly<Record<string, unknown>>) => Promise<unknown>;
+}
+
 /**
  * Starts a sidecar and keeps it running until the scope closes. The program starts at once, and waits for what it
  * is to be told.
- * @param endpoint where it will listen.
- * @param config asked for anew at each start, so that a restart has the policy that is in force.
  */
-export async function keepSidecar(
-  request: {
-    readonly name: "egress";
-    readonly id: string;
-    readonly rootDir: string;
-    readonly confined: boolean;
-    readonly endpoint: Promise<Endpoint>;
-    readonly config: (endpoint: Endpoint) => Promise<unknown>;
-    readonly onNotice: (notice: SidecarNotice) => void;
-  },
-  scope: Scope,
-): Promise<KeptSidecar> {
+export async function keepSidecar(request: SidecarRequest, scope: Scope): Promise<KeptSidecar> {
   const { name, endpoint, onNotice } = request;
   let running: SidecarProcess | undefined;
   let restarts = 0;
@@ -62,11 +68,20 @@ export async function keepSidecar(
       id: request.id,
       rootDir: request.rootDir,
       confined: request.confined,
+      ...(request.jail !== undefined && { jail: request.jail }),
       config: endpoint.then(request.config),
       listeners: endpoint.then(({ listen }) =>
         listen.kind === "inherited" ? listen.open() : new Map<ListenerRole, InheritedListener>(),
       ),
-      onMessage: (message) => onNotice({ kind: "message", message }),
+      onMessage: (message) => {
+        const { onAsk } = request;
+        if (message.type !== "ask" || onAsk === undefined) onNotice({ kind: "message", message });
+        // One that has ended meanwhile has forgotten what it asked.
+        else
+          onAsk(message.data)
+            .then((answer) => running?.answer(message.ask, answer))
+            .catch(() => {});
+      },
     });
     if (stopping) return sidecar.stop();
     running = sidecar;

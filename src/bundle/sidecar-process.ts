@@ -23,28 +23,47 @@ import { removeTree } from "../lib/remove-tree.ts";
 const MAX_MESSAGE_BYTES = 256 * 1024;
 /** V8's heap; what is streamed lives outside of it. */
 const HEAP_MEGABYTES = 256;
-const TMP_BYTES = 16 * 1024 * 1024;
+/** What a sidecar gets that needs nothing else. */
+const PLAIN_JAIL: SidecarJail = { binds: [], startsPrograms: false, tmpBytes: 16 * 1024 * 1024 };
 const READY_TIMEOUT_MS = 20_000;
 /** What ending may take before the process is killed. */
 const STOP_TIMEOUT_MS = 8_000;
 
+/** What a sidecar has besides our own program, the system's and the host's network. */
+export interface SidecarJail {
+  readonly binds: readonly Bind[];
+  /** Starts programs of the system's, whose orphans somebody has to bury. */
+  readonly startsPrograms: boolean;
+  /** Bytes of its /tmp, which is in memory. */
+  readonly tmpBytes: number;
+  /** Of the host, used by root alone; one of the bottle's own when absent. */
+  readonly hostUid?: number;
+}
+
 export interface SidecarOptions {
-  readonly name: Extract<ServiceName, "egress">;
+  readonly name: ServiceName;
   readonly id: string;
   /** Folder under the bottle's state for the jail's root, made anew; unused when not confined. */
   readonly rootDir: string;
   readonly confined: boolean;
+  /** Unused when not confined. */
+  readonly jail?: SidecarJail;
   /** Awaited while the program starts, like the listeners. */
   readonly config: Promise<unknown>;
   /** Listening handles to hand over, if it is to have any; ours are closed once it has its own. */
   readonly listeners: Promise<InheritedListeners>;
-  readonly onMessage: (message: Exclude<FromSidecar, { type: "ready" | "reloaded" }>) => void;
+  readonly onMessage: (message: SidecarMessage) => void;
 }
+
+/** What is not for this file to understand. */
+export type SidecarMessage = Exclude<FromSidecar, { type: "ready" | "reloaded" }>;
 
 export interface SidecarProcess {
   readonly pid: number;
   /** Replaces the part of the configuration that can be. @throws Error when the sidecar refuses it. */
   reload(policy: unknown): Promise<void>;
+  /** Answers what it asked. */
+  answer(ask: string, answer: unknown): Promise<void>;
   /** Ends it at once: nobody is left to be served. */
   stop(): Promise<void>;
   /** Resolves with a short reason once it is gone. */
@@ -133,6 +152,7 @@ async function serve(started: Started, options: SidecarOptions): Promise<Sidecar
       const error = await Promise.race([answer, started.ended]);
       if (error !== undefined) throw new Error(error);
     },
+    answer: (ask, answer) => send({ type: "answer", ask, answer }),
     async stop() {
       started.stdin.end();
       const timer = setTimeout(() => void started.kill(), STOP_TIMEOUT_MS);
@@ -142,18 +162,24 @@ async function serve(started: Started, options: SidecarOptions): Promise<Sidecar
   };
 }
 
+/** A shell that waits for its foreground program waits for everybody, and so buries the orphans it adopts. */
+const REAPING = ["sh", "-c", '"$@"; exit "$?"', "sidecar"] as const;
+
 async function startConfined(options: SidecarOptions): Promise<Started> {
   // Left by the one that died.
   await removeTree(options.rootDir);
+  const { binds, startsPrograms, tmpBytes, hostUid } = options.jail ?? PLAIN_JAIL;
   const node = realpathSync(process.execPath);
   const inside = "/opt/bottle";
   const nodeInside = node.startsWith("/usr/") ? node : `${inside}/node`;
-  const binds: Bind[] = [
+  const places: Bind[] = [
     { from: packagePath("dist"), to: `${inside}/dist` },
     { from: packagePath("package.json"), to: `${inside}/package.json` },
     ...(nodeInside === node ? [] : [{ from: node, to: nodeInside }]),
     ...resolverFolders(),
+    ...binds,
   ];
+  const program = [nodeInside, ...nodeFlags(), `${inside}/dist/bottle.js`, "sidecar", options.name] as const;
   const jail = await holdJail({
     name: options.name,
     binds: await makeSkeleton({
@@ -161,16 +187,17 @@ async function startConfined(options: SidecarOptions): Promise<Started> {
       user: { name: "node", uid: 1000, home: "/nonexistent" },
       hostname: options.name,
       etc: "host",
-      binds,
+      binds: places,
     }),
     network: "host",
-    hostUid: hostUidOf(options.id, options.name),
+    hostUid: hostUid ?? hostUidOf(options.id, options.name),
     uid: 1000,
     cwd: "/",
     env: {},
-    argv: [nodeInside, ...nodeFlags(), `${inside}/dist/bottle.js`, "sidecar", options.name],
+    argv: startsPrograms ? [...REAPING, ...program] : program,
+    // The jail's own process 1 takes stdin, which is where a sidecar is talked to.
     startsPrograms: false,
-    tmpBytes: TMP_BYTES,
+    tmpBytes,
     extraFds: ["ipc"],
   });
   jail.enter();

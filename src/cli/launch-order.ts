@@ -1,4 +1,5 @@
 /** From a plan to an order: the values that its names stand for, read from the operator's environment. */
+import { readPrivateKey } from "../bundle/private-key.ts";
 import type { BottlePlan } from "../contract/plan.ts";
 import type { KeeperOrder } from "../keeper/keeper.ts";
 import { UserError } from "../lib/errors.ts";
@@ -12,6 +13,7 @@ export function inEnvironment(name: string): boolean {
 
 /** @throws UserError naming everything the environment lacks, and how to get it. */
 export function refuseMissing(plan: BottlePlan): void {
+  refuseMissingAgent(plan);
   const credentials = missingCredentials(plan, inEnvironment);
   const variables = missingEnv(plan, inEnvironment);
   if (credentials.length + variables.length === 0) return;
@@ -26,6 +28,24 @@ export function refuseMissing(plan: BottlePlan): void {
   throw new UserError(lines.join("\n       "), {
     hint: howToGet.length > 0 ? howToGet.join("\n       ") : `export ${first}=…, then run this again`,
   });
+}
+
+function refuseMissingAgent(plan: BottlePlan): void {
+  const wanting = (plan.repos ?? []).filter(
+    ({ upstream }) => upstream.kind === "ssh" && upstream.key.kind === "agent",
+  );
+  if (wanting.length === 0 || inEnvironment("SSH_AUTH_SOCK")) return;
+  throw new UserError(
+    `there is no ssh-agent, whose key ${wanting.map(({ name }) => name).join(" and ")} is to be reached with: SSH_AUTH_SOCK is not set`,
+    { hint: 'eval "$(ssh-agent)" && ssh-add, or name a key file in the bottle' },
+  );
+}
+
+/** Reads every key that is a file, so that a launch is not begun with one that cannot be used. @throws UserError */
+export async function refuseUnusableKeys(plan: BottlePlan): Promise<void> {
+  for (const { upstream } of plan.repos ?? []) {
+    if (upstream.kind === "ssh" && upstream.key.kind === "file") await readPrivateKey(upstream.key.path);
+  }
 }
 
 /** Reads and asks for every value. Asked for last, so that nobody types a secret for a launch that is refused. */

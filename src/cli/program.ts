@@ -174,6 +174,13 @@ Examples:
     )
     .action(act(async () => (await import("./commands/egress-test.ts")).egressTest));
 
+  const git = program.command("git").description("the repositories behind git-gate");
+  git
+    .command("log <id>")
+    .description("what the agent pushed, what was refused and why; of running and ended bottles")
+    .addOption(json())
+    .action(act(async () => (await import("./commands/git-log.ts")).gitLog));
+
   const audit = program.command("audit").description("the log of a bottle's decisions");
   audit
     .command("verify <id>")

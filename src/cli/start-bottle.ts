@@ -9,7 +9,7 @@ import { followAgent, onTerminal, terminalSize } from "./attach.ts";
 import { DETACH_KEY_NAME } from "./detach-key.ts";
 import type { KeeperChild } from "./keeper-child.ts";
 import { type Launched, launchKeeper } from "./keeper-process.ts";
-import { refuseMissing, resolveValues } from "./launch-order.ts";
+import { refuseMissing, refuseUnusableKeys, resolveValues } from "./launch-order.ts";
 import { print, printJson, tell } from "./output.ts";
 import { planAgent, tellPreflight } from "./prepare-plan.ts";
 
@@ -47,6 +47,7 @@ export async function startBottle(
   }
   tellPreflight(view);
   refuseMissing(plan);
+  await refuseUnusableKeys(plan);
   await approveRepositoryAgent(loaded);
   // --prompt says what is to be done now; whoever wrote it has decided.
   if (!flags.yes && !headless) {

@@ -1,6 +1,7 @@
 /** What will be created, before anything is: plain data, no secret in it, printed by the preflight. */
 import type { BackendName, IsolationLevel } from "./isolation.ts";
 import type { EgressLimits, EgressLogLevel, Route, UpstreamProxyPlace } from "./policy.ts";
+import type { PlannedRepo } from "./repository.ts";
 
 /** Where an environment value comes from. Values are resolved at launch, and only then. */
 export type EnvSource =
@@ -19,11 +20,11 @@ export interface PlannedSkill {
   readonly path: string;
 }
 
-/** A credential that one sidecar will hold. The guest never does. */
+/** A credential that a sidecar will hold, or the keeper for itself. The guest never does. */
 export interface PlannedCredential {
   /** Name in the operator's environment. */
   readonly tokenRef: string;
-  readonly holder: "egress" | "git-gate";
+  readonly holder: "egress" | "git-gate" | "keeper";
   /** Hosts it may be presented to. */
   readonly hosts: readonly string[];
   /** What to tell an operator who does not have it. */
@@ -95,6 +96,8 @@ export interface BottlePlan {
   /** Host paths of PEM files with extra roots that egress trusts. */
   readonly upstreamCa: readonly string[];
   readonly git: { readonly name?: string; readonly email?: string };
+  /** Behind git-gate; absent: no gate is started. */
+  readonly repos?: readonly PlannedRepo[];
   /** The folder copied in as the workspace; absent without `--cwd`. */
   readonly workspaceFrom?: string;
   readonly mounts: readonly PlannedMount[];

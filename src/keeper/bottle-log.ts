@@ -48,7 +48,7 @@ export async function recordNotice(log: AuditLog, name: ServiceName, notice: Sid
           await log.append(`${name}.log`, { level: message.level, text: message.text });
           return;
         case "ask":
-          // There is nobody yet whom a sidecar may ask.
+          // One that may ask is answered by whoever started it.
           await log.append(`${name}.misbehaved`, { ask: message.ask });
           return;
       }
@@ -66,7 +66,15 @@ export async function recordNotice(log: AuditLog, name: ServiceName, notice: Sid
   }
 }
 
+/** What a sidecar's own events begin with. */
+const EVENT_PREFIX: Readonly<Record<ServiceName, string>> = {
+  egress: "egress.",
+  "git-gate": "git.",
+  supervise: "supervise.",
+};
+
 function isOwnEvent(name: ServiceName, event: string): boolean {
-  if (!isEventName(event) || !event.startsWith(`${name}.`)) return false;
-  return !OF_THE_KEEPER.includes(event.slice(name.length + 1));
+  const prefix = EVENT_PREFIX[name];
+  if (!isEventName(event) || !event.startsWith(prefix)) return false;
+  return !OF_THE_KEEPER.includes(event.slice(prefix.length));
 }

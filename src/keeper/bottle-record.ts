@@ -20,6 +20,8 @@ export interface BottlePaths {
   readonly runtime: string;
   readonly socket: string;
   readonly lock: string;
+  /** Deploy keys that may still be at a forge; absent when there are none. */
+  readonly deployKeys: string;
 }
 
 export function bottlePaths(id: string, home: Home = homeOf()): BottlePaths {
@@ -36,6 +38,7 @@ export function bottlePaths(id: string, home: Home = homeOf()): BottlePaths {
     runtime,
     socket: checkSocketPath(join(runtime, "control.sock")),
     lock: join(state, "keeper.lock"),
+    deployKeys: join(state, "deploy-keys.json"),
   };
 }
 

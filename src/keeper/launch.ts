@@ -2,11 +2,12 @@
  * From a plan to a bottle that is ready for its agent: each thing acquired in the order of the design, each
  * pushed on the scope at once, so that whatever fails half-way leaves nothing behind.
  */
+import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { AuditLog } from "../audit/log.ts";
 import { backendNamed } from "../backends/registry.ts";
-import { type KeptSidecar, keepSidecar } from "../bundle/bundle.ts";
+import { type KeptSidecar, keepSidecar, type SidecarRequest } from "../bundle/bundle.ts";
 import type { CertificateAuthority } from "../bundle/certificate-authority.ts";
 import { egressConfig, egressPolicy, type Secrets } from "../bundle/egress-settings.ts";
 import type { Backend, Endpoint, Guest, Link, Prepared, Progress, ServiceName } from "../contract/backend.ts";
@@ -23,6 +24,7 @@ import { proxyEnvironment } from "../provision/proxy-environment.ts";
 import type { BaseSnapshot } from "../provision/workspace/snapshot.ts";
 import { recordNotice } from "./bottle-log.ts";
 import { type BottlePaths, type BottleRecord, writeRecord } from "./bottle-record.ts";
+import { type GateParts, gateRequest } from "./git-gate.ts";
 import { type Reservation, reserveBottle } from "./reservation.ts";
 import { verifyIsolation } from "./verification.ts";
 
@@ -75,10 +77,10 @@ export async function launchBottle(
   const prepared = await prepare(backend, plan, hooks.progress, signal);
   signal.throwIfAborted();
 
-  let sidecar: KeptSidecar | undefined;
+  const running: KeptSidecar[] = [];
   const onLogFailure = (error: unknown): void => {
-    // I8: it decides on its own and reports afterwards, so without a log it may not go on.
-    sidecar?.stop().catch(() => {});
+    // I8: they decide on their own and report afterwards, so without a log they may not go on.
+    for (const sidecar of running) sidecar.stop().catch(() => {});
     hooks.logFailed(error);
   };
   const nameOrLabel = plan.label ?? plan.agent.name;
@@ -92,34 +94,46 @@ export async function launchBottle(
     backend: plan.backend,
     hosts: plan.routes.map(({ host }) => host),
     credentials: plan.credentials.map(({ tokenRef, holder, hosts }) => ({ tokenRef, holder, hosts })),
+    ...(plan.repos !== undefined && { repos: plan.repos.map(({ name }) => name) }),
     ...(plan.agent.contentHash !== undefined && { contentHash: plan.agent.contentHash }),
     ...(earlier !== undefined && { resumed: true }),
   });
   signal.throwIfAborted();
 
+  const gate = plan.repos === undefined ? undefined : { repos: plan.repos, bearer: newBearer() };
+  const services: readonly ServiceName[] = gate === undefined ? ["egress"] : ["egress", "git-gate"];
   // All at once: each of them mostly waits for a process that loads. Egress is told what it waits for.
   const linking = backend.reserve(
     prepared,
-    { id, plan, stateDir: paths.state, runtimeDir: paths.runtime, services: ["egress"] },
+    { id, plan, stateDir: paths.state, runtimeDir: paths.runtime, services },
     scope,
   );
   const minting = mint(id);
-  const starting = startEgress({ reservation, linking, minting, request }, scope);
+  const wanted = [
+    egressRequest({ reservation, linking, minting, request }, scope),
+    ...(gate === undefined ? [] : [gateRequest(gate, gateParts(reservation, request, linking), scope)]),
+  ];
+  const starting = wanted.map(async (coming) => {
+    const sidecar = await keepSidecar(await coming, scope);
+    running.push(sidecar);
+    return sidecar;
+  });
   const booting = linking.then((link) => {
     signal.throwIfAborted();
     return backend.boot(prepared, link, { plan, env: guestEnvironment(request, link) }, scope);
   });
   // One that fails must not leave another at work on what is being undone.
-  await Promise.allSettled([linking, minting, starting, booting]);
+  await Promise.allSettled([linking, minting, ...starting, booting]);
   const link = await linking;
   const authority = await minting;
-  sidecar = await starting;
+  const sidecars = await Promise.all(starting);
   const guest = await booting;
   signal.throwIfAborted();
 
   await verify(guest, link, log);
   const base = await provision(endingWith(signal, guest), plan, {
     certificate: authority.certificate,
+    ...(gate !== undefined && { gate: { ...gate, url: endpointOf(link, "git-gate").guestUrl } }),
     stateDir: paths.state,
     resumedFrom: earlier?.base as BaseSnapshot | undefined,
     progress: hooks.progress,
@@ -132,7 +146,7 @@ export async function launchBottle(
   reservation.decide("kept");
   return {
     ...{ id, paths, record, guest, authority, log, base },
-    sidecars: [sidecar],
+    sidecars,
     workdir: base.cwd,
     discard: () => reservation.decide("removed"),
   };
@@ -170,9 +184,12 @@ async function prepare(
 
 /** What every process in the guest finds in its environment. No credential is among it (I2). */
 function guestEnvironment(request: LaunchRequest, link: Link): Readonly<Record<string, string>> {
-  const egress = endpointOf(link, "egress");
+  const { egress: _egress, ...direct } = link.endpoints;
   return {
-    ...proxyEnvironment(egress.guestUrl),
+    ...proxyEnvironment(
+      endpointOf(link, "egress").guestUrl,
+      Object.values(direct).map(({ guestUrl }) => new URL(guestUrl).hostname),
+    ),
     ...caEnvironment(),
     ...Object.assign({}, ...(request.plan.presets ?? []).map(({ env }) => env)),
     ...request.plan.provider.env,
@@ -188,7 +205,16 @@ function endpointOf(link: Link, service: ServiceName): Endpoint {
   return endpoint;
 }
 
-async function startEgress(
+/** 256 bits: it cannot be guessed by whoever reaches the link besides this guest. */
+function newBearer(): string {
+  return randomBytes(32).toString("base64url");
+}
+
+function gateParts(reservation: Reservation, request: LaunchRequest, linking: Promise<Link>): GateParts {
+  return { reservation, request, endpoint: linking.then((link) => endpointOf(link, "git-gate")) };
+}
+
+async function egressRequest(
   parts: {
     readonly reservation: Reservation;
     readonly linking: Promise<Link>;
@@ -196,7 +222,7 @@ async function startEgress(
     readonly request: LaunchRequest;
   },
   scope: Scope,
-): Promise<KeptSidecar> {
+): Promise<SidecarRequest> {
   const { linking, minting, request } = parts;
   const { id, paths, log } = parts.reservation;
   const { plan } = request;
@@ -204,20 +230,17 @@ async function startEgress(
   const policy = egressPolicy(plan.routes, upstreamCa, request.credentials, plan);
   const rootDir = join(paths.state, "egress-root");
   scope.defer("egress root", () => removeTree(rootDir));
-  return keepSidecar(
-    {
-      name: "egress",
-      id,
-      rootDir,
-      confined: true,
-      endpoint: linking.then((link) => endpointOf(link, "egress")),
-      config: async (endpoint) =>
-        egressConfig({ id, authority: await minting, endpoint, bearer: undefined, policy, plan }),
-      // That it could not be written is the log's own to tell.
-      onNotice: (notice) => void recordNotice(log, "egress", notice).catch(() => {}),
-    },
-    scope,
-  );
+  return {
+    name: "egress",
+    id,
+    rootDir,
+    confined: true,
+    endpoint: linking.then((link) => endpointOf(link, "egress")),
+    config: async (endpoint) =>
+      egressConfig({ id, authority: await minting, endpoint, bearer: undefined, policy, plan }),
+    // That it could not be written is the log's own to tell.
+    onNotice: (notice) => void recordNotice(log, "egress", notice).catch(() => {}),
+  };
 }
 
 async function verify(guest: Guest, link: Link, log: AuditLog): Promise<void> {

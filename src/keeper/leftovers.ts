@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { sweepWriterMarks } from "../audit/writer-mark.ts";
 import { backends } from "../backends/registry.ts";
 import type { OwnedResource } from "../contract/backend.ts";
-import { codeOf } from "../lib/errors.ts";
+import { codeOf, messageOf } from "../lib/errors.ts";
 import { tryLock } from "../lib/lock-file.ts";
 import { homeOf } from "../lib/paths.ts";
 import { removeTree } from "../lib/remove-tree.ts";
@@ -23,6 +23,7 @@ import {
   listBottleIds,
   writeRecord,
 } from "./bottle-record.ts";
+import { removeLeftDeployKeys } from "./deploy-keys.ts";
 
 export type Leftover =
   | OwnedResource
@@ -32,14 +33,15 @@ export type Leftover =
       /**
        * - `sockets`: the runtime directory
        * - `unfinished`: a state directory in which no agent ever ran, or that was about to be removed
+       * - `deploy-key`: one that may still push, at a forge; removed with the token in the environment
        * - `crashed`: the parts of a state directory that only a running bottle needs; the workspace stays
        */
-      readonly kind: "sockets" | "unfinished" | "crashed";
+      readonly kind: "sockets" | "deploy-key" | "unfinished" | "crashed";
       readonly name: string;
     };
 
 /** In a state directory: what only a running bottle needs. Dotted are files that were being written, and scratch. */
-const TRANSIENT = /^(?:root|egress-root|token|keeper\.lock(?:\..*)?|\..*)$/;
+const TRANSIENT = /^(?:root|egress-root|git-gate|git-gate-root|token|keeper\.lock(?:\..*)?|\..*)$/;
 
 /** Of bottles that nobody runs, launches or works on. */
 export async function findLeftovers(): Promise<readonly Leftover[]> {
@@ -78,17 +80,28 @@ export function sweepLogMarks(): Promise<void> {
   return sweepWriterMarks(homeOf().audit);
 }
 
-/** Everything of one bottle but its log. @throws UserError when it runs, or there is no such bottle. */
-export async function removeBottle(id: string): Promise<void> {
+/**
+ * Everything of one bottle but its log.
+ * @param force also when a deploy key of it may still push, and cannot be removed.
+ * @returns what is left elsewhere.
+ * @throws UserError when it runs, or there is no such bottle.
+ */
+export async function removeBottle(id: string, force: boolean): Promise<readonly string[]> {
   const paths = bottlePaths(id);
   const lock = await lockBottle(id, paths);
+  const left: string[] = [];
   try {
+    await removeLeftDeployKeys(id, paths.deployKeys, (name) => process.env[name]).catch((error: unknown) => {
+      if (!force) throw error;
+      left.push(messageOf(error));
+    });
     for (const resource of await ownedResources()) if (resource.bottle === id) await removeResource(resource);
     await removeTree(paths.runtime);
     // Without it nobody resumes what is half removed; the lock goes with the directory.
     await rm(paths.record, { force: true });
     await removeTree(paths.state);
     await sweepLogMarks();
+    return left;
   } finally {
     await lock.release();
   }
@@ -107,6 +120,8 @@ async function leftoversOf(
   const found: Leftover[] = resources.filter(({ bottle }) => bottle === id);
   if (existsSync(paths.runtime))
     found.push({ backend: null, bottle: id, kind: "sockets", name: paths.runtime });
+  if (existsSync(paths.deployKeys))
+    found.push({ backend: null, bottle: id, kind: "deploy-key", name: paths.deployKeys });
   const kind = await stateOf(paths);
   if (kind !== undefined) found.push({ backend: null, bottle: id, kind, name: paths.state });
   return found;
@@ -145,6 +160,9 @@ async function remove(leftover: Leftover, paths: BottlePaths): Promise<void> {
     case "sockets":
     case "unfinished":
       await removeTree(leftover.name);
+      return;
+    case "deploy-key":
+      await removeLeftDeployKeys(leftover.bottle, leftover.name, (name) => process.env[name]);
       return;
     case "crashed": {
       for (const name of await transientIn(paths)) {

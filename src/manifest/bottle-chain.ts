@@ -8,6 +8,7 @@ import type {
   Route,
   UpstreamProxyPlace,
 } from "../contract/policy.ts";
+import type { PlannedRepo } from "../contract/repository.ts";
 import { unreachable } from "../lib/errors.ts";
 import { didYouMean } from "../lib/names.ts";
 import type { Bottle } from "./bottle-schema.ts";
@@ -20,6 +21,7 @@ import type { ObjectFile } from "./object-file.ts";
 import { openObject } from "./open-object.ts";
 import { quoted } from "./parsed.ts";
 import { ManifestError, type Path, type Problem, suggestion } from "./problem.ts";
+import { type RepositoryFault, repositoriesOf } from "./repositories.ts";
 
 /** What an agent without `agent_provider` runs. */
 const DEFAULT_TEMPLATE = "claude";
@@ -37,6 +39,7 @@ export interface LoadedBottle {
   /** Absolute host paths. */
   readonly upstreamCa: readonly string[];
   readonly git: { readonly name?: string; readonly email?: string };
+  readonly repos: readonly PlannedRepo[];
   readonly template: string;
   readonly command?: readonly string[];
   /** `from` is an absolute host path. */
@@ -89,10 +92,38 @@ export function bottleOf(index: ManifestIndex, entry: IndexEntry): LoadedBottle 
   if (problems.length > 0 || chosen === undefined) throw new ManifestError(problems);
 
   const merged = mergeChain(ordered);
-  const conflicts = conflictsIn(merged, ordered, chosen);
+  const { repos, faults } = repositoriesOf(merged, index.userHome);
+  const conflicts = [
+    ...conflictsIn(merged, ordered, chosen),
+    ...faults.map((fault) => problemOfRepository(ordered, chosen, fault)),
+  ];
   if (conflicts.length > 0) throw new ManifestError(conflicts);
   const files = chain.order.flatMap((name) => opened.get(name)?.file ?? []);
-  return settled(entry.name, files, merged, index.userHome);
+  return { ...settled(entry.name, files, merged, index.userHome), repos };
+}
+
+/** Told where the key stands, or where the repository was last spoken of. */
+function problemOfRepository(
+  links: readonly Link[],
+  chosen: Link,
+  { path, message }: RepositoryFault,
+): Problem {
+  const says =
+    (length: number) =>
+    (link: Link): boolean =>
+      hasKey(link.bottle, path.slice(0, length));
+  const link = links.findLast(says(path.length)) ?? links.findLast(says(REPOSITORY_DEPTH)) ?? chosen;
+  return link.problemAt(path, message);
+}
+
+/** git-gate.repos.<name> */
+const REPOSITORY_DEPTH = 3;
+
+function hasKey(value: unknown, path: Path): boolean {
+  const [key, ...rest] = path;
+  if (key === undefined) return true;
+  if (typeof value !== "object" || value === null || !Object.hasOwn(value, key)) return false;
+  return hasKey(Object.getOwnPropertyDescriptor(value, key)?.value, rest);
 }
 
 function builtInProblem(name: string) {
@@ -157,7 +188,12 @@ function repeated(items: readonly string[]): string[] {
   return [...new Set(items.filter((item, i) => items.indexOf(item) !== i))];
 }
 
-function settled(name: string, files: readonly string[], bottle: Bottle, userHome: string): LoadedBottle {
+function settled(
+  name: string,
+  files: readonly string[],
+  bottle: Bottle,
+  userHome: string,
+): Omit<LoadedBottle, "repos"> {
   const { egress, resources, agent_provider: provider } = bottle;
   return {
     name,

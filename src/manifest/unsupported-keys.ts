@@ -19,7 +19,6 @@ export const UNSUPPORTED_KEYS: readonly UnsupportedKey[] = [
   { kind: "bottle", key: "env.*.to" },
   { kind: "bottle", key: "egress.routes.*.dlp" },
   { kind: "bottle", key: "egress.pipelock" },
-  { kind: "bottle", key: "git-gate.repos" },
   { kind: "bottle", key: "supervise", value: true },
   { kind: "bottle", key: "image" },
   { kind: "bottle", key: "resources.disk" },

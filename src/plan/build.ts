@@ -12,6 +12,7 @@ import { UserError } from "../lib/errors.ts";
 import type { LoadedAgent } from "../manifest/load.ts";
 import { planCredentials } from "./credentials.ts";
 import type { ExpandedPresets } from "./presets/expand.ts";
+import { planRepoCredentials, tokenRefsOf } from "./repo-credentials.ts";
 import { planRoutes } from "./routes.ts";
 
 /** More than any build starts at once, and few enough that a fork bomb does not fill the host's table. */
@@ -54,7 +55,10 @@ export function buildPlan({ loaded, provider, options }: PlanRequest): BuiltPlan
   const { routes, chosen, warnings } = planRoutes(bottle.routes, presets.routes, provider, availableEnv);
   refuseCredentialsInEnv(
     bottle.env,
-    [...routes.map(({ auth }) => auth), bottle.upstreamProxy].flatMap((each) => each?.tokenRef ?? []),
+    [
+      ...[...routes.map(({ auth }) => auth), bottle.upstreamProxy].flatMap((each) => each?.tokenRef ?? []),
+      ...bottle.repos.flatMap(tokenRefsOf),
+    ],
     provider,
   );
   const plan: BottlePlan = {
@@ -77,7 +81,10 @@ export function buildPlan({ loaded, provider, options }: PlanRequest): BuiltPlan
     ...(options.task === undefined ? {} : { task: options.task }),
     env: bottle.env,
     skills: loaded.skills.map((name) => plannedSkill(name, options.skillsPaths)),
-    credentials: planCredentials(routes, bottle.upstreamProxy, provider, availableEnv),
+    credentials: [
+      ...planCredentials(routes, bottle.upstreamProxy, provider, availableEnv),
+      ...planRepoCredentials(bottle.repos),
+    ],
     placeholders: placeholdersOf(provider),
     routes,
     presets: presets.presets,
@@ -87,6 +94,7 @@ export function buildPlan({ loaded, provider, options }: PlanRequest): BuiltPlan
     upstreamCa: bottle.upstreamCa,
     // As a whole: half of one and half of the other would be somebody who is nobody.
     git: Object.keys(loaded.git).length > 0 ? loaded.git : (options.identity ?? {}),
+    ...(bottle.repos.length === 0 ? {} : { repos: bottle.repos }),
     ...(options.cwd === undefined ? {} : { workspaceFrom: options.cwd }),
     mounts: bottle.mounts,
     resources: { ...bottle.resources, pids: DEFAULT_PIDS },
@@ -119,8 +127,8 @@ function refuseCredentialsInEnv(
   for (const { name, source } of env) {
     if (source.kind === "host" && held.has(source.variable)) {
       throw new UserError(
-        `env.${name} would give ${source.variable} to the agent: it is a credential, and egress presents it`,
-        { hint: `take ${name} out of env: the agent's requests get the credential without it` },
+        `env.${name} would give ${source.variable} to the agent: it is a credential, and only a sidecar presents it`,
+        { hint: `take ${name} out of env: what the agent does with it works without` },
       );
     }
     if (placeholders.has(name)) {

@@ -1,6 +1,7 @@
 /** The preflight for people: titled lines, in the order in which they matter. Pure; colours are the CLI's. */
 import type { EnvSource } from "../contract/plan.ts";
 import type { PreflightEnv, PreflightHost, PreflightView } from "./preflight.ts";
+import type { PreflightRepo } from "./preflight-repo.ts";
 
 export interface PreflightSection {
   readonly title: string;
@@ -26,6 +27,7 @@ export function preflightSections(view: PreflightView): readonly PreflightSectio
     ...section("at most", limitLines(view.limits)),
     ...section("logged", LOGGED[view.log]),
     ...section("trusts besides", view.upstreamCa),
+    ...section("repositories", view.repos.flatMap(repoLines)),
     ...section("credentials", view.credentials.map(credentialLine)),
     ...section("agent gets", view.env.map(envLine)),
     ...section(
@@ -115,6 +117,17 @@ function limitLines(limits: PreflightView["limits"]): readonly string[] {
     ...line(limits.headerBytes, (value) => `${value} bytes of headers`),
     ...line(limits.idleSeconds, (value) => `${value} seconds without a byte`),
     ...line(limits.tunnelIdleSeconds, (value) => `${value} seconds without a byte in a tunnel`),
+  ];
+}
+
+function repoLines(repo: PreflightRepo): string[] {
+  return [
+    `${repo.name}: ${repo.url}, ${repo.proof}${repo.pinned === undefined ? "" : `, ${repo.pinned}`}`,
+    `  may be pushed: ${repo.mayPush.join(", ")}`,
+    ...(repo.onlyPaths.length === 0 ? [] : [`  only where it changes ${repo.onlyPaths.join(", ")}`]),
+    ...(repo.unprotected.length === 0 ? [] : [`  UNPROTECTED: ${repo.unprotected.join(", ")}`]),
+    ...(repo.limits.length === 0 ? [] : [`  at most ${repo.limits.join(", ")}`]),
+    ...(repo.review ? ["  REVIEW: every push is refused for now, because nobody can be asked yet"] : []),
   ];
 }
 

@@ -11,6 +11,7 @@ import type { EgressLimits, EgressLogLevel, Route, UpstreamProxyPlace } from "..
 import { printable } from "../lib/printable.ts";
 import { meetsIsolation } from "./isolation.ts";
 import { describeMatch } from "./match-text.ts";
+import { describeRepo, type PreflightRepo } from "./preflight-repo.ts";
 
 export interface PreflightHost {
   readonly host: string;
@@ -71,6 +72,8 @@ export interface PreflightView {
   readonly limits: EgressLimits;
   readonly log: EgressLogLevel;
   readonly upstreamCa: readonly string[];
+  /** Behind git-gate. */
+  readonly repos: readonly PreflightRepo[];
   /** Held outside; never in the guest. */
   readonly credentials: readonly PreflightCredential[];
   /** Given to the agent. */
@@ -119,6 +122,7 @@ export function describePlan(plan: BottlePlan, facts: PreflightFacts): Preflight
     limits: plan.egressLimits ?? {},
     log: plan.egressLog ?? DEFAULT_LOG,
     upstreamCa: plan.upstreamCa.map(path),
+    repos: (plan.repos ?? []).map(describeRepo),
     credentials: plan.credentials.map((credential) => ({
       tokenRef: credential.tokenRef,
       holder: credential.holder,

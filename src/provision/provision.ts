@@ -3,19 +3,23 @@
  * use TLS; the files of presets, and the provider's with the prompt; skills; git's identity; the workspace.
  */
 import { GUEST, type Guest, type Progress } from "../contract/backend.ts";
-import type { BottlePlan } from "../contract/plan.ts";
+import type { BottlePlan, PlannedFile } from "../contract/plan.ts";
 import { provisionCa } from "./ca-store.ts";
+import { GATE_CONFIG_PATH, type GateAccess, gateConfigFile } from "./gate-config.ts";
 import { gitIdentityFile } from "./git-identity.ts";
 import { runInGuestOk } from "./guest-command.ts";
 import { provisionSkills } from "./skills.ts";
 import { slowStep } from "./slow-step.ts";
 import { writeGuestFiles } from "./transfer.ts";
 import { importWorkspace } from "./workspace/import.ts";
+import { localRemotes } from "./workspace/local-remotes.ts";
 import { type BaseSnapshot, emptyBase, snapshotBase } from "./workspace/snapshot.ts";
 
 export interface ProvisionMaterial {
   /** PEM of the bottle's CA; its key is not ours to have. */
   readonly certificate: string;
+  /** Absent without repositories behind git-gate. */
+  readonly gate?: GateAccess;
   /** The bottle's own directory on the host, for files that live for one step. */
   readonly stateDir: string;
   /** What an earlier life of this bottle started from: its workspace is there and stays as the agent left it. */
@@ -36,21 +40,30 @@ export async function provision(
   await writeGuestFiles(guest.exec, [
     ...(plan.presets ?? []).flatMap(({ files }) => files),
     ...plan.provider.files,
-    gitIdentityFile(plan.git),
+    ...gitFiles(plan, material.gate),
   ]);
   await provisionSkills(guest, plan.skills);
   return provisionWorkspace(guest, plan, material);
 }
 
+function gitFiles(plan: BottlePlan, gate: GateAccess | undefined): readonly PlannedFile[] {
+  if (gate === undefined) return [gitIdentityFile(plan.git)];
+  return [gitIdentityFile(plan.git, [GATE_CONFIG_PATH]), gateConfigFile(gate)];
+}
+
 async function provisionWorkspace(
   guest: Guest,
   plan: BottlePlan,
-  { stateDir, resumedFrom, progress }: ProvisionMaterial,
+  { stateDir, resumedFrom, progress, gate }: ProvisionMaterial,
 ): Promise<BaseSnapshot> {
   if (resumedFrom !== undefined) return resumedFrom;
   await runInGuestOk(guest.exec, ["mkdir", "-p", GUEST.workspace], { cwd: GUEST.home });
   if (plan.workspaceFrom === undefined) return emptyBase();
-  const imported = await importWorkspace(guest, plan.workspaceFrom, { scratchDir: stateDir, progress });
+  const imported = await importWorkspace(guest, plan.workspaceFrom, {
+    scratchDir: stateDir,
+    progress,
+    remoteUrl: localRemotes(gate?.repos ?? []),
+  });
   return slowStep(progress, "workspace: noting the state that the agent starts from", () =>
     snapshotBase(guest, imported),
   );

@@ -11,7 +11,7 @@ import { confirm } from "../ask.ts";
 import { onTerminal, terminalSize } from "../attach.ts";
 import { spawnKeeper } from "../keeper-child.ts";
 import { launchKeeper } from "../keeper-process.ts";
-import { inEnvironment, refuseMissing, resolveValues } from "../launch-order.ts";
+import { inEnvironment, refuseMissing, refuseUnusableKeys, resolveValues } from "../launch-order.ts";
 import { tell } from "../output.ts";
 import { tellPreflight } from "../prepare-plan.ts";
 import { joinLaunched } from "../start-bottle.ts";
@@ -51,6 +51,7 @@ export async function resume(id: string, flags: ResumeFlags): Promise<number> {
     );
   }
   refuseMissing(plan);
+  await refuseUnusableKeys(plan);
   if (
     !flags.yes &&
     !headless &&

@@ -4,7 +4,7 @@ import { tryConnectKeeper } from "../../keeper/control-client.ts";
 import { removeBottle } from "../../keeper/leftovers.ts";
 import { UserError } from "../../lib/errors.ts";
 import { confirm } from "../ask.ts";
-import { print, report } from "../output.ts";
+import { print, report, tell } from "../output.ts";
 
 export async function rm(ids: readonly string[], flags: { readonly force?: true }): Promise<number> {
   let worst = 0;
@@ -36,7 +36,7 @@ async function removeOne(id: string, force: boolean): Promise<void> {
     );
     if (!sure) throw new UserError(`${id} was not removed`);
   }
-  await removeBottle(id);
+  for (const problem of await removeBottle(id, force)) tell(problem);
 }
 
 /** A bottle whose end nobody saw may hold anything. */

@@ -9,6 +9,7 @@ import { withScratchDir } from "../scratch.ts";
 import { slowStep } from "../slow-step.ts";
 import { archiveName, unpackInGuest } from "../transfer.ts";
 import { folderFiles, repositoryFiles } from "./files.ts";
+import type { RemoteUrl } from "./public-config.ts";
 import { type RebuiltGit, rebuildGit } from "./rebuilt-git.ts";
 import { type WorkspaceSource, workspaceSource } from "./repository.ts";
 
@@ -43,7 +44,7 @@ export interface ImportedWorkspace {
 export async function importWorkspace(
   guest: Guest,
   folder: string,
-  options: { readonly scratchDir: string; readonly progress: Progress },
+  options: { readonly scratchDir: string; readonly progress: Progress; readonly remoteUrl?: RemoteUrl },
 ): Promise<ImportedWorkspace> {
   const source = await workspaceSource(folder);
   const name = archiveName(GUEST.workspace);
@@ -51,7 +52,7 @@ export async function importWorkspace(
     const dotGit =
       source.kind === "repository"
         ? await slowStep(options.progress, "workspace: packing the repository's history", () =>
-            rebuildGit(source.repository, scratch),
+            rebuildGit(source.repository, scratch, options.remoteUrl),
           )
         : undefined;
     const stream = packEntries(entriesOf(source, dotGit, name), {

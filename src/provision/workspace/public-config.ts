@@ -32,10 +32,18 @@ export interface PublicConfig {
   readonly isPartial: boolean;
 }
 
+/** What a remote's URL is called in the guest, where that is something else; `folder` is what a relative one starts at. */
+export type RemoteUrl = (url: string, folder: string) => string | undefined;
+
 /** Reads the operator's settings (all levels: how lines end is often a personal one) and keeps what may be known. */
-export async function publicConfig(repository: HostRepository): Promise<PublicConfig> {
+export async function publicConfig(
+  repository: HostRepository,
+  remoteUrl: RemoteUrl = () => undefined,
+): Promise<PublicConfig> {
   const listed = await gitOk(repository.place, ["config", "--list", "-z"]);
-  return rebuild(parseSettings(listed.toString("utf8")), repository.objectFormat);
+  return rebuild(parseSettings(listed.toString("utf8")), repository.objectFormat, (url) =>
+    remoteUrl(url, repository.root),
+  );
 }
 
 /** One setting; section and key in lower case, as git prints them. */
@@ -62,7 +70,11 @@ export function parseSettings(listed: string): readonly Setting[] {
 }
 
 /** What of `settings` a guest may see. */
-export function rebuild(settings: readonly Setting[], objectFormat: "sha1" | "sha256"): PublicConfig {
+export function rebuild(
+  settings: readonly Setting[],
+  objectFormat: "sha1" | "sha256",
+  remoteUrl: (url: string) => string | undefined = () => undefined,
+): PublicConfig {
   const core = new Map<string, string>([
     ["bare", "false"],
     ["logallrefupdates", "true"],
@@ -78,7 +90,7 @@ export function rebuild(settings: readonly Setting[], objectFormat: "sha1" | "sh
     if (section === "core" && subsection === undefined && CORE_KEYS.get(key)?.test(value) === true) {
       core.set(key, value);
     } else if (section === "remote" && subsection !== undefined && REMOTE_NAME.test(subsection)) {
-      const url = key === "url" ? publicUrl(value) : undefined;
+      const url = key === "url" ? (remoteUrl(value) ?? publicUrl(value)) : undefined;
       if (url !== undefined) put(remotes, subsection, "url", url);
       if (key === "fetch" && FETCH_SPEC.test(value)) put(remotes, subsection, "fetch", value);
       if (key === "promisor" && value === "true") {

@@ -10,7 +10,7 @@ import { joined, type PackEntry } from "../../lib/archive/pack-tar.ts";
 import { statusOf } from "../../lib/archive/status.ts";
 import { git, gitOk } from "./host-git.ts";
 import { shallowCommits } from "./lender.ts";
-import { publicConfig } from "./public-config.ts";
+import { publicConfig, type RemoteUrl } from "./public-config.ts";
 import type { HostRepository } from "./repository.ts";
 
 /** The operator's earlier bottles, stashes and tools' private refs stay here. */
@@ -28,11 +28,15 @@ export interface RebuiltGit {
 }
 
 /** Makes it; packs and index lie in `scratchDir`, which must outlive the packing. */
-export async function rebuildGit(repository: HostRepository, scratchDir: string): Promise<RebuiltGit> {
+export async function rebuildGit(
+  repository: HostRepository,
+  scratchDir: string,
+  remoteUrl?: RemoteUrl,
+): Promise<RebuiltGit> {
   const [head, refs, config] = await Promise.all([
     readHead(repository),
     readRefs(repository),
-    publicConfig(repository),
+    publicConfig(repository, remoteUrl),
   ]);
   const shallow = await shallowCommits(repository.commonDir);
   await packObjects(repository, [...refs.oids, ...head.oids], join(scratchDir, "pack"));

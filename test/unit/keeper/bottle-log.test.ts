@@ -38,6 +38,17 @@ const event = (name: string, data: Record<string, unknown> = {}): SidecarNotice 
 });
 
 describe("what a sidecar says", () => {
+  it("git-gate's begins with git., and what begins with git-gate. is the keeper's", async () => {
+    await recordNotice(log, "git-gate", event("git.pushed", { repo: "app" }));
+    await recordNotice(log, "git-gate", event("git-gate.died"));
+    await recordNotice(log, "git-gate", event("egress.denied"));
+    expect(lines().map(({ event }) => event)).toEqual([
+      "git.pushed",
+      "git-gate.misbehaved",
+      "git-gate.misbehaved",
+    ]);
+  });
+
   it("goes in under its own name", async () => {
     await record(event("egress.denied", { host: "example.com" }));
     await record({ kind: "message", message: { type: "log", level: "warn", text: "slow" } });

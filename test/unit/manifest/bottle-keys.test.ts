@@ -2,6 +2,9 @@ import { describe, expect, it } from "vitest";
 import { parseObject } from "../../../src/manifest/object-file.ts";
 import { describeProblem } from "../../../src/manifest/problem.ts";
 
+/** What it says in binary as well: that is checked. */
+const HOST_KEY = `ssh-ed25519 ${Buffer.from("\0\0\0\x0bssh-ed25519\0\0\0 ".padEnd(51, "k"), "latin1").toString("base64")}`;
+
 /** The problems of a bottle, without its file's name. */
 function problemsOf(yaml: string): string[] {
   return parseObject("bottle", "b.md", `---\n${yaml}\n---\n`).problems.map(describeProblem);
@@ -48,10 +51,17 @@ git-gate:
     project:
       url: ssh://git@example.com/project.git
       key: {provider: static, path: ~/.ssh/id}
-      host_key: ssh-ed25519 AAAA
-      refs: [refs/heads/agent/*]
-      paths: [src/**]
+      host_key: ${HOST_KEY}
+      refs: ["refs/heads/bottle/{id}/*", {ref: refs/tags/v*, force: true, delete: true}]
+      paths: {only: [src/**], unprotect: [.github/workflows/**]}
+      limits: {push: 100M, file: 64K, objects: 1000, files: 50}
       review: true
+    agents: {url: "git@example.com:team/agents.git", key: agent, host_key: [${HOST_KEY}]}
+    one: {url: "ssh://git@example.com/one.git", key: {provider: agent, public_key: ${HOST_KEY} me@here}}
+    file: {url: "ssh://git@example.com/file.git", key: ~/.ssh/id}
+    web: {url: "https://example.com/web.git", key: {provider: token, token_ref: T, username: me}, upstream_ca: [~/ca.pem]}
+    forge: {url: "ssh://git@example.com/a/b.git", key: {provider: gitea, url: "https://example.com/git", token_ref: FORGE}}
+    here: {url: ~/repos/here.git}
     other: {url: "ssh://git@example.com/other.git", key: {provider: gitea, forge_token_env: FORGE}}
 supervise: true
 agent_provider: {template: claude, dockerfile: ~/Dockerfile, auth_token: T, forward_host_credentials: true}
@@ -198,7 +208,7 @@ repo_agents: true`);
     ["git-gate: {user: {email: '<a@b>'}}", "b.md:2:26: git-gate.user.email: must not contain < or >"],
     [
       "git-gate: {repos: {p: {key: {provider: gitlab, path: /x}}}}",
-      'b.md:2:40: git-gate.repos.p.key.provider: must be one of static, gitea, not "gitlab", did you mean "gitea"?',
+      'b.md:2:40: git-gate.repos.p.key.provider: must be one of static, agent, token, gitea, not "gitlab", did you mean "gitea"?',
     ],
     [
       "agent_provider: {template: claud}",

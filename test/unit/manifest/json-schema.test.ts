@@ -51,6 +51,10 @@ describe("the JSON Schemas", () => {
     expect(knownKeys("bottle", ["git-gate", "repos", "p", "key"])).toEqual([
       "provider",
       "path",
+      "public_key",
+      "token_ref",
+      "username",
+      "url",
       "forge_token_env",
     ]);
     expect(knownKeys("bottle", ["env"])).toEqual([]);
@@ -62,7 +66,7 @@ describe("the JSON Schemas", () => {
 describe("docs/manifest.md", () => {
   const text = readFileSync(new URL("../../../docs/manifest.md", import.meta.url), "utf8");
   const section = (title: string): string => text.split(`\n## ${title}\n`)[1]?.split("\n## ")[0] ?? "";
-  const bottles = section("Keys of a bottle") + section("Routes");
+  const bottles = section("Keys of a bottle") + section("Routes") + section("Repositories");
 
   it("names every key", () => {
     const spans = (bottles + section("Variables")).match(/`[^`]+`/g) ?? [];
@@ -83,12 +87,7 @@ describe("docs/manifest.md", () => {
       .filter((row) => /\*[lL]ater[.:]?\*/.test(row))
       .flatMap((row) => row.split(" | ")[0]?.match(/`[^`]+`/g) ?? []);
     const expected = new Set(
-      UNSUPPORTED_KEYS.map(({ key }) =>
-        key
-          .replace("env.*", "env.<NAME>")
-          .replace("egress.routes.*.", "")
-          .replace("git-gate.repos", "git-gate.repos.<name>"),
-      ),
+      UNSUPPORTED_KEYS.map(({ key }) => key.replace("env.*", "env.<NAME>").replace("egress.routes.*.", "")),
     );
     expect(new Set(marked.map((key) => key.slice(1, -1).replace(/^dlp\..*/, "dlp")))).toEqual(expected);
   });

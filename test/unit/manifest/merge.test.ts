@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { ISOLATION_LEVELS } from "../../../src/contract/isolation.ts";
 import type { Bottle } from "../../../src/manifest/bottle-schema.ts";
 import { followExtends } from "../../../src/manifest/chain.ts";
+import type { GitUrl } from "../../../src/manifest/git-url.ts";
 import { MERGE_TABLE, mergeChain, parentsOf } from "../../../src/manifest/merge.ts";
 
 type Family = Readonly<Record<string, Bottle>>;
@@ -223,14 +224,16 @@ describe("merging bottles: the table", () => {
     expect(resolve(family, "turned").egress?.routes).toEqual([route("base.example")]);
   });
 
+  const gitUrl = (path: string): GitUrl => ({ kind: "local", path });
+
   it("git-gate: user field by field, repositories by name and then field by field", () => {
     const family: Family = {
       a: {
         "git-gate": {
           user: { name: "A", email: "a@example.com" },
           repos: {
-            p: { url: "ssh://a/p", key: { provider: "static", path: "/a" } },
-            q: { url: "ssh://a/q" },
+            p: { url: gitUrl("/p"), key: { kind: "file", path: "/a" } },
+            q: { url: gitUrl("/q") },
           },
         },
       },
@@ -238,16 +241,16 @@ describe("merging bottles: the table", () => {
         extends: "a",
         "git-gate": {
           user: { name: "Own" },
-          repos: { p: { key: { provider: "gitea", forge_token_env: "T" } }, r: { url: "ssh://r" } },
+          repos: { p: { key: { kind: "agent" } }, r: { url: gitUrl("/r") } },
         },
       },
     };
     expect(resolve(family, "own")["git-gate"]).toEqual({
       user: { name: "Own", email: "a@example.com" },
       repos: {
-        p: { url: "ssh://a/p", key: { provider: "gitea", forge_token_env: "T" } },
-        q: { url: "ssh://a/q" },
-        r: { url: "ssh://r" },
+        p: { url: gitUrl("/p"), key: { kind: "agent" } },
+        q: { url: gitUrl("/q") },
+        r: { url: gitUrl("/r") },
       },
     });
   });

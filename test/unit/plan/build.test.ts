@@ -41,6 +41,7 @@ function loaded(bottle: Partial<LoadedBottle> = {}, agent: Partial<LoadedAgent> 
       presets: [],
       upstreamCa: [],
       git: {},
+      repos: [],
       template: "talker",
       mounts: [],
       resources: {},

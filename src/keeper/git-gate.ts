@@ -1,0 +1,225 @@
+/**
+ * What the keeper gets ready for git-gate, and answers it. The keys of a bottle's repositories are in three places: where
+ * the operator has them, in this process's memory, and on the gate's stdin (I2).
+ */
+import { randomBytes } from "node:crypto";
+import { chownSync, existsSync, statSync } from "node:fs";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { AuditLog } from "../audit/log.ts";
+import { relayAgent } from "../bundle/agent-relay.ts";
+import type { SidecarRequest } from "../bundle/bundle.ts";
+import type { Secrets } from "../bundle/egress-settings.ts";
+import { type GateMaterial, type GatePlaces, gateConfig, gatePolicy } from "../bundle/git-gate-settings.ts";
+import { readPrivateKey } from "../bundle/private-key.ts";
+import type { Endpoint } from "../contract/backend.ts";
+import { type GitGatePolicy, type GitReviewAnswer, gitReviewSchema } from "../contract/git-gate.ts";
+import type { BottlePlan } from "../contract/plan.ts";
+import type { PlannedRepo } from "../contract/repository.ts";
+import { MIN_KNOWN } from "../inspect/known-secret.ts";
+import { hostUidOf, isRoot } from "../jail/host-uid.ts";
+import type { Bind } from "../jail/mounts.ts";
+import { UserError } from "../lib/errors.ts";
+import { removeTree } from "../lib/remove-tree.ts";
+import type { Scope } from "../lib/scope.ts";
+import { recordNotice } from "./bottle-log.ts";
+import { makeDeployKeys } from "./deploy-keys.ts";
+import type { Reservation } from "./reservation.ts";
+
+/** In the gate's jail. */
+const INSIDE = {
+  state: "/gate/state",
+  run: "/tmp/gate",
+  agent: "/gate/agent",
+  upstreams: "/gate/upstreams",
+} as const;
+
+/** Its /tmp holds sockets, ssh's files and what git puts aside while it packs. */
+const TMP_BYTES = 256 * 1024 * 1024;
+
+export interface GateParts {
+  readonly reservation: Reservation;
+  readonly request: {
+    readonly plan: BottlePlan;
+    readonly env: Secrets;
+    readonly credentials: Secrets;
+  };
+  readonly endpoint: Promise<Endpoint>;
+}
+
+/**
+ * Everything that must be there before git-gate starts.
+ * @throws UserError naming the key, file or agent that is missing, or what the forge said.
+ */
+export async function gateRequest(
+  gate: { readonly repos: readonly PlannedRepo[]; readonly bearer: string },
+  { reservation, request, endpoint }: GateParts,
+  scope: Scope,
+): Promise<SidecarRequest> {
+  const { id, paths, log } = reservation;
+  const { repos, bearer } = gate;
+  endpoint.catch(() => {});
+  refuseMissingFolders(repos);
+  const uid = gateUid(id, repos);
+  const [stateDir, rootDir] = [join(paths.state, "git-gate"), join(paths.state, "git-gate-root")];
+  scope.defer("git-gate root", () => removeTree(rootDir));
+  scope.defer("git-gate mirrors", () => removeTree(stateDir));
+  await mkdir(stateDir, { recursive: true, mode: 0o700 });
+  if (isRoot()) chownSync(stateDir, uid, uid);
+
+  const binds = await bindsOf({ repos, stateDir, runtimeDir: paths.runtime, uid }, scope);
+  const tokens = request.credentials;
+  const [authorities, operators, made] = await Promise.all([
+    readAuthorities(repos),
+    readKeys(repos),
+    makeDeployKeys(
+      {
+        ...{ id, repos, log, file: paths.deployKeys },
+        token: (tokenRef) => tokens[tokenRef],
+        left: () => reservation.decide("kept"),
+      },
+      scope,
+    ),
+  ]);
+  const material: GateMaterial = {
+    ...{ tokens, authorities, bearer },
+    keys: new Map([...operators, ...made.keys]),
+    fingerprintKey: randomBytes(32).toString("base64"),
+  };
+  const places: GatePlaces = {
+    stateDir: INSIDE.state,
+    runtimeDir: INSIDE.run,
+    agentSocket: `${INSIDE.agent}/sock`,
+    local: ({ name }) => `${INSIDE.upstreams}/${name}.git`,
+  };
+  const policy = gatePolicy(id, repos, { known: knownSecrets(request), rules: [] });
+  return {
+    name: "git-gate",
+    id,
+    rootDir,
+    confined: true,
+    jail: { binds, startsPrograms: true, tmpBytes: TMP_BYTES, hostUid: uid },
+    endpoint,
+    config: async (at) => gateConfig({ id, endpoint: at, repos, places, material, policy }),
+    onNotice: (notice) => void recordNotice(log, "git-gate", notice).catch(() => {}),
+    onAsk: (data) => refuseReview(data, log),
+  };
+}
+
+function refuseMissingFolders(repos: readonly PlannedRepo[]): void {
+  for (const { name, upstream } of repos) {
+    if (upstream.kind === "local" && !existsSync(upstream.path)) {
+      throw new UserError(`${upstream.path} is gone: the repository behind ${name}`, {
+        hint: "put it back, or take it out of the bottle's git-gate.repos",
+      });
+    }
+  }
+}
+
+/**
+ * Git must own a repository that it writes to. Only root has a choice of whom to be, and then the gate is whoever
+ * owns the upstreams that are folders of this host.
+ */
+function gateUid(id: string, repos: readonly PlannedRepo[]): number {
+  if (!isRoot()) return hostUidOf(id, "git-gate");
+  const owners = new Map(
+    repos.flatMap(({ name, upstream }) =>
+      upstream.kind === "local" ? [[statSync(upstream.path).uid, name] as const] : [],
+    ),
+  );
+  const [first, ...others] = owners;
+  if (first === undefined) return hostUidOf(id, "git-gate");
+  const [uid, name] = first;
+  if (uid === 0) {
+    throw new UserError(`the repository behind ${name} belongs to root, and git-gate does not run as root`, {
+      hint: "give it to an ordinary user with chown -R, or run bottle as one",
+    });
+  }
+  if (others.length === 0) return uid;
+  throw new UserError(
+    `the repositories behind ${[...owners.values()].join(" and ")} belong to different users, and git-gate is one`,
+    { hint: "put them into different bottles" },
+  );
+}
+
+async function bindsOf(
+  parts: {
+    readonly repos: readonly PlannedRepo[];
+    readonly stateDir: string;
+    readonly runtimeDir: string;
+    readonly uid: number;
+  },
+  scope: Scope,
+): Promise<readonly Bind[]> {
+  const { repos, stateDir, runtimeDir, uid } = parts;
+  // ssh looks up who it is, and the host's own list does not have the jail's user.
+  const passwd = join(runtimeDir, "git-gate.passwd");
+  await writeFile(passwd, "node:x:1000:1000:git-gate:/nonexistent:/bin/sh\n", { mode: 0o644 });
+  const agentDir = join(runtimeDir, "ssh-agent");
+  const wantsAgent = repos.some(({ upstream }) => upstream.kind === "ssh" && upstream.key.kind === "agent");
+  if (wantsAgent) await relayAgent({ agent: agentSocket(), path: join(agentDir, "sock"), uid }, scope);
+  return [
+    { from: stateDir, to: INSIDE.state, writable: true },
+    { from: passwd, to: "/etc/passwd" },
+    ...(wantsAgent ? [{ from: agentDir, to: INSIDE.agent }] : []),
+    ...repos.flatMap(({ name, upstream }) =>
+      upstream.kind === "local"
+        ? [{ from: upstream.path, to: `${INSIDE.upstreams}/${name}.git`, writable: true }]
+        : [],
+    ),
+  ];
+}
+
+function agentSocket(): string {
+  const socket = process.env["SSH_AUTH_SOCK"];
+  if (socket !== undefined && socket !== "") return socket;
+  throw new UserError("SSH_AUTH_SOCK is not set: there is no ssh-agent to sign with", {
+    hint: 'eval "$(ssh-agent)" && ssh-add, or name a key file in the bottle',
+  });
+}
+
+async function readKeys(repos: readonly PlannedRepo[]): Promise<ReadonlyMap<string, string>> {
+  const named = repos.flatMap(({ name, upstream }) =>
+    upstream.kind === "ssh" && upstream.key.kind === "file" ? [[name, upstream.key.path] as const] : [],
+  );
+  return new Map(
+    await Promise.all(named.map(async ([name, path]) => [name, await readPrivateKey(path)] as const)),
+  );
+}
+
+async function readAuthorities(repos: readonly PlannedRepo[]): Promise<ReadonlyMap<string, string>> {
+  const files = repos.flatMap(({ upstream }) => (upstream.kind === "https" ? upstream.authorities : []));
+  return new Map(await Promise.all(files.map(async (path) => [path, await readFile(path, "utf8")] as const)));
+}
+
+/** What the agent was given as a secret, and what the gate itself holds. Of other sidecars' it is told nothing. */
+function knownSecrets({ plan, env, credentials }: GateParts["request"]): GitGatePolicy["known"] {
+  const typed = plan.env.flatMap(({ name, source }) =>
+    source.kind === "prompt" ? [[name, env[name]] as const] : [],
+  );
+  const held = plan.credentials.flatMap(({ tokenRef, holder }) =>
+    holder === "git-gate" ? [[tokenRef, credentials[tokenRef]] as const] : [],
+  );
+  return [...typed, ...held].flatMap(([name, value]) =>
+    value !== undefined && Buffer.byteLength(value) >= MIN_KNOWN
+      ? [{ name, kind: "known" as const, value }]
+      : [],
+  );
+}
+
+const NOBODY_TO_ASK =
+  "the bottle's manifest asks for a review of every push, and nobody can be asked yet: the operator has no inbox in " +
+  "this version. They can take `review` out of the repository's entry, or fetch your work with `bottle pull`";
+
+/** I7: a review that cannot be had is a no. */
+async function refuseReview(
+  data: Readonly<Record<string, unknown>>,
+  log: AuditLog,
+): Promise<GitReviewAnswer> {
+  const review = gitReviewSchema.safeParse(data);
+  await log.append("review.refused", {
+    ...(review.success && { repo: review.data.repo, updates: review.data.updates }),
+    reason: "there is no inbox yet",
+  });
+  return { decision: "refuse", note: NOBODY_TO_ASK };
+}
