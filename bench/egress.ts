@@ -2,11 +2,14 @@
  * What inspection costs: a keep-alive HTTPS GET of 1 KiB through egress (TLS ended, rules asked, TLS begun
  * anew) against a bare CONNECT tunnel in Node that looks at nothing, turn by turn in the same run.
  */
+
 import { type ChildProcess, fork, spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { makeCertificateAuthority } from "../demo/upstreams/certificate-authority.ts";
 import { mintAuthority } from "../src/bundle/certificate-authority.ts";
+import { INSPECTED } from "../src/contract/policy.ts";
 import type { EgressConfig } from "../src/contract/sidecar.ts";
 import { readJsonLines, writeJsonLine } from "../src/lib/json-lines.ts";
 import { packagePath } from "../src/lib/package-root.ts";
@@ -35,7 +38,10 @@ export async function benchEgress(): Promise<BenchRow[]> {
       bottle: "bench",
       ca: { certificate: ca.certificate, privateKey: ca.privateKey },
       listen: { kind: "tcp", host: "127.0.0.1", port: 0 },
+      findingsKey: randomBytes(32).toString("hex"),
       policy: {
+        known: [],
+        rules: [],
         upstreamCa: [root.certificate],
         routes: [
           {
@@ -45,6 +51,7 @@ export async function benchEgress(): Promise<BenchRow[]> {
             credentialHeaders: ["authorization"],
             tls: "terminate",
             allowAddresses: [],
+            inspection: { ...INSPECTED },
             connectTo: { host: "127.0.0.1", port: upstream.port },
           },
         ],

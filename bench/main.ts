@@ -1,4 +1,4 @@
-/** `npm run bench -- start | exec | egress | inspect [--json]`. Prints figures; judges nothing. */
+/** `npm run bench -- start | exec | egress | inspect | proxy [--json]`. Prints figures; judges nothing. */
 import type { BenchRow } from "./row.ts";
 
 const benches: Readonly<Record<string, () => Promise<readonly BenchRow[]>>> = {
@@ -6,6 +6,7 @@ const benches: Readonly<Record<string, () => Promise<readonly BenchRow[]>>> = {
   exec: async () => (await import("./exec.ts")).benchExec(),
   egress: async () => (await import("./egress.ts")).benchEgress(),
   inspect: async () => (await import("./inspect.ts")).benchInspect(),
+  proxy: async () => (await import("./proxy/proxy.ts")).benchProxy(),
 };
 
 const json = process.argv.includes("--json");

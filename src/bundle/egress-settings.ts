@@ -1,38 +1,73 @@
 /** What egress is told: the plan's routes with each credential put where, and only where, it belongs (I2). */
 import type { Endpoint } from "../contract/backend.ts";
-import type { BottlePlan } from "../contract/plan.ts";
-import type { Route, UpstreamProxyPlace } from "../contract/policy.ts";
+import type { BottlePlan, PlannedEnv } from "../contract/plan.ts";
+import { INSPECTED, type Route, type UpstreamProxyPlace } from "../contract/policy.ts";
 import type { EgressConfig, EgressPolicy, EgressRoute } from "../contract/sidecar.ts";
+import { MIN_KNOWN } from "../inspect/known-secret.ts";
 import type { CertificateAuthority } from "./certificate-authority.ts";
 
 /** Secrets by the name the operator's environment has them under. */
 export type Secrets = Readonly<Record<string, string>>;
 
-/** What of a plan egress is told besides routes and their credentials. */
-export type PlannedEgress = Pick<BottlePlan, "placeholders" | "upstreamProxy">;
+export interface PolicyMaterial {
+  readonly plan: Pick<BottlePlan, "routes" | "rules" | "env" | "placeholders" | "upstreamProxy">;
+  readonly upstreamCa: readonly string[];
+  /** What routes present. */
+  readonly credentials: Secrets;
+  /** What the agent was given. */
+  readonly env: Secrets;
+  /** The bottle's decoy credential. */
+  readonly decoy: string;
+}
 
-/** @throws Error when a route's credential is not among `secrets`: launch has asked for it before. */
-export function egressPolicy(
-  routes: readonly Route[],
-  upstreamCa: readonly string[],
-  secrets: Secrets,
-  { placeholders = [], upstreamProxy }: PlannedEgress = {},
-): EgressPolicy {
+/** @throws Error when a route's credential is not among those given: launch has asked for it before. */
+export function egressPolicy({ plan, upstreamCa, credentials, env, decoy }: PolicyMaterial): EgressPolicy {
   return {
-    routes: routes.map((route) => egressRoute(route, secrets)),
+    routes: plan.routes.map((route) => egressRoute(route, credentials)),
+    known: [
+      ...presented(plan, credentials),
+      ...plan.env.filter(isSecret).map(({ name, to }) => ({
+        ...{ name, kind: "known" as const, value: env[name] ?? "", to: [...(to ?? [])] },
+      })),
+      { name: "decoy", kind: "canary" as const, value: decoy, to: [] },
+    ].filter(({ value }) => Buffer.byteLength(value) >= MIN_KNOWN),
+    rules: plan.rules.map((rule) => ({ ...rule })),
     upstreamCa: [...upstreamCa],
-    placeholders: [...placeholders],
-    ...(upstreamProxy && { upstreamProxy: proxyOf(upstreamProxy, secrets) }),
+    placeholders: [...(plan.placeholders ?? [])],
+    ...(plan.upstreamProxy && { upstreamProxy: proxyOf(plan.upstreamProxy, credentials) }),
   };
 }
+
+const PROXY_AUTH = { header: "proxy-authorization", format: "Basic {base64}" } as const;
 
 function proxyOf(
   { host, port, tls, tokenRef }: UpstreamProxyPlace,
   secrets: Secrets,
 ): NonNullable<EgressPolicy["upstreamProxy"]> {
   if (tokenRef === undefined) return { host, port, tls };
-  const auth = { header: "proxy-authorization", format: "Basic {base64}", tokenRef };
-  return { host, port, tls, authorization: headerValue(auth, secrets) };
+  return { host, port, tls, authorization: headerValue({ ...PROXY_AUTH, tokenRef }, secrets) };
+}
+
+/** Of user and password, the password is one by itself. */
+function presented(plan: PolicyMaterial["plan"], credentials: Secrets): EgressPolicy["known"] {
+  const proxyRef = plan.upstreamProxy?.tokenRef;
+  const held = [
+    ...plan.routes.flatMap(({ auth }) => auth ?? []),
+    ...(proxyRef === undefined ? [] : [{ tokenRef: proxyRef, format: PROXY_AUTH.format }]),
+  ];
+  const values = new Map<string, string>();
+  for (const { tokenRef, format } of held) {
+    const value = credentials[tokenRef];
+    if (value === undefined) continue;
+    values.set(value, tokenRef);
+    if (format.includes("{base64}")) values.set(value.slice(value.indexOf(":") + 1), tokenRef);
+  }
+  return [...values].map(([value, name]) => ({ name, kind: "known", value, to: [] }));
+}
+
+/** What the operator bound to hosts or typed as a secret. A literal without hosts is in the clear already. */
+function isSecret({ source, to }: PlannedEnv): boolean {
+  return to !== undefined || source.kind === "prompt";
 }
 
 function egressRoute(route: Route, secrets: Secrets): EgressRoute {
@@ -47,6 +82,7 @@ function egressRoute(route: Route, secrets: Secrets): EgressRoute {
     inject: auth === undefined ? [] : [{ header: auth.header, value: headerValue(auth, secrets) }],
     credentialHeaders: [...route.credentialHeaders],
     tls: route.tls,
+    inspection: { ...(route.inspection ?? INSPECTED) },
     allowAddresses: [...route.allowAddresses],
     ...(connectTo && { connectTo: { ...connectTo } }),
   };
@@ -69,6 +105,8 @@ export function egressConfig(request: {
   readonly bearer: string | undefined;
   readonly policy: EgressPolicy;
   readonly plan?: Pick<BottlePlan, "egressLimits" | "egressLog">;
+  /** Hex. */
+  readonly findingsKey: string;
 }): EgressConfig {
   const { listen } = request.endpoint;
   return {
@@ -77,6 +115,7 @@ export function egressConfig(request: {
     listen: listen.kind === "inherited" ? INHERITED : { ...listen },
     ...(listen.kind === "inherited" &&
       listen.roles.includes("tls") && { direct: { tls: INHERITED, http: INHERITED } }),
+    findingsKey: request.findingsKey,
     ...(request.bearer !== undefined && { bearer: request.bearer }),
     ...(request.plan?.egressLimits && { limits: request.plan.egressLimits }),
     ...(request.plan?.egressLog !== undefined && { log: request.plan.egressLog }),

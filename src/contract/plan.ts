@@ -1,6 +1,6 @@
 /** What will be created, before anything is: plain data, no secret in it, printed by the preflight. */
 import type { BackendName, IsolationLevel } from "./isolation.ts";
-import type { EgressLimits, EgressLogLevel, Route, UpstreamProxyPlace } from "./policy.ts";
+import type { EgressLimits, EgressLogLevel, OwnRule, Route, UpstreamProxyPlace } from "./policy.ts";
 import type { PlannedRepo } from "./repository.ts";
 
 /** Where an environment value comes from. Values are resolved at launch, and only then. */
@@ -12,6 +12,8 @@ export type EnvSource =
 export interface PlannedEnv {
   readonly name: string;
   readonly source: EnvSource;
+  /** The only hosts that the value may be sent to. */
+  readonly to?: readonly string[];
 }
 
 export interface PlannedSkill {
@@ -93,6 +95,7 @@ export interface BottlePlan {
   readonly egressLimits?: EgressLimits;
   readonly egressLog?: EgressLogLevel;
   readonly upstreamProxy?: UpstreamProxyPlace;
+  readonly rules: readonly OwnRule[];
   /** Host paths of PEM files with extra roots that egress trusts. */
   readonly upstreamCa: readonly string[];
   readonly git: { readonly name?: string; readonly email?: string };

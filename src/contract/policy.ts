@@ -43,6 +43,27 @@ export interface RouteAuth extends AuthScheme {
 export const PRESET_NAMES = ["npm", "pypi", "crates", "go", "debian", "github-read"] as const;
 export type PresetName = (typeof PRESET_NAMES)[number];
 
+/** What is looked for in what goes to a host and comes from it, besides the values that are known to be secret. */
+export interface RouteInspection {
+  /** Whether requests are searched for what looks like a secret. */
+  readonly patterns: boolean;
+  /** Whether what leaves over many small requests is watched. It only ever logs. */
+  readonly budget: boolean;
+  /**
+   * When a pattern is found in a request: refuse it, send it with the finding masked (in bodies; elsewhere it is
+   * refused), or ask the operator. A known secret always blocks.
+   */
+  readonly onMatch: "block" | "redact" | "ask";
+  /** What becomes of an answer that tries to instruct the agent. */
+  readonly phrases: "off" | "log" | "block";
+}
+
+/** A pattern of the operator's own that is looked for in requests; RE2 syntax. */
+export interface OwnRule {
+  readonly id: string;
+  readonly pattern: string;
+}
+
 export interface Route {
   /** A lower-case host name without trailing dot, an IP literal, or one `*.` label and a name. */
   readonly host: string;
@@ -56,6 +77,8 @@ export interface Route {
   readonly allowAddresses: readonly string[];
   /** Dial this instead of resolving the host. TLS still checks the certificate against `host`. */
   readonly connectTo?: { readonly host: string; readonly port: number };
+  /** Absent: {@link INSPECTED}. */
+  readonly inspection?: RouteInspection;
 }
 
 /** What an operator may set of egress's limits; src/sidecars/egress/limits.ts has the others, and the reasons. */
@@ -84,3 +107,19 @@ export interface UpstreamProxyPlace {
   /** The variable of the operator's environment that holds `user:password` for it. */
   readonly tokenRef?: string;
 }
+
+/** For a route that says nothing else. */
+export const INSPECTED: RouteInspection = {
+  patterns: true,
+  budget: true,
+  onMatch: "block",
+  phrases: "log",
+};
+
+/** For a provider's own model: a conversation that once held a key can go on, without it. */
+export const INSPECTED_MODEL: RouteInspection = {
+  patterns: true,
+  budget: false,
+  onMatch: "redact",
+  phrases: "off",
+};

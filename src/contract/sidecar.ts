@@ -26,6 +26,13 @@ export const egressRouteSchema = z.strictObject({
   tls: z.enum(["terminate", "passthrough"]),
   allowAddresses: z.array(z.string()),
   connectTo: z.strictObject({ host: z.string(), port: z.number().int().min(1).max(65_535) }).optional(),
+  /** A {@link RouteInspection}. */
+  inspection: z.strictObject({
+    patterns: z.boolean(),
+    budget: z.boolean(),
+    onMatch: z.enum(["block", "redact", "ask"]),
+    phrases: z.enum(["off", "log", "block"]),
+  }),
 });
 
 /** Where a sidecar listens. */
@@ -37,6 +44,17 @@ export const listenSchema = z.discriminatedUnion("kind", [
 
 export const egressPolicySchema = z.strictObject({
   routes: z.array(egressRouteSchema),
+  /** Values that must not leave, but to the hosts in `to` (as in a route's `host`). Secret. */
+  known: z.array(
+    z.strictObject({
+      name: z.string(),
+      kind: z.enum(["known", "canary"]),
+      value: z.string(),
+      to: z.array(z.string()),
+    }),
+  ),
+  /** The operator's own patterns, in RE2 syntax. */
+  rules: z.array(z.strictObject({ id: z.string(), pattern: z.string() })),
   /** PEM texts trusted besides the system's roots. */
   upstreamCa: z.array(z.string()),
   /** What stands for credentials in the guest: no request may carry one where none is put in its place. */
@@ -74,6 +92,8 @@ export const egressConfigSchema = z.strictObject({
   listen: listenSchema,
   /** For programs in the guest that know no proxy: TLS by SNI, plain HTTP by Host. Not with a bearer. */
   direct: z.strictObject({ tls: listenSchema, http: listenSchema }).optional(),
+  /** Hex. Key of the marks that findings carry: the same value has the same one for as long as the bottle lives. */
+  findingsKey: z.string().regex(/^[0-9a-f]{32,}$/),
   /** When set, every request must carry it as `Proxy-Authorization: Bearer` (or Basic with it as password). */
   bearer: z.string().optional(),
   /** What takes the place of egress's own limits; those a minute are none by default. */

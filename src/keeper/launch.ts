@@ -19,6 +19,7 @@ import { removeTree } from "../lib/remove-tree.ts";
 import type { Scope } from "../lib/scope.ts";
 import { providerNamed } from "../providers/registry.ts";
 import { caEnvironment } from "../provision/ca-environment.ts";
+import { mintDecoy } from "../provision/decoy.ts";
 import { provision } from "../provision/provision.ts";
 import { proxyEnvironment } from "../provision/proxy-environment.ts";
 import type { BaseSnapshot } from "../provision/workspace/snapshot.ts";
@@ -109,8 +110,9 @@ export async function launchBottle(
     scope,
   );
   const minting = mint(id);
+  const decoy = mintDecoy();
   const wanted = [
-    egressRequest({ reservation, linking, minting, request }, scope),
+    egressRequest({ reservation, linking, minting, request, decoy }, scope),
     ...(gate === undefined ? [] : [gateRequest(gate, gateParts(reservation, request, linking), scope)]),
   ];
   const starting = wanted.map(async (coming) => {
@@ -134,6 +136,7 @@ export async function launchBottle(
   const base = await provision(endingWith(signal, guest), plan, {
     certificate: authority.certificate,
     ...(gate !== undefined && { gate: { ...gate, url: endpointOf(link, "git-gate").guestUrl } }),
+    decoy,
     stateDir: paths.state,
     resumedFrom: earlier?.base as BaseSnapshot | undefined,
     progress: hooks.progress,
@@ -220,6 +223,7 @@ async function egressRequest(
     readonly linking: Promise<Link>;
     readonly minting: Promise<CertificateAuthority>;
     readonly request: LaunchRequest;
+    readonly decoy: string;
   },
   scope: Scope,
 ): Promise<SidecarRequest> {
@@ -227,7 +231,9 @@ async function egressRequest(
   const { id, paths, log } = parts.reservation;
   const { plan } = request;
   const upstreamCa = await Promise.all(plan.upstreamCa.map((path) => readFile(path, "utf8")));
-  const policy = egressPolicy(plan.routes, upstreamCa, request.credentials, plan);
+  const { credentials, env } = request;
+  const policy = egressPolicy({ plan, upstreamCa, credentials, env, decoy: parts.decoy });
+  const findingsKey = randomBytes(32).toString("hex");
   const rootDir = join(paths.state, "egress-root");
   scope.defer("egress root", () => removeTree(rootDir));
   return {
@@ -237,7 +243,7 @@ async function egressRequest(
     confined: true,
     endpoint: linking.then((link) => endpointOf(link, "egress")),
     config: async (endpoint) =>
-      egressConfig({ id, authority: await minting, endpoint, bearer: undefined, policy, plan }),
+      egressConfig({ id, authority: await minting, endpoint, bearer: undefined, policy, findingsKey, plan }),
     // That it could not be written is the log's own to tell.
     onNotice: (notice) => void recordNotice(log, "egress", notice).catch(() => {}),
   };

@@ -4,6 +4,7 @@ import type { PlannedEnv, PlannedMount } from "../contract/plan.ts";
 import type {
   EgressLimits,
   EgressLogLevel,
+  OwnRule,
   PresetName,
   Route,
   UpstreamProxyPlace,
@@ -36,6 +37,7 @@ export interface LoadedBottle {
   readonly limits?: EgressLimits;
   readonly log?: EgressLogLevel;
   readonly upstreamProxy?: UpstreamProxyPlace;
+  readonly rules: readonly OwnRule[];
   /** Absolute host paths. */
   readonly upstreamCa: readonly string[];
   readonly git: { readonly name?: string; readonly email?: string };
@@ -201,12 +203,14 @@ function settled(
     env: Object.entries(bottle.env ?? {}).map(([variable, entry]) => ({
       name: variable,
       source: entry.source,
+      ...(entry.to === undefined ? {} : { to: entry.to }),
     })),
     routes: egress?.routes ?? [],
     presets: egress?.presets ?? [],
     ...(egress?.limits === undefined ? {} : { limits: egress.limits }),
     ...(egress?.log === undefined ? {} : { log: egress.log }),
     ...(egress?.upstream_proxy === undefined ? {} : { upstreamProxy: egress.upstream_proxy }),
+    rules: egress?.rules ?? [],
     upstreamCa: egress?.upstream_ca?.map((path) => expandHome(path, userHome)) ?? [],
     git: bottle["git-gate"]?.user ?? {},
     template: provider?.template ?? DEFAULT_TEMPLATE,

@@ -6,6 +6,7 @@ import {
   type PathMatch,
   PRESET_NAMES,
   type Route,
+  type RouteInspection,
   type RouteMatch,
   type UpstreamProxyPlace,
 } from "../contract/policy.ts";
@@ -14,7 +15,7 @@ import { canonicalHeader, parseHeaderName } from "./header-name.ts";
 import { parseAddressRange, parseHostPort, parseRouteHost } from "./host.ts";
 import { accept, type Parsed, parsedText, reject } from "./parsed.ts";
 import { faultOfPath, faultOfPattern } from "./path-rule.ts";
-import { byteSizeWithin, hostPath, line, name, variable } from "./scalars.ts";
+import { byteSizeWithin, hostPath, line, variable } from "./scalars.ts";
 
 const NOT_EMPTY = "is empty, which would say nothing: leave it out";
 
@@ -76,19 +77,52 @@ const auth = z
   })
   .transform((value) => ({ ...value.scheme, tokenRef: value.token_ref }));
 
-const dlp = z.strictObject({
-  outbound_detectors: z
-    .union([z.literal(false), z.array(z.enum(["token_patterns", "known_secrets", "entropy"]))])
-    .exactOptional()
-    .describe("What looks for secrets in requests; false for nothing."),
-  inbound_detectors: z
-    .union([z.literal(false), z.array(name)])
-    .exactOptional()
-    .describe("What looks at responses; false for nothing."),
-  outbound_on_match: z
-    .enum(["supervise", "redact", "block"])
-    .exactOptional()
-    .describe("What happens to a request in which something was found."),
+const dlp = z
+  .strictObject({
+    outbound_detectors: z
+      .union([z.literal(false), z.array(z.enum(["token_patterns", "known_secrets", "entropy"]))])
+      .exactOptional()
+      .describe(
+        "What looks into requests; default all. Values known to be secret are looked for whatever it says.",
+      ),
+    inbound_detectors: z
+      .union([z.literal(false), z.array(z.enum(["prompt_injection"]))])
+      .exactOptional()
+      .describe("What looks into answers; default all, and nothing for a provider's own model."),
+    outbound_on_match: z
+      .enum(["block", "redact", "ask", "supervise"])
+      .exactOptional()
+      .describe(
+        "What happens to a request in which something was found: it is refused (default), its body goes with the " +
+          "finding masked (default for a provider's own model), or you are asked (supervise means the same).",
+      ),
+    inbound_on_match: z
+      .enum(["log", "block"])
+      .exactOptional()
+      .describe("What happens to an answer that tries to instruct the agent. Default log."),
+  })
+  .transform((value): RouteInspection => {
+    const outbound = value.outbound_detectors ?? ["token_patterns", "known_secrets", "entropy"];
+    const inbound = value.inbound_detectors ?? ["prompt_injection"];
+    const onMatch = value.outbound_on_match ?? "block";
+    return {
+      patterns: outbound !== false && outbound.includes("token_patterns"),
+      budget: outbound !== false && outbound.includes("entropy"),
+      onMatch: onMatch === "supervise" ? "ask" : onMatch,
+      phrases:
+        inbound !== false && inbound.includes("prompt_injection") ? (value.inbound_on_match ?? "log") : "off",
+    };
+  });
+
+const ownRule = z.strictObject({
+  id: z
+    .string()
+    .regex(/^[a-z][a-z0-9-]{0,63}$/, "must be a name in lower case: letters, digits, hyphens")
+    .describe("What it is called in refusals and in the log."),
+  pattern: parsedText((text): Parsed<string> => {
+    const fault = faultOfPattern(text);
+    return fault === undefined ? accept(text) : reject(fault);
+  }).describe("A regular expression in RE2 syntax; it runs in linear time."),
 });
 
 const route = z
@@ -147,6 +181,7 @@ type ParsedRoute = {
   readonly tls?: Route["tls"];
   readonly allow_addresses?: readonly string[];
   readonly connect_to?: NonNullable<Route["connectTo"]>;
+  readonly dlp?: RouteInspection;
 };
 
 function toRoute(value: ParsedRoute): Route {
@@ -158,6 +193,7 @@ function toRoute(value: ParsedRoute): Route {
     tls: value.tls ?? "terminate",
     allowAddresses: value.allow_addresses ?? [],
     ...(value.connect_to === undefined ? {} : { connectTo: value.connect_to }),
+    ...(value.dlp === undefined ? {} : { inspection: value.dlp }),
   };
 }
 
@@ -269,6 +305,10 @@ export const egress = z.strictObject({
     )
     .exactOptional()
     .describe("The hosts that may be reached. What is not listed is denied."),
+  rules: z
+    .array(ownRule)
+    .exactOptional()
+    .describe("Patterns of your own that are looked for in every request, like the built-in ones."),
   log: z
     .literal([0, 1, 2])
     .exactOptional()

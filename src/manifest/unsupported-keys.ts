@@ -16,8 +16,6 @@ interface UnsupportedKey {
 }
 
 export const UNSUPPORTED_KEYS: readonly UnsupportedKey[] = [
-  { kind: "bottle", key: "env.*.to" },
-  { kind: "bottle", key: "egress.routes.*.dlp" },
   { kind: "bottle", key: "egress.pipelock" },
   { kind: "bottle", key: "supervise", value: true },
   { kind: "bottle", key: "image" },

@@ -91,6 +91,7 @@ export function buildPlan({ loaded, provider, options }: PlanRequest): BuiltPlan
     ...(bottle.limits === undefined ? {} : { egressLimits: bottle.limits }),
     ...(bottle.log === undefined ? {} : { egressLog: bottle.log }),
     ...(bottle.upstreamProxy === undefined ? {} : { upstreamProxy: bottle.upstreamProxy }),
+    rules: bottle.rules,
     upstreamCa: bottle.upstreamCa,
     // As a whole: half of one and half of the other would be somebody who is nobody.
     git: Object.keys(loaded.git).length > 0 ? loaded.git : (options.identity ?? {}),

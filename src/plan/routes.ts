@@ -1,8 +1,9 @@
 /**
  * Which routes a bottle has: the provider's, the manifest's and those of presets. For one host the provider's
  * wins, because a rule of the manifest there could open what the provider keeps shut *and* have the provider's
- * credential put on it. What the manifest knows about the network (`connect_to`, `allow_addresses`) is kept. A
- * preset adds hosts, and nothing to a host that somebody wrote a route for.
+ * credential put on it. What the manifest knows about the network (`connect_to`, `allow_addresses`), and how
+ * strictly it wants things looked into (`dlp`), is kept. A preset adds hosts, and nothing to a host that somebody
+ * wrote a route for.
  */
 import type { AuthScheme, Route } from "../contract/policy.ts";
 import type { Provider, ProviderCredential } from "../contract/provider.ts";
@@ -28,7 +29,7 @@ export function planRoutes(
     if (other !== undefined && saysMoreThanWhere(other)) {
       warnings.push(
         `the route for ${route.host} is the provider ${provider.name}'s: ` +
-          "of the manifest's only connect_to and allow_addresses count",
+          "of the manifest's only connect_to, allow_addresses and dlp count",
       );
     }
     return withCredential(withPlace(route, other), provider, chosen);
@@ -60,6 +61,7 @@ function withPlace(route: Route, manifest: Route | undefined): Route {
     ...route,
     allowAddresses: [...new Set([...route.allowAddresses, ...manifest.allowAddresses])],
     ...(manifest.connectTo === undefined ? {} : { connectTo: manifest.connectTo }),
+    ...(manifest.inspection === undefined ? {} : { inspection: manifest.inspection }),
   };
 }
 

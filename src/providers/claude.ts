@@ -4,6 +4,7 @@
  * on one host. docs/providers.md has what was found out about the product and how.
  */
 import { join } from "node:path";
+import { INSPECTED_MODEL } from "../contract/policy.ts";
 import type { Provider, ProviderCredential, ProviderRequest } from "../contract/provider.ts";
 import { UserError } from "../lib/errors.ts";
 import { CLAUDE_VERSION, claudePackage, hostPlatform } from "./claude-release.ts";
@@ -76,6 +77,7 @@ export const claude: Provider = {
       credentialHeaders: CREDENTIALS.map((credential) => credential.header),
       tls: "terminate",
       allowAddresses: [],
+      inspection: INSPECTED_MODEL,
     },
   ],
   credentials: CREDENTIALS,

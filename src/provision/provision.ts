@@ -5,6 +5,7 @@
 import { GUEST, type Guest, type Progress } from "../contract/backend.ts";
 import type { BottlePlan, PlannedFile } from "../contract/plan.ts";
 import { provisionCa } from "./ca-store.ts";
+import { decoyFile } from "./decoy.ts";
 import { GATE_CONFIG_PATH, type GateAccess, gateConfigFile } from "./gate-config.ts";
 import { gitIdentityFile } from "./git-identity.ts";
 import { runInGuestOk } from "./guest-command.ts";
@@ -20,6 +21,8 @@ export interface ProvisionMaterial {
   readonly certificate: string;
   /** Absent without repositories behind git-gate. */
   readonly gate?: GateAccess;
+  /** The bottle's decoy credential. */
+  readonly decoy: string;
   /** The bottle's own directory on the host, for files that live for one step. */
   readonly stateDir: string;
   /** What an earlier life of this bottle started from: its workspace is there and stays as the agent left it. */
@@ -41,6 +44,7 @@ export async function provision(
     ...(plan.presets ?? []).flatMap(({ files }) => files),
     ...plan.provider.files,
     ...gitFiles(plan, material.gate),
+    decoyFile(material.decoy),
   ]);
   await provisionSkills(guest, plan.skills);
   return provisionWorkspace(guest, plan, material);

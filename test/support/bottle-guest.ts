@@ -52,6 +52,7 @@ export function planFor(backend: Backend, options: BottleOptions = {}): BottlePl
     skills: [],
     credentials: [],
     routes: [],
+    rules: [],
     upstreamCa: [],
     git: {},
     mounts: options.mounts ?? [],

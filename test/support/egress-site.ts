@@ -6,7 +6,7 @@ import {
   makeCertificateAuthority,
 } from "../../demo/upstreams/certificate-authority.ts";
 import type { EgressPolicy } from "../../src/contract/sidecar.ts";
-import { denialIn, type RouteOptions, route, type TestEgress, testEgress } from "./egress.ts";
+import { denialIn, policyOf, type RouteOptions, route, type TestEgress, testEgress } from "./egress.ts";
 import { httpsUpstream, httpUpstream } from "./tls-upstream.ts";
 
 export interface Reached {
@@ -77,10 +77,10 @@ export function sites(): { serve(options: SiteOptions): Promise<Site> } {
           ? await httpUpstream(listener)
           : await httpsUpstream(await root.issue([first ?? "", ...others]), listener);
       const connectTo = { host: "127.0.0.1", port: upstream.port };
-      const policy: EgressPolicy = {
+      const policy = policyOf({
         routes: routes.map((each) => route({ connectTo, ...each })),
         upstreamCa: [root.certificate],
-      };
+      });
       const egress = await testEgress(policy, {
         resolve: (host) => {
           resolved.push(host);

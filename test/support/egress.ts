@@ -4,8 +4,10 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Duplex } from "node:stream";
 import { type TLSSocket, connect as tlsConnect } from "node:tls";
 import { type CertificateAuthority, mintAuthority } from "../../src/bundle/certificate-authority.ts";
+import { INSPECTED } from "../../src/contract/policy.ts";
 import type {
   Denial,
   EgressConfig,
@@ -18,7 +20,19 @@ import { type Egress, type EgressOptions, startEgress } from "../../src/sidecars
 export type RouteOptions = Partial<EgressRoute> & { readonly host: string };
 
 export function route(options: RouteOptions): EgressRoute {
-  return { matches: [], inject: [], credentialHeaders: [], tls: "terminate", allowAddresses: [], ...options };
+  return {
+    matches: [],
+    inject: [],
+    credentialHeaders: [],
+    tls: "terminate",
+    allowAddresses: [],
+    inspection: { ...INSPECTED },
+    ...options,
+  };
+}
+
+export function policyOf(policy: Partial<EgressPolicy>): EgressPolicy {
+  return { routes: [], known: [], rules: [], upstreamCa: [], ...policy };
 }
 
 export function config(
@@ -30,7 +44,8 @@ export function config(
     bottle: "test-00000",
     ca: { certificate: ca.certificate, privateKey: ca.privateKey },
     listen: { kind: "tcp", host: "127.0.0.1", port: 0 },
-    policy: { routes: [], upstreamCa: [], ...policy },
+    policy: policyOf(policy),
+    findingsKey: "00".repeat(32),
     ...more,
   };
 }
@@ -173,7 +188,7 @@ export async function exchangeRaw(port: number, text: string | Buffer): Promise<
 }
 
 /** Reads up to the empty line that ends a head. */
-export function readHead(socket: Socket): Promise<string> {
+export function readHead(socket: Duplex): Promise<string> {
   return new Promise((resolve, reject) => {
     let text = "";
     const onData = (chunk: Buffer): void => {

@@ -27,8 +27,8 @@ export async function egressTest(agent: string, url: string, flags: EgressTestFl
   const { plan } = await planAgent(agent, {});
   // Only names of credentials are told, so their values are never read.
   const names = Object.fromEntries(plan.credentials.map(({ tokenRef }) => [tokenRef, "not-read"]));
-  const policy = egressPolicy(plan.routes, [], names, plan);
-  const verdict = dryRun(policy, { method: flags.method, url: withoutFragment(url), headers });
+  const policy = egressPolicy({ plan, upstreamCa: [], credentials: names, env: {}, decoy: "" });
+  const verdict = await dryRun(policy, { method: flags.method, url: withoutFragment(url), headers });
   if (flags.json) printJson(verdict);
   else for (const [title, text] of linesOf(verdict)) print(`${title.padEnd(8)} ${text}`);
   return verdict.allow ? 0 : DENIED;

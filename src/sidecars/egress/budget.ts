@@ -34,7 +34,7 @@ export function createBudget(limits: PerMinute, now: () => number = () => perfor
       "upload-rate",
       "this bottle has sent as much as it may in a minute",
       `egress.limits: upload_per_minute ${limits.uploadBytes}`,
-      up.secondsUntil(1),
+      { retryAfter: up.secondsUntil(1) },
     );
   return {
     admit(length) {
@@ -51,7 +51,7 @@ export function createBudget(limits: PerMinute, now: () => number = () => perfor
           "download-rate",
           "this bottle has received as much as it may in a minute",
           `egress.limits: download_per_minute ${limits.downloadBytes}`,
-          down.secondsUntil(1),
+          { retryAfter: down.secondsUntil(1) },
         );
       }
       const wait = requests.secondsUntil(1);
@@ -63,7 +63,7 @@ export function createBudget(limits: PerMinute, now: () => number = () => perfor
         "request-rate",
         "this bottle has made as many requests as it may in a minute",
         `egress.limits: requests_per_minute ${limits.requests}`,
-        wait,
+        { retryAfter: wait },
       );
     },
     moved(sent, received) {

@@ -26,6 +26,11 @@ export const DENIAL_STATUS = {
   "method-refused": 403,
   "upgrade-refused": 403,
   "framing-refused": 403,
+  "secret-found": 403,
+  "canary-found": 403,
+  "encoding-refused": 415,
+  "body-too-large": 413,
+  "answer-refused": 502,
   "path-refused": 403,
   "path-ambiguous": 403,
   "path-not-allowed": 403,
@@ -62,7 +67,11 @@ export interface Refusal {
   readonly rule: string;
   /** Whole seconds after which it may be different. */
   readonly retryAfter?: number;
+  /** How to ask for it; without it, for access to the target. */
+  readonly ask?: Ask;
 }
+
+type Ask = Denial["denied"]["ask"];
 
 export type Verdict<T> = { readonly allow: true; readonly value: T } | Refusal;
 
@@ -70,8 +79,13 @@ export function allow<T>(value: T): { readonly allow: true; readonly value: T } 
   return { allow: true, value };
 }
 
-export function refuse(code: DenialCode, reason: string, rule: string, retryAfter?: number): Refusal {
-  return { allow: false, code, reason, rule, ...(retryAfter !== undefined && { retryAfter }) };
+export function refuse(
+  code: DenialCode,
+  reason: string,
+  rule: string,
+  more: Pick<Refusal, "retryAfter" | "ask"> = {},
+): Refusal {
+  return { allow: false, code, reason, rule, ...more };
 }
 
 /** What was asked for, as far as it was understood. All of it may be hostile. */
@@ -112,7 +126,7 @@ export function denialOf(refusal: Refusal, subject: Subject): Denial {
       reason: refusal.reason,
       target: targetOf(subject),
       rule: refusal.rule,
-      ask: {
+      ask: refusal.ask ?? {
         tool: "request_access",
         arguments: {
           ...(host !== undefined && { host: printable(host, SHOWN_HOST_LENGTH) }),

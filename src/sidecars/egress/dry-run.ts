@@ -2,15 +2,18 @@
  * What egress would say to a request, asked of the very stages it would pass (pipeline.ts), with nothing sent,
  * dialled or resolved. What only shows on the way is left out: addresses, the upstream, the body.
  */
+import { randomBytes } from "node:crypto";
 import type { EgressPolicy } from "../../contract/sidecar.ts";
 import { routesOf } from "./allow-list/allow-list.ts";
 import { UNLIMITED } from "./budget.ts";
 import { DENIAL_STATUS, type Refusal, refuse, type Subject, targetOf } from "./denial.ts";
+import { compileInspection } from "./inspection/inspection.ts";
 import { LIMITS } from "./limits.ts";
 import { type AskedRequest, admit, type Gate } from "./pipeline.ts";
 import { type CompiledPolicy, type CompiledRoute, compilePolicy } from "./policy/compile.ts";
 import { readHead } from "./rules/head.ts";
 import { ruleBehind } from "./rules/judge.ts";
+import type { Generation } from "./services.ts";
 import { hostInUrl } from "./target/authority.ts";
 import { connectTarget, splitAbsolute, type TunnelTarget } from "./target/target.ts";
 import { proxyFor } from "./upstream/proxy.ts";
@@ -58,9 +61,16 @@ const GATE: Gate = {
   connections: { active: 0 },
 };
 
-/** @throws UserError when the policy cannot be served. */
-export function dryRun(policy: EgressPolicy, { method, url, headers }: DryRequest): DryVerdict {
-  const compiled = compilePolicy(policy);
+/** Rejects with a UserError when the policy cannot be served. */
+export async function dryRun(
+  policy: EgressPolicy,
+  { method, url, headers }: DryRequest,
+): Promise<DryVerdict> {
+  const key = randomBytes(32).toString("hex");
+  const compiled = {
+    policy: compilePolicy(policy),
+    inspection: await compileInspection(policy, key, LIMITS),
+  };
   const parts = splitAbsolute(url);
   if (parts?.scheme !== "https") {
     return inPipeline(compiled, undefined, { method, url, headers: withHost(headers, parts?.authority) });
@@ -70,15 +80,15 @@ export function dryRun(policy: EgressPolicy, { method, url, headers }: DryReques
   const tunnel = connectTarget(/:[0-9]*$/.test(authority) ? authority : `${authority}:443`);
   if (!tunnel.allow) return denied(tunnel, subject);
   if (tunnel.value.scheme !== "https") return denied(notForTls(), subject);
-  const exempted = passedThrough(compiled, tunnel.value.host);
+  const exempted = passedThrough(compiled.policy, tunnel.value.host);
   if (exempted !== undefined) {
-    return allowed(compiled, exempted, "not opened: nothing in it is looked at", subject);
+    return allowed(compiled.policy, exempted, "not opened: nothing in it is looked at", subject);
   }
   return inPipeline(compiled, tunnel.value, { method, url: path, headers: withHost(headers, authority) });
 }
 
 function inPipeline(
-  policy: CompiledPolicy,
+  generation: Pick<Generation, "policy" | "inspection">,
   tunnel: TunnelTarget | undefined,
   { method, url, headers }: DryRequest,
 ): DryVerdict {
@@ -89,11 +99,11 @@ function inPipeline(
     direct: false,
     upgrading: head.allow && head.value.upgrade !== undefined,
   };
-  const admitted = admit(request, GATE, policy);
+  const admitted = admit(request, GATE, generation);
   if (!admitted.allow) return denied(admitted.refusal, admitted.subject);
   const { route, target, judgeBody, subject } = admitted;
   const rule = ruleBehind(route, { method, path: target.path, head: admitted.head }, LIMITS.judgedPathLength);
-  return { ...allowed(policy, route, rule, subject), bodyDecides: judgeBody !== undefined };
+  return { ...allowed(generation.policy, route, rule, subject), bodyDecides: judgeBody !== undefined };
 }
 
 function passedThrough(policy: CompiledPolicy, host: string): CompiledRoute | undefined {

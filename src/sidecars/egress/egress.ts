@@ -12,6 +12,7 @@ import { createFront, type Front } from "./accept/front.ts";
 import { type Resolve, systemResolve } from "./address/resolve.ts";
 import { createBudget } from "./budget.ts";
 import { createReporter, type Emit } from "./events.ts";
+import { compileInspection } from "./inspection/inspection.ts";
 import { LIMITS, type Limits } from "./limits.ts";
 import { compilePolicy } from "./policy/compile.ts";
 import type { Generation, Services } from "./services.ts";
@@ -29,8 +30,8 @@ export interface EgressOptions {
 export interface Egress {
   /** Addresses really bound. */
   readonly listening: readonly string[];
-  /** Replaces the policy for every request from now on. @throws Error when it is refused; the old one stays. */
-  reload(policy: unknown): void;
+  /** Replaces the policy for every request from now on. Rejects when it is refused; the old one stays. */
+  reload(policy: unknown): Promise<void>;
   /** Accepts nothing more, lets what is in progress finish for a bounded time, then ends it. */
   drain(): Promise<void>;
   /** Ends everything at once. */
@@ -40,8 +41,9 @@ export interface Egress {
 /** @throws UserError when the configuration cannot be served. */
 export async function startEgress(config: EgressConfig, options: EgressOptions): Promise<Egress> {
   const limits: Limits = { ...LIMITS, ...operatorsLimits(config.limits), ...options.limits };
-  const generation = (policy: EgressPolicy): Generation => ({
+  const generation = async (policy: EgressPolicy): Promise<Generation> => ({
     policy: compilePolicy(policy),
+    inspection: await compileInspection(policy, config.findingsKey, limits),
     pool: createPool(limits),
   });
   const connections = new Connections(limits);
@@ -58,7 +60,7 @@ export async function startEgress(config: EgressConfig, options: EgressOptions):
     leaves,
     connections,
     checkBearer: bearerCheck(config.bearer),
-    current: generation(config.policy),
+    current: await generation(config.policy),
     stopping: false,
   };
   const servers = await listenAll(config, options.listeners ?? new Map(), createFront(services));
@@ -81,8 +83,8 @@ export async function startEgress(config: EgressConfig, options: EgressOptions):
 
   return {
     listening: servers.map(({ server, where }) => addressOf(server, where)),
-    reload(policy) {
-      const next = generation(egressPolicySchema.parse(policy));
+    async reload(policy) {
+      const next = await generation(egressPolicySchema.parse(policy));
       services.current.pool.retire();
       services.current = next;
     },

@@ -5,8 +5,10 @@
  */
 import type { EgressLogLevel } from "../../contract/policy.ts";
 import type { FromSidecar } from "../../contract/sidecar.ts";
+import type { Finding } from "../../inspect/finding.ts";
 import { printable } from "../../lib/printable.ts";
 import { type Refusal, type Subject, targetOf } from "./denial.ts";
+import type { Suspicion } from "./inspection/correlation.ts";
 import type { Limits } from "./limits.ts";
 
 export type Emit = (message: FromSidecar) => void;
@@ -44,6 +46,12 @@ interface Folded {
 export interface Reporter {
   allowed(event: Allowed): void;
   denied(refusal: Refusal, subject: Subject): void;
+  /** Something left, or came, without these. */
+  masked(findings: readonly Finding[], subject: Subject): void;
+  /** What came tries to instruct the agent. */
+  flagged(findings: readonly Finding[], subject: Subject): void;
+  /** Worth a look, over many requests. */
+  suspicious(suspicion: Suspicion, subject: Subject): void;
   /** Ends the second: call it once each. */
   flush(): void;
 }
@@ -74,6 +82,17 @@ export function createReporter(emit: Emit, limits: Limits, level: EgressLogLevel
     folded.set(id, entry);
   }
 
+  function found(event: string, findings: readonly Finding[], subject: Subject): void {
+    for (const { detector, fingerprint, through } of findings) {
+      if (++told <= limits.eventsPerSecond) {
+        tell(event, { target: targetOf(subject), detector, finding: fingerprint, through });
+      } else {
+        const target = targetOf({ method: subject.method, host: subject.host ?? "?" });
+        fold(event, [target, detector], { target, detector });
+      }
+    }
+  }
+
   return {
     allowed({ headers, answerHeaders, ...event }) {
       if (level === 0) return;
@@ -93,6 +112,14 @@ export function createReporter(emit: Emit, limits: Limits, level: EgressLogLevel
         const host = targetOf({ method: subject.method, host: subject.host ?? "?" });
         fold("egress.denied", [code, host], { code, target: host, rule });
       }
+    },
+    masked: (findings, subject) => found("egress.masked", findings, subject),
+    flagged: (findings, subject) => found("egress.flagged", findings, subject),
+    suspicious(suspicion, subject) {
+      const target = targetOf({ method: subject.method, host: subject.host ?? "?" });
+      if (suspicion.kind === "pieced") found("egress.pieced", suspicion.findings, subject);
+      else if (++told <= limits.eventsPerSecond) tell("egress.budget", { target, ...suspicion });
+      else fold("egress.budget", [target, suspicion.kind], { target, kind: suspicion.kind });
     },
     flush() {
       told = 0;

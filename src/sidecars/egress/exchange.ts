@@ -5,19 +5,21 @@
  */
 import type { ClientRequest, IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
-import { Readable } from "node:stream";
+import type { Finding } from "../../inspect/finding.ts";
 import { codeOf } from "../../lib/errors.ts";
 import type { Activity, Connection } from "./accept/connection.ts";
-import type { Client } from "./client/client.ts";
+import type { AnswerHead, Client } from "./client/client.ts";
 import { denialAnswer, type Refusal, refuse, type Subject, shownPath, wantsText } from "./denial.ts";
 import { outgoingHeaders } from "./inject/inject.ts";
+import { closeFrame } from "./inspection/frames.ts";
+import type { Incoming, IncomingEvents } from "./inspection/incoming.ts";
+import type { Inspection } from "./inspection/inspection.ts";
+import type { Framing, OutgoingBody } from "./inspection/outgoing-body.ts";
 import { type Admission, admit } from "./pipeline.ts";
 import { relay } from "./response/relay.ts";
-import { wholeBody } from "./rules/whole-body.ts";
 import type { Generation, Services } from "./services.ts";
 import { type Splice, splice } from "./tunnel/splice.ts";
 import { switchProtocols } from "./tunnel/websocket.ts";
-import { sendBody } from "./upstream/body.ts";
 import { dial } from "./upstream/dial.ts";
 import { absoluteForm, proxyRefusal } from "./upstream/proxy.ts";
 import { send } from "./upstream/send.ts";
@@ -31,6 +33,9 @@ export interface Upgrade {
   detach(): void;
 }
 
+/** RFC 6455, section 7.4.1. */
+const CLOSED_BY_POLICY = 1008;
+
 /** May be sent again when the first attempt met a pooled socket that its upstream had just closed. */
 const REPEATABLE: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "PUT", "DELETE"]);
 
@@ -43,8 +48,8 @@ export class Exchange implements Activity {
   readonly #started = performance.now();
   #progressAt = this.#started;
   #admission: Admission | undefined;
-  /** What is sent on: the client's, or what was read of it to be judged. */
-  #body: Readable;
+  #body: OutgoingBody | undefined;
+  #framing: Framing | undefined;
   #request: ClientRequest | undefined;
   #tunnel: Splice | undefined;
   #refused = false;
@@ -58,7 +63,6 @@ export class Exchange implements Activity {
     this.#services = services;
     this.#connection = connection;
     this.#client = client;
-    this.#body = client.body;
     this.#upgrade = upgrade;
     this.#generation = services.current;
   }
@@ -78,15 +82,42 @@ export class Exchange implements Activity {
         upgrading: this.#upgrade !== undefined,
       },
       this.#services,
-      this.#generation.policy,
+      this.#generation,
     );
-    if (admitted.allow) {
-      this.#admission = admitted;
-      if (admitted.judgeBody !== undefined) this.#judgeBody(admitted, admitted.judgeBody);
-      else this.#reach(admitted, this.#upgrade === undefined);
-    } else {
+    if (!admitted.allow) {
       this.#refuse(admitted.refusal, admitted.subject);
+      return;
     }
+    this.#admission = admitted;
+    this.#suspect(admitted, {});
+    if (this.#client.hasBody(admitted.head)) this.#lookInto(admitted);
+    else this.#reach(admitted, this.#upgrade === undefined);
+  }
+
+  /** Nothing goes to the upstream before the body may begin to. */
+  #lookInto(admission: Admission): void {
+    const { body } = this.#client;
+    const outgoing = this.#generation.inspection.outgoing(body, admission, {
+      received: (count) => this.#moved(count, 0),
+      cleared: (framing) => {
+        if (this.#done || this.#refused) return;
+        this.#framing = framing;
+        this.#reach(admission, true);
+      },
+      refused: (refusal) => this.#fail(refusal),
+      masked: (findings) => this.#services.report.masked(findings, admission.subject),
+      whole: (body) => {
+        if (body !== undefined) this.#suspect(admission, { body });
+        return admission.judgeBody?.(body);
+      },
+    });
+    if ("allow" in outgoing) {
+      this.#fail(outgoing);
+      return;
+    }
+    this.#body = outgoing;
+    // Only who has the body can judge it, so the client is not left to wait for the upstream's word.
+    if (admission.head.expectsContinue) this.#client.proceed();
   }
 
   get blocked(): boolean {
@@ -119,21 +150,6 @@ export class Exchange implements Activity {
     return true;
   }
 
-  #judgeBody(admission: Admission, judge: NonNullable<Admission["judgeBody"]>): void {
-    const { body } = this.#client;
-    if (admission.head.expectsContinue) this.#client.proceed();
-    wholeBody(body, this.#services.limits.lfsBatchBytes, (bytes) => {
-      if (this.#done) return;
-      const refusal = judge(bytes);
-      if (refusal !== undefined) {
-        this.#fail(refusal);
-        return;
-      }
-      this.#body = Readable.from(bytes === undefined ? [] : [bytes], { objectMode: false });
-      this.#reach({ ...admission, head: { ...admission.head, expectsContinue: false } }, true);
-    });
-  }
-
   /** Over a pooled socket when there is one, else over a new one. */
   #reach(admission: Admission, mayReuse: boolean): void {
     const { target, route } = admission;
@@ -160,8 +176,9 @@ export class Exchange implements Activity {
   #send(socket: Socket, admission: Admission, reused: boolean): void {
     const { target, route, head } = admission;
     const { method } = this.#client;
-    const hasBody = this.#client.hasBody(head);
-    const headers = outgoingHeaders({ method, host: target.host, head, hasBody }, route);
+    const outgoing = this.#body;
+    const body = this.#framing && { framing: this.#framing, decoded: outgoing?.decodes === true };
+    const headers = outgoingHeaders({ method, host: target.host, head, body }, route);
     if (this.#upgrade !== undefined) headers.push("Connection", "Upgrade", "Upgrade", "websocket");
     const proxied = absoluteForm(this.#generation.policy.proxy, route, target);
     headers.push(...(proxied?.headers ?? []));
@@ -178,16 +195,10 @@ export class Exchange implements Activity {
     let answered = false;
     request.on("error", (error) => {
       if (answered || this.#done || this.#request !== request) return;
-      const again = reused && !hasBody && REPEATABLE.has(method);
+      const again = reused && outgoing === undefined && REPEATABLE.has(method);
       if (again) this.#reach(admission, false);
       else this.#fail(lostUpstream(error));
     });
-    // Asked for, and once: an upstream may say it without end.
-    if (hasBody && head.expectsContinue) {
-      request.once("continue", () => {
-        if (!this.#done && !this.#client.answering) this.#client.proceed();
-      });
-    }
     request.on("response", (response) => {
       answered = true;
       if (proxied !== undefined && response.statusCode === 407)
@@ -198,14 +209,8 @@ export class Exchange implements Activity {
       answered = true;
       this.#switch(response, upstream as Socket, rest);
     });
-    if (hasBody) {
-      sendBody(this.#body, request, head.contentLength, {
-        bytes: (count) => this.#moved(count, 0),
-        refused: (refusal) => this.#fail(refusal),
-      });
-    } else {
-      request.end();
-    }
+    if (outgoing === undefined) request.end();
+    else outgoing.sendTo(request);
   }
 
   #answer(response: IncomingMessage): void {
@@ -215,7 +220,10 @@ export class Exchange implements Activity {
     }
     this.#answerHeaders = response.rawHeaders;
     if (this.#services.stopping) this.#client.closeAfter();
-    relay(response, this.#client, {
+    const lookInto = (head: AnswerHead, events: IncomingEvents): Incoming | undefined =>
+      this.#admission && this.#generation.inspection.incoming(response, head, this.#admission, events);
+    relay(response, this.#client, lookInto, {
+      flagged: (findings) => this.#flagged(findings),
       began: (status) => {
         this.#status = status;
         this.#moved(0, 0);
@@ -228,7 +236,8 @@ export class Exchange implements Activity {
 
   #switch(response: IncomingMessage, upstream: Socket, rest: Buffer): void {
     const head = switchProtocols(response);
-    if (this.#upgrade === undefined || head === undefined || this.#done) {
+    const admission = this.#admission;
+    if (this.#upgrade === undefined || admission === undefined || head === undefined || this.#done) {
       upstream.destroy();
       const reason = "the upstream changed to a protocol that was not asked for";
       this.#fail(refuse("upstream-protocol", reason, "an upstream that speaks HTTP/1.1"));
@@ -240,11 +249,35 @@ export class Exchange implements Activity {
     socket.write(head);
     if (rest.length > 0) upstream.unshift(rest);
     if (early.length > 0) socket.unshift(early);
-    this.#tunnel = splice(socket, upstream, {
-      up: (count) => this.#moved(count, 0),
-      down: (count) => this.#moved(0, count),
-      closed: (clean) => this.#finish(clean),
+    const messages = this.#generation.inspection.messages(admission, {
+      masked: (findings) => this.#services.report.masked(findings, admission.subject),
+      flagged: (findings) => this.#flagged(findings),
+      refused: (refusal) => {
+        this.#services.report.denied(refusal, admission.subject);
+        const goodbye = closeFrame(CLOSED_BY_POLICY, `denied by bottle: ${refusal.code}`);
+        socket.end(goodbye, () => void upstream.destroy());
+      },
     });
+    this.#tunnel = splice(
+      socket,
+      upstream,
+      {
+        up: (count) => this.#moved(count, 0),
+        down: (count) => this.#moved(0, count),
+        closed: (clean) => this.#finish(clean),
+      },
+      messages,
+    );
+  }
+
+  #suspect(admission: Admission, sent: Parameters<Inspection["suspect"]>[1]): void {
+    for (const suspicion of this.#generation.inspection.suspect(admission, sent)) {
+      this.#services.report.suspicious(suspicion, admission.subject);
+    }
+  }
+
+  #flagged(findings: readonly Finding[]): void {
+    if (this.#admission !== undefined) this.#services.report.flagged(findings, this.#admission.subject);
   }
 
   #moved(up: number, down: number): void {
@@ -283,9 +316,12 @@ export class Exchange implements Activity {
     this.#finish(false);
   }
 
-  #refuse(refusal: Refusal, subject: Subject): void {
+  #refuse(reason: Refusal, asked: Subject): void {
     this.#refused = true;
     this.#progressAt = performance.now();
+    const { hush } = this.#generation.inspection;
+    const refusal = hush.refusal(reason, asked);
+    const subject = hush.subject(asked);
     this.#services.report.denied(refusal, subject);
     const { status, phrase, headers, body } = denialAnswer(
       refusal,
@@ -320,10 +356,11 @@ export class Exchange implements Activity {
     this.#connection.end(this);
     const admission = this.#admission;
     if (admission === undefined || this.#refused) return;
+    this.#suspect(admission, { bytes: this.#up });
     this.#services.report.allowed({
       method: this.#client.method,
       host: admission.target.host,
-      path: shownPath(admission.target.path),
+      path: shownPath(admission.subject.path ?? ""),
       via: this.#status === 101 ? "websocket" : "http",
       status: this.#status,
       up: this.#up,

@@ -15,8 +15,6 @@ export const LIMITS = {
   judgedPathLength: 4096,
   /** Bytes of a ClientHello. With post-quantum keys they are below 3 KiB; the rest is somebody stuffing. */
   clientHelloBytes: 32 * 1024,
-  /** Bytes of a git LFS batch, read as a whole. Git LFS asks for 100 objects at once, in some 20 KiB. */
-  lfsBatchBytes: 256 * 1024,
 
   /** Connections from the guest. Each holds a TLS state of some 60 KiB: the worst case stays below 100 MiB. */
   connections: 1024,
@@ -28,6 +26,17 @@ export const LIMITS = {
   pooledSockets: 128,
   /** Minted certificates kept. A coding agent meets some dozens of hosts; a wildcard route could name any. */
   leaves: 256,
+
+  /** Bytes of a request's body that are held until all of it was looked into: conversations with a model fit. */
+  heldBytes: 512 * 1024,
+  /** Held by all of them together; those above it are looked into as they pass. */
+  allHeldBytes: 24 * 1024 * 1024,
+  /** Bytes of a body unpacked: a bomb of 1000 to 1 would be the upstream's trouble, and ours. */
+  inflatedBytes: 1024 * 1024 * 1024,
+  /** Bytes of an answer's body that is held so that its head can say what was found in it. */
+  heldAnswerBytes: 64 * 1024,
+  /** Bytes of one WebSocket message, which is held whole. The largest that common servers take. */
+  messageBytes: 16 * 1024 * 1024,
 
   /** From the first byte of a request's head to its last: a slow writer does not hold a connection. */
   headMs: 20_000,

@@ -29,7 +29,7 @@ export async function runEgress(): Promise<void> {
     const egress = await startEgress(config, { emit, listeners });
     process.once("SIGTERM", () => void egress.drain().then(() => process.exit(0)));
     emit({ type: "ready", listening: [...egress.listening] });
-    for await (const line of lines) obey(egress, line);
+    for await (const line of lines) await obey(egress, line);
     egress.stop();
     process.exit(0);
   } catch (error) {
@@ -55,7 +55,7 @@ function parseConfig(line: string): EgressConfig {
   return egressConfigSchema.parse(message["config"]);
 }
 
-function obey(egress: Egress, line: string): void {
+async function obey(egress: Egress, line: string): Promise<void> {
   if (line.trim() === "") return;
   const message = parseLine(line);
   if (message?.["type"] !== "reload") {
@@ -63,7 +63,7 @@ function obey(egress: Egress, line: string): void {
     return;
   }
   try {
-    egress.reload(message["policy"]);
+    await egress.reload(message["policy"]);
     emit({ type: "reloaded" });
   } catch (error) {
     emit({ type: "reloaded", error: explain(error) });

@@ -1,19 +1,21 @@
 /**
- * The stages that need nothing but the request, in their order: accept, target, allow-list, route rules. Each
+ * The stages that need nothing but the request, in their order: accept, target, allow-list, route rules, inspection of
+ * the head. Each
  * answers with a value; the first refusal ends it. Nothing has been resolved or dialled by then, and no
  * credential touched. After them (exchange.ts): address check, inject, upstream, response.
  */
+import { METHODS } from "node:http";
 import { isIPv4 } from "node:net";
 import type { Tunnel } from "./accept/connection.ts";
 import { exactRoutesOf, routesOf } from "./allow-list/allow-list.ts";
 import type { Client } from "./client/client.ts";
 import { type Refusal, refuse, type Subject, type Verdict } from "./denial.ts";
-import type { CompiledPolicy, CompiledRoute } from "./policy/compile.ts";
+import type { CompiledRoute } from "./policy/compile.ts";
 import { isLfsBatch, refusedBatch, refusedPush } from "./rules/git-push.ts";
 import { type RequestHead, readHead } from "./rules/head.ts";
 import { judge } from "./rules/judge.ts";
 import { misusedPlaceholder } from "./rules/placeholder.ts";
-import type { Services } from "./services.ts";
+import type { Generation, Services } from "./services.ts";
 import {
   type Asked,
   directTarget,
@@ -55,7 +57,11 @@ export type Gate = Pick<Services, "limits" | "checkBearer" | "budget" | "stoppin
   readonly connections: { readonly active: number };
 };
 
-export function admit(request: AskedRequest, gate: Gate, policy: CompiledPolicy): Admission | Turned {
+export function admit(
+  request: AskedRequest,
+  gate: Gate,
+  { policy, inspection }: Pick<Generation, "policy" | "inspection">,
+): Admission | Turned {
   const { client, tunnel } = request;
   const { limits } = gate;
   let subject = subjectOf(client.method, client.url, tunnel);
@@ -92,6 +98,8 @@ export function admit(request: AskedRequest, gate: Gate, policy: CompiledPolicy)
   if (misused !== undefined) return turn(misused);
   const wrongUpgrade = request.upgrading ? refusedUpgrade(client.method, head.value) : undefined;
   if (wrongUpgrade !== undefined) return turn(wrongUpgrade);
+  const leak = inspection.refusedHead({ target: target.value, head: head.value, route: route.value });
+  if (leak !== undefined) return turn(leak);
   const busy = refusedForNow(gate);
   if (busy !== undefined) return turn(busy);
   const inClear = scheme === "http" ? refusedInClear(route.value) : undefined;
@@ -104,8 +112,8 @@ export function admit(request: AskedRequest, gate: Gate, policy: CompiledPolicy)
     target: target.value,
     head: head.value,
     route: route.value,
-    subject,
-    judgeBody: isLfsBatch(judged) ? (body) => refusedBatch(body, head.value) : undefined,
+    subject: inspection.hush.subject(subject),
+    judgeBody: isLfsBatch(judged) ? refusedBatch : undefined,
   };
 }
 
@@ -143,16 +151,16 @@ function refusedScheme({ scheme }: AskedRequest["client"], tunnel: Tunnel | unde
   );
 }
 
-/** TRACE would read a credential back to the guest; a tunnel in a tunnel would not be looked into. */
+/**
+ * What there is, as node's HTTP/1 parser has it: HTTP/2 would let a client make its own, and say something in it. TRACE
+ * would read a credential back to the guest; a tunnel in a tunnel would not be looked into.
+ */
+const PASSED_ON: ReadonlySet<string> = new Set(
+  METHODS.filter((method) => !["TRACE", "TRACK", "CONNECT"].includes(method)),
+);
+
 function refusedMethod(method: string): Refusal | undefined {
-  if (
-    method !== "TRACE" &&
-    method !== "TRACK" &&
-    method !== "CONNECT" &&
-    /^[A-Z][A-Z-]{0,31}$/.test(method)
-  ) {
-    return undefined;
-  }
+  if (PASSED_ON.has(method)) return undefined;
   return refuse("method-refused", "this method is not passed on", "no TRACE, no CONNECT within a tunnel");
 }
 

@@ -4,14 +4,16 @@ import type { Connections } from "./accept/connection.ts";
 import type { Resolve } from "./address/resolve.ts";
 import type { Budget } from "./budget.ts";
 import type { Reporter } from "./events.ts";
+import type { Inspection } from "./inspection/inspection.ts";
 import type { Limits } from "./limits.ts";
 import type { CompiledPolicy } from "./policy/compile.ts";
 import type { Leaves } from "./tls/leaves.ts";
 import type { Pool } from "./upstream/pool.ts";
 
-/** A policy and the upstream sockets opened under it. A reload replaces both at once. */
+/** A policy, what is looked for under it, and the upstream sockets opened under it. A reload replaces all at once. */
 export interface Generation {
   readonly policy: CompiledPolicy;
+  readonly inspection: Inspection;
   readonly pool: Pool;
 }
 

@@ -8,6 +8,7 @@ import type { EgressOptions } from "../../../src/sidecars/egress/egress.ts";
 import {
   curl,
   denialIn,
+  policyOf,
   type RouteOptions,
   route,
   type TestEgress,
@@ -90,15 +91,19 @@ describe("a host that resolves to", () => {
 
   it("a private address is reached when the route allows just that", async () => {
     const egress = await serve({ allowAddresses: ["127.0.0.0/8"] }, to("127.0.0.1"));
-    egress.reload({
-      routes: [route({ host: HOST, allowAddresses: ["127.0.0.0/8"], connectTo: viaName() })],
-      upstreamCa: [root.certificate],
-    });
+    await egress.reload(
+      policyOf({
+        routes: [route({ host: HOST, allowAddresses: ["127.0.0.0/8"], connectTo: viaName() })],
+        upstreamCa: [root.certificate],
+      }),
+    );
     expect((await curl(egress, `https://${HOST}/`)).stdout).toBe("reached 127.0.0.1");
-    egress.reload({
-      routes: [route({ host: HOST, allowAddresses: ["127.0.0.2/32"], connectTo: viaName() })],
-      upstreamCa: [root.certificate],
-    });
+    await egress.reload(
+      policyOf({
+        routes: [route({ host: HOST, allowAddresses: ["127.0.0.2/32"], connectTo: viaName() })],
+        upstreamCa: [root.certificate],
+      }),
+    );
     expect(await codeOf(egress)).toBe("address-refused");
   });
 });
@@ -118,10 +123,12 @@ describe("a connection", () => {
     // What a rebinding name does: fit when it is checked, another address right after.
     const rebinding: Resolve = () => Promise.resolve([asked++ === 0 ? "127.0.0.1" : "169.254.169.254"]);
     const egress = await serve({}, rebinding);
-    egress.reload({
-      routes: [route({ host: HOST, allowAddresses: ["127.0.0.1/32"], connectTo: viaName() })],
-      upstreamCa: [root.certificate],
-    });
+    await egress.reload(
+      policyOf({
+        routes: [route({ host: HOST, allowAddresses: ["127.0.0.1/32"], connectTo: viaName() })],
+        upstreamCa: [root.certificate],
+      }),
+    );
     for (let i = 0; i < 3; i++)
       expect((await curl(egress, `https://${HOST}/`)).stdout).toBe("reached 127.0.0.1");
     expect(asked).toBe(1);
@@ -131,10 +138,12 @@ describe("a connection", () => {
     const egress = await serve({}, to("127.9.9.9", "127.0.0.1"));
     const gone = upstream.port;
     expect(gone).toBeGreaterThan(0);
-    egress.reload({
-      routes: [route({ host: HOST, allowAddresses: ["127.0.0.0/8"], connectTo: viaName() })],
-      upstreamCa: [root.certificate],
-    });
+    await egress.reload(
+      policyOf({
+        routes: [route({ host: HOST, allowAddresses: ["127.0.0.0/8"], connectTo: viaName() })],
+        upstreamCa: [root.certificate],
+      }),
+    );
     // Nobody listens on the first: the server is bound to 127.0.0.1 alone.
     expect((await curl(egress, `https://${HOST}/`)).stdout).toBe("reached 127.0.0.1");
   });

@@ -140,7 +140,7 @@ describe("without the proxy", () => {
 
   it("an exempted host that cannot be reached is told inside", async () => {
     const site = await serveDirectly();
-    site.egress.reload({
+    await site.egress.reload({
       ...site.policy,
       routes: site.policy.routes.map((route) => ({ ...route, connectTo: { host: "127.0.0.1", port: 1 } })),
     });

@@ -57,9 +57,9 @@ describe("a dry run", () => {
       ],
     });
     const knowing = { ...policy, placeholders: [PLACEHOLDER] };
-    egress.reload(knowing);
+    await egress.reload(knowing);
     for (const [method, url, ...headers] of REQUESTS) {
-      const dry = dryRun(knowing, {
+      const dry = await dryRun(knowing, {
         method,
         url,
         headers: headers.flatMap((header) => header.split(": ")),
@@ -101,7 +101,7 @@ describe("a dry run", () => {
       ],
     });
     const ask = (method: string, url: string) => dryRun(policy, { method, url, headers: [] });
-    expect(ask("GET", "https://keyed.test/v1/a?b=c")).toEqual({
+    expect(await ask("GET", "https://keyed.test/v1/a?b=c")).toEqual({
       allow: true,
       target: "GET https://keyed.test/v1/a",
       route: "keyed.test",
@@ -110,16 +110,19 @@ describe("a dry run", () => {
       dials: "[::1]:8443",
       bodyDecides: false,
     });
-    expect(ask("POST", "https://keyed.test/r.git/info/lfs/objects/batch")).toMatchObject({
+    expect(await ask("POST", "https://keyed.test/r.git/info/lfs/objects/batch")).toMatchObject({
       bodyDecides: true,
     });
-    expect(ask("DELETE", "https://sealed.test/x")).toMatchObject({
+    expect(await ask("DELETE", "https://sealed.test/x")).toMatchObject({
       allow: true,
       rule: expect.stringContaining("not opened") as string,
     });
-    expect(ask("GET", "https://keyed.test:80/")).toMatchObject({ allow: false, code: "port-refused" });
-    expect(ask("GET", "https://keyed.test:8443/")).toMatchObject({ allow: false, code: "port-refused" });
-    expect(ask("GET", "https://a@keyed.test/")).toMatchObject({ allow: false, code: "host-invalid" });
-    expect(ask("GET", "ftp://keyed.test/")).toMatchObject({ allow: false, code: "scheme-refused" });
+    expect(await ask("GET", "https://keyed.test:80/")).toMatchObject({ allow: false, code: "port-refused" });
+    expect(await ask("GET", "https://keyed.test:8443/")).toMatchObject({
+      allow: false,
+      code: "port-refused",
+    });
+    expect(await ask("GET", "https://a@keyed.test/")).toMatchObject({ allow: false, code: "host-invalid" });
+    expect(await ask("GET", "ftp://keyed.test/")).toMatchObject({ allow: false, code: "scheme-refused" });
   });
 });

@@ -8,6 +8,7 @@ import {
   dialProxy,
   exchangeRaw,
   openTunnel,
+  policyOf,
   type RouteOptions,
   readAll,
   readHead,
@@ -148,18 +149,22 @@ describe("a passthrough route", () => {
 
   it("checks addresses, and answers CONNECT itself when they are refused or dead", async () => {
     const egress = await serve();
-    egress.reload({
-      routes: [route({ host: HOST, tls: "passthrough", connectTo: { host: "localhost", port: 1 } })],
-      upstreamCa: [],
-    });
+    await egress.reload(
+      policyOf({
+        routes: [route({ host: HOST, tls: "passthrough", connectTo: { host: "localhost", port: 1 } })],
+        upstreamCa: [],
+      }),
+    );
     const ask = () => exchangeRaw(egress.port, `CONNECT ${HOST}:443 HTTP/1.1\r\n\r\n`);
     expect(await ask()).toMatch(/^HTTP\/1\.1 403 Denied by bottle: address-refused\r\n/);
     const port = upstream.port;
     await upstream.close();
-    egress.reload({
-      routes: [route({ host: HOST, tls: "passthrough", connectTo: { host: "127.0.0.1", port } })],
-      upstreamCa: [],
-    });
+    await egress.reload(
+      policyOf({
+        routes: [route({ host: HOST, tls: "passthrough", connectTo: { host: "127.0.0.1", port } })],
+        upstreamCa: [],
+      }),
+    );
     const dead = await ask();
     expect(dead).toMatch(/^HTTP\/1\.1 502 Bad Gateway\r\n/);
     expect(dead).toContain("upstream-unreachable");

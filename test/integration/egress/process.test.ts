@@ -13,7 +13,7 @@ import {
   mintAuthority,
 } from "../../../src/bundle/certificate-authority.ts";
 import type { EgressConfig } from "../../../src/contract/sidecar.ts";
-import { config, curl, openTunnel, readAll, readHead, route, until } from "../../support/egress.ts";
+import { config, curl, openTunnel, policyOf, readAll, readHead, route, until } from "../../support/egress.ts";
 import { type EgressProcess, startEgressProcess } from "../../support/egress-process.ts";
 import { httpsUpstream, type Upstream } from "../../support/tls-upstream.ts";
 
@@ -24,6 +24,8 @@ const BEARER = ["bearer", "process", "test"].join("-");
 let root: CertificateAuthority;
 let ca: BottleCa;
 let upstream: Upstream;
+/** Credentials with which the upstream was asked. */
+const credentials: unknown[] = [];
 const closing: (() => unknown)[] = [];
 
 beforeAll(async () => {
@@ -44,7 +46,9 @@ function launch(): EgressProcess {
 }
 
 async function fullConfig(more: Partial<EgressConfig> = {}): Promise<EgressConfig> {
+  credentials.length = 0;
   upstream = await httpsUpstream(await root.issue([HOST]), (request, response) => {
+    credentials.push(request.headers.authorization);
     if (request.url === "/slow") {
       response.write("begin ");
       setTimeout(() => response.end("end"), 300);
@@ -83,7 +87,8 @@ describe("the egress process", () => {
   it("serves once it has said that it is ready", async () => {
     const { egress, port } = await ready();
     const { stdout } = await curl({ port, ca }, `https://${HOST}/`);
-    expect(stdout).toBe(`token Bearer ${TOKEN}`);
+    expect(stdout).toBe(`token Bearer ${"X".repeat(TOKEN.length)}`);
+    expect(credentials).toEqual([`Bearer ${TOKEN}`]);
     const event = await egress.next("event");
     expect(event).toMatchObject({
       event: "egress.allowed",
@@ -102,8 +107,10 @@ describe("the egress process", () => {
     expect(await egress.next("ready")).toEqual({ type: "ready", listening: ["inherited"] });
     listener.close();
     for (const version of ["--http1.1", "--http2"]) {
-      expect((await curl({ port, ca }, version, `https://${HOST}/`)).stdout).toBe(`token Bearer ${TOKEN}`);
+      const { stdout } = await curl({ port, ca }, version, `https://${HOST}/`);
+      expect(stdout).toBe(`token Bearer ${"X".repeat(TOKEN.length)}`);
     }
+    expect(credentials).toEqual([`Bearer ${TOKEN}`, `Bearer ${TOKEN}`]);
     egress.child.kill("SIGKILL");
     await egress.ended;
     const code = await new Promise<string>((resolve) => {
@@ -141,6 +148,7 @@ describe("the egress process", () => {
     await upstream.close();
     seen.push(await curl({ port, ca }, "--proxy", proxy, `https://${HOST}/`));
     const policy = {
+      ...policyOf({}),
       routes: [{ ...route({ host: "a.test" }), inject: [{ header: "x", value: `${TOKEN}\n` }] }],
       upstreamCa: [TOKEN],
     };
@@ -168,7 +176,7 @@ describe("the egress process", () => {
 
   it("refuses a bad reload whole, and takes a good one", async () => {
     const { egress, port } = await ready();
-    const other = { routes: [route({ host: "other.test" })], upstreamCa: [] };
+    const other = policyOf({ routes: [route({ host: "other.test" })] });
     egress.send({ type: "reload", policy: { ...other, routes: [...other.routes, { host: "x" }] } });
     expect((await egress.next("reloaded")).error).toContain("routes.1");
     egress.send({

@@ -12,6 +12,7 @@ import {
   exchangeRaw,
   git,
   openTunnel,
+  policyOf,
   readAll,
   readHead,
   route,
@@ -183,7 +184,8 @@ describe("a host without a route", () => {
   it("may be asked for in a tunnel of before, once a reload allows it", async () => {
     const egress = await serve();
     const tls = await openTunnel(egress, "late.test");
-    egress.reload({
+    await egress.reload({
+      ...policyOf({}),
       routes: [route({ host: "late.test", connectTo: { host: "127.0.0.1", port: upstream.port } })],
       upstreamCa: [root.certificate],
     });

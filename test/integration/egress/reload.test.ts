@@ -4,7 +4,15 @@ import {
   makeCertificateAuthority,
 } from "../../../demo/upstreams/certificate-authority.ts";
 import type { EgressPolicy } from "../../../src/contract/sidecar.ts";
-import { openTunnel, readHead, route, type TestEgress, testEgress, until } from "../../support/egress.ts";
+import {
+  openTunnel,
+  policyOf,
+  readHead,
+  route,
+  type TestEgress,
+  testEgress,
+  until,
+} from "../../support/egress.ts";
 import { httpsUpstream, type Upstream } from "../../support/tls-upstream.ts";
 
 const HOST = "api.example.test";
@@ -23,7 +31,7 @@ afterEach(async () => {
 });
 
 function policy(path: string, token?: string): EgressPolicy {
-  return {
+  return policyOf({
     routes: [
       route({
         host: HOST,
@@ -33,7 +41,7 @@ function policy(path: string, token?: string): EgressPolicy {
       }),
     ],
     upstreamCa: [root.certificate],
-  };
+  });
 }
 
 async function serve(): Promise<void> {
@@ -77,10 +85,10 @@ describe("a reload", () => {
     const client = await connection();
     await client.ask("/a/x", "token one");
     await client.ask("/b/x", "path-not-allowed");
-    egress.reload(policy("/b", "two"));
+    await egress.reload(policy("/b", "two"));
     await client.ask("/b/x", "token two");
     await client.ask("/a/x", "path-not-allowed");
-    egress.reload({ routes: [], upstreamCa: [] });
+    await egress.reload(policyOf({}));
     await client.ask("/b/x", "host-not-allowed");
     expect(client.socket.destroyed).toBe(false);
   });
@@ -97,7 +105,7 @@ describe("a reload", () => {
     });
     socket.resume();
     await until(() => text.includes("begin"));
-    egress.reload({ routes: [], upstreamCa: [] });
+    await egress.reload(policyOf({}));
     push("middle ");
     await until(() => text.includes("middle"));
   });
@@ -108,7 +116,7 @@ describe("a reload", () => {
     await client.ask("/a/1", "token one");
     await client.ask("/a/2", "token one");
     expect(upstream.accepted()).toBe(1);
-    egress.reload(policy("/a", "one"));
+    await egress.reload(policy("/a", "one"));
     await until(() => upstream.open() === 0);
     await client.ask("/a/3", "token one");
     expect(upstream.accepted()).toBe(2);
@@ -126,7 +134,7 @@ describe("a reload", () => {
       { ...broken, upstreamCa: ["nonsense"] },
       { ...broken, routes: [{ ...broken.routes[0], tls: "maybe" }] },
     ];
-    for (const one of bad) expect(() => egress.reload(one)).toThrow();
+    for (const one of bad) await expect(egress.reload(one)).rejects.toThrow();
     await client.ask("/a/x", "token one");
     await client.ask("/b/x", "path-not-allowed");
   });

@@ -12,7 +12,9 @@ import type { EgressOptions } from "../../../src/sidecars/egress/egress.ts";
 import {
   curl,
   denialIn,
+  dialProxy,
   openTunnel,
+  policyOf,
   readAll,
   readHead,
   route,
@@ -120,7 +122,8 @@ describe("an upstream whose certificate", () => {
       () => {},
     );
     closing.push(() => impostor.close());
-    egress.reload({
+    await egress.reload({
+      ...policyOf({}),
       routes: [route({ host: HOST, connectTo: { host: "127.0.0.1", port: impostor.port } })],
       upstreamCa: [root.certificate],
     });
@@ -131,9 +134,9 @@ describe("an upstream whose certificate", () => {
     const upstream = await httpsUpstream(own, (_request, response) => response.end("ok"));
     const egress = await proxyTo(upstream);
     expect((await curl(egress, `https://${HOST}/`)).stdout).toBe("ok");
-    egress.reload({
+    await egress.reload({
+      ...policyOf({}),
       routes: [route({ host: HOST, connectTo: { host: "127.0.0.1", port: upstream.port } })],
-      upstreamCa: [],
     });
     expect(await status(egress)).toBe("502 upstream-tls");
   });
@@ -184,39 +187,53 @@ describe.each(VERSIONS)("an upstream (guest on %s)", (version) => {
   });
 
   it.each([
-    ["a stated length", "Content-Length: 1000\r\n\r\nonly this"],
-    ["chunks", "Transfer-Encoding: chunked\r\n\r\n9\r\nonly this\r\n"],
-  ])("that breaks off in the middle of %s: the guest never sees a whole answer", async (_what, rest) => {
-    for (const how of ["end", "destroy"] as const) {
-      const egress = await proxyTo(
-        await rude((socket) => {
-          socket.write(`HTTP/1.1 200 OK\r\n${rest}`);
-          setTimeout(() => socket[how](), 20);
-        }),
-      );
-      const { exitCode, stdout } = await curl(egress, version, `https://${HOST}/x`);
-      expect(stdout).toBe("only this");
-      expect(exitCode).not.toBe(0);
-      expect((await egress.waitFor("egress.allowed"))[0]).toMatchObject({
-        status: 200,
-        down: 9,
-        complete: false,
-      });
-    }
-  });
+    ["a short stated length, held until it is whole", "Content-Length: 1000\r\n\r\nonly this", false],
+    ["a long stated length", "Content-Length: 70000\r\n\r\nonly this", true],
+    [
+      "what is no text",
+      "Content-Type: application/octet-stream\r\nContent-Length: 1000\r\n\r\nonly this",
+      true,
+    ],
+    ["chunks", "Transfer-Encoding: chunked\r\n\r\n9\r\nonly this\r\n", true],
+  ])(
+    "that breaks off in the middle of %s: the guest never sees a whole answer",
+    async (_what, rest, begins) => {
+      for (const how of ["end", "destroy"] as const) {
+        const egress = await proxyTo(
+          await rude((socket) => {
+            socket.write(`HTTP/1.1 200 OK\r\n${rest}`);
+            setTimeout(() => socket[how](), 20);
+          }),
+        );
+        const { exitCode, stdout } = await curl(egress, version, "-i", `https://${HOST}/x`);
+        expect(stdout.includes("only this")).toBe(begins);
+        // Nothing at all, rather than a head that promises more.
+        expect(/^HTTP\S+ 200(?! Connection)/m.test(stdout)).toBe(begins);
+        expect(exitCode).not.toBe(0);
+        expect((await egress.waitFor("egress.allowed"))[0]).toMatchObject({
+          status: begins ? 200 : 0,
+          down: begins ? 9 : 0,
+          complete: false,
+        });
+      }
+    },
+  );
 
   it("that never answers is given up after the time for it", async () => {
     const egress = await proxyTo(await rude(() => {}), { limits: { exchangeIdleMs: 300, tickMs: 50 } });
     expect(await status(egress, version)).toBe("504 upstream-timeout");
   });
 
-  it("that stalls in the middle of its answer is cut off", async () => {
-    const egress = await proxyTo(
-      await rude((socket) => void socket.write("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nonly this")),
-      { limits: { exchangeIdleMs: 300, tickMs: 50 } },
-    );
-    const { exitCode } = await curl(egress, version, `https://${HOST}/x`);
-    expect(exitCode).not.toBe(0);
+  it("that stalls in the middle of its answer is cut off, or told of if nothing of it was shown", async () => {
+    const stalling = async (head: string) =>
+      proxyTo(await rude((socket) => void socket.write(`HTTP/1.1 200 OK\r\n${head}\r\nonly this`)), {
+        limits: { exchangeIdleMs: 300, tickMs: 50 },
+      });
+    const long = await stalling("Content-Length: 70000\r\n");
+    const cut = await curl(long, version, `https://${HOST}/x`);
+    expect(cut.stdout).toBe("only this");
+    expect(cut.exitCode).not.toBe(0);
+    expect(await status(await stalling("Content-Length: 1000\r\n"), version)).toBe("504 upstream-timeout");
   });
 
   it("that accepts and then says nothing, not even TLS", async () => {
@@ -315,8 +332,36 @@ describe("a guest", () => {
     await until(() => upstream.accepted() === 1 && upstream.open() === 0);
   });
 
-  it("that stops in the middle of its body leaves nothing behind", async () => {
+  it("that stops in the middle of its body leaves nothing behind, and no upstream hears of it", async () => {
+    const upstream = await httpsUpstream(own, () => {});
+    const egress = await proxyTo(upstream);
+    const socket = await openTunnel(egress, HOST);
+    socket.write(`POST / HTTP/1.1\r\nHost: ${HOST}\r\nContent-Length: 1000\r\n\r\npart`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    socket.destroy();
+    // It ended its TLS regularly, so what it sent is a body of another length than it said.
+    expect((await egress.waitFor("egress.denied"))[0]).toMatchObject({ code: "framing-refused" });
+    const abrupt = await dialProxy(egress.port);
+    abrupt.write(`POST http://${HOST}/ HTTP/1.1\r\nHost: ${HOST}\r\nContent-Length: 1000\r\n\r\npart`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    abrupt.resetAndDestroy();
+    expect((await egress.waitFor("egress.allowed"))[0]).toMatchObject({ status: 0, up: 4, complete: false });
+    expect(upstream.accepted()).toBe(0);
+  });
+
+  it("that stalls in the middle of its body is told so in time, and no upstream hears of it", async () => {
+    const upstream = await httpsUpstream(own, () => {});
+    const egress = await proxyTo(upstream, { limits: { exchangeIdleMs: 200, tickMs: 50 } });
+    const socket = await openTunnel(egress, HOST);
+    socket.write(`POST / HTTP/1.1\r\nHost: ${HOST}\r\nContent-Length: 1000\r\n\r\npart`);
+    expect(await readHead(socket)).toMatch(/^HTTP\/1\.1 504 [\s\S]*x-bottle-denied: upstream-timeout\r\n/);
+    socket.destroy();
+    expect(upstream.accepted()).toBe(0);
+  });
+
+  it("that stops in the middle of a long body takes the upstream's request with it", async () => {
     let got = 0;
+    let whole = false;
     let upstreamClosed = false;
     const upstream = await httpsUpstream(own, (request) => {
       request.on("data", (chunk: Buffer) => {
@@ -325,14 +370,17 @@ describe("a guest", () => {
       request.on("error", () => {});
       request.on("close", () => {
         upstreamClosed = true;
+        whole = request.complete;
       });
     });
     const egress = await proxyTo(upstream);
     const socket = await openTunnel(egress, HOST);
-    socket.write(`POST / HTTP/1.1\r\nHost: ${HOST}\r\nContent-Length: 1000\r\n\r\npart`);
-    await until(() => got === 4);
+    socket.write(`POST / HTTP/1.1\r\nHost: ${HOST}\r\nContent-Length: 9000000\r\n\r\n`);
+    socket.write(Buffer.alloc(2 * 1024 * 1024, "part of it\n"));
+    await until(() => got > 1024 * 1024);
     socket.destroy();
     await until(() => upstreamClosed);
+    expect(whole).toBe(false);
   });
 
   it("gets a reset, or at least no regular end, when an answer breaks off", async () => {

@@ -12,6 +12,7 @@ import {
 import {
   curl,
   denialIn,
+  policyOf,
   type RouteOptions,
   route,
   type TestEgress,
@@ -139,11 +140,13 @@ describe("through an upstream proxy", () => {
     const { egress, proxy } = await serve({
       routes: [{ host: HOST, connectTo: { host: "127.0.0.1", port: 1 } }],
     });
-    egress.reload({
-      routes: [route({ host: HOST, connectTo: { host: "127.0.0.1", port: secure.port } })],
-      upstreamCa: [root.certificate],
-      upstreamProxy: { host: "127.0.0.1", port: proxy.port, tls: false },
-    });
+    await egress.reload(
+      policyOf({
+        routes: [route({ host: HOST, connectTo: { host: "127.0.0.1", port: secure.port } })],
+        upstreamCa: [root.certificate],
+        upstreamProxy: { host: "127.0.0.1", port: proxy.port, tls: false },
+      }),
+    );
     expect((await curl(egress, `https://${HOST}/`)).stdout).toBe("reached /");
     expect(proxy.asked).toEqual([]);
   });

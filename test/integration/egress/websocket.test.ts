@@ -1,4 +1,3 @@
-import { createHash, randomBytes } from "node:crypto";
 import type { Server } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
@@ -19,10 +18,9 @@ import {
   until,
 } from "../../support/egress.ts";
 import { httpsUpstream, httpUpstream, type Upstream } from "../../support/tls-upstream.ts";
+import { acceptWebSockets, frame, handshake, openWebSocket, Peer } from "../../support/websocket.ts";
 
 const HOST = "ws.example.test";
-/** RFC 6455, section 1.3. */
-const GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 let root: CertificateAuthority;
 const closing: (() => unknown)[] = [];
@@ -34,35 +32,25 @@ afterEach(async () => {
   for (const close of closing.splice(0).reverse()) await close();
 });
 
-/** A masked text frame, as clients send it. */
-function clientFrame(text: string): Buffer {
-  const mask = randomBytes(4);
-  const payload = Buffer.from(text).map((byte, i) => byte ^ (mask[i % 4] ?? 0));
-  return Buffer.concat([Buffer.from([0x81, 0x80 | payload.length]), mask, payload]);
-}
-
-function unmasked(frame: Buffer): string {
-  const length = (frame[1] ?? 0) & 0x7f;
-  const mask = frame.subarray(2, 6);
-  return Buffer.from(frame.subarray(6, 6 + length).map((byte, i) => byte ^ (mask[i % 4] ?? 0))).toString();
-}
-
-/** Greets, then echoes each frame with the credential it was asked with. */
-function echoFrames(server: Server): void {
-  server.on("upgrade", (request, socket: Duplex) => {
-    socket.on("error", () => {});
-    const accept = createHash("sha1")
-      .update(`${request.headers["sec-websocket-key"]}${GUID}`)
-      .digest("base64");
-    const head = `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`;
-    const frame = (text: string) => Buffer.concat([Buffer.from([0x81, text.length]), Buffer.from(text)]);
-    // The first frame right behind the head, in one packet.
-    socket.write(Buffer.concat([Buffer.from(head), frame("hi")]));
-    socket.on("data", (chunk: Buffer) => {
-      socket.write(frame(`${unmasked(chunk)} ${request.headers["authorization"] ?? "-"}`));
-    });
-    socket.on("end", () => socket.end());
-  });
+/** Greets, then echoes each message with the credential it was asked with. */
+function echoMessages(server: Server): { readonly peers: readonly Peer[]; readonly credentials: unknown[] } {
+  const peers: Peer[] = [];
+  const credentials: unknown[] = [];
+  acceptWebSockets(
+    server,
+    (peer, request) => {
+      peers.push(peer);
+      credentials.push(request.headers.authorization);
+      let answered = 0;
+      peer.socket.on("data", () => {
+        for (const text of peer.texts.slice(answered))
+          peer.send(`${text} for ${request.headers.authorization ?? "-"}`);
+        answered = peer.texts.length;
+      });
+    },
+    { first: "hi" },
+  );
+  return { peers, credentials };
 }
 
 const inject = [{ header: "Authorization", value: ["Bearer", "ws-token"].join(" ") }];
@@ -96,38 +84,33 @@ async function secureUpstream(): Promise<Upstream> {
   return upstream;
 }
 
-function handshake(target: string): string {
-  const key = randomBytes(16).toString("base64");
-  return `GET ${target} HTTP/1.1\r\nHost: ${HOST}\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${key}\r\nAuthorization: fake\r\n\r\n`;
-}
+const hello = { host: HOST, headers: "Authorization: fake\r\n" };
 
-/** Talks over an upgraded socket; returns all text seen. */
-async function talk(socket: Socket): Promise<string> {
-  const head = await readHead(socket);
-  expect(head).toMatch(/^HTTP\/1\.1 101 /);
-  expect(head).toMatch(/sec-websocket-accept: /i);
-  let seen = "";
-  socket.on("data", (chunk: Buffer) => {
-    seen += chunk.toString("latin1");
-  });
-  socket.resume();
-  await until(() => seen.includes("hi"));
-  for (const word of ["one", "two"]) {
-    socket.write(clientFrame(word));
-    await until(() => seen.includes(`${word} Bearer ws-token`));
+/** Talks over an upgraded socket, and says what came back. */
+async function talk(socket: Duplex, target = "/chat"): Promise<Peer> {
+  const { peer } = await openWebSocket(socket, { ...hello, target });
+  expect(await peer.receive(1)).toEqual(["hi"]);
+  for (const [i, word] of ["one", "two"].entries()) {
+    peer.send(word);
+    // The credential is masked in what the upstream repeats of it.
+    expect((await peer.receive(i + 2)).at(-1)).toBe(`${word} for Bearer XXXXXXXX`);
   }
-  return seen;
+  expect(peer.faults).toEqual([]);
+  return peer;
 }
 
 describe("a WebSocket", () => {
   it("over TLS passes, with the route's credential, and is told as one", async () => {
     const upstream = await secureUpstream();
-    echoFrames(upstream.server as Server);
+    const { peers, credentials } = echoMessages(upstream.server as Server);
     const egress = await serve(upstream);
     const socket = await openTunnel(egress, HOST);
-    socket.write(handshake("/chat"));
-    expect(await talk(socket)).not.toContain("fake");
+    await talk(socket);
     socket.end();
+    expect(credentials).toEqual(["Bearer ws-token"]);
+    expect(peers.map(({ texts, faults }) => ({ texts, faults }))).toEqual([
+      { texts: ["one", "two"], faults: [] },
+    ]);
     const [event] = await egress.waitFor("egress.allowed");
     expect(event).toMatchObject({
       via: "websocket",
@@ -145,15 +128,14 @@ describe("a WebSocket", () => {
     ["through CONNECT to port 80", "/chat"],
   ])("in plaintext passes %s", async (_how, target) => {
     const upstream = await httpUpstream(() => {});
-    echoFrames(upstream.server as Server);
+    echoMessages(upstream.server as Server);
     const egress = await serve(upstream);
     const socket = await dialProxy(egress.port);
     if (target.startsWith("/")) {
       socket.write(`CONNECT ${HOST}:80 HTTP/1.1\r\n\r\n`);
       await readHead(socket);
     }
-    socket.write(handshake(target));
-    await talk(socket);
+    await talk(socket, target);
     socket.destroy();
     const [event] = await egress.waitFor("egress.allowed");
     expect(event).toMatchObject({ via: "websocket" });
@@ -162,17 +144,14 @@ describe("a WebSocket", () => {
 
   it("may send its first frame before it is answered", async () => {
     const upstream = await secureUpstream();
-    echoFrames(upstream.server as Server);
+    echoMessages(upstream.server as Server);
     const egress = await serve(upstream);
     const socket = await openTunnel(egress, HOST);
-    socket.write(Buffer.concat([Buffer.from(handshake("/chat")), clientFrame("early")]));
+    const early = frame("early", { masked: true });
+    socket.write(Buffer.concat([Buffer.from(handshake({ ...hello, target: "/chat" })), early]));
     await readHead(socket);
-    let seen = "";
-    socket.on("data", (chunk: Buffer) => {
-      seen += chunk.toString("latin1");
-    });
-    socket.resume();
-    await until(() => seen.includes("early Bearer ws-token"));
+    const peer = new Peer(socket, true);
+    expect(await peer.receive(2)).toEqual(["hi", "early for Bearer XXXXXXXX"]);
     socket.destroy();
   });
 
@@ -180,7 +159,7 @@ describe("a WebSocket", () => {
     const upstream = await secureUpstream();
     const egress = await serve(upstream);
     const socket = await openTunnel(egress, HOST);
-    socket.write(handshake("/admin"));
+    socket.write(handshake({ ...hello, target: "/admin" }));
     expect((await readAll(socket)).text).toMatch(/^HTTP\/1\.1 403 Denied by bottle: path-not-allowed\r\n/);
     expect(upstream.accepted()).toBe(0);
   });
@@ -188,7 +167,7 @@ describe("a WebSocket", () => {
   it("that the upstream does not want gets the upstream's answer", async () => {
     const egress = await serve(await secureUpstream());
     const socket = await openTunnel(egress, HOST);
-    socket.write(handshake("/chat"));
+    socket.write(handshake({ ...hello, target: "/chat" }));
     const { text } = await readAll(socket);
     expect(text).toMatch(/^HTTP\/1\.1 426 /);
     expect(text).toContain("no sockets here");
@@ -199,7 +178,7 @@ describe("a WebSocket", () => {
     const egress = await serve(upstream);
     await upstream.close();
     const socket = await openTunnel(egress, HOST);
-    socket.write(handshake("/chat"));
+    socket.write(handshake({ ...hello, target: "/chat" }));
     expect((await readAll(socket)).text).toContain("upstream-unreachable");
   });
 
@@ -207,10 +186,9 @@ describe("a WebSocket", () => {
     const upstream = await secureUpstream();
     const kill: (() => void)[] = [];
     upstream.server.on("connection", (socket: Socket) => kill.push(() => socket.destroy()));
-    echoFrames(upstream.server as Server);
+    echoMessages(upstream.server as Server);
     const egress = await serve(upstream);
     const socket = await openTunnel(egress, HOST);
-    socket.write(handshake("/chat"));
     await talk(socket);
     const closed = new Promise((resolve) => socket.once("close", resolve));
     for (const one of kill) one();
@@ -220,7 +198,7 @@ describe("a WebSocket", () => {
 
   it("that is silent for too long is closed", async () => {
     const upstream = await secureUpstream();
-    echoFrames(upstream.server as Server);
+    echoMessages(upstream.server as Server);
     const connectTo = { host: "127.0.0.1", port: upstream.port };
     const egress = await testEgress(
       { routes: [route({ host: HOST, connectTo, inject })], upstreamCa: [root.certificate] },
@@ -231,7 +209,6 @@ describe("a WebSocket", () => {
       () => egress.stop(),
     );
     const socket = await openTunnel(egress, HOST);
-    socket.write(handshake("/chat"));
     await talk(socket);
     await new Promise((resolve) => socket.once("close", resolve));
   });

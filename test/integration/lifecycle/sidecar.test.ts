@@ -52,7 +52,7 @@ const endpoint = (): Endpoint => ({
 async function keep(config?: unknown) {
   const authority = await mintAuthority("x-00000");
   const place = endpoint();
-  const policy = { routes: [], upstreamCa: [] };
+  const policy = { routes: [], known: [], rules: [], upstreamCa: [] };
   return keepSidecar(
     {
       name: "egress",
@@ -61,7 +61,15 @@ async function keep(config?: unknown) {
       confined: true,
       endpoint: Promise.resolve(place),
       config: async () =>
-        config ?? egressConfig({ id: "x-00000", authority, endpoint: place, bearer: undefined, policy }),
+        config ??
+        egressConfig({
+          id: "x-00000",
+          authority,
+          endpoint: place,
+          bearer: undefined,
+          policy,
+          findingsKey: "00".repeat(32),
+        }),
       onNotice: (notice) => void notices.push(notice),
     },
     scope,

@@ -60,6 +60,7 @@ function planWith(parts: Partial<BottlePlan>): BottlePlan {
     skills: [],
     credentials: [],
     routes: [],
+    rules: [],
     upstreamCa: [],
     git: {},
     mounts: [],
@@ -71,6 +72,7 @@ function planWith(parts: Partial<BottlePlan>): BottlePlan {
 
 function material(parts: Partial<ProvisionMaterial> = {}): ProvisionMaterial {
   return {
+    decoy: "d".repeat(40),
     certificate: ca.certificate,
     stateDir: operator.path("state"),
     resumedFrom: undefined,

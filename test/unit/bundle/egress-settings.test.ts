@@ -12,9 +12,22 @@ const route = (more: Partial<Route> = {}): Route => ({
   allowAddresses: [],
   ...more,
 });
+const policyWith = (
+  routes: readonly Route[],
+  credentials: Record<string, string>,
+  upstreamCa: string[] = [],
+  more: Partial<Parameters<typeof egressPolicy>[0]["plan"]> = {},
+) =>
+  egressPolicy({
+    plan: { routes, rules: [], env: [], ...more },
+    upstreamCa,
+    credentials,
+    env: {},
+    decoy: "d".repeat(40),
+  });
 const injected = (format: string, secret: string): string | undefined =>
-  egressPolicy([route({ auth: { header: "authorization", format, tokenRef: "T" } })], [], { T: secret })
-    .routes[0]?.inject[0]?.value;
+  policyWith([route({ auth: { header: "authorization", format, tokenRef: "T" } })], { T: secret }).routes[0]
+    ?.inject[0]?.value;
 
 describe("what egress is told", () => {
   it("is each credential in its header, for its route alone (I2)", () => {
@@ -23,7 +36,7 @@ describe("what egress is told", () => {
       route({ host: "b.test", auth: { header: "x-api-key", format: "{}", tokenRef: "B" } }),
       route({ host: "c.test" }),
     ];
-    const policy = egressPolicy(routes, ["pem"], { A: "secret-a", B: "secret-b", UNUSED: "secret-c" });
+    const policy = policyWith(routes, { A: "secret-a", B: "secret-b", UNUSED: "secret-c" }, ["pem"]);
     expect(policy.routes.map(({ host, inject }) => [host, inject])).toEqual([
       ["a.test", [{ header: "authorization", value: "Bearer secret-a" }]],
       ["b.test", [{ header: "x-api-key", value: "secret-b" }]],
@@ -31,6 +44,37 @@ describe("what egress is told", () => {
     ]);
     expect(policy.upstreamCa).toEqual(["pem"]);
     expect(JSON.stringify(policy)).not.toContain("secret-c");
+  });
+
+  it("is what must not leave: presented credentials, values bound to hosts or asked for, and the decoy", () => {
+    const literal = (value: string) => ({ kind: "literal" as const, value });
+    const { known } = egressPolicy({
+      plan: {
+        routes: [
+          route({ auth: { header: "authorization", format: "Basic {base64}", tokenRef: "LOGIN" } }),
+          route({ host: "b.test", auth: { header: "x-api-key", format: "{}", tokenRef: "KEY" } }),
+        ],
+        rules: [],
+        env: [
+          { name: "BOUND", source: literal("bound-value"), to: ["*.b.test"] },
+          { name: "ASKED", source: { kind: "prompt", text: "?" } },
+          { name: "PLAIN", source: literal("plain-value") },
+          { name: "TINY", source: literal("1234567"), to: [] },
+        ],
+      },
+      upstreamCa: [],
+      credentials: { LOGIN: "user:password", KEY: "key-of-b", UNUSED: "secret-c" },
+      env: { BOUND: "bound-value", ASKED: "asked-value", PLAIN: "plain-value", TINY: "1234567" },
+      decoy: "d".repeat(40),
+    });
+    expect(known).toEqual([
+      { name: "LOGIN", kind: "known", value: "user:password", to: [] },
+      { name: "LOGIN", kind: "known", value: "password", to: [] },
+      { name: "KEY", kind: "known", value: "key-of-b", to: [] },
+      { name: "BOUND", kind: "known", value: "bound-value", to: ["*.b.test"] },
+      { name: "ASKED", kind: "known", value: "asked-value", to: [] },
+      { name: "decoy", kind: "canary", value: "d".repeat(40), to: [] },
+    ]);
   });
 
   it("has Basic credentials in base64", () => {
@@ -65,11 +109,12 @@ describe("what egress is told", () => {
       authority: { certificate: "cert", privateKey: "key", fingerprint: "f" },
       endpoint: { listen: { kind: "tcp", host: "127.0.0.1", port: 0 }, guestUrl: "http://127.0.0.1:9099" },
       bearer: "word",
-      policy: egressPolicy(routes, [], {}, { placeholders: ["stands-for-a-credential"] }),
+      policy: policyWith(routes, {}, [], { placeholders: ["stands-for-a-credential"] }),
       plan: {
         egressLimits: { headerBytes: 65_536, requestsPerMinute: 3, uploadBytesPerMinute: 4 },
         egressLog: 0,
       },
+      findingsKey: "00".repeat(32),
     });
     expect(egressConfigSchema.parse(config)).toEqual(config);
     expect(config).toMatchObject({
@@ -85,12 +130,12 @@ describe("what egress is told", () => {
   it("has the proxy's credential as the proxy wants it, and nowhere else", () => {
     const login = ["me", "word"].join(":");
     const upstreamProxy = { host: "proxy.example", port: 3128, tls: false, tokenRef: "PROXY_LOGIN" };
-    const policy = egressPolicy([route({})], [], { PROXY_LOGIN: login }, { upstreamProxy });
+    const policy = policyWith([route({})], { PROXY_LOGIN: login }, [], { upstreamProxy });
     const authorization = `Basic ${Buffer.from(login).toString("base64")}`;
     expect(policy.upstreamProxy).toEqual({ host: "proxy.example", port: 3128, tls: false, authorization });
     expect(JSON.stringify(policy.routes)).not.toContain(authorization);
     const open = { host: "proxy.example", port: 3128, tls: true };
-    expect(egressPolicy([], [], {}, { upstreamProxy: open }).upstreamProxy).toEqual(open);
+    expect(policyWith([], {}, [], { upstreamProxy: open }).upstreamProxy).toEqual(open);
   });
 
   it("tells of every listener that is handed over", () => {
@@ -103,7 +148,8 @@ describe("what egress is told", () => {
       authority: { certificate: "cert", privateKey: "key", fingerprint: "f" },
       endpoint,
       bearer: undefined,
-      policy: egressPolicy([], [], {}),
+      policy: policyWith([], {}),
+      findingsKey: "00".repeat(32),
     });
     const inherited = { kind: "inherited" };
     expect(config).toMatchObject({ listen: inherited, direct: { tls: inherited, http: inherited } });

@@ -75,8 +75,8 @@ describe("a push is recognised", () => {
 });
 
 describe("a batch of git's large file storage", () => {
-  const judge = (body: string | undefined, ...headers: string[]) =>
-    refusedBatch(body === undefined ? undefined : Buffer.from(body), headOf(...headers))?.code ?? "passes";
+  const judge = (body: string | undefined) =>
+    refusedBatch(body === undefined ? undefined : Buffer.from(body))?.code ?? "passes";
 
   it.each<[string, string, ...string[]]>([
     ["POST", "/o/r.git/info/lfs/objects/batch"],
@@ -94,7 +94,7 @@ describe("a batch of git's large file storage", () => {
     expect(isLfsBatch(request(method, path))).toBe(false);
   });
 
-  it.each<[string | undefined, string, ...string[]]>([
+  it.each<[string | undefined, string]>([
     ['{"operation":"download","objects":[{"oid":"a","size":1}]}', "passes"],
     ['{"operation":"download","ref":{"name":"refs/heads/a\\u0026b"},"objects":[]}', "passes"],
     ['{"operation":"upload","objects":[]}', "git-push-refused"],
@@ -109,8 +109,7 @@ describe("a batch of git's large file storage", () => {
     ["operation=download", "git-push-refused"],
     ["", "git-push-refused"],
     [undefined, "git-push-refused"],
-    ['{"operation":"download"}', "git-push-refused", "Content-Encoding", "gzip"],
-  ])("saying %s %s", (body, verdict, ...headers) => {
-    expect(judge(body, ...headers)).toBe(verdict);
+  ])("saying %s %s", (body, verdict) => {
+    expect(judge(body)).toBe(verdict);
   });
 });

@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { INSPECTED } from "../../../src/contract/policy.ts";
 import type { EgressRoute } from "../../../src/contract/sidecar.ts";
 import { routesOf } from "../../../src/sidecars/egress/allow-list/allow-list.ts";
 import { LIMITS } from "../../../src/sidecars/egress/limits.ts";
@@ -15,8 +16,11 @@ function policyOf(...routes: (Partial<EgressRoute> & { host: string })[]): Compi
       credentialHeaders: [],
       tls: "terminate",
       allowAddresses: [],
+      inspection: { ...INSPECTED },
       ...route,
     })),
+    known: [],
+    rules: [],
     upstreamCa: [],
   });
 }
@@ -285,7 +289,9 @@ describe("a policy that is refused", () => {
   });
 
   it("an upstream CA that is none", () => {
-    expect(() => compilePolicy({ routes: [], upstreamCa: ["no PEM"] })).toThrow("upstreamCa 1");
+    expect(() => compilePolicy({ routes: [], known: [], rules: [], upstreamCa: ["no PEM"] })).toThrow(
+      "upstreamCa 1",
+    );
   });
 });
 

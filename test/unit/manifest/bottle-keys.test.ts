@@ -39,6 +39,7 @@ egress:
       allow_addresses: [10.0.0.0/8, "fd00::1"]
       connect_to: 127.0.0.1:8443
     - {host: pinned.example.com, tls: passthrough}
+  rules: [{id: ticket, pattern: "SEC-[0-9]{6}"}]
   log: 1
   presets: [github-read, npm]
   limits: {header_size: 64K, connections: 10, requests: 5, idle_seconds: 60, tunnel_idle_seconds: 90, requests_per_minute: 100, upload_per_minute: 10M, download_per_minute: 1G}
@@ -97,7 +98,9 @@ repo_agents: true`);
       tls: "terminate",
       allowAddresses: ["10.0.0.0/8", "fd00::1/128"],
       connectTo: { host: "127.0.0.1", port: 8443 },
+      inspection: { patterns: true, budget: false, onMatch: "redact", phrases: "off" },
     });
+    expect(value?.egress?.rules).toEqual([{ id: "ticket", pattern: "SEC-[0-9]{6}" }]);
     expect(value?.mounts).toEqual([{ from: "/srv/models", to: "/mnt/models" }]);
     expect(value?.resources).toEqual({ cpus: 1.5, memory: 2 * 2 ** 30, disk: 20 * 2 ** 30 });
   });

@@ -39,6 +39,7 @@ function loaded(bottle: Partial<LoadedBottle> = {}, agent: Partial<LoadedAgent> 
       env: [],
       routes: [],
       presets: [],
+      rules: [],
       upstreamCa: [],
       git: {},
       repos: [],
@@ -105,6 +106,7 @@ describe("a plan", () => {
           mounts: [{ from: "/d", to: "/mnt/d" }],
           resources: { cpus: 2, memoryBytes: 2 ** 30 },
           isolation: "container",
+          rules: [],
           upstreamCa: ["/ca.pem"],
         },
         { git: { name: "N" }, skills: ["s"] },
@@ -132,6 +134,7 @@ describe("a plan", () => {
         files: [{ path: "/home/node/prompt.txt", content: "Do it.", mode: 0o600 }],
       },
       skills: [{ name: "s", path: "/skills/s" }],
+      rules: [],
       upstreamCa: ["/ca.pem"],
       git: { name: "N" },
       workspaceFrom: "/work",
@@ -195,7 +198,7 @@ describe("the routes of a plan", () => {
       },
     ]);
     expect(warnings).toEqual([
-      "the route for model.example.com is the provider talker's: of the manifest's only connect_to and allow_addresses count",
+      "the route for model.example.com is the provider talker's: of the manifest's only connect_to, allow_addresses and dlp count",
     ]);
   });
 

@@ -86,12 +86,15 @@ describe("manifest and egress", () => {
         const file = parseObject("bottle", "b.md", `---\n${JSON.stringify({ egress: { routes } })}\n---\n`);
         if (file.value === undefined) return;
         accepted++;
-        const policy = egressPolicy(file.value.egress?.routes ?? [], [], { T: "secret" });
+        const policy = egressPolicy({
+          plan: { routes: file.value.egress?.routes ?? [], rules: [], env: [] },
+          ...{ upstreamCa: [], credentials: { T: "secret" }, env: {}, decoy: "d".repeat(40) },
+        });
         expect(compilePolicy(policy).exact.size).toBeLessThanOrEqual(routes.length);
       }),
       { numRuns: 800 },
     );
     // A property that nothing reaches would hold.
     expect(accepted).toBeGreaterThan(100);
-  });
+  }, 60_000);
 });

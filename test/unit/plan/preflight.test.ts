@@ -57,6 +57,7 @@ const PLAN: BottlePlan = {
     },
     { host: "p.example", matches: [], credentialHeaders: [], tls: "passthrough", allowAddresses: [] },
   ],
+  rules: [],
   upstreamCa: ["/ca.pem"],
   git: { name: "Dev", email: "dev@example.com" },
   workspaceFrom: "/work",
@@ -130,6 +131,7 @@ describe("the preflight", () => {
       skills: [],
       credentials: [],
       routes: [],
+      rules: [],
       upstreamCa: [],
       git: {},
       mounts: [],
@@ -202,6 +204,7 @@ describe("the preflight", () => {
       git: { name: evil, email: evil },
       workspaceFrom: evil,
       mounts: [{ from: evil, to: evil }],
+      rules: [],
       upstreamCa: [evil],
       routes: PLAN.routes.map((route) => ({ ...route, host: evil, allowAddresses: [evil] })),
     };

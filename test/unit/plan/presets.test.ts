@@ -25,8 +25,10 @@ const expand = (name: PresetName, ...given: Parameters<typeof setup>): ExpandedP
   expandPresets([name], setup(...given));
 
 /** What egress says, from the routes of the expansion alone. */
-function verdict({ routes }: ExpandedPresets, method: string, url: string): string {
-  const said = dryRun(egressPolicy(routes, [], {}), { method, url, headers: [] });
+async function verdict({ routes }: ExpandedPresets, method: string, url: string): Promise<string> {
+  const plan = { routes, rules: [], env: [] };
+  const policy = egressPolicy({ plan, upstreamCa: [], credentials: {}, env: {}, decoy: "" });
+  const said = await dryRun(policy, { method, url, headers: [] });
   return said.allow ? `to ${said.dials}` : said.code;
 }
 
@@ -80,8 +82,8 @@ describe("without any setup", () => {
     ["github-read", "POST", "https://github.com/o/r/issues", "path-not-allowed"],
     ["github-read", "POST", "https://api.github.com/repos/o/r/issues", "method-not-allowed"],
     ["github-read", "POST", "https://github.com/login/oauth/access_token", "path-not-allowed"],
-  ])("%s has egress say of %s %s: %s", (name, method, url, expected) => {
-    const said = verdict(expand(name), method, url);
+  ])("%s has egress say of %s %s: %s", async (name, method, url, expected) => {
+    const said = await verdict(expand(name), method, url);
     // Which rule is nearest is the judge's own affair; that nothing but reading is allowed is ours.
     if (expected.endsWith("-not-allowed")) expect(said).toMatch(/-not-allowed$/);
     else expect(said).toBe(expected);
@@ -104,7 +106,7 @@ describe("without any setup", () => {
 });
 
 describe("npm", () => {
-  it("goes where the operator's npm goes, and so does the guest's", () => {
+  it("goes where the operator's npm goes, and so does the guest's", async () => {
     const expanded = expand("npm", [
       ["npmrc", "registry=https://overridden.example/"],
       [
@@ -112,12 +114,12 @@ describe("npm", () => {
         '; mine\nregistry = "https://registry.example:8443/api/npm/"\n@team:registry=https://team.example\n',
       ],
     ]);
-    expect(verdict(expanded, "GET", "https://registry.example/api/npm/@types%2fnode")).toBe(
+    expect(await verdict(expanded, "GET", "https://registry.example/api/npm/@types%2fnode")).toBe(
       "to registry.example:8443",
     );
-    expect(verdict(expanded, "GET", "https://team.example/@team%2fa")).toBe("to team.example:443");
-    expect(verdict(expanded, "GET", "https://overridden.example/a")).toBe("host-not-allowed");
-    expect(verdict(expanded, "GET", "https://registry.npmjs.org/a")).toBe("host-not-allowed");
+    expect(await verdict(expanded, "GET", "https://team.example/@team%2fa")).toBe("to team.example:443");
+    expect(await verdict(expanded, "GET", "https://overridden.example/a")).toBe("host-not-allowed");
+    expect(await verdict(expanded, "GET", "https://registry.npmjs.org/a")).toBe("host-not-allowed");
     expect(expanded.presets).toMatchObject([
       {
         from: "/setup/npmrc-1",
@@ -164,18 +166,20 @@ describe("npm", () => {
 });
 
 describe("pypi", () => {
-  it("goes where the operator's pip goes, with what is beside the index", () => {
+  it("goes where the operator's pip goes, with what is beside the index", async () => {
     const expanded = expand("pypi", [
       [
         "pip",
         "[global]\nindex-url = http://index.example:3141/root/pypi/+simple/\nextra-index-url =\n  https://extra.example/simple\n  https://more.example/simple\n[list]\nindex-url=https://no.example/",
       ],
     ]);
-    expect(verdict(expanded, "GET", "http://index.example/root/pypi/+f/a.whl")).toBe("to index.example:3141");
-    expect(verdict(expanded, "GET", "https://extra.example/simple/a/")).toBe("to extra.example:443");
-    expect(verdict(expanded, "GET", "https://more.example/packages/a.whl")).toBe("to more.example:443");
-    expect(verdict(expanded, "POST", "https://more.example/")).toBe("method-not-allowed");
-    expect(verdict(expanded, "GET", "https://pypi.org/simple/")).toBe("host-not-allowed");
+    expect(await verdict(expanded, "GET", "http://index.example/root/pypi/+f/a.whl")).toBe(
+      "to index.example:3141",
+    );
+    expect(await verdict(expanded, "GET", "https://extra.example/simple/a/")).toBe("to extra.example:443");
+    expect(await verdict(expanded, "GET", "https://more.example/packages/a.whl")).toBe("to more.example:443");
+    expect(await verdict(expanded, "POST", "https://more.example/")).toBe("method-not-allowed");
+    expect(await verdict(expanded, "GET", "https://pypi.org/simple/")).toBe("host-not-allowed");
     expect(expanded.presets[0]?.env).toEqual({
       PIP_INDEX_URL: "http://index.example/root/pypi/+simple/",
       UV_DEFAULT_INDEX: "http://index.example/root/pypi/+simple/",
@@ -218,12 +222,12 @@ registry = "sparse+https://crates.example:9443/index/"
 [net]
 retry = 3
 `;
-  it("goes to the sparse index that replaces crates.io, and so does the guest's cargo", () => {
+  it("goes to the sparse index that replaces crates.io, and so does the guest's cargo", async () => {
     const expanded = expand("crates", [["cargo", config]]);
-    expect(verdict(expanded, "GET", "https://crates.example/index/config.json")).toBe(
+    expect(await verdict(expanded, "GET", "https://crates.example/index/config.json")).toBe(
       "to crates.example:9443",
     );
-    expect(verdict(expanded, "GET", "https://index.crates.io/config.json")).toBe("host-not-allowed");
+    expect(await verdict(expanded, "GET", "https://index.crates.io/config.json")).toBe("host-not-allowed");
     expect(expanded.presets[0]?.files[0]?.content).toContain(
       'registry = "sparse+https://crates.example/index/"',
     );
@@ -248,19 +252,19 @@ retry = 3
 });
 
 describe("go", () => {
-  it("goes to the proxies of GOPROXY and not directly, and so does the guest's", () => {
+  it("goes to the proxies of GOPROXY and not directly, and so does the guest's", async () => {
     const expanded = expand("go", [
       [
         "goenv",
         "GOPROXY=https://old.example\nGOPROXY=https://a.example:8443/go|http://b.example,direct\nGOSUMDB=off\n",
       ],
     ]);
-    expect(verdict(expanded, "GET", "https://a.example/go/golang.org/x/text/@v/list")).toBe(
+    expect(await verdict(expanded, "GET", "https://a.example/go/golang.org/x/text/@v/list")).toBe(
       "to a.example:8443",
     );
-    expect(verdict(expanded, "GET", "https://a.example/elsewhere")).toBe("path-not-allowed");
-    expect(verdict(expanded, "GET", "http://b.example/x/@latest")).toBe("to b.example:80");
-    expect(verdict(expanded, "GET", "https://sum.golang.org/latest")).toBe("host-not-allowed");
+    expect(await verdict(expanded, "GET", "https://a.example/elsewhere")).toBe("path-not-allowed");
+    expect(await verdict(expanded, "GET", "http://b.example/x/@latest")).toBe("to b.example:80");
+    expect(await verdict(expanded, "GET", "https://sum.golang.org/latest")).toBe("host-not-allowed");
     expect(expanded.presets[0]).toMatchObject({
       env: { GOPROXY: "https://a.example/go,http://b.example", GOSUMDB: "off" },
     });
@@ -271,8 +275,8 @@ describe("go", () => {
     ["sum.example", "https://sum.example/lookup/a@v1"],
     ["sum.example+abc+def", "https://sum.example/tile/8/0/001"],
     ["name+abc+def https://sum.example/", "https://sum.example/supported"],
-  ])("asks the database %s", (GOSUMDB, url) => {
-    expect(verdict(expand("go", [], { GOSUMDB }), "GET", url)).toBe("to sum.example:443");
+  ])("asks the database %s", async (GOSUMDB, url) => {
+    expect(await verdict(expand("go", [], { GOSUMDB }), "GET", url)).toBe("to sum.example:443");
   });
 
   it.each(["direct", "off", "off,direct"])("with GOPROXY=%s says that there is no proxy", (GOPROXY) => {
@@ -281,7 +285,7 @@ describe("go", () => {
 });
 
 describe("debian", () => {
-  it("goes to the archives of apt, in both of its formats, flat ones too", () => {
+  it("goes to the archives of apt, in both of its formats, flat ones too", async () => {
     const expanded = expand("debian", [
       [
         "apt-list",
@@ -292,13 +296,15 @@ describe("debian", () => {
         "# comment\nTypes: deb\nURIs: https://a.example/debian\n https://b.example/x\nSuites: bookworm\n bookworm-updates\nComponents: main\n\nEnabled: no\nTypes: deb\nURIs: https://off.example\nSuites: x\n\nTypes: deb\nURIs: http://flat.example:8080/repo\nSuites: ./\n",
       ],
     ]);
-    expect(verdict(expanded, "GET", "http://mirror.example/debian/pool/a.deb")).toBe("to mirror.example:80");
-    expect(verdict(expanded, "GET", "http://mirror.example/other")).toBe("path-not-allowed");
-    expect(verdict(expanded, "GET", "https://a.example/debian/dists/x")).toBe("to a.example:443");
-    expect(verdict(expanded, "GET", "https://b.example/x/pool/a")).toBe("to b.example:443");
-    expect(verdict(expanded, "GET", "http://flat.example/repo/Packages")).toBe("to flat.example:8080");
+    expect(await verdict(expanded, "GET", "http://mirror.example/debian/pool/a.deb")).toBe(
+      "to mirror.example:80",
+    );
+    expect(await verdict(expanded, "GET", "http://mirror.example/other")).toBe("path-not-allowed");
+    expect(await verdict(expanded, "GET", "https://a.example/debian/dists/x")).toBe("to a.example:443");
+    expect(await verdict(expanded, "GET", "https://b.example/x/pool/a")).toBe("to b.example:443");
+    expect(await verdict(expanded, "GET", "http://flat.example/repo/Packages")).toBe("to flat.example:8080");
     for (const host of ["no.example", "off.example", "m.example", "deb.debian.org"]) {
-      expect(verdict(expanded, "GET", `http://${host}/debian/pool/a`)).toBe("host-not-allowed");
+      expect(await verdict(expanded, "GET", `http://${host}/debian/pool/a`)).toBe("host-not-allowed");
     }
     expect(expanded.warnings.join()).toContain("neither http nor https");
   });
@@ -323,7 +329,7 @@ describe("debian", () => {
 });
 
 describe("a place that an operator's setup names", () => {
-  it("by an address needs no permission besides", () => {
+  it("by an address needs no permission besides", async () => {
     const expanded = expand("npm", [
       ["npmrc", "registry=http://10.1.2.3:4873/\n@v6:registry=http://[fd00::1]/"],
     ]);
@@ -331,7 +337,7 @@ describe("a place that an operator's setup names", () => {
       { host: "10.1.2.3", allowAddresses: ["10.1.2.3/32"], connectTo: { host: "10.1.2.3", port: 4873 } },
       { host: "fd00::1", allowAddresses: ["fd00::1/128"] },
     ]);
-    expect(verdict(expanded, "GET", "http://10.1.2.3/a")).toBe("to 10.1.2.3:4873");
+    expect(await verdict(expanded, "GET", "http://10.1.2.3/a")).toBe("to 10.1.2.3:4873");
   });
 
   it.each([
@@ -358,7 +364,7 @@ describe("a place that an operator's setup names", () => {
 });
 
 describe("presets together", () => {
-  it("share a host, and each has its own paths there", () => {
+  it("share a host, and each has its own paths there", async () => {
     const expanded = expandPresets(
       ["go", "pypi", "go"],
       setup([], {
@@ -369,9 +375,9 @@ describe("presets together", () => {
     );
     expect(expanded.presets.map(({ name }) => name)).toEqual(["go", "pypi"]);
     expect(expanded.routes).toHaveLength(1);
-    expect(verdict(expanded, "GET", "https://all.example/go/a")).toBe("to all.example:443");
-    expect(verdict(expanded, "GET", "https://all.example/pypi/a.whl")).toBe("to all.example:443");
-    expect(verdict(expanded, "GET", "https://all.example/npm/a")).toBe("path-not-allowed");
+    expect(await verdict(expanded, "GET", "https://all.example/go/a")).toBe("to all.example:443");
+    expect(await verdict(expanded, "GET", "https://all.example/pypi/a.whl")).toBe("to all.example:443");
+    expect(await verdict(expanded, "GET", "https://all.example/npm/a")).toBe("path-not-allowed");
   });
 
   it("on two ports of a host are refused", () => {

@@ -95,10 +95,10 @@ export function createFront(services: Services): Front {
       return;
     }
     const refusal = badHead(codeOf(error) ?? "");
-    const subject = {
+    const subject = services.current.inspection.hush.subject({
       method: "?",
       ...(connection.tunnel && { scheme: connection.tunnel.scheme, host: connection.tunnel.host }),
-    };
+    });
     services.report.denied(refusal, subject);
     connection.enter("closing");
     answerRaw(socket, refusal, subject);

@@ -38,10 +38,10 @@ export function openTunnel(asked: Asked, request: IncomingMessage): void {
     return;
   }
   const { scheme, host } = wanted.value;
-  const { report, current } = asked.services;
+  const { current } = asked.services;
   const routes = routesOf(current.policy, host);
   // Said here too: a client that trusts no certificate of ours will never get to a request.
-  if (!routes.allow) report.denied(routes, { method: "CONNECT", scheme, host });
+  if (!routes.allow) tellDenied(asked.services, routes, { method: "CONNECT", scheme, host });
   const [route] = routes.allow && routes.value.tls === "passthrough" ? routes.value.routes : [];
   if (scheme === "http") {
     openPlain(asked, host);
@@ -122,7 +122,7 @@ export function lookInside(
 ): void {
   connection.tunnel = { scheme: "https", host, refusal };
   const method = connection.direct ? "TLS" : "CONNECT";
-  if (refusal !== undefined) services.report.denied(refusal, { method, scheme: "https", host });
+  if (refusal !== undefined) tellDenied(services, refusal, { method, scheme: "https", host });
   // To be read at all, a refusal must come from whom the client wanted.
   const name = refusal === undefined ? host : (canonicalHost(serverName ?? host) ?? host);
   services.leaves.contextFor(name).then(
@@ -135,9 +135,20 @@ export function lookInside(
 }
 
 function turnAway({ services, connection }: Asked, refusal: Refusal, subject: Subject): void {
-  services.report.denied(refusal, subject);
+  const said = tellDenied(services, refusal, subject);
   connection.enter("closing");
-  answerRaw(connection.raw, refusal, subject);
+  answerRaw(connection.raw, said.refusal, said.subject);
+}
+
+function tellDenied(
+  { report, current }: Services,
+  refusal: Refusal,
+  subject: Subject,
+): { readonly refusal: Refusal; readonly subject: Subject } {
+  const { hush } = current.inspection;
+  const said = { refusal: hush.refusal(refusal, subject), subject: hush.subject(subject) };
+  report.denied(said.refusal, said.subject);
+  return said;
 }
 
 function sniRefusal(host: string, serverName: string | undefined): Refusal | undefined {

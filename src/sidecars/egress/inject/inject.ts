@@ -3,6 +3,8 @@
  * credential header, then the framing as egress understood it, then the route's credential. Only a request
  * that the rules allowed comes here, and only on the one route that allowed it.
  */
+import { acceptedEncoding } from "../inspection/content-coding.ts";
+import type { Framing } from "../inspection/outgoing-body.ts";
 import type { CompiledRoute } from "../policy/compile.ts";
 import type { RequestHead } from "../rules/head.ts";
 import { hostInUrl } from "../target/authority.ts";
@@ -14,21 +16,30 @@ export interface Outgoing {
   readonly method: string;
   readonly host: string;
   readonly head: RequestHead;
-  readonly hasBody: boolean;
+  /** Absent without a body. */
+  readonly body: { readonly framing: Framing; readonly decoded: boolean } | undefined;
 }
 
 /** Flat: name, value. Holds secrets. */
-export function outgoingHeaders({ method, host, head, hasBody }: Outgoing, route: CompiledRoute): string[] {
+export function outgoingHeaders({ method, host, head, body }: Outgoing, route: CompiledRoute): string[] {
   const { raw, names } = head;
   const headers = ["Host", hostInUrl(host)];
   for (let i = 0; i < names.length; i++) {
     const name = names[i] ?? "";
+    if (body?.decoded && name === "content-encoding") continue;
+    // Said again below. What a WebSocket's extensions do to its messages cannot be looked into.
+    if (name === "accept-encoding" || name === "sec-websocket-extensions") continue;
     if (name !== "" && !route.stripped.has(name)) headers.push(raw[2 * i] ?? "", raw[2 * i + 1] ?? "");
   }
-  if (head.contentLength !== undefined) headers.push("Content-Length", head.contentLength);
-  else if (hasBody) headers.push("Transfer-Encoding", "chunked");
-  else if (EXPECT_BODY.has(method)) headers.push("Content-Length", "0");
-  if (head.expectsContinue && hasBody) headers.push("Expect", "100-continue");
+  if (head.names.includes("accept-encoding")) headers.push("Accept-Encoding", acceptedEncoding(head));
+  if (body === undefined) {
+    const length = head.contentLength ?? (EXPECT_BODY.has(method) ? "0" : undefined);
+    if (length !== undefined) headers.push("Content-Length", length);
+  } else if ("contentLength" in body.framing) {
+    headers.push("Content-Length", body.framing.contentLength);
+  } else {
+    headers.push("Transfer-Encoding", "chunked");
+  }
   headers.push(...route.inject);
   return headers;
 }

@@ -5,6 +5,7 @@
  */
 import { createHash } from "node:crypto";
 import { validateHeaderValue } from "node:http";
+import type { RouteInspection } from "../../../contract/policy.ts";
 import type { EgressPolicy, EgressRoute } from "../../../contract/sidecar.ts";
 import { messageOf, UserError } from "../../../lib/errors.ts";
 import { printable } from "../../../lib/printable.ts";
@@ -26,10 +27,13 @@ export interface CompiledRoute {
   readonly stripped: ReadonlySet<string>;
   /** Secret. Flat: name, value. */
   readonly inject: readonly string[];
+  /** Secret. What of `inject` must never come back: the values, and the token in each that has a scheme. */
+  readonly secrets: readonly string[];
   /** The names in `inject`. */
   readonly credential: readonly string[];
   readonly allowed: readonly AddressRange[];
   readonly connectTo: { readonly host: string; readonly port: number } | undefined;
+  readonly inspection: RouteInspection;
   /** Equal only for routes whose connections are interchangeable: where they go and as whom. */
   readonly identity: string;
 }
@@ -108,11 +112,18 @@ function compileRoute(route: EgressRoute): CompiledRoute {
     matches: route.matches.map((match) => compileMatch(match, stripped)),
     stripped,
     inject,
+    secrets: route.inject.flatMap(({ value }) => secretsIn(value)),
     credential,
     allowed,
     connectTo: dialled,
+    inspection: route.inspection,
     identity,
   };
+}
+
+function secretsIn(value: string): string[] {
+  const [, token] = /^[A-Za-z]+ (.+)$/.exec(value) ?? [];
+  return token === undefined ? [value] : [token];
 }
 
 function canonicalDestination(to: { host: string; port: number }): { host: string; port: number } {

@@ -1,53 +1,93 @@
 /** The upstream's answer on its way to the guest: chunk by chunk, and never an end that was none. */
 import type { IncomingMessage } from "node:http";
-import type { Client } from "../client/client.ts";
+import type { AnswerHead, Client } from "../client/client.ts";
 import { type Refusal, refuse } from "../denial.ts";
+import type { Incoming, IncomingEvents } from "../inspection/incoming.ts";
 import { answerHead, answerTrailers } from "./head.ts";
 
-export interface RelayEvents {
+export interface RelayEvents extends Pick<IncomingEvents, "flagged"> {
   /** The head goes out with this status. */
   began(status: number): void;
   bytes(count: number): void;
-  /** Nothing has been sent to the guest yet. */
+  /** It may not, or cannot, arrive; part of it may be there already. */
   refused(refusal: Refusal): void;
   /** The answer broke off. */
   broken(): void;
 }
 
-export function relay(response: IncomingMessage, client: Client, events: RelayEvents): void {
+/** @param lookInto what is to be looked for in this answer, if anything. */
+export function relay(
+  response: IncomingMessage,
+  client: Client,
+  lookInto: (head: AnswerHead, events: IncomingEvents) => Incoming | undefined,
+  events: RelayEvents,
+): void {
   const { sink } = client;
   response.on("error", () => events.broken());
-  const head = answerHead(response, client.method);
-  if (!head.allow) {
-    events.refused(head);
+  const stated = answerHead(response, client.method);
+  if (!stated.allow) {
+    events.refused(stated);
     return;
   }
-  try {
-    client.answer(head.value);
-  } catch {
-    events.refused(refuse("upstream-protocol", "the answer has a header that cannot be sent on", "HTTP"));
-    return;
-  }
-  events.began(head.value.status);
-
-  let silent = true;
-  response.on("data", (chunk: Buffer) => {
-    silent = false;
-    events.bytes(chunk.length);
-    if (!sink.write(chunk)) response.pause();
+  let isOver = false;
+  const incoming = lookInto(stated.value, {
+    flagged: (findings) => events.flagged(findings),
+    refused: (refusal) => {
+      isOver = true;
+      events.refused(refusal);
+    },
   });
-  sink.on("drain", () => response.resume());
-  response.on("end", () => {
+  const source = incoming?.source ?? response;
+  const isHeld = incoming?.isHeld === true;
+  const held: Buffer[] = [];
+
+  const begin = (head: AnswerHead): void => {
+    try {
+      client.answer(head);
+    } catch {
+      isOver = true;
+      events.refused(refuse("upstream-protocol", "the answer has a header that cannot be sent on", "HTTP"));
+      return;
+    }
+    events.began(head.status);
+  };
+  const write = (bytes: Buffer): void => {
+    if (isOver || bytes.length === 0) return;
+    events.bytes(bytes.length);
+    if (!sink.write(bytes)) source.pause();
+  };
+
+  if (!isHeld) begin(incoming?.head ?? stated.value);
+  let silent = true;
+  source.on("error", () => events.broken());
+  source.on("data", (chunk: Buffer) => {
+    if (isOver) return;
     silent = false;
+    const bytes = incoming?.pass(chunk) ?? chunk;
+    if (isHeld) held.push(bytes);
+    else write(bytes);
+  });
+  sink.on("drain", () => source.resume());
+  source.on("end", () => {
+    silent = false;
+    if (isOver) return;
     if (!response.complete) {
       events.broken();
       return;
     }
-    if (head.value.trailers) client.trailers(answerTrailers(response.rawTrailers));
+    const last = incoming?.finish();
+    if (isOver) return;
+    if (isHeld && incoming !== undefined) {
+      begin(incoming.markedHead);
+      for (const bytes of held) write(bytes);
+    }
+    if (last !== undefined) write(last);
+    if (isOver) return;
+    if (stated.value.trailers) client.trailers(answerTrailers(response.rawTrailers));
     client.end();
   });
   // Events and slow bodies must not hold the head back; a body that is there already goes with it.
   setImmediate(() => {
-    if (silent && !sink.destroyed) client.flush();
+    if (silent && !isHeld && !sink.destroyed) client.flush();
   });
 }

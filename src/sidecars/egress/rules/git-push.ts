@@ -46,13 +46,10 @@ export function isLfsBatch({ method, path, head }: GitRequest): boolean {
 
 /**
  * Refuses a batch unless it plainly asks for downloads.
- * @param body undefined when it was too long to be read.
+ * @param body unpacked; undefined when it was too long to be read.
  */
-export function refusedBatch(body: Buffer | undefined, head: RequestHead): Refusal | undefined {
-  const isCompressed = valuesOf(head, ["content-encoding"]).some((coding) => coding !== "identity");
-  if (body !== undefined && !isCompressed && operationOf(body.toString("utf8")) === "download") {
-    return undefined;
-  }
+export function refusedBatch(body: Buffer | undefined): Refusal | undefined {
+  if (body !== undefined && operationOf(body.toString("utf8")) === "download") return undefined;
   return refuse(
     "git-push-refused",
     "this asks to upload to git's large file storage, or does not plainly ask to download",

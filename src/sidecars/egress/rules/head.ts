@@ -13,6 +13,8 @@ export interface RequestHead {
   readonly hosts: readonly string[];
   readonly contentLength: string | undefined;
   readonly chunked: boolean;
+  /** Every `Content-Encoding`, in any spelling. */
+  readonly contentEncodings: readonly string[];
   readonly expectsContinue: boolean;
   /** Lower case. */
   readonly upgrade: string | undefined;
@@ -33,6 +35,7 @@ export function readHead(raw: readonly string[], maxHeaders: number): Verdict<Re
   const names: string[] = [];
   const hosts: string[] = [];
   const overrides: string[] = [];
+  const contentEncodings: string[] = [];
   let connection = "";
   let contentLength: string | undefined;
   let chunked = false;
@@ -43,6 +46,7 @@ export function readHead(raw: readonly string[], maxHeaders: number): Verdict<Re
     const name = canonicalName(raw[i] ?? "");
     const value = raw[i + 1] ?? "";
     const kind = kindOf(name);
+    if (name === "content-encoding") contentEncodings.push(value);
     names.push(kind === undefined || kind === "override" ? name : "");
     if (kind === undefined) continue;
     if (kind === "override") overrides.push(name);
@@ -83,6 +87,7 @@ export function readHead(raw: readonly string[], maxHeaders: number): Verdict<Re
     hosts,
     contentLength,
     chunked,
+    contentEncodings,
     expectsContinue,
     upgrade,
     proxyAuthorization,

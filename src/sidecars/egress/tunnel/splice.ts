@@ -1,4 +1,4 @@
-/** Two sockets made into one stream, with backpressure both ways. What flows is counted and not looked at. */
+/** Two sockets made into one stream, with backpressure both ways; what flows is counted. */
 import type { Duplex } from "node:stream";
 
 export interface Splice {
@@ -13,7 +13,20 @@ export interface SpliceEvents {
   closed(clean: boolean): void;
 }
 
-export function splice(client: Duplex, upstream: Duplex, events: SpliceEvents): Splice {
+/** What becomes of a chunk on its way: what may go on by then, of it and of what was held back before. */
+export interface Through {
+  up(chunk: Buffer): readonly Buffer[];
+  down(chunk: Buffer): readonly Buffer[];
+}
+
+const UNTOUCHED: Through = { up: (chunk) => [chunk], down: (chunk) => [chunk] };
+
+export function splice(
+  client: Duplex,
+  upstream: Duplex,
+  events: SpliceEvents,
+  through: Through = UNTOUCHED,
+): Splice {
   let open = 2;
   let clean = true;
   const destroy = (): void => {
@@ -40,15 +53,18 @@ export function splice(client: Duplex, upstream: Duplex, events: SpliceEvents): 
       if (open === 0) events.closed(clean);
     });
   }
-  flow(client, upstream, events.up);
-  flow(upstream, client, events.down);
+  flow(client, upstream, events.up, through.up);
+  flow(upstream, client, events.down, through.down);
   return { destroy };
 }
 
-function flow(from: Duplex, to: Duplex, count: (bytes: number) => void): void {
+function flow(from: Duplex, to: Duplex, count: (bytes: number) => void, through: Through["up"]): void {
   from.on("data", (chunk: Buffer) => {
     count(chunk.length);
-    if (!to.write(chunk)) from.pause();
+    for (const bytes of through(chunk)) {
+      if (!to.writable) return;
+      if (!to.write(bytes)) from.pause();
+    }
   });
   // Or has ended by then.
   if (from.readableEnded) to.end();

@@ -123,7 +123,7 @@ describe("git's large file storage", () => {
 
   it("may not be asked for uploads, and nothing of the batch gets there", async () => {
     const { egress, reached } = await serve({ hosts: [HOST] });
-    const tooLong = `{"operation":"download","x":"${"x".repeat(300_000)}"}`;
+    const tooLong = `{"operation":"download","x":"${"x".repeat(600_000)}"}`;
     const dir = await mkdtemp(join(tmpdir(), "lfs-"));
     closing.push(() => rm(dir, { recursive: true, force: true }));
     for (const batch of ['{"operation":"upload","objects":[]}', tooLong]) {

@@ -1,6 +1,6 @@
 import { connect as connectHttp2 } from "node:http2";
 import { describe, expect, it } from "vitest";
-import { curl, denialIn, openTunnel, testEgress, until } from "../../../support/egress.ts";
+import { curl, denialIn, openTunnel, policyOf, testEgress, until } from "../../../support/egress.ts";
 import { type Site, sites } from "../../../support/egress-site.ts";
 
 const HOST = "model.example.test";
@@ -23,7 +23,7 @@ async function serveKnowing(): Promise<Site> {
       OTHER,
     ],
   });
-  site.egress.reload({ ...site.policy, placeholders: [PLACEHOLDER] });
+  await site.egress.reload({ ...site.policy, placeholders: [PLACEHOLDER] });
   return site;
 }
 
@@ -95,9 +95,7 @@ describe("a placeholder", () => {
 
   it("is nothing that egress knows by itself", async () => {
     const egress = await testEgress({});
-    expect(() => egress.reload({ routes: [], upstreamCa: [], placeholders: ["short"] })).toThrow(
-      "12 characters",
-    );
+    await expect(egress.reload(policyOf({ placeholders: ["short"] }))).rejects.toThrow("12 characters");
     egress.stop();
   });
 });

@@ -1,0 +1,144 @@
+/**
+ * What inspection costs beside other proxies, turn by turn in the same run: a bare CONNECT tunnel that looks at nothing,
+ * and proxies that end TLS and inspect nothing. Ours has all its detectors on, and in the middle of the run has to
+ * catch a secret.
+ */
+import { type ChildProcess, fork } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { makeCertificateAuthority } from "../../demo/upstreams/certificate-authority.ts";
+import { packagePath } from "../../src/lib/package-root.ts";
+import { type BenchRow, row } from "../row.ts";
+import type { Load, LoadResult } from "./client.ts";
+import { SUBJECTS, type Subject, UPSTREAM_NAMES } from "./subjects.ts";
+
+const ROUNDS = 3;
+/** Enough to keep every process busy, as an agent that builds something does. */
+const CONNECTIONS = 32;
+const BURST_MS = 1_500;
+const BULK_BYTES = 256 * 1024 * 1024;
+const EVENT_STREAMS = 30;
+
+const LOADS: Readonly<Record<string, Load>> = {
+  "1 KB": { kind: "keep-alive", bytes: 1024, connections: CONNECTIONS, ms: BURST_MS },
+  "100 KB": { kind: "keep-alive", bytes: 100 * 1024, connections: CONNECTIONS, ms: BURST_MS },
+  "new connections": { kind: "connect", connections: 8, ms: BURST_MS },
+  "one at a time": { kind: "keep-alive", bytes: 1024, connections: 1, ms: BURST_MS },
+  "first event": { kind: "events", times: EVENT_STREAMS },
+  download: { kind: "download", bytes: BULK_BYTES },
+  upload: { kind: "upload", bytes: BULK_BYTES },
+};
+
+interface Measured {
+  readonly rates: number[];
+  readonly latencies: number[];
+}
+
+export async function benchProxy(): Promise<readonly BenchRow[]> {
+  const folder = mkdtempSync(join(tmpdir(), "bb-bench-"));
+  const children: ChildProcess[] = [];
+  const keep = (child: ChildProcess): ChildProcess => {
+    children.push(child);
+    return child;
+  };
+  try {
+    const root = await makeCertificateAuthority("bench root");
+    const rootFile = join(folder, "root.pem");
+    writeFileSync(rootFile, root.certificate);
+    const own = await root.issue([...UPSTREAM_NAMES]);
+    const upstream = keep(role("upstream.ts"));
+    upstream.send({ certificate: own.certificate, key: own.key });
+    const [{ port: upstreamPort }] = (await once(upstream, "message")) as [{ readonly port: number }];
+    const client = keep(role("client.ts"));
+    await once(client, "message");
+
+    const subjects: Subject[] = [];
+    const rows: BenchRow[] = [];
+    for (const [name, start] of Object.entries(SUBJECTS)) {
+      const subject = await start({ folder, root: root.certificate, rootFile, upstreamPort, keep });
+      if (subject === undefined) process.stderr.write(`bench: ${name} is not installed\n`);
+      else subjects.push(subject);
+    }
+    for (const [title, load] of Object.entries(LOADS)) {
+      const measured = new Map(subjects.map(({ name }) => [name, { rates: [], latencies: [] } as Measured]));
+      for (let round = -1; round < ROUNDS; round++) {
+        for (const subject of subjects) {
+          const { name } = subject;
+          const result = await ask(client, subject, load);
+          if (result.status !== 200) throw new Error(`${name}: status ${result.status} for ${title}`);
+          // The first round is for the just-in-time compilers.
+          if (round < 0) continue;
+          measured.get(name)?.rates.push(result.perSecond);
+          measured.get(name)?.latencies.push(...result.latencies);
+        }
+      }
+      rows.push(...rowsOf(title, load, measured));
+      await catchesSecret(client, subjects);
+    }
+    for (const { name, child } of subjects) {
+      const megabytes = memoryOf(child);
+      if (megabytes !== undefined)
+        rows.push(row(`proxy ${name}: memory (PSS), afterwards`, "MB", [megabytes]));
+    }
+    return rows;
+  } finally {
+    for (const child of children) child.kill("SIGKILL");
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function rowsOf(title: string, load: Load, measured: ReadonlyMap<string, Measured>): BenchRow[] {
+  const base = measured.get("tunnel");
+  return [...measured].flatMap(([name, { rates, latencies }]): BenchRow[] => {
+    const label = `proxy ${name}: ${title}`;
+    const isAlone = load.kind === "events" || (load.kind === "keep-alive" && load.connections === 1);
+    if (isAlone) return [row(label, "us", latencies, added(latencies, base?.latencies))];
+    const isBulk = load.kind === "download" || load.kind === "upload";
+    const figures = isBulk ? rates.map((rate) => rate / 1e6) : rates;
+    return [row(label, isBulk ? "MB/s" : "requests/s", figures, share(rates, base?.rates))];
+  });
+}
+
+function share(rates: readonly number[], base: readonly number[] | undefined): string {
+  const ratio = row("", "", rates).median / row("", "", base ?? []).median;
+  return `${ratio.toFixed(2)} of the tunnel`;
+}
+
+function added(latencies: readonly number[], base: readonly number[] | undefined): string {
+  const at = (samples: readonly number[], part: number): number =>
+    [...samples].sort((a, b) => a - b)[Math.floor(part * (samples.length - 1))] ?? Number.NaN;
+  const more = (part: number): string => (at(latencies, part) - at(base ?? [], part)).toFixed(0);
+  return `added: p50 ${more(0.5)}, p99 ${more(0.99)}`;
+}
+
+/** Built here, so that no scanner takes this file for a leak. */
+async function catchesSecret(client: ChildProcess, subjects: readonly Subject[]): Promise<void> {
+  const ours = subjects.find(({ name }) => name === "bot-bottle");
+  if (ours === undefined) return;
+  const secret = `${"AKIA"}${"QWERTYUIOPASDFG2"}`;
+  const { status } = await ask(client, ours, { kind: "post", body: `{"note":"the key is ${secret}"}` });
+  if (status !== 403) throw new Error(`a planted secret got through: status ${status}`);
+}
+
+async function ask(client: ChildProcess, { name, way }: Subject, load: Load): Promise<LoadResult> {
+  client.send({ way, load });
+  const [result] = (await once(client, "message")) as [LoadResult & { readonly error?: string }];
+  if (result.error !== undefined) throw new Error(`${name}, ${load.kind}: ${result.error}`);
+  return result;
+}
+
+function role(file: string): ChildProcess {
+  return fork(packagePath(`bench/proxy/${file}`), { execArgv: ["--import", "tsx"] });
+}
+
+/** Its share of physical memory, shared pages divided among their users; Linux only. */
+function memoryOf(child: ChildProcess): number | undefined {
+  try {
+    const kilobytes = /^Pss:\s+(\d+) kB/m.exec(readFileSync(`/proc/${child.pid}/smaps_rollup`, "utf8"))?.[1];
+    return kilobytes === undefined ? undefined : Number(kilobytes) / 1024;
+  } catch {
+    return undefined;
+  }
+}
