@@ -8,7 +8,8 @@ export type PathVerdict =
   | { readonly allow: false; readonly code: "path-protected" | "path-not-allowed"; readonly rule: string };
 
 export interface PathPolicy {
-  judge(path: string): PathVerdict;
+  /** `link`: it is a symbolic link or a submodule, and so stands for all that may lie below it. */
+  judge(path: string, link: boolean): PathVerdict;
   /** Whether the operator lifts what protects this path. */
   lifted(path: string): boolean;
 }
@@ -21,12 +22,21 @@ export function compilePaths({ only, lift }: GitRepoPolicy["paths"]): PathPolicy
   const guards = named(PROTECTED_PATHS);
   const lifted = named(lift);
   const allowed = named(only);
-  const judge = (path: string): PathVerdict => {
+  const heads = PROTECTED_PATHS.map((pattern) => [pattern, headOf(pattern)] as const);
+  const judge = (path: string, link: boolean): PathVerdict => {
     const folded = foldPath(path);
     if (lifted.some(([, matches]) => matches(folded))) return FINE;
     const guard = guards.find(([, matches]) => matches(folded));
     if (guard !== undefined) {
       return { allow: false, code: "path-protected", rule: `${guard[0]} is protected` };
+    }
+    const below = link ? heads.find(([, head]) => head.startsWith(`${folded}/`)) : undefined;
+    if (below !== undefined) {
+      return {
+        allow: false,
+        code: "path-protected",
+        rule: `${below[0]} is protected, and this leads elsewhere`,
+      };
     }
     if (allowed.length > 0 && !allowed.some(([, matches]) => matches(folded))) {
       return { allow: false, code: "path-not-allowed", rule: `paths: ${only.join(", ")}` };
@@ -34,4 +44,10 @@ export function compilePaths({ only, lift }: GitRepoPolicy["paths"]): PathPolicy
     return FINE;
   };
   return { judge, lifted: (path) => lifted.some(([, matches]) => matches(foldPath(path))) };
+}
+
+/** The folder that a pattern names before its first wildcard, with a slash. */
+function headOf(pattern: string): string {
+  const fixed = foldPath(pattern).split(/[*?]/, 1)[0] ?? "";
+  return fixed.slice(0, fixed.lastIndexOf("/") + 1);
 }

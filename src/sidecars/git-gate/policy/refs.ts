@@ -67,7 +67,7 @@ function judgeRef(
   context: RefContext,
 ): Verdict<{ readonly force: boolean }> {
   const { rules, excepted, current, symbolic } = context;
-  if (!NAME.test(ref) || ref.length > MAX_NAME || /(?:\.lock|\.)(?:\/|$)|\.\.|@\{|\/HEAD$/i.test(ref)) {
+  if (!NAME.test(ref) || ref.length > MAX_NAME || /(?:\.lock|\.)(?:\/|$)|\.\.|@\{|\/HEAD$/.test(ref)) {
     return refuse(
       "ref-name",
       `${ref} is no name that the gate forwards`,

@@ -253,7 +253,7 @@ class Inspection {
     if (this.#changed.length < LIMITS.toldReview)
       this.#changed.push(`${change.letter} ${this.#shown(change.path)}`);
     const path = Buffer.from(change.path, "latin1").toString("utf8");
-    const verdict = paths.judge(path);
+    const verdict = paths.judge(path, !change.mode.startsWith("100") && change.id !== undefined);
     if (!verdict.allow && !excepted(verdict.code, path) && this.#refusedPaths.size < LIMITS.toldFindings) {
       this.#refusedPaths.set(change.path, verdict);
     }
