@@ -1,5 +1,6 @@
 /** One request from its head to its end: a fetch, or a push with the hook's question in the middle of it. */
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { setTimeout as sleep } from "node:timers/promises";
 import { messageOf } from "../../../lib/errors.ts";
 import { inWords, type Refusal, refuse, type Subject } from "../denial.ts";
 import { answerHook, readHookRequest, sayToHook } from "../git/hook.ts";
@@ -124,7 +125,10 @@ async function judge(exchange: Exchange, running: Running): Promise<boolean> {
         answerHook(channel, false);
         return true;
       case "unknown":
-        // A refusal would be a claim, and nobody knows. The client sees the answer break off.
+        // A refusal would be a claim, and nobody knows: the client sees the answer break off. One that had not
+        // begun it would try again by itself.
+        say(`${end.reason}; fetch to see whether it did`);
+        await begun(response);
         response.destroy();
         running.kill();
         return true;
@@ -142,6 +146,15 @@ async function judge(exchange: Exchange, running: Running): Promise<boolean> {
     return true;
   }
 }
+
+/** Waits a little for the first bytes of the answer to be on their way. */
+async function begun(response: ServerResponse): Promise<void> {
+  const deadline = performance.now() + LIMITS.killMs;
+  while (!response.headersSent && !response.destroyed && performance.now() < deadline) await sleep(POLL_MS);
+  await sleep(POLL_MS);
+}
+
+const POLL_MS = 20;
 
 async function relay(exchange: Exchange, running: Running, moved: () => void): Promise<void> {
   const { response, service } = exchange;
