@@ -111,7 +111,6 @@ const REFS: readonly (readonly [string, string, (copy: WorkingCopy) => Promise<R
     "delete-not-allowed",
     "--prune of what others have",
     async (copy) => {
-      await must(["git", "--git-dir", target.bare, "branch", "-f", "theirs", "main"]);
       await copy.git("fetch", "-q");
       return await copy.try("push", "--prune", "origin", "refs/heads/nothing*:refs/heads/*");
     },
