@@ -17,6 +17,9 @@ const READING: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS"]);
 /** What git-http-push, which needs no git on the server, writes with. */
 const WEBDAV: ReadonlySet<string> = new Set(["LOCK", "MKCOL", "MOVE", "PROPPATCH", "PUT"]);
 
+/** What a path must have in it to be looked at more closely: most have not. */
+const MENTION = /git|lfs|%/i;
+
 export interface GitRequest {
   readonly method: string;
   /** Path and query. */
@@ -26,7 +29,7 @@ export interface GitRequest {
 
 export function refusedPush({ method, path, head }: GitRequest): Refusal | undefined {
   if (namesReceivePack(path) || speaksReceivePack(head)) return pushRefused();
-  if (READING.has(method)) return undefined;
+  if (READING.has(method) || !MENTION.test(path)) return undefined;
   const segments = segmentsOf(path);
   if (segments.some((segment) => /^git-receive-pack(?:\.|$)/.test(segment))) return pushRefused();
   if (WEBDAV.has(method) && segments.some((segment) => segment.endsWith(".git"))) return pushRefused();
@@ -82,10 +85,12 @@ function speaksReceivePack(head: RequestHead): boolean {
   return valuesOf(head, TYPES).some((type) => type.includes(RECEIVE_PACK));
 }
 
-function valuesOf(head: RequestHead, wanted: readonly string[]): readonly string[] {
-  return head.names.flatMap((name, i) =>
-    wanted.includes(name) ? [(head.raw[2 * i + 1] ?? "").trim().toLowerCase()] : [],
-  );
+function valuesOf({ names, raw }: RequestHead, wanted: readonly string[]): readonly string[] {
+  const values: string[] = [];
+  for (const [i, name] of names.entries()) {
+    if (wanted.includes(name)) values.push((raw[2 * i + 1] ?? "").trim().toLowerCase());
+  }
+  return values;
 }
 
 /** As the most lenient server might read them: unescaped, in lower case, without parameters and empty ones. */
