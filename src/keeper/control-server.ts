@@ -19,6 +19,7 @@ import {
   commandSchema,
   MAX_REQUEST_BYTES,
   requestSchema,
+  type Settlement,
 } from "./control-protocol.ts";
 
 /** Local, and written in one go by our own client. */
@@ -48,7 +49,7 @@ export interface ControlHandlers {
   copyOut(from: string, to: string): Promise<readonly LeftOut[]>;
   exportWork(): Promise<Extract<ControlReply, { work: unknown }>["work"]>;
   /** Resolves when nothing but the keeper itself is left. */
-  stop(): Promise<void>;
+  stop(): Promise<Settlement>;
 }
 
 /** The far ends of a session. */
@@ -128,8 +129,7 @@ export async function serveControl(
       case "export":
         return { work: await handlers.exportWork() };
       case "stop":
-        await handlers.stop();
-        return { done: true };
+        return { settled: await handlers.stop() };
       default:
         return unreachable(request);
     }

@@ -181,7 +181,7 @@ async function serve(
     exportWork: () => takeOutWork(bottle),
     async stop() {
       wish.stop(new UserError("stopped"));
-      await settled.promise;
+      return settled.promise;
     },
   };
 

@@ -28,7 +28,8 @@ export interface Sshd {
   close(): void;
 }
 
-export async function startSshd(folder: string): Promise<Sshd> {
+/** @param address where it listens; of a network in which the loopback leads nowhere, another one. */
+export async function startSshd(folder: string, address = "127.0.0.1"): Promise<Sshd> {
   if (program === undefined) throw new Error("no sshd");
   mkdirSync(folder, { recursive: true });
   const hostFile = join(folder, "host");
@@ -44,7 +45,7 @@ export async function startSshd(folder: string): Promise<Sshd> {
   const port = await freePort();
   const settings = [
     `Port ${port}`,
-    "ListenAddress 127.0.0.1",
+    `ListenAddress ${address}`,
     `HostKey ${hostFile}`,
     `AuthorizedKeysFile ${authorized}`,
     "PidFile none",

@@ -5,6 +5,7 @@ import { removeBottle } from "../../keeper/leftovers.ts";
 import { UserError } from "../../lib/errors.ts";
 import { confirm } from "../ask.ts";
 import { print, report, tell } from "../output.ts";
+import { tellProblems } from "./stop.ts";
 
 export async function rm(ids: readonly string[], flags: { readonly force?: true }): Promise<number> {
   let worst = 0;
@@ -27,7 +28,7 @@ async function removeOne(id: string, force: boolean): Promise<void> {
       throw new UserError(`bottle ${id} is running`, {
         hint: `bottle stop ${id}, or bottle rm --force ${id}`,
       });
-    await keeper.ask({ op: "stop" });
+    tellProblems(await keeper.ask({ op: "stop" }));
   }
   if (!force && (await holdsWork(paths))) {
     const sure = await confirm(

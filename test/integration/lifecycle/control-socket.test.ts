@@ -54,6 +54,12 @@ beforeEach(async () => {
     exportWork: () => Promise.reject(new UserError("no work")),
     async stop() {
       calls.push("stop");
+      return {
+        id: "test-00000",
+        exit: { kind: "exited", code: 0 },
+        kept: false,
+        problems: ["a door is open"],
+      };
     },
   };
   await serveControl(path, TOKEN, handlers, scope);
