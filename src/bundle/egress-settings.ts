@@ -66,7 +66,7 @@ function presented(plan: PolicyMaterial["plan"], credentials: Secrets): EgressPo
 }
 
 /** What the operator bound to hosts or typed as a secret. A literal without hosts is in the clear already. */
-function isSecret({ source, to }: PlannedEnv): boolean {
+export function isSecret({ source, to }: PlannedEnv): boolean {
   return to !== undefined || source.kind === "prompt";
 }
 

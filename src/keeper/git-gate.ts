@@ -9,7 +9,7 @@ import { join } from "node:path";
 import type { AuditLog } from "../audit/log.ts";
 import { relayAgent } from "../bundle/agent-relay.ts";
 import type { SidecarRequest } from "../bundle/bundle.ts";
-import type { Secrets } from "../bundle/egress-settings.ts";
+import { isSecret, type Secrets } from "../bundle/egress-settings.ts";
 import { type GateMaterial, type GatePlaces, gateConfig, gatePolicy } from "../bundle/git-gate-settings.ts";
 import { readPrivateKey } from "../bundle/private-key.ts";
 import type { Endpoint } from "../contract/backend.ts";
@@ -52,12 +52,17 @@ export interface GateParts {
  * @throws UserError naming the key, file or agent that is missing, or what the forge said.
  */
 export async function gateRequest(
-  gate: { readonly repos: readonly PlannedRepo[]; readonly bearer: string },
+  gate: {
+    readonly repos: readonly PlannedRepo[];
+    readonly bearer: string;
+    /** The bottle's decoy credential. */
+    readonly decoy: string;
+  },
   { reservation, request, endpoint }: GateParts,
   scope: Scope,
 ): Promise<SidecarRequest> {
   const { id, paths, log } = reservation;
-  const { repos, bearer } = gate;
+  const { repos, bearer, decoy } = gate;
   endpoint.catch(() => {});
   refuseMissingFolders(repos);
   const uid = gateUid(id, repos);
@@ -92,7 +97,10 @@ export async function gateRequest(
     agentSocket: `${INSIDE.agent}/sock`,
     local: ({ name }) => `${INSIDE.upstreams}/${name}.git`,
   };
-  const policy = gatePolicy(id, repos, { known: knownSecrets(request), rules: [] });
+  const policy = gatePolicy(id, repos, {
+    known: knownSecrets(request, decoy),
+    rules: request.plan.rules.map((rule) => ({ ...rule })),
+  });
   return {
     name: "git-gate",
     id,
@@ -193,17 +201,19 @@ async function readAuthorities(repos: readonly PlannedRepo[]): Promise<ReadonlyM
 }
 
 /** What the agent was given as a secret, and what the gate itself holds. Of other sidecars' it is told nothing. */
-function knownSecrets({ plan, env, credentials }: GateParts["request"]): GitGatePolicy["known"] {
-  const typed = plan.env.flatMap(({ name, source }) =>
-    source.kind === "prompt" ? [[name, env[name]] as const] : [],
-  );
+function knownSecrets(
+  { plan, env, credentials }: GateParts["request"],
+  decoy: string,
+): GitGatePolicy["known"] {
+  const given = plan.env.filter(isSecret).map(({ name }) => [name, env[name]] as const);
   const held = plan.credentials.flatMap(({ tokenRef, holder }) =>
     holder === "git-gate" ? [[tokenRef, credentials[tokenRef]] as const] : [],
   );
-  return [...typed, ...held].flatMap(([name, value]) =>
-    value !== undefined && Buffer.byteLength(value) >= MIN_KNOWN
-      ? [{ name, kind: "known" as const, value }]
-      : [],
+  const known = [...given, ...held].flatMap(([name, value]) =>
+    value === undefined ? [] : [{ name, kind: "known" as const, value }],
+  );
+  return [...known, { name: "decoy", kind: "canary" as const, value: decoy }].filter(
+    ({ value }) => Buffer.byteLength(value) >= MIN_KNOWN,
   );
 }
 

@@ -113,7 +113,9 @@ export async function launchBottle(
   const decoy = mintDecoy();
   const wanted = [
     egressRequest({ reservation, linking, minting, request, decoy }, scope),
-    ...(gate === undefined ? [] : [gateRequest(gate, gateParts(reservation, request, linking), scope)]),
+    ...(gate === undefined
+      ? []
+      : [gateRequest({ ...gate, decoy }, gateParts(reservation, request, linking), scope)]),
   ];
   const starting = wanted.map(async (coming) => {
     const sidecar = await keepSidecar(await coming, scope);

@@ -23,7 +23,12 @@ export interface Gated {
   /** Keys of a repository of the manifest. */
   overSsh(bare: string): Readonly<Record<string, unknown>>;
   /** Writes an agent that does nothing, in a bottle with these repositories. */
-  agent(name: string, repos: Readonly<Record<string, unknown>>): void;
+  agent(
+    name: string,
+    repos: Readonly<Record<string, unknown>>,
+    /** Further keys of the bottle. */
+    more?: Readonly<Record<string, unknown>>,
+  ): void;
   start(name: string, ...flags: readonly string[]): Promise<string>;
   /** Runs a shell text in a bottle. */
   inside(id: string, text: string): Promise<Run>;
@@ -58,8 +63,8 @@ export async function createGated(): Promise<Gated> {
       url: `ssh://${sshd.user}@127.0.0.1:${sshd.port}${bare}`,
       ...{ key: keyFile, host_key: sshd.hostKey },
     }),
-    agent(name, repos) {
-      cli.agent(name, ["sleep", "infinity"], { bottle: { "git-gate": { repos } } });
+    agent(name, repos, more = {}) {
+      cli.agent(name, ["sleep", "infinity"], { bottle: { "git-gate": { repos }, ...more } });
     },
     start: (name, ...flags) => cli.start(name, ...flags),
     async sh(id, text) {

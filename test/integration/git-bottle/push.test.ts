@@ -25,11 +25,14 @@ beforeAll(async () => {
   );
   await gated.cli.git(gated.project, "remote", "add", "backup", here);
   await gated.cli.git(gated.project, "remote", "add", "other", "/srv/somewhere/else.git");
-  gated.agent("dev", {
-    far: gated.overSsh(far),
-    here: { url: here },
-    waits: { url: waits, review: true },
-  });
+  gated.agent(
+    "dev",
+    { far: gated.overSsh(far), here: { url: here }, waits: { url: waits, review: true } },
+    {
+      env: { GIVEN: { value: "correct-horse-battery-staple", to: ["api.example.com"] } },
+      egress: { rules: [{ id: "own-project", pattern: "project-[a-z]+-[0-9]{4}" }] },
+    },
+  );
   id = await gated.start("dev", "--cwd", gated.project);
 });
 afterAll(() => gated.remove());
@@ -106,6 +109,23 @@ describe("an agent behind git-gate", () => {
     expect(stderr).toContain(`denied: ${code}:`);
     expect(stderr).toMatch(words);
     expect(stderr).not.toContain(TOKEN);
+    expect(await snapshot(far)).toBe(before);
+  });
+
+  it.each([
+    [
+      "the decoy, which nobody but a thief looks for",
+      "cp ~/.config/backup/credentials.json workspace/c.json",
+    ],
+    ["what the agent was given for one host alone", "printf '%s' \"$GIVEN\" >workspace/given.txt"],
+    ["what the operator's own rule finds", "echo 'project-bluebird-2031' >workspace/plan.txt"],
+  ])("may not push %s", async (_, prepare) => {
+    const before = await snapshot(far);
+    const { stderr } = await gated.inside(
+      id,
+      `${fresh} ${prepare}; cd workspace && git add -A -f && git commit -qm x && git push origin HEAD:${own("refused")}`,
+    );
+    expect(stderr).toContain("denied: secret-found:");
     expect(await snapshot(far)).toBe(before);
   });
 
