@@ -194,7 +194,11 @@ function scannerParts(options: InspectorOptions): ScannerParts {
     switch (trigger.kind) {
       case "keyword":
         for (const keyword of trigger.keywords)
-          index.addWhole(Buffer.from(keyword, "latin1"), ignoreCase, { type: "probe", probe });
+          index.addWhole(Buffer.from(keyword, "latin1"), ignoreCase, {
+            type: "probe",
+            probe,
+            offsets: undefined,
+          });
         break;
       case "run":
         runs.push({ of: RUN_CLASSES[trigger.of], min: trigger.min, probe });

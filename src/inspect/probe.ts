@@ -71,6 +71,23 @@ export interface Match {
   readonly secretEnd: number;
 }
 
+/**
+ * How far behind a match's beginning a keyword can stand: where the pattern spells it, and if it does so nowhere (what
+ * stands before varies in length), anywhere up to `before`.
+ */
+export function keywordOffsets({ before, shape, detector }: Probe, keyword: Uint8Array): readonly number[] {
+  const anywhere = Array.from({ length: before + 1 }, (_, i) => before - i);
+  if (before === 0) return anywhere;
+  const most = detector.ignoreCase === true ? 2 : 1;
+  const spelt = anywhere.filter((offset) =>
+    keyword.every((byte, i) => {
+      const table = shape.places[offset + i];
+      return table?.[byte] === 1 && table.reduce((sum, allowed) => sum + allowed, 0) <= most;
+    }),
+  );
+  return spelt.length > 0 ? spelt : anywhere;
+}
+
 /** Whether the bytes around `at` allow a match to begin there: most attempts end here. */
 export function mayBegin(probe: Probe, bytes: Uint8Array, at: number, length: number): boolean {
   const { places, before, min } = probe.shape;
@@ -87,17 +104,27 @@ export function mayBegin(probe: Probe, bytes: Uint8Array, at: number, length: nu
   return before === undefined || at === 0 || before[bytes[at - 1] as number] === 1;
 }
 
-/** The match that begins at `at` of `text`, if there is one and what it holds is credible. */
-export function matchAt(probe: Probe, text: string, at: number): Match | undefined {
+/**
+ * The match that begins at `at` of `text`, if there is one and what it holds is credible. Values that are not are
+ * noted in `rejected`, and are not looked at again: placeholders come in crowds.
+ */
+export function matchAt(probe: Probe, text: string, at: number, rejected: Set<string>): Match | undefined {
   const expression = probe.sticky();
   expression.lastIndex = at;
   const found = expression.exec(text);
   if (found === null) return undefined;
   const [secretStart, secretEnd] = found.indices?.groups?.["secret"] ?? [at, at + found[0].length];
   const secret = text.slice(secretStart, secretEnd);
-  const { minEntropy, check } = probe.detector;
-  if (minEntropy !== undefined && entropy(secret) < minEntropy) return undefined;
-  if (check !== undefined && !check(secret)) return undefined;
+  const { id, minEntropy, check } = probe.detector;
+  if (minEntropy !== undefined || check !== undefined) {
+    const name = `${id} ${secret}`;
+    if (rejected.has(name)) return undefined;
+    const isDull = minEntropy !== undefined && entropy(secret) < minEntropy;
+    if (isDull || check?.(secret) === false) {
+      rejected.add(name);
+      return undefined;
+    }
+  }
   return { start: at, end: at + found[0].length, secretStart, secretEnd };
 }
 

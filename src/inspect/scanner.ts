@@ -32,7 +32,7 @@ import { isTellingPiece, type KnownForm } from "./known-secret.ts";
 import type { RuleSet } from "./own-rules.ts";
 import { decodings, locate, type Span, type Step } from "./path.ts";
 import { holdsText, textReach } from "./plausible-text.ts";
-import { type Match, matchAt, mayBegin, type Probe } from "./probe.ts";
+import { keywordOffsets, type Match, matchAt, mayBegin, type Probe } from "./probe.ts";
 import { squeeze } from "./squeeze.ts";
 import { GRAM_WORDS, MARK, RUN, SECOND_GRAM, sweep } from "./sweep.ts";
 import { BEGINNINGS, beginsDisguise, TextCleaner } from "./text-cleaner.ts";
@@ -45,11 +45,17 @@ export const UNPACKINGS = 4;
 const WORK_FACTOR = 8;
 /** So small texts may be decoded often. */
 const FREE_WORK = 4096;
+/**
+ * Different values that look right and prove wrong, of all detectors. Each costs a microsecond or two: a text made of their
+ * beginnings would cost a hundred times what others do. Honest texts have a few; this is a thousand times that.
+ */
+const FREE_REJECTIONS = 512;
+const BYTES_A_REJECTION = 256;
 /** A cleaned text reaches this far from the escape: as far as an escape can stand from the rest of its value. */
 const NEIGHBOURHOOD = 256;
 /** Escapes so close to the last one change nothing: the neighbourhood is that much longer. */
 const NOT_AGAIN = 32;
-/** More findings in one text say no more: the rest of it is one finding. */
+/** More findings in one text say no more: the whole of it is one then. */
 const MOST_FINDINGS = 200;
 /** Fewer bytes hold no value that is looked for. */
 const SMALLEST_UNPACKED = 6;
@@ -70,7 +76,14 @@ export interface RawFinding {
   readonly value: Buffer;
 }
 
-export type Target = { readonly type: "probe"; readonly probe: Probe } | KnownTarget;
+export type Target = ProbeTarget | KnownTarget;
+
+export interface ProbeTarget {
+  readonly type: "probe";
+  readonly probe: Probe;
+  /** So far behind a match's beginning the keyword can stand; known once it was met. */
+  offsets: readonly number[] | undefined;
+}
 
 export interface KnownTarget {
   readonly type: "known";
@@ -103,6 +116,9 @@ export class Scanner {
   #findings: RawFinding[] = [];
   #pass = 0;
   #work = 0;
+  #rejected = new Set<string>();
+  #mostRejected = 0;
+  #gaveUp = false;
 
   constructor(parts: ScannerParts) {
     this.#parts = parts;
@@ -113,6 +129,9 @@ export class Scanner {
     this.#findings = [];
     this.#path = [];
     this.#work = (to - from) * WORK_FACTOR + FREE_WORK;
+    this.#gaveUp = false;
+    if (this.#rejected.size > 0) this.#rejected = new Set();
+    this.#mostRejected = FREE_REJECTIONS + Math.floor((to - from) / BYTES_A_REJECTION);
     for (const { list } of this.#parts.words) list.reset();
     const { raw } = this.#level(0);
     raw.load(source.subarray(from, to));
@@ -130,6 +149,7 @@ export class Scanner {
   }
 
   #scanFrame(frame: Frame, depth: number, cleaned: boolean): void {
+    if (this.#gaveUp) return;
     const { index, rules } = this.#parts;
     const level = this.#level(depth);
     sweep(frame, index.bits);
@@ -170,31 +190,41 @@ export class Scanner {
     const { bytes } = frame;
     const gram = (bytes[at] as number) | ((bytes[at + 1] as number) << 8) | ((bytes[at + 2] as number) << 16);
     const entries = this.#parts.index.lookup(gram);
-    if (entries === undefined) return;
+    if (entries === undefined || this.#gaveUp) return;
     for (const entry of entries) {
       const { target } = entry;
       if (target.type === "known") this.#compareKnown(frame, at, entry.offset, target);
       else {
         const start = at - entry.offset;
         if (start >= 0 && stands(entry.bytes, entry.ignoreCase, bytes, start, frame.length))
-          this.#tryAround(frame, target.probe, start);
+          this.#tryAround(frame, target, entry.bytes, start);
       }
     }
   }
 
-  #tryAround(frame: Frame, probe: Probe, keyword: number): void {
+  #tryAround(frame: Frame, target: ProbeTarget, bytes: Uint8Array, keyword: number): void {
+    const { probe } = target;
     if (probe.pass !== this.#pass) {
       probe.pass = this.#pass;
       probe.until = 0;
     }
-    for (let at = Math.max(probe.until, keyword - probe.before); at <= keyword; at++) {
-      if (!mayBegin(probe, frame.bytes, at, frame.length)) continue;
-      const match = matchAt(probe, frame.text, at);
+    target.offsets ??= keywordOffsets(probe, bytes);
+    for (const offset of target.offsets) {
+      const at = keyword - offset;
+      if (at < probe.until || !mayBegin(probe, frame.bytes, at, frame.length)) continue;
+      const match = this.#match(frame, probe, at);
       if (match === undefined || match.end <= keyword) continue;
       probe.until = match.end;
       this.#reportMatch(frame, probe, match);
       return;
     }
+  }
+
+  #match(frame: Frame, probe: Probe, at: number): Match | undefined {
+    if (this.#gaveUp) return undefined;
+    const match = matchAt(probe, frame.text, at, this.#rejected);
+    if (this.#rejected.size > this.#mostRejected) this.#giveUp("too-many-near-misses");
+    return match;
   }
 
   #compareKnown(frame: Frame, at: number, offset: number, target: KnownTarget): void {
@@ -264,7 +294,7 @@ export class Scanner {
         continue;
       }
       if (!mayBegin(probe, bytes, at, length)) continue;
-      const match = matchAt(probe, frame.text, at);
+      const match = this.#match(frame, probe, at);
       if (match === undefined) continue;
       this.#reportMatch(frame, probe, match);
       at = match.end - 1;
@@ -481,27 +511,30 @@ export class Scanner {
   }
 
   #report(kind: FindingKind, detector: string, span: Span, value: Buffer): void {
+    if (this.#gaveUp) return;
     const { start, end } = locate(this.#path, span);
     if (this.#findings.length < MOST_FINDINGS)
       this.#findings.push({ kind, detector, start, end, through: decodings(this.#path), value });
-    else if (this.#findings.length === MOST_FINDINGS) this.#giveUp("too-many-secrets", start);
+    else this.#giveUp("too-many-secrets");
   }
 
   /** False when the text has used up the work it may cause; that is then itself a finding. */
   #afford(bytes: number): boolean {
-    if (this.#work < 0) return false;
+    if (this.#gaveUp) return false;
     this.#work -= bytes;
-    if (this.#work < 0) this.#giveUp("too-much-encoding", 0);
+    if (this.#work < 0) this.#giveUp("too-much-encoding");
     return this.#work >= 0;
   }
 
-  /** What is not looked into is not passed over in silence. */
-  #giveUp(detector: string, start: number): void {
+  /** What is not looked into is not passed over in silence: the whole text is one finding, and no more is done. */
+  #giveUp(detector: string): void {
+    if (this.#gaveUp) return;
+    this.#gaveUp = true;
     const { length } = this.#level(0).raw;
     this.#findings.push({
       kind: "pattern",
       detector,
-      start,
+      start: 0,
       end: length,
       through: [],
       value: Buffer.from(detector),

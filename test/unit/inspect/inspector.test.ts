@@ -150,12 +150,10 @@ describe("scan", () => {
       Array.from({ length: 36 }, () => Math.floor(next() * 36).toString(36)).join("");
     const text = Buffer.from(Array.from({ length: 3000 }, () => `ghp_${fake()}`).join(" "));
     const findings = inspector.scan(text);
-    const covered = findings.reduce(
-      (reach, { start, end }) => (start <= reach + 1 ? Math.max(reach, end) : reach),
-      0,
+    expect(findings).toContainEqual(
+      expect.objectContaining({ detector: "too-many-secrets", start: 0, end: text.length }),
     );
-    expect(covered).toBe(text.length);
-    expect(findings.at(-1)).toMatchObject({ detector: "too-many-secrets", end: text.length });
+    expect(findings.length).toBeLessThan(300);
   });
 });
 
