@@ -23,7 +23,7 @@ const FOREIGN = 128;
 /** No escape is being read. */
 const IDLE = -1 - LONGEST;
 
-const ENTITIES: ReadonlyMap<string, number> = new Map(
+const ENTITIES: ReadonlyMap<number, number> = new Map(
   Object.entries({
     amp: "&",
     lt: "<",
@@ -74,10 +74,11 @@ const ENTITIES: ReadonlyMap<string, number> = new Map(
     NoBreak: "\u2060",
     lrm: "\u200e",
     rlm: "\u200f",
-  }).map(([name, character]): [string, number] => [name, character.codePointAt(0) ?? 0]),
+  }).map(([name, character]): [number, number] => [nameHash(name), character.codePointAt(0) ?? 0]),
 );
 /** Of these a web page is full, and none of them stands in a token. */
-const ORDINARY_ENTITIES = new Set(["lt", "gt", "quot", "apos", "nbsp", "copy", "amp"]);
+const ORDINARY_ENTITIES = new Set(["lt", "gt", "quot", "apos", "nbsp", "copy", "amp"].map(nameHash));
+const AMP = nameHash("amp");
 
 /** Where in the source each byte of the output comes from. */
 export interface Origins {
@@ -401,8 +402,8 @@ function beginsEntity(bytes: Uint8Array, at: number, next: number): boolean {
   if ((next | 0x20) < 0x61 || (next | 0x20) > 0x7a) return false;
   for (let end = at + 2; end < at + LONGEST; end++) {
     if (bytes[end] !== SEMICOLON) continue;
-    const name = latin1(bytes, at + 1, end);
-    if (name === "amp") return bytes[end + 1] === 0x23 || beginsEntityName(bytes, end + 1);
+    const name = hashOf(bytes, at + 1, end);
+    if (name === AMP) return bytes[end + 1] === 0x23 || beginsEntityName(bytes, end + 1);
     return ENTITIES.has(name) && !ORDINARY_ENTITIES.has(name);
   }
   return false;
@@ -418,12 +419,19 @@ function beginsEntityName(bytes: Uint8Array, at: number): boolean {
   return false;
 }
 
+/** The character of the entity whose name or number is `bytes[from, to)`, or -1. By hand: texts are full of them. */
 function entityValue(bytes: Uint8Array, from: number, to: number): number {
-  const name = latin1(bytes, from, to);
-  const number = /^#(?:[xX]([0-9a-fA-F]{1,14})|([0-9]{1,15}))$/.exec(name);
-  if (number === null) return ENTITIES.get(name) ?? -1;
-  const value = number[1] === undefined ? Number(number[2]) : Number.parseInt(number[1], 16);
-  return value <= 0x10ffff ? value : -1;
+  if (bytes[from] !== 0x23) return ENTITIES.get(hashOf(bytes, from, to)) ?? -1;
+  const isHexadecimal = ((bytes[from + 1] as number) | 0x20) === 0x78;
+  const base = isHexadecimal ? 16 : 10;
+  const first = from + (isHexadecimal ? 2 : 1);
+  let value = 0;
+  for (let i = first; i < to; i++) {
+    const digit = HEX_VALUE[bytes[i] as number] as number;
+    if (digit >= base || value > 0x10ffff) return -1;
+    value = value * base + digit;
+  }
+  return to > first && value <= 0x10ffff ? value : -1;
 }
 
 /** The one character that `bytes[from, to)` are, lone surrogates too, or -1. */
@@ -453,6 +461,13 @@ function isPrintable(byte: number | undefined): boolean {
   return byte !== undefined && byte > 0x20 && byte < 0x7f;
 }
 
-function latin1(bytes: Uint8Array, from: number, to: number): string {
-  return String.fromCharCode(...bytes.subarray(from, to));
+/** Names are compared by hash: another word taken for one of them is read as that character, which hides nothing. */
+function hashOf(bytes: Uint8Array, from: number, to: number): number {
+  let hash = to - from;
+  for (let i = from; i < to; i++) hash = Math.imul(hash, 31) + (bytes[i] as number);
+  return hash | 0;
+}
+
+function nameHash(name: string): number {
+  return hashOf(Buffer.from(name), 0, name.length);
 }
