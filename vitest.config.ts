@@ -9,6 +9,7 @@ export default defineConfig({
           include: ["test/unit/**/*.test.ts"],
           pool: "threads",
           isolate: false,
+          testTimeout: 60_000,
           sequence: { groupOrder: 0 },
         },
       },
