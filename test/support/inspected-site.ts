@@ -126,8 +126,9 @@ export function inspectedSites(): {
       });
       http.maxHeadersCount = 0;
       const upstream = await tlsUpstream(own, (socket: TLSSocket) => {
-        socket.on("data", (chunk: Buffer) => wire.push(Buffer.from(chunk)));
         http.emit("connection", socket);
+        // Now, because it would take the bytes from under a listener that was there before.
+        socket.on("data", (chunk: Buffer) => wire.push(Buffer.from(chunk)));
       });
       const connectTo = { host: "127.0.0.1", port: upstream.port };
       const inspection = { ...INSPECTED, ...options.inspection };

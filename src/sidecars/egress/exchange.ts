@@ -246,7 +246,6 @@ export class Exchange implements Activity {
     const { socket, rest: early, detach } = this.#upgrade;
     detach();
     this.#status = 101;
-    socket.write(head);
     if (rest.length > 0) upstream.unshift(rest);
     if (early.length > 0) socket.unshift(early);
     const messages = this.#generation.inspection.messages(admission, {
@@ -258,6 +257,7 @@ export class Exchange implements Activity {
         socket.end(goodbye, () => void upstream.destroy());
       },
     });
+    socket.write(messages.head(head), "latin1");
     this.#tunnel = splice(
       socket,
       upstream,

@@ -48,6 +48,13 @@ export function acceptedEncoding({ names, raw }: Pick<RequestHead, "names" | "ra
   return names.includes("range") || readable.length === 0 ? "identity" : readable.join(", ");
 }
 
+/** Whether that value of `Accept-Encoding` names the coding, by any of its names. */
+export function accepts(acceptEncoding: string, coding: Coding): boolean {
+  return acceptEncoding
+    .split(",")
+    .some((each) => CODINGS.get(each.split(";")[0]?.trim().toLowerCase() ?? "") === coding);
+}
+
 /** @param first byte of the body: what is called deflate comes with and without zlib's header. */
 export function createDecoder(coding: Coding, first: number): Transform {
   switch (coding) {

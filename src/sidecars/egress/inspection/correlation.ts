@@ -32,8 +32,10 @@ interface Memory {
 }
 
 export interface Correlation {
-  /** A request's own words: the values of its query, joined. */
-  words(host: string, words: Buffer, now: number): readonly Suspicion[];
+  /** The values of a request's query, joined. */
+  query(host: string, words: Buffer, now: number): readonly Suspicion[];
+  /** A whole body. How random it is says nothing: bodies are packed, and pictures. */
+  body(host: string, words: Buffer, now: number): readonly Suspicion[];
   /** Body bytes that left. */
   bytes(host: string, count: number, now: number): readonly Suspicion[];
 }
@@ -56,24 +58,25 @@ export function createCorrelation(inspector: Inspector): Correlation {
     return memory;
   }
 
+  function pieced(memory: Memory, words: Buffer): readonly Suspicion[] {
+    if (words.length === 0 || words.length > PIECE_BYTES) return [];
+    const border = memory.tail.length;
+    const text = Buffer.concat([memory.tail, words]);
+    memory.tail = text.subarray(Math.max(0, text.length - REMEMBERED_BYTES));
+    const findings = inspector.scan(text).filter(({ start, end }) => start < border && end > border);
+    return findings.length === 0 ? [] : [{ kind: "pieced", findings }];
+  }
+
   return {
-    words(host, words, now) {
+    query(host, words, now) {
       const memory = memoryOf(host, now);
-      const suspicions: Suspicion[] = [];
-      if (words.length > 0 && words.length <= PIECE_BYTES) {
-        const border = memory.tail.length;
-        const text = Buffer.concat([memory.tail, words]);
-        const findings = inspector.scan(text).filter(({ start, end }) => start < border && end > border);
-        if (findings.length > 0) suspicions.push({ kind: "pieced", findings });
-        memory.tail = text.subarray(Math.max(0, text.length - REMEMBERED_BYTES));
-      }
+      const suspicions = pieced(memory, words);
       memory.bits += entropyOf(words);
-      if (memory.bits > BUDGET_BITS && !memory.toldBits) {
-        memory.toldBits = true;
-        suspicions.push({ kind: "entropy", bits: Math.round(memory.bits) });
-      }
-      return suspicions;
+      if (memory.bits <= BUDGET_BITS || memory.toldBits) return suspicions;
+      memory.toldBits = true;
+      return [...suspicions, { kind: "entropy", bits: Math.round(memory.bits) }];
     },
+    body: (host, words, now) => pieced(memoryOf(host, now), words),
     bytes(host, count, now) {
       const memory = memoryOf(host, now);
       memory.bytes += count;
@@ -86,9 +89,9 @@ export function createCorrelation(inspector: Inspector): Correlation {
 
 /** Shannon's, of the bytes as they are distributed here, in bits of the whole. */
 function entropyOf(bytes: Buffer): number {
-  const counts = new Map<number, number>();
-  for (const byte of bytes) counts.set(byte, (counts.get(byte) ?? 0) + 1);
+  const counts = new Uint32Array(256);
+  for (const byte of bytes) counts[byte] = (counts[byte] ?? 0) + 1;
   let bits = 0;
-  for (const count of counts.values()) bits += count * Math.log2(bytes.length / count);
+  for (const count of counts) if (count > 0) bits += count * Math.log2(bytes.length / count);
   return bits;
 }

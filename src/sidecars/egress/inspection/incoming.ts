@@ -4,7 +4,7 @@
  * its head, and where the operator wants that, it does not arrive. A packed answer is unpacked to be looked into.
  */
 import type { IncomingMessage } from "node:http";
-import type { Readable } from "node:stream";
+import { PassThrough, type Readable } from "node:stream";
 import type { EchoScrubber, EchoScrubberFactory } from "../../../inspect/echo-scrubber.ts";
 import type { Finding } from "../../../inspect/finding.ts";
 import type { InspectionStream, Inspector } from "../../../inspect/inspector.ts";
@@ -13,7 +13,7 @@ import { type Refusal, refuse } from "../denial.ts";
 import type { Limits } from "../limits.ts";
 import type { CompiledRoute } from "../policy/compile.ts";
 import { canonicalName } from "../rules/headers.ts";
-import { type Codings, codingsOf, createDecoder } from "./content-coding.ts";
+import { accepts, type Coding, codingsOf, createDecoder } from "./content-coding.ts";
 
 /** Tells the agent, and whoever reads its transcript, not to take orders from what follows. */
 export const WARNING_HEADER = "x-bottle-warning";
@@ -41,6 +41,7 @@ export class Incoming {
   readonly source: Readable;
   /** Its head waits for its end. */
   readonly isHeld: boolean;
+  readonly #scrubber: EchoScrubberFactory | undefined;
   readonly #scrub: EchoScrubber | undefined;
   readonly #phrases: InspectionStream | undefined;
   readonly #mode: CompiledRoute["inspection"]["phrases"];
@@ -50,14 +51,15 @@ export class Incoming {
   constructor(response: IncomingMessage, head: AnswerHead, options: IncomingOptions, events: IncomingEvents) {
     const { route, scrubber, limits } = options;
     this.#events = events;
+    this.#scrubber = scrubber;
     this.#mode = head.bodyless || !isText(head.headers) ? "off" : route.inspection.phrases;
     const wantsBody = !head.bodyless && (scrubber !== undefined || this.#mode !== "off");
-    const coding = wantsBody ? readableCoding(head, options.acceptEncoding) : undefined;
-    let headers =
-      scrubber === undefined ? head.headers : head.headers.map((text) => scrubbedText(scrubber, text));
-    if (coding?.kind === "one") headers = without(headers, ["content-encoding", "content-length"]);
-    this.head = { ...head, headers };
-    this.source = coding?.kind === "one" ? unpacked(response, coding.coding) : response;
+    const coding = wantsBody ? codingToUndo(head, options) : undefined;
+    let headers = this.#scrubbed(head.headers);
+    if (coding !== undefined) headers = without(headers, ["content-encoding", "content-length"]);
+    const [phrase = ""] = this.#scrubbed([head.phrase]);
+    this.head = { ...head, phrase, headers };
+    this.source = coding === undefined ? response : unpacked(response, coding);
     this.#scrub = wantsBody ? scrubber?.open() : undefined;
     this.#phrases = this.#mode === "off" ? undefined : options.phrases.stream();
     const length = Number(headerOf(headers, "content-length") ?? Number.NaN);
@@ -71,6 +73,16 @@ export class Incoming {
 
   finish(): Buffer {
     return this.#look(this.#scrub?.end() ?? EMPTY, true);
+  }
+
+  /** What may go on of the trailers. Flat: name, value. */
+  trailers(raw: readonly string[]): readonly string[] {
+    return this.#scrubbed(raw);
+  }
+
+  #scrubbed(texts: readonly string[]): readonly string[] {
+    const scrubber = this.#scrubber;
+    return scrubber === undefined ? texts : texts.map((text) => scrubbedText(scrubber, text));
   }
 
   /** The head of an answer that was held, with what was found in it. */
@@ -105,7 +117,7 @@ export function scrubbed(scrubber: EchoScrubberFactory, bytes: Buffer): Buffer {
   return Buffer.concat([stream.push(bytes), stream.end()]);
 }
 
-function scrubbedText(scrubber: EchoScrubberFactory, text: string): string {
+export function scrubbedText(scrubber: EchoScrubberFactory, text: string): string {
   return scrubbed(scrubber, Buffer.from(text, "latin1")).toString("latin1");
 }
 
@@ -119,22 +131,42 @@ function isText(headers: readonly string[]): boolean {
   return type.startsWith("text/") || /[/+](json|xml|javascript|x-ndjson|xhtml|markdown)\b/.test(type);
 }
 
-/** A part of something packed cannot be unpacked, and what the client cannot unpack it wants as it is. */
-function readableCoding(head: AnswerHead, acceptEncoding: string): Codings {
+/**
+ * A part of something packed cannot be unpacked. What the client did not ask for packed it wants as it is (an archive that
+ * its server calls gzip), but text in which a credential could come back is unpacked for everybody.
+ */
+function codingToUndo(head: AnswerHead, { acceptEncoding, scrubber }: IncomingOptions): Coding | undefined {
   const codings = codingsOf(valuesOf(head.headers, "content-encoding"));
-  if (codings.kind !== "one" || head.status === 206) return { kind: "none" };
-  const accepted = acceptEncoding.toLowerCase().split(/[\s,;]+/);
-  return accepted.includes(codings.coding) ? codings : { kind: "none" };
+  if (codings.kind !== "one" || head.status === PARTIAL_CONTENT) return undefined;
+  const { coding } = codings;
+  return accepts(acceptEncoding, coding) || (scrubber !== undefined && isText(head.headers))
+    ? coding
+    : undefined;
 }
 
-function unpacked(response: IncomingMessage, coding: Extract<Codings, { kind: "one" }>["coding"]): Readable {
-  // Which kind of deflate it is shows in its first byte; servers mean the one with zlib's header.
-  const decoder = createDecoder(coding, 8);
-  response.on("error", (error) => decoder.destroy(error));
+const PARTIAL_CONTENT = 206;
+
+/** Begins with the first byte, which says which kind of deflate it is. Nothing at all is nothing in any coding. */
+function unpacked(response: IncomingMessage, coding: Coding): Readable {
+  const plain = new PassThrough();
+  const begin = (): void => {
+    const first = response.read() as Buffer | null;
+    if (first === null) return;
+    response.off("readable", begin);
+    response.off("end", nothing);
+    const decoder = createDecoder(coding, first[0] ?? 0);
+    decoder.on("error", (error) => plain.destroy(error));
+    decoder.write(first);
+    response.pipe(decoder).pipe(plain);
+  };
+  const nothing = (): void => void plain.end();
+  response.on("readable", begin);
+  response.on("end", nothing);
+  response.on("error", (error) => plain.destroy(error));
   response.on("close", () => {
-    if (!response.complete) decoder.destroy(new Error("the answer broke off"));
+    if (!response.complete) plain.destroy(new Error("the answer broke off"));
   });
-  return response.pipe(decoder);
+  return plain;
 }
 
 function headerOf(headers: readonly string[], name: string): string | undefined {

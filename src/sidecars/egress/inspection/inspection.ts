@@ -131,12 +131,17 @@ export async function compileInspection(
       const acceptEncoding = acceptedEncoding(asked);
       return new Incoming(response, head, { route, scrubber, phrases, limits, acceptEncoding }, events);
     },
-    suspect({ target, route }, { body, bytes }) {
+    suspect({ target: { host, path }, route }, sent) {
       if (!route.inspection.budget) return [];
       const now = performance.now();
-      if (bytes !== undefined) return correlation.bytes(target.host, bytes, now);
-      const words = body ?? Buffer.from(queryWords(target.path), "latin1");
-      return words.length === 0 ? [] : correlation.words(target.host, words, now);
+      if (sent.bytes !== undefined) return correlation.bytes(host, sent.bytes, now);
+      const words = sent.body ?? Buffer.from(queryWords(path), "latin1");
+      if (words.length === 0) return [];
+      const suspicions =
+        sent.body === undefined ? correlation.query(host, words, now) : correlation.body(host, words, now);
+      return suspicions.filter(
+        (each) => each.kind !== "pieced" || each.findings.some(({ detector }) => !mayHave(detector, host)),
+      );
     },
     messages({ target, route }, events) {
       const place = { surface: "a WebSocket message", host: target.host, maskable: true };

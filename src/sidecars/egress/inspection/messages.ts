@@ -9,7 +9,7 @@ import { mask } from "../../../inspect/mask.ts";
 import { type Refusal, refuse } from "../denial.ts";
 import type { CompiledRoute } from "../policy/compile.ts";
 import { FrameFault, framesWith, type Message, MessageReader } from "./frames.ts";
-import { scrubbed } from "./incoming.ts";
+import { scrubbed, scrubbedText } from "./incoming.ts";
 import type { Ruling } from "./ruling.ts";
 
 export interface MessageOptions {
@@ -28,6 +28,8 @@ export interface MessageEvents {
 }
 
 export interface MessageInspection {
+  /** What may go on of the head with which the upstream consents. */
+  head(text: string): string;
   /** From the guest: what may go on of this chunk and what was held. */
   up(chunk: Buffer): readonly Buffer[];
   /** From the upstream. */
@@ -96,5 +98,9 @@ export function inspectMessages(options: MessageOptions, events: MessageEvents):
         return stop(refuse("upgrade-refused", `this is no proper WebSocket: ${error.message}`, "RFC 6455"));
       }
     };
-  return { up: through(guest, outgoing), down: through(upstream, incoming) };
+  return {
+    head: (text) => (options.scrubber === undefined ? text : scrubbedText(options.scrubber, text)),
+    up: through(guest, outgoing),
+    down: through(upstream, incoming),
+  };
 }

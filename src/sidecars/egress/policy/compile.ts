@@ -121,9 +121,13 @@ function compileRoute(route: EgressRoute): CompiledRoute {
   };
 }
 
+/** Behind a scheme the token alone; of Basic also what it is the base64 of, and of that the password. */
 function secretsIn(value: string): string[] {
-  const [, token] = /^[A-Za-z]+ (.+)$/.exec(value) ?? [];
-  return token === undefined ? [value] : [token];
+  const [, scheme = "", token] = /^([A-Za-z]+) (.+)$/.exec(value) ?? [];
+  if (token === undefined) return [value];
+  if (scheme.toLowerCase() !== "basic") return [token];
+  const login = Buffer.from(token, "base64").toString();
+  return [token, login, login.slice(login.indexOf(":") + 1)];
 }
 
 function canonicalDestination(to: { host: string; port: number }): { host: string; port: number } {

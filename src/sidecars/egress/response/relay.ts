@@ -83,7 +83,10 @@ export function relay(
     }
     if (last !== undefined) write(last);
     if (isOver) return;
-    if (stated.value.trailers) client.trailers(answerTrailers(response.rawTrailers));
+    if (stated.value.trailers) {
+      const trailers = answerTrailers(response.rawTrailers);
+      client.trailers(incoming?.trailers(trailers) ?? trailers);
+    }
     client.end();
   });
   // Events and slow bodies must not hold the head back; a body that is there already goes with it.

@@ -240,6 +240,7 @@ describe.each(SECRETS)("a secret that is a $kind", (secret) => {
     const harmless = await ask(site, surface.with("just-a-note"));
     expect(harmless.status).toBe(200);
     expect(site.arrived).toHaveLength(1);
+    expect(site.wire().length).toBeGreaterThan(30);
   });
 
   it("does not leave in the name of a host: nothing is resolved", async () => {
