@@ -104,7 +104,7 @@ export class Exchange implements Activity {
         this.#framing = framing;
         this.#reach(admission, true);
       },
-      refused: (refusal) => this.#fail(refusal),
+      refused: (refusal) => this.#stop(refusal),
       masked: (findings) => this.#services.report.masked(findings, admission.subject),
       whole: (body) => {
         if (body !== undefined) this.#suspect(admission, { body });
@@ -229,7 +229,7 @@ export class Exchange implements Activity {
         this.#moved(0, 0);
       },
       bytes: (count) => this.#moved(0, count),
-      refused: (refusal) => this.#fail(refusal),
+      refused: (refusal) => this.#stop(refusal),
       broken: () => this.#breakOff(),
     });
   }
@@ -297,6 +297,14 @@ export class Exchange implements Activity {
     this.#services.report.denied(refusal, this.#admission?.subject ?? { method: this.#client.method });
     if (this.#tunnel === undefined) this.#breakOff();
     else this.#tunnel.destroy();
+  }
+
+  /** What was found in it ends it; where it is too late for the guest to read why, the log still says it. */
+  #stop(refusal: Refusal): void {
+    const admission = this.#admission;
+    if (admission !== undefined && this.#client.answering && !this.#done && !this.#refused)
+      this.#services.report.denied(refusal, admission.subject);
+    this.#fail(refusal);
   }
 
   /** Nothing, or not all, came from upstream: said for as long as it can be, else the client is cut off. */
