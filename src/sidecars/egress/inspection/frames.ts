@@ -24,7 +24,9 @@ export class FrameFault extends Error {
 }
 
 const CONTINUATION = 0x0;
+const LAST_DATA = 0x2;
 const FIRST_CONTROL = 0x8;
+const LAST_CONTROL = 0xa;
 /** RFC 6455, section 5.5. */
 const MAX_CONTROL_BYTES = 125;
 /** A message may come in any number of empty frames. */
@@ -81,7 +83,8 @@ export class MessageReader {
     const short = second & 0x7f;
     const isControl = opcode >= FIRST_CONTROL;
     if (isControl && (!fin || short > MAX_CONTROL_BYTES)) throw new FrameFault("a control frame too large");
-    if (!isControl && opcode > 2) throw new FrameFault("an unknown kind of frame");
+    if (isControl ? opcode > LAST_CONTROL : opcode > LAST_DATA)
+      throw new FrameFault("an unknown kind of frame");
     const lengthBytes = short === 126 ? 2 : short === 127 ? 8 : 0;
     const headBytes = 2 + lengthBytes + (this.#masked ? 4 : 0);
     const head = this.#peek(headBytes);

@@ -131,7 +131,8 @@ export async function compileInspection(
       const acceptEncoding = acceptedEncoding(asked);
       return new Incoming(response, head, { route, scrubber, phrases, limits, acceptEncoding }, events);
     },
-    suspect({ target: { host, path }, route }, sent) {
+    suspect({ target, route }, sent) {
+      const { host, path } = target;
       if (!route.inspection.budget) return [];
       const now = performance.now();
       if (sent.bytes !== undefined) return correlation.bytes(host, sent.bytes, now);
@@ -139,8 +140,9 @@ export async function compileInspection(
       if (words.length === 0) return [];
       const suspicions =
         sent.body === undefined ? correlation.query(host, words, now) : correlation.body(host, words, now);
+      const pieces = { ...headOf(target, "what was sent"), joined: true };
       return suspicions.filter(
-        (each) => each.kind !== "pieced" || each.findings.some(({ detector }) => !mayHave(detector, host)),
+        (each) => each.kind !== "pieced" || rule(each.findings, pieces, route).kind !== "pass",
       );
     },
     messages({ target, route }, events) {
