@@ -8,7 +8,10 @@ import { readHead, until } from "./egress.ts";
 const GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 export const TEXT = 1;
+export const BINARY = 2;
 export const CLOSE = 8;
+export const PING = 9;
+export const PONG = 10;
 
 export interface FrameOptions {
   readonly opcode?: number;
