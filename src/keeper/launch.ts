@@ -17,6 +17,7 @@ import { UserError } from "../lib/errors.ts";
 import { cacheOf } from "../lib/paths.ts";
 import { removeTree } from "../lib/remove-tree.ts";
 import type { Scope } from "../lib/scope.ts";
+import { describeRepo } from "../plan/preflight-repo.ts";
 import { providerNamed } from "../providers/registry.ts";
 import { caEnvironment } from "../provision/ca-environment.ts";
 import { mintDecoy } from "../provision/decoy.ts";
@@ -95,7 +96,8 @@ export async function launchBottle(
     backend: plan.backend,
     hosts: plan.routes.map(({ host }) => host),
     credentials: plan.credentials.map(({ tokenRef, holder, hosts }) => ({ tokenRef, holder, hosts })),
-    ...(plan.repos !== undefined && { repos: plan.repos.map(({ name }) => name) }),
+    // With its rules: what the gate was told to hold to, for whoever reads the log later.
+    ...(plan.repos !== undefined && { repos: plan.repos.map((repo) => describeRepo(repo, () => true)) }),
     ...(plan.agent.contentHash !== undefined && { contentHash: plan.agent.contentHash }),
     ...(earlier !== undefined && { resumed: true }),
   });

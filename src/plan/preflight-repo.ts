@@ -35,13 +35,14 @@ export const OWN_REFS: PlannedRef = {
 
 const LENGTH = 1_000;
 
-export function describeRepo(repo: PlannedRepo): PreflightRepo {
+/** @param availableEnv whether the operator's environment has a variable. */
+export function describeRepo(repo: PlannedRepo, availableEnv: (name: string) => boolean): PreflightRepo {
   const { upstream } = repo;
   const pinned = pinOf(upstream);
   return {
     name: printable(repo.name),
     url: printable(upstreamUrl(upstream), LENGTH),
-    proof: printable(proofOf(upstream), LENGTH),
+    proof: printable(proofOf(upstream), LENGTH) + (lacksAgent(upstream, availableEnv) ? " - MISSING" : ""),
     ...(pinned !== undefined && { pinned: printable(pinned, LENGTH) }),
     mayPush: (repo.refs ?? [OWN_REFS]).map((ref) => printable(refText(ref))),
     onlyPaths: repo.paths.only.map((path) => printable(path)),
@@ -49,6 +50,11 @@ export function describeRepo(repo: PlannedRepo): PreflightRepo {
     limits: limitTexts(repo.limits),
     review: repo.review,
   };
+}
+
+/** Tokens are told of where credentials are; an agent is no token. */
+function lacksAgent(upstream: PlannedUpstream, availableEnv: (name: string) => boolean): boolean {
+  return upstream.kind === "ssh" && upstream.key.kind === "agent" && !availableEnv("SSH_AUTH_SOCK");
 }
 
 function proofOf(upstream: PlannedUpstream): string {

@@ -122,7 +122,7 @@ export function describePlan(plan: BottlePlan, facts: PreflightFacts): Preflight
     limits: plan.egressLimits ?? {},
     log: plan.egressLog ?? DEFAULT_LOG,
     upstreamCa: plan.upstreamCa.map(path),
-    repos: (plan.repos ?? []).map(describeRepo),
+    repos: (plan.repos ?? []).map((repo) => describeRepo(repo, facts.availableEnv)),
     credentials: plan.credentials.map((credential) => ({
       tokenRef: credential.tokenRef,
       holder: credential.holder,

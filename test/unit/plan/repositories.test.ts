@@ -108,6 +108,14 @@ describe("a plan with repositories", () => {
     expect(error.message).toContain(`env.X would give ${variable} to the agent`);
   });
 
+  it("shows an ssh-agent that does not run as missing", () => {
+    const facts = { availability: { usable: false, lacks: [] }, availableEnv: () => false } as const;
+    const { repos } = describePlan(plan(REPOS), facts);
+    expect(repos.filter(({ proof }) => proof.endsWith(" - MISSING")).map(({ name }) => name)).toEqual([
+      "agent",
+    ]);
+  });
+
   it("is shown: what may be pushed where, by what proof, and how far the other end is known", () => {
     const facts = { availability: { usable: false, lacks: [] }, availableEnv: () => true } as const;
     const sections = preflightSections(describePlan(plan(REPOS), facts));
