@@ -47,6 +47,8 @@ export const LIMITS = {
   inspectedBytes: 32 * 1024 ** 3,
   /** Bytes of one commit, tag or tree: git and we hold it in memory. The largest tree known has 5 MB. */
   objectBytes: 32 * 1024 * 1024,
+  /** Bytes of a path. No system opens a longer one, and what an operator's pattern costs grows with it. */
+  pathBytes: 4096,
   /** Bytes of a .gitattributes or .gitmodules. Git itself ignores larger attributes. */
   rulesFileBytes: 1024 * 1024,
   /** Archives within archives that are opened. */

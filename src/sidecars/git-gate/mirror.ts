@@ -107,6 +107,7 @@ export async function openMirror(options: MirrorOptions): Promise<Mirror> {
         "host_key of the repository",
       );
     }
+    remote.use();
     const hierarchies = hierarchiesOf(options.policy());
     const listed = await list(hierarchies);
     if (!listed.allow) return listed;

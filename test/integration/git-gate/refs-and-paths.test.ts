@@ -363,6 +363,19 @@ describe("refuses to change", () => {
     await target.refuses(code, attack);
   });
 
+  it("a path that no system could open", async () => {
+    await target.refuses("path-not-allowed", async (copy) => {
+      const blob = await copy.git("rev-parse", "HEAD:README.md");
+      let tree = await must(["git", "mktree"], { cwd: copy.folder, input: `100644 blob ${blob}\tx\n` });
+      for (let i = 0; i < 25; i++) {
+        const input = `040000 tree ${tree}\t${"d".repeat(200)}\n`;
+        tree = await must(["git", "mktree"], { cwd: copy.folder, input });
+      }
+      const commit = await copy.git("commit-tree", tree, "-p", "HEAD", "-m", "deep");
+      return await copy.try("push", "origin", `${commit}:${OWN}/${fresh()}`);
+    });
+  });
+
   it("anything but what is listed", async () => {
     await target.site.reload({}, { paths: { only: ["src/**", "*.md"], lift: [] } });
     const { stderr } = await target.refuses("path-not-allowed", file("package.json"));

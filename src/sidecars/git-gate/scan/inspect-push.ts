@@ -92,11 +92,16 @@ class Inspection {
       for (const finding of this.#push.inspector.scan(Buffer.from(ref))) this.#add(finding, { in: "ref" });
     }
     if (tips.length > 0) {
-      const { failure } = await streamNewObjects(git, place, tips, this.#sink(), signal);
+      const [{ failure }] = await Promise.all([
+        streamNewObjects(git, place, tips, this.#sink(), signal),
+        walkChanges(git, place, tips, (change) => this.#change(change), signal),
+      ]);
       if (this.#budget.refusal !== undefined) return this.#budget.refusal;
       if (failure !== undefined) throw new Error(failure);
-      await walkChanges(git, place, tips, (change) => this.#change(change), signal);
       this.#inspectNames();
+      // Most pushes hold nothing; those that do are looked at once more for where it came in.
+      if (this.#unplaced().length > 0)
+        await walkChanges(git, place, tips, (change) => this.#place(change), signal);
       if (this.#budget.refusal !== undefined) return this.#budget.refusal;
     }
     const verdict =
@@ -244,12 +249,15 @@ class Inspection {
       );
       return false;
     }
-    if (change.id !== undefined) {
-      for (const found of this.#found.values()) {
-        if (found.blob !== change.id || found.finding.commit !== undefined) continue;
-        found.finding = { ...found.finding, commit: change.commit, path: this.#shown(change.path) };
-      }
+    if (change.path.length > LIMITS.pathBytes) {
+      this.#budget.refusal ??= refuse(
+        "path-not-allowed",
+        `the path ${this.#shown(change.path)} is too long`,
+        `at most ${LIMITS.pathBytes} bytes a path`,
+      );
     }
+    // Or the other look ended early.
+    if (this.#budget.refusal !== undefined) return false;
     if (this.#changed.length < LIMITS.toldReview)
       this.#changed.push(`${change.letter} ${this.#shown(change.path)}`);
     const path = Buffer.from(change.path, "latin1").toString("utf8");
@@ -271,6 +279,22 @@ class Inspection {
     this.#namesSize += bytes.length + 1;
     if (this.#namesSize > NAMES_BYTES) this.#inspectNames();
     return true;
+  }
+
+  #unplaced(): Found[] {
+    return [...this.#found.values()].filter(
+      ({ blob, finding }) => blob !== undefined && finding.commit === undefined,
+    );
+  }
+
+  /** Oldest first: the commit that brought it, and the path it had there. False when all have theirs. */
+  #place(change: Change): boolean {
+    const unplaced = this.#unplaced();
+    for (const found of unplaced) {
+      if (found.blob !== change.id) continue;
+      found.finding = { ...found.finding, commit: change.commit, path: this.#shown(change.path) };
+    }
+    return unplaced.length > 0;
   }
 
   #inspectNames(): void {

@@ -35,11 +35,16 @@ export async function forward(
   // One ref is atomic by itself, and not every server can do more.
   if (updates.length > 1) options.push("--atomic");
   const { url, args, env, credential } = remote;
-  const ended = await git.run(place, [...args, "push", ...options, ...leases, "--", url, ...specs], {
-    env,
-    timeoutMs: LIMITS.forwardMs,
-    ...(credential !== undefined && { credential }),
-  });
+  // The agent's git has looked for deltas already; what it found is reused.
+  const ended = await git.run(
+    place,
+    [...args, "-c", "pack.window=0", "push", ...options, ...leases, "--", url, ...specs],
+    {
+      env,
+      timeoutMs: LIMITS.forwardMs,
+      ...(credential !== undefined && { credential }),
+    },
+  );
   const words = upstreamWords(ended.stderr, remote);
   if (ended.code === 0) return { kind: "accepted", words };
   log(`upstream did not take a push: ${wordsForLog(ended, remote)}`);

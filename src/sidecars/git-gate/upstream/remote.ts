@@ -9,6 +9,7 @@ import { printable } from "../../../lib/printable.ts";
 import type { Home } from "../git/settings.ts";
 import { LIMITS } from "../limits.ts";
 import { type KeyHolder, startKeyHolder } from "./key-holder.ts";
+import { createSshMaster, fitsSocket } from "./ssh-master.ts";
 import { HOST_ALIAS, knownHosts, sshSettings } from "./ssh-settings.ts";
 
 export interface Remote {
@@ -22,6 +23,8 @@ export interface Remote {
   readonly credential?: string;
   /** No host key is pinned: neither fetched from nor pushed to. */
   readonly unpinned: boolean;
+  /** To be called before upstream is talked to. */
+  use(): void;
   /** Upstream's words without what the agent is not to know. */
   scrub(text: string): string;
   close(): void;
@@ -33,13 +36,14 @@ type RepoConfig = GitGateConfig["repos"][number];
 export async function openRemote(repo: RepoConfig, home: Home): Promise<Remote> {
   const { upstream, name } = repo;
   const scrub = createScrub(repo, home);
-  const common = { kind: upstream.kind, scrub, unpinned: false, args: [] };
+  const common = { kind: upstream.kind, scrub, unpinned: false, args: [], use: () => {} };
   switch (upstream.kind) {
     case "ssh": {
       const files = {
         settings: join(home.runtimeDir, `${name}.ssh`),
         knownHosts: join(home.runtimeDir, `${name}.hosts`),
         publicKey: join(home.runtimeDir, `${name}.pub`),
+        control: join(home.runtimeDir, `${name}.mux`),
       };
       const { key } = upstream;
       const holder: KeyHolder | undefined =
@@ -52,8 +56,10 @@ export async function openRemote(repo: RepoConfig, home: Home): Promise<Remote> 
         agent: socket,
         knownHosts: files.knownHosts,
         publicKey: chosen === undefined ? undefined : files.publicKey,
+        control: fitsSocket(files.control) ? files.control : undefined,
       });
       await writeFile(files.settings, text, { mode: 0o600 });
+      const master = createSshMaster(files.settings, home);
       return {
         ...common,
         url: `${HOST_ALIAS}:${upstream.path}`,
@@ -64,7 +70,11 @@ export async function openRemote(repo: RepoConfig, home: Home): Promise<Remote> 
           GIT_SSH_VARIANT: "ssh",
         },
         unpinned: upstream.hostKeys.length === 0,
-        close: () => holder?.close(),
+        use: () => master.use(),
+        close() {
+          master.close();
+          holder?.close();
+        },
       };
     }
     case "https": {

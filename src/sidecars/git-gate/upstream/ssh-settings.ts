@@ -17,6 +17,8 @@ export interface SshFiles {
   readonly knownHosts: string;
   /** Chooses among the agent's keys. */
   readonly publicKey: string | undefined;
+  /** Where a connection may be shared. */
+  readonly control: string | undefined;
 }
 
 export function sshSettings(upstream: Extract<GitUpstream, { kind: "ssh" }>, files: SshFiles): string {
@@ -45,7 +47,7 @@ export function sshSettings(upstream: Extract<GitUpstream, { kind: "ssh" }>, fil
     ["ClearAllForwardings", "yes"],
     ["PermitLocalCommand", "no"],
     ["ControlMaster", "no"],
-    ["ControlPath", "none"],
+    ["ControlPath", files.control === undefined ? "none" : path(files.control)],
     ["ProxyCommand", "none"],
     ["Compression", "no"],
     ["ConnectTimeout", "15"],
