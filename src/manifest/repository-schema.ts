@@ -4,7 +4,7 @@
  */
 import * as z from "zod";
 import { gitRepoName } from "../contract/git-gate.ts";
-import type { PlannedRef } from "../contract/repository.ts";
+import { BOTTLE_ID, type PlannedRef } from "../contract/repository.ts";
 import { parseGitUrl } from "./git-url.ts";
 import { parseHostPort } from "./host.ts";
 import { isHostKey } from "./known-hosts.ts";
@@ -112,15 +112,22 @@ const keyMap = z.discriminatedUnion("provider", [
     }),
 ]);
 
-const REF_PATTERN = /^refs\/[A-Za-z0-9_-]+\/[^*\s\p{Cc}]*\*?[^*\s\p{Cc}]*$/u;
+/** What git-gate forwards a ref by; a pattern outside of it would match nothing. */
+const REF_NAME = /^refs\/[A-Za-z0-9_-]+(?:\/[A-Za-z0-9_@=+#%,][A-Za-z0-9._@=+#%,-]*)+$/;
 
 const refPattern = parsedText((text): Parsed<string> => {
-  if (!text.startsWith("refs/"))
-    return reject(`must be a whole ref: refs/heads/… for a branch, refs/tags/… for a tag`);
-  if (!REF_PATTERN.test(text)) {
+  if (!text.startsWith("refs/")) {
+    return reject("must be a whole ref: refs/heads/… for a branch, refs/tags/… for a tag");
+  }
+  if (!/^refs\/[A-Za-z0-9_-]+\/[^*]*\*?[^*]*$/.test(text)) {
     return reject("must be refs/<kind>/… with at most one *, which stands for one or more characters");
   }
-  return /\.\.|[~^:?[\\]|@\{|\/\/|\/$/.test(text) ? reject("is no name that a ref can have") : accept(text);
+  const example = text.replaceAll(BOTTLE_ID, "id").replace("*", "x");
+  return REF_NAME.test(example) && !/\.\.|@\{|(?:\.lock|\.)(?:\/|$)/.test(example)
+    ? accept(text)
+    : reject(
+        `is no name that a ref can have: letters, digits and ._@=+#%,- between slashes, one *, and ${BOTTLE_ID}`,
+      );
 });
 
 const ref = z.union([

@@ -147,6 +147,11 @@ describe("an agent behind git-gate", () => {
       `env GIT_CONFIG_GLOBAL=/dev/null git ${bare} http://127.0.0.1:9420/far.git`,
     );
     expect(withoutBearer.code).not.toBe(0);
+    await gated.cli.logged(id, "git.refused");
+    const codes = gated.cli.log(id).map(({ data }) => data["code"]);
+    expect(codes).toContain("bearer-required");
+    // With it the very same goes through.
+    await gated.sh(id, "git ls-remote -q http://127.0.0.1:9420/far.git");
     expect((await gated.inside(id, "git ls-remote git-gate:nothing")).code).not.toBe(0);
     const direct = `env GIT_CONFIG_GLOBAL=/dev/null git ls-remote ssh://${gated.sshd.user}@127.0.0.1:${gated.sshd.port}${far}`;
     expect((await gated.inside(id, direct)).code).not.toBe(0);

@@ -167,6 +167,10 @@ review: true`,
       "url: ~/bare.git\nrefs: [refs/heads/*/*]",
       "bottles/b.md:6:14: git-gate.repos.p.refs[0]: must be refs/<kind>/… with at most one *",
     ],
+    [
+      'url: ~/bare.git\nrefs: ["refs/heads/bottle/{ID}/*"]',
+      "bottles/b.md:6:14: git-gate.repos.p.refs[0]: is no name that a ref can have",
+    ],
     ["url: ~/bare.git\nrefs: [refs/*]", "bottles/b.md:6:14: git-gate.repos.p.refs[0]: must be refs/<kind>/…"],
     [
       "url: ~/bare.git\nrefs: [refs/heads/a..b]",
