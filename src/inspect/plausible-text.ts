@@ -33,8 +33,22 @@ export function holdsText(bytes: Uint8Array, length: number): boolean {
   return false;
 }
 
+/** Whether `bytes[0, length)` are printable ASCII, but for one in 32, as far as samples tell. */
+export function isReadable(bytes: Uint8Array, length: number): boolean {
+  const step = Math.max(1, Math.floor(length / SAMPLES));
+  let others = 0;
+  let seen = 0;
+  for (let i = 0; i < length; i += step, seen++) {
+    const byte = bytes[i] as number;
+    if (!((byte >= 0x20 && byte < 0x7f) || isSpace(byte))) others++;
+  }
+  return others * 32 <= seen;
+}
+
+const SAMPLES = 512;
+
 /** Beyond so many bytes a neighbourhood ends with the word it is in. */
-const WHOLE_WORDS = 96;
+const WHOLE_WORDS = 160;
 
 /** How far text reaches from `at`, at most to `limit` (which may lie on either side): so far a value may reach. */
 export function textReach(bytes: Uint8Array, at: number, limit: number): number {

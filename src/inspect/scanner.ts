@@ -31,7 +31,7 @@ import type { KeywordIndex } from "./keyword-index.ts";
 import { isTellingPiece, type KnownForm } from "./known-secret.ts";
 import type { RuleSet } from "./own-rules.ts";
 import { decodings, locate, type Span, type Step } from "./path.ts";
-import { holdsText, textReach } from "./plausible-text.ts";
+import { holdsText, isReadable, textReach } from "./plausible-text.ts";
 import { keywordOffsets, type Match, matchAt, mayBegin, type Probe } from "./probe.ts";
 import { squeeze } from "./squeeze.ts";
 import { GRAM_WORDS, MARK, RUN, SECOND_GRAM, sweep } from "./sweep.ts";
@@ -57,6 +57,10 @@ const NEIGHBOURHOOD = 256;
 const NOT_AGAIN = 32;
 /** More findings in one text say no more: the whole of it is one then. */
 const MOST_FINDINGS = 200;
+/** Digits of hex in which letters in disguise can be told from chance: identifiers are shorter. */
+const DISGUISED_IN_HEX = 48;
+/** Words of base64: what is readable for so long is no chance. */
+const LONG_COVER = 16;
 /** Fewer bytes hold no value that is looked for. */
 const SMALLEST_UNPACKED = 6;
 
@@ -265,7 +269,7 @@ export class Scanner {
     if ((classes & (BASE64_ASCII | BASE64_UTF8)) !== 0) {
       const phases = (classes | (classes >> 4)) & BASE64_ASCII;
       for (let phase = 0; phase < 4; phase++)
-        if ((phases & (1 << phase)) !== 0) this.#unpackBase64(frame, depth, word, phase, regions);
+        if ((phases & (1 << phase)) !== 0) this.#unpackBase64(frame, depth, word, phase, classes, regions);
     }
     if ((classes & (HEX_ASCII | HEX)) !== 0) this.#unpackHex(frame, depth, word, classes, regions);
     if ((classes & BASE32_UPPER) !== 0) this.#unpackBase32(frame, depth, word, BASE32_UPPER, regions);
@@ -316,7 +320,14 @@ export class Scanner {
 
   // What is packed
 
-  #unpackBase64(frame: Frame, depth: number, word: number, phase: number, regions: readonly number[]): void {
+  #unpackBase64(
+    frame: Frame,
+    depth: number,
+    word: number,
+    phase: number,
+    classes: number,
+    regions: readonly number[],
+  ): void {
     const { done } = this.#level(depth);
     const half = frame === this.#level(depth).squeezed ? 16 : 0;
     const slot = half + phase;
@@ -333,8 +344,7 @@ export class Scanner {
     while (low > earliest && isAlive(words[low - 1] as number, alive)) low--;
     let high = word + 1;
     while (high * 4 < length && isAlive(words[high] as number, alive)) high++;
-    if (isCovered && high - low < 4) return;
-    if (high - low > 16) done[covered] = Math.max(done[covered] as number, high * 4);
+    if (isCovered && high - low < ((classes & (1 << phase)) === 0 ? LONG_COVER : 4)) return;
     // Some quads more on either side: a value may begin or end in a quad that is not text as a whole.
     let from = low * 4 + phase;
     for (let i = 0; i < 3 && from >= 4 && isBase64Quad(bytes, from - 4); i++) from -= 4;
@@ -343,7 +353,9 @@ export class Scanner {
     while (to < until && (BASE64_VALUE[bytes[to] as number] as number) < 64) to++;
     done[slot] = to;
     if (isHexOnly(bytes, from, to)) return;
-    this.#unpack("base64", frame, depth, from, to, regions);
+    // What this phase makes readable is read: chance at another is not looked for there.
+    if (this.#unpack("base64", frame, depth, from, to, regions) && high - low > LONG_COVER)
+      done[covered] = Math.max(done[covered] as number, high * 4);
   }
 
   #unpackHex(frame: Frame, depth: number, word: number, classes: number, regions: readonly number[]): void {
@@ -355,6 +367,7 @@ export class Scanner {
     const odd = (classes & (0x200 | HEX)) !== 0 && word * 4 >= (done[slot + 1] as number);
     if (!even && !odd) return;
     const { start, end } = runAround(frame, word, HEX);
+    if ((classes & HEX_ASCII) === 0 && end - start < DISGUISED_IN_HEX) return;
     if (even) {
       done[slot] = end;
       this.#unpack("hex", frame, depth, start + (start & 1), end, regions);
@@ -443,6 +456,7 @@ export class Scanner {
     this.#path.pop();
   }
 
+  /** True when what came out can be read from beginning to end. */
   #unpack(
     packing: Packing,
     frame: Frame,
@@ -450,19 +464,21 @@ export class Scanner {
     from: number,
     to: number,
     regions: readonly number[],
-  ): void {
-    if (isDeferred(regions, from, to)) return;
+  ): boolean {
+    if (isDeferred(regions, from, to)) return false;
     // Zeros, rulers and DNA are digits too, at every phase: a value begins at the end of such a stretch at most.
     while (to - from >= MONOTONOUS && isMonotonous(frame.bytes, from)) from += MONOTONOUS - MARGIN;
     while (to - from >= MONOTONOUS && isMonotonous(frame.bytes, to - MONOTONOUS)) to -= MONOTONOUS - MARGIN;
-    if (to - from < SMALLEST_UNPACKED || !this.#afford((to - from) >> 2)) return;
+    if (to - from < SMALLEST_UNPACKED || !this.#afford((to - from) >> 2)) return false;
     const { raw } = this.#level(depth + 1);
     const length = unpack(packing, frame.bytes, from, to, raw.reserve(to - from));
-    if (!holdsText(raw.bytes, length) || !this.#afford(length)) return;
+    if (!holdsText(raw.bytes, length) || !this.#afford(length)) return false;
+    const readable = isReadable(raw.bytes, length);
     raw.commit(length);
     this.#path.push({ kind: packing, parent: frame, from, to });
     this.#scanFrame(raw, depth + 1, false);
     this.#path.pop();
+    return readable;
   }
 
   // Disguises

@@ -45,7 +45,7 @@ function encoded(value: Buffer): { names: string[]; text: Buffer } {
   for (let left = 1 + below(6); left > 0; left--) {
     const encoder = pick(ENCODERS);
     if (!encoder.takes(text) || (encoder.kind === "packing" && packings === UNPACKINGS)) continue;
-    if (isNotNoticed(encoder, text)) continue;
+    if (isNotNoticed(encoder, text) || isAmbiguous([...names, encoder.name])) continue;
     const next = encoder.encode(text);
     if (next.length > LONGEST_ENCODED) continue;
     packings += encoder.kind === "packing" ? 1 : 0;
@@ -55,9 +55,13 @@ function encoded(value: Buffer): { names: string[]; text: Buffer } {
   return { names, text };
 }
 
-/** The exception that inspector.ts states. */
+/** The exceptions that inspector.ts states. */
 function isNotNoticed(encoder: Encoder, text: Buffer): boolean {
   return encoder.name === "base32 behind junk" && !text.every((byte) => byte < 0x80);
+}
+
+function isAmbiguous(names: readonly string[]): boolean {
+  return names.includes("JSON \\u in JSON") && names.includes("percent, every third byte");
 }
 
 const JUNK: readonly (() => Buffer)[] = [
@@ -103,7 +107,8 @@ describe("the inspector", () => {
       const before = Buffer.concat([pick(JUNK)(), Buffer.from(pick(BORDERS))]);
       const whole = Buffer.concat([before, text, Buffer.from(pick(BORDERS)), pick(JUNK)()]);
       const findings = planted.scan(whole);
-      const found = findings.filter(({ detector }) => detector === name);
+      // Junk may hold so many secrets of its own that the whole text is one finding.
+      const found = findings.filter(({ detector }) => detector === name || detector === "too-many-secrets");
       const end = before.length + text.length;
       const covering = found.filter((finding) => finding.start < end && finding.end > before.length);
       if (covering.length === 0)
