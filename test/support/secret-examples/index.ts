@@ -3,6 +3,7 @@ import { CLOUD_EXAMPLES } from "./clouds.ts";
 import { CONNECTION_EXAMPLES } from "./connections.ts";
 import { DATABASE_EXAMPLES } from "./databases.ts";
 import type { SecretExample } from "./example.ts";
+import { FILLED_IN } from "./filled-in.ts";
 import { FORGE_EXAMPLES } from "./forges.ts";
 import { MODEL_PROVIDER_EXAMPLES } from "./model-providers.ts";
 import { MONITORING_EXAMPLES } from "./monitoring.ts";
@@ -13,8 +14,7 @@ import { REGISTRY_EXAMPLES } from "./registries.ts";
 import { TOKEN_EXAMPLES } from "./tokens.ts";
 import { WALLET_EXAMPLES } from "./wallets.ts";
 
-/** What each detector must find and must leave, by its id. */
-export const SECRET_EXAMPLES: Readonly<Record<string, SecretExample>> = {
+const DOCUMENTED: Readonly<Record<string, SecretExample>> = {
   ...MODEL_PROVIDER_EXAMPLES,
   ...CLOUD_EXAMPLES,
   ...FORGE_EXAMPLES,
@@ -30,3 +30,11 @@ export const SECRET_EXAMPLES: Readonly<Record<string, SecretExample>> = {
   ...BANK_EXAMPLES,
   ...WALLET_EXAMPLES,
 };
+
+/** What each detector must find and must leave, by its id. */
+export const SECRET_EXAMPLES: Readonly<Record<string, SecretExample>> = Object.fromEntries(
+  Object.entries(DOCUMENTED).map(([id, example]) => [
+    id,
+    { ...example, nearMisses: [...example.nearMisses, ...(FILLED_IN[id] ?? [])] },
+  ]),
+);

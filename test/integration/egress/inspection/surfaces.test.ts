@@ -111,6 +111,15 @@ const SURFACES: readonly {
     with: (value) => ({ method: "GET", headers: thirds(value).map((part, i) => `Part${i}: ${part}`) }),
   },
   {
+    name: "the names of headers, joined",
+    place: "the names of headers, joined",
+    with: (value) => ({
+      method: "GET",
+      // Of what percent-encodes there is no name.
+      headers: thirds(value.replaceAll("%", "")).map((part) => `${part}: 1`),
+    }),
+  },
+  {
     name: "the values of cookies, joined",
     place: "joined",
     with: (value) => ({

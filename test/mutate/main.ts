@@ -1,0 +1,97 @@
+/**
+ * `npm run test:mutate`: breaks what protects, one thing at a time, in a copy of the tree, and expects a test to fail.
+ *
+ *   --seconds N    as many as fit, drawn with --seed (printed); detectors first
+ *   --only TEXT    those whose name has it
+ *   --list         names only
+ *
+ * Ends with 1 when one survives: that is a missing test.
+ */
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { type Batch, detectorBatches, type Mutant, mutantsOf } from "./mutants.ts";
+import { Workspace } from "./workspace.ts";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+
+const { values } = parseArgs({
+  options: {
+    seconds: { type: "string" },
+    seed: { type: "string" },
+    only: { type: "string", default: "" },
+    list: { type: "boolean", default: false },
+  },
+});
+const only = values.only;
+const seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 32));
+const deadline =
+  values.seconds === undefined ? Number.POSITIVE_INFINITY : Date.now() + Number(values.seconds) * 1000;
+
+const survivors: string[] = [];
+let killed = 0;
+
+function tell(name: string, isKilled: boolean, by: string): void {
+  if (isKilled) killed += 1;
+  else survivors.push(name);
+  console.log(`${isKilled ? "killed  " : "SURVIVED"}  ${name}${isKilled ? `  <- ${by}` : ""}`);
+}
+
+async function tryBatch(workspace: Workspace, batch: Batch): Promise<void> {
+  const wanted = [...batch.killers].filter(([name]) => name.includes(only));
+  if (wanted.length === 0) return;
+  const { failed } = await workspace.broken(batch, () => workspace.run(batch.tests, { bail: false }));
+  for (const [name, test] of wanted) {
+    const killer = failed.find((each) => each.includes(test));
+    tell(name, killer !== undefined, killer ?? "");
+  }
+}
+
+async function tryOne(workspace: Workspace, mutant: Mutant): Promise<void> {
+  const { tests, pattern } = mutant;
+  const outcome = await workspace.broken(mutant, () =>
+    workspace.run(tests, { bail: true, ...(pattern === undefined ? {} : { pattern }) }),
+  );
+  if (outcome.tests === 0 && outcome.failed.length === 0)
+    throw new Error(`${mutant.name}: no test is called ${pattern}`);
+  tell(mutant.name, outcome.failed.length > 0, outcome.failed[0]?.split("\n")[0] ?? "");
+}
+
+/** Mulberry32: the same order for the same seed. */
+function shuffled<T>(items: readonly T[]): readonly T[] {
+  let state = seed >>> 0;
+  const next = (): number => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+  return items
+    .map((item) => ({ item, at: next() }))
+    .sort((a, b) => a.at - b.at)
+    .map(({ item }) => item);
+}
+
+const batches = detectorBatches(ROOT);
+const all = mutantsOf(ROOT).filter(({ name }) => name.includes(only));
+const inBatches = batches.flatMap(({ killers }) => [...killers.keys()]).filter((name) => name.includes(only));
+if (values.list) {
+  for (const name of [...inBatches, ...all.map(({ name }) => name)]) console.log(name);
+} else {
+  const isSample = deadline !== Number.POSITIVE_INFINITY;
+  console.log(`${inBatches.length + all.length} mutants${isSample ? `, a sample with --seed ${seed}` : ""}`);
+  const workspace = new Workspace(ROOT);
+  try {
+    const stale = [...batches, ...all].flatMap((change) => workspace.faultOf(change) ?? []);
+    if (stale.length > 0) throw new Error(`the source has changed under these:\n${stale.join("\n")}`);
+    for (const batch of batches) await tryBatch(workspace, batch);
+    for (const mutant of isSample ? shuffled(all) : all) {
+      if (Date.now() > deadline) break;
+      await tryOne(workspace, mutant);
+    }
+  } finally {
+    workspace.remove();
+  }
+  console.log(`${killed} killed, ${survivors.length} survived`);
+  for (const name of survivors) console.log(`  ${name}`);
+  process.exitCode = survivors.length === 0 ? 0 : 1;
+}

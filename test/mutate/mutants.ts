@@ -1,0 +1,598 @@
+/**
+ * What is broken on purpose, one at a time, to see whether a test notices: each detector, decoder, surface and rule on
+ * targets. A mutant is a replacement in the source; one whose text is not there any more is an error, not a pass.
+ */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+
+export interface Mutant {
+  /** For people and `--only`: `decoder: base32`. */
+  readonly name: string;
+  readonly file: string;
+  /** Stands in the file exactly once. */
+  readonly find: string;
+  readonly replace: string;
+  /** Test files of which one must fail. */
+  readonly tests: readonly string[];
+  /** Only tests with such names. */
+  readonly pattern?: string;
+}
+
+/** Mutants that are tried together, because each has a test of its own that looks at nothing else. */
+export interface Batch extends Omit<Mutant, "pattern"> {
+  /** What stands in the name of each one's test, by the mutant's name. */
+  readonly killers: ReadonlyMap<string, string>;
+}
+
+const EGRESS = "src/sidecars/egress";
+const INSPECTION = `${EGRESS}/inspection`;
+const T = "test/integration/egress";
+
+/** The ids of all detectors that say `key`, from the source: loading them here would load what is not mutated. */
+function detectorIds(root: string, key: string): readonly string[] {
+  const index = readFileSync(join(root, "src/inspect/detectors/index.ts"), "utf8");
+  return [...index.matchAll(/from "\.\/([\w-]+)\.ts"/g)].flatMap(([, file]) => {
+    const text = readFileSync(join(root, `src/inspect/detectors/${file}.ts`), "utf8");
+    return text
+      .split(/\n {4}id: "/)
+      .slice(1)
+      .filter((entry) => entry.includes(`\n    ${key}`))
+      .map((entry) => entry.slice(0, entry.indexOf('"')));
+  });
+}
+
+export function detectorBatches(root: string): readonly Batch[] {
+  const batch = (what: string, key: string, change: string, test: string): Batch => ({
+    name: `detectors: ${what}`,
+    file: "src/inspect/detectors/index.ts",
+    find: "].map(withoutExamples);",
+    replace: `].map((detector) => ({ ...detector, ${change} })).map(withoutExamples);`,
+    tests: ["test/unit/inspect/detectors/examples.test.ts"],
+    killers: new Map(detectorIds(root, key).map((id) => [`detector ${id}: ${what}`, `'${id}' ${test}`])),
+  });
+  const finds = "finds what its provider documents";
+  const leaves = "leaves near misses";
+  return [
+    batch("finds nothing", "", "check: () => false", finds),
+    batch("checks nothing", "check:", "check: () => true", leaves),
+    batch("has no minimum of entropy", "minEntropy:", "minEntropy: 0", leaves),
+  ];
+}
+
+/** `tests` of a decoder: every encoding, and every chain of two. */
+const ENCODINGS = ["test/unit/inspect/encodings.test.ts", "test/unit/inspect/inspector.test.ts"];
+
+const decoder = (name: string, file: string, find: string, replace: string): Mutant => ({
+  name: `decoder: ${name}`,
+  file: `src/inspect/${file}`,
+  ...{ find, replace, tests: ENCODINGS },
+});
+
+const DECODERS: readonly Mutant[] = [
+  decoder("base64", "scanner.ts", "(classes & (BASE64_ASCII | BASE64_UTF8)) !== 0)", "0 === 1)"),
+  decoder(
+    "base64 of one phase",
+    "scanner.ts",
+    "for (let phase = 0; phase < 4; phase++)",
+    "for (let phase = 0; phase < 1; phase++)",
+  ),
+  decoder("hex", "scanner.ts", "if ((classes & (HEX_ASCII | HEX)) !== 0)", "if (0 === 1)"),
+  decoder("hex at even places", "scanner.ts", "    if (even) {", "    if (0 === 1) {"),
+  decoder("hex at odd places", "scanner.ts", "    if (odd) {", "    if (0 === 1) {"),
+  decoder("base32", "scanner.ts", "if ((classes & BASE32_UPPER) !== 0)", "if (0 === 1)"),
+  decoder("base32 in lower case", "scanner.ts", "if ((classes & BASE32_LOWER) !== 0)", "if (0 === 1)"),
+  decoder("spaced digits", "scanner.ts", "if ((classes & SPACED) !== 0)", "if (0 === 1)"),
+  decoder("separated hex", "scanner.ts", "if ((classes & HEX_SEPARATED) !== 0)", "if (0 === 1)"),
+  decoder("chains", "scanner.ts", "export const UNPACKINGS = 4;", "export const UNPACKINGS = 1;"),
+  decoder("chains of four", "scanner.ts", "export const UNPACKINGS = 4;", "export const UNPACKINGS = 3;"),
+  decoder(
+    "escapes",
+    "scanner.ts",
+    "    for (let i = 0; i + 1 < regions.length; i += 2)",
+    "    for (let i = 0; i + 1 < 0; i += 2)",
+  ),
+  decoder(
+    "percent",
+    "text-cleaner.ts",
+    "next === PERCENT || next === BACKSLASH || next === AMPERSAND",
+    "next === BACKSLASH || next === AMPERSAND",
+  ),
+  decoder(
+    "backslash",
+    "text-cleaner.ts",
+    "next === PERCENT || next === BACKSLASH || next === AMPERSAND",
+    "next === PERCENT || next === AMPERSAND",
+  ),
+  decoder(
+    "entities",
+    "text-cleaner.ts",
+    "next === PERCENT || next === BACKSLASH || next === AMPERSAND",
+    "next === PERCENT || next === BACKSLASH",
+  ),
+  decoder(
+    "\\u{…}",
+    "text-cleaner.ts",
+    "if (kind === 0x75 && this.#out[this.#armed + 2] === 0x7b)",
+    "if (0 === 1)",
+  ),
+  decoder("\\u", "text-cleaner.ts", "else if (kind === 0x75 || kind === 0x55)", "else if (0 === 1)"),
+  decoder("\\x", "text-cleaner.ts", "else if (kind === 0x78)", "else if (0 === 1)"),
+  decoder("octal", "text-cleaner.ts", "else if (kind >= 0x30 && kind < 0x34) {", "else if (0 === 1) {"),
+  decoder(
+    "letters in disguise",
+    "text-cleaner.ts",
+    "next = next < 0xc0 ? this.#foldTail() : -1",
+    "next = next",
+  ),
+  decoder(
+    "known values in base64, hex, base32",
+    "known-secret.ts",
+    "value.length < NOTICED_ENCODED || !isAscii(value)",
+    "0 === 1",
+  ),
+  decoder(
+    "known values in pieces",
+    "known-secret.ts",
+    "add(value, PIECE, commonBeginning",
+    "add(value, value.length, commonBeginning",
+  ),
+  decoder(
+    "known values escaped",
+    "known-secret.ts",
+    "for (const text of escapedForms(value))",
+    "for (const text of escapedForms(value).slice(9))",
+  ),
+  decoder(
+    "own rules",
+    "scanner.ts",
+    "if (rules !== undefined) this.#tryRules",
+    "if (0 === 1) this.#tryRules",
+  ),
+];
+
+const SURFACES = `${T}/inspection/surfaces.test.ts`;
+const BODIES = `${T}/inspection/bodies.test.ts`;
+const ANSWERS = `${T}/inspection/answers.test.ts`;
+const MESSAGES = `${T}/inspection/websocket-messages.test.ts`;
+const CORRELATION = `${T}/inspection/correlation.test.ts`;
+
+const surface = (
+  name: string,
+  test: string,
+  file: string,
+  find: string,
+  replace: string,
+  pattern?: string,
+): Mutant => ({
+  name: `surface: ${name}`,
+  file: `${INSPECTION}/${file}`,
+  ...{ find, replace, tests: [test], ...(pattern === undefined ? {} : { pattern }) },
+});
+/** A line of surfaces.ts, left out. */
+const place = (line: string, pattern: string): Mutant =>
+  surface(line, SURFACES, "surfaces.ts", `  ${line}`, "", pattern);
+
+/** Vitest quotes what it puts into a name. */
+const KINDS = "that is a .pattern.";
+const SURFACE_MUTANTS: readonly Mutant[] = [
+  place('if (isOpenName) add("the host", target.host);', "name of a host"),
+  place('add("the path", path);', `${KINDS}.*the path`),
+  place('if (queryAt >= 0) add("the query", target.path.slice(queryAt + 1));', `${KINDS}.*query`),
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: it is a line of the source
+  place("  add(`header ${name}`, `${said}: ${value}`);", `${KINDS}.*header`),
+  place('  if (name === "cookie") free.push(...fieldsOf(value, /; */));', `${KINDS}.*cookies`),
+  place('if (isOpenName) join("the labels of the host", target.host.split("."));', "name of a host"),
+  place('join("the segments of the path", path.split("/").filter(isSaid));', `${KINDS}.*segments`),
+  place(
+    'join("the fields of the query", fields.map(({ value }) => value).filter(isSaid));',
+    `${KINDS}.*fields`,
+  ),
+  place(
+    'join("the names of the query\'s fields", fields.map(({ name }) => name).filter(isSaid));',
+    `${KINDS}.*names`,
+  ),
+  place('join("the values of headers", free.map(({ value }) => value).filter(isSaid));', `${KINDS}.*headers`),
+  place('join("the names of headers", free.map(({ name }) => name).filter(isSaid));', "names of headers"),
+  surface(
+    "names in lower case",
+    SURFACES,
+    "inspection.ts",
+    'route.host.startsWith("*.") ? inNameOf',
+    "0 === 1 ? inNameOf",
+    "host",
+  ),
+  surface(
+    "what is said of it",
+    SURFACES,
+    "hush.ts",
+    "if (findings.length === 0) return text;",
+    "return text;",
+    KINDS,
+  ),
+  surface(
+    "pieces in what is said of it",
+    SURFACES,
+    "hush.ts",
+    "if (parts.length > 1 && ",
+    "if (0 === 1 && ",
+    `${KINDS}.*(segments|name of a host)`,
+  ),
+  surface(
+    "a permitted value",
+    BODIES,
+    "ruling.ts",
+    "if (permitted.length === 0) return found;",
+    "return found;",
+    "bound to a host",
+  ),
+  surface(
+    "a permitted value beside others",
+    BODIES,
+    "ruling.ts",
+    "touches ? each.start < end && start < each.end :",
+    "",
+    "bound to a host",
+  ),
+  surface(
+    "where a value is permitted",
+    BODIES,
+    "inspection.ts",
+    "host.endsWith(to.slice(1))",
+    "true",
+    "bound to a host",
+  ),
+  surface(
+    "that a decoy is never permitted",
+    "test/unit/egress/ruling.test.ts",
+    "ruling.ts",
+    'if (kind === "canary") return true;',
+    "",
+  ),
+  surface(
+    "that a known value is never masked",
+    BODIES,
+    "ruling.ts",
+    "place.maskable && !isKnown(worst)",
+    "place.maskable",
+    "redact",
+  ),
+  surface(
+    "that what was not read is not masked",
+    "test/unit/egress/ruling.test.ts",
+    "ruling.ts",
+    " && !isUnread(worst);",
+    ";",
+  ),
+  surface(
+    "a whole body",
+    BODIES,
+    "outgoing-body.ts",
+    "findings: this.#options.inspector.scan(bytes)",
+    "findings: []",
+    "programs as they are",
+  ),
+  surface(
+    "a body that passes",
+    BODIES,
+    "outgoing-body.ts",
+    "this.#pass(this.#stream.push(chunk));",
+    "this.#pass({ bytes: chunk, findings: [] });",
+    "a long body",
+  ),
+  surface(
+    "the end of a body that passes",
+    BODIES,
+    "outgoing-body.ts",
+    "this.#pass(this.#stream.end());",
+    "this.#write(this.#stream.end().bytes);",
+    "a long body",
+  ),
+  surface(
+    "masks in bodies",
+    BODIES,
+    "outgoing-body.ts",
+    "this.#write(mask(bytes, ruling.findings));",
+    "this.#write(bytes);",
+    "redact",
+  ),
+  surface(
+    "a body's stated length, exceeded",
+    "test/unit/egress/outgoing-body.test.ts",
+    "outgoing-body.ts",
+    "this.#received > this.#expected",
+    "0 === 1",
+  ),
+  surface(
+    "what a body may unpack to",
+    BODIES,
+    "outgoing-body.ts",
+    "this.#plainBytes > limits.inflatedBytes",
+    "0 === 1",
+    "bomb",
+  ),
+  surface(
+    "waiting for a slow upstream",
+    "test/unit/egress/outgoing-body.test.ts",
+    "outgoing-body.ts",
+    "return this.#decoder ?? this.#source;",
+    "return this.#source;",
+  ),
+  surface(
+    "what is held by all bodies",
+    "test/unit/egress/outgoing-body.test.ts",
+    "outgoing-body.ts",
+    "&& held.bytes <= limits.allHeldBytes",
+    "",
+  ),
+  surface("gzip", BODIES, "content-coding.ts", '  ["gzip", "gzip"],\n', "", "a body in gzip"),
+  surface("x-gzip", BODIES, "content-coding.ts", '  ["x-gzip", "gzip"],\n', "", "a body in x-gzip"),
+  surface("deflate", BODIES, "content-coding.ts", '  ["deflate", "deflate"],\n', "", "a body in deflate"),
+  surface("br", BODIES, "content-coding.ts", '  ["br", "br"],\n', "", "a body in br"),
+  surface("raw deflate", BODIES, "content-coding.ts", "(first & 0x0f) === 8", "true", "a body in deflate"),
+  surface(
+    "two codings",
+    BODIES,
+    "content-coding.ts",
+    "more.length === 0 ? CODINGS.get(only)",
+    "true ? CODINGS.get(only)",
+    "Content-Encoding",
+  ),
+  surface(
+    "codings that nobody asked for",
+    ANSWERS,
+    "content-coding.ts",
+    "return CODINGS.has(coding) && ",
+    "return ",
+    "nothing that cannot be unpacked",
+  ),
+  surface(
+    "parts of what is packed",
+    ANSWERS,
+    "content-coding.ts",
+    'names.includes("range") || ',
+    "",
+    "nothing that cannot be unpacked",
+  ),
+  surface(
+    "credentials in an answer's head",
+    ANSWERS,
+    "incoming.ts",
+    "let headers = this.#scrubbed(head.headers);",
+    "let headers = head.headers;",
+    "Bearer.*plain",
+  ),
+  surface(
+    "credentials in a status line",
+    ANSWERS,
+    "incoming.ts",
+    'const [phrase = ""] = this.#scrubbed([head.phrase]);',
+    "const { phrase } = head;",
+    "Bearer.*plain",
+  ),
+  surface(
+    "credentials in trailers",
+    ANSWERS,
+    "incoming.ts",
+    "return this.#scrubbed(raw);",
+    "return raw;",
+    "Bearer.*plain",
+  ),
+  surface(
+    "credentials in an answer's body",
+    ANSWERS,
+    "incoming.ts",
+    "this.#scrub = wantsBody ? scrubber?.open() : undefined;",
+    "this.#scrub = undefined;",
+    "Bearer.*plain",
+  ),
+  surface(
+    "credentials in what is packed",
+    ANSWERS,
+    "incoming.ts",
+    "const coding = wantsBody ? codingToUndo(head, options) : undefined;",
+    "const coding = wantsBody ? undefined : codingToUndo(head, options);",
+    "packed answer",
+  ),
+  surface(
+    "credentials in text that nobody asked for packed",
+    ANSWERS,
+    "incoming.ts",
+    "(scrubber !== undefined && isText(head.headers))",
+    "false",
+    "packed answer",
+  ),
+  surface(
+    "orders to the agent",
+    ANSWERS,
+    "incoming.ts",
+    "if (findings.length > 0) {",
+    "if (0 === 1) {",
+    "orders",
+  ),
+  surface(
+    "the mark on an answer",
+    ANSWERS,
+    "incoming.ts",
+    "if (!this.#flagged) return this.head;",
+    "return this.head;",
+    "orders",
+  ),
+  surface(
+    "orders that may not arrive",
+    ANSWERS,
+    "incoming.ts",
+    'if (this.#mode === "block") this.#events.refused',
+    "if (0 === 1) this.#events.refused",
+    "orders",
+  ),
+  surface(
+    "messages from the guest",
+    MESSAGES,
+    "messages.ts",
+    "const ruling = options.ruleOn(message.payload);",
+    'const ruling = { kind: "pass" } as Ruling;',
+    "pattern.*a text",
+  ),
+  surface(
+    "masks in messages",
+    MESSAGES,
+    "messages.ts",
+    "return framesWith(message, mask(message.payload, ruling.findings));",
+    "return framesWith(message, message.payload);",
+    "is masked",
+  ),
+  surface(
+    "orders in messages",
+    MESSAGES,
+    "messages.ts",
+    "if (findings.length > 0) {",
+    "if (0 === 1) {",
+    "instruct",
+  ),
+  surface(
+    "credentials in messages",
+    MESSAGES,
+    "messages.ts",
+    "scrubber === undefined ? message.payload",
+    "true ? message.payload",
+    "without the credential",
+  ),
+  surface(
+    "credentials in a consent's head",
+    MESSAGES,
+    "messages.ts",
+    "head: (text) => (options.scrubber === undefined ?",
+    "head: (text) => (true ?",
+    "without the credential",
+  ),
+  surface(
+    "what comes after a refused message",
+    MESSAGES,
+    "messages.ts",
+    "if (isOver) break;",
+    "",
+    "goes nowhere after",
+  ),
+  ...[
+    ["a reserved bit", "if ((first & 0x70) !== 0)"],
+    ["the wrong side's mask", "if (((second & 0x80) !== 0) !== this.#masked)"],
+    ["control frames in parts, or too long", "if (isControl && (!fin || short > MAX_CONTROL_BYTES))"],
+    ["unknown frames", "if (isControl ? opcode > LAST_CONTROL : opcode > LAST_DATA)"],
+    ["messages that are too long", "if (length + (isControl ? 0 : this.#partBytes) > this.#maxBytes)"],
+    ["frames out of order", "if ((frame.opcode === CONTINUATION) === (this.#parts.length === 0))"],
+    ["too many frames", "if (this.#parts.length > MAX_FRAMES)"],
+  ].map(([name = "", find = ""]) =>
+    surface(name, MESSAGES, "frames.ts", find, "if (0 === 1)", "no proper WebSocket"),
+  ),
+  surface(
+    "pieces",
+    CORRELATION,
+    "correlation.ts",
+    'return findings.length === 0 ? [] : [{ kind: "pieced", findings }];',
+    "return [];",
+    "in pieces",
+  ),
+  surface(
+    "the budget of randomness",
+    CORRELATION,
+    "correlation.ts",
+    "memory.bits += entropyOf(words);",
+    "",
+    "randomness",
+  ),
+  surface(
+    "the budget of bytes",
+    CORRELATION,
+    "correlation.ts",
+    "memory.bytes += count;",
+    "",
+    "budget of bytes",
+  ),
+];
+
+const TARGETS = [
+  `${T}/targets/names.test.ts`,
+  `${T}/targets/framing.test.ts`,
+  `${T}/refuse.test.ts`,
+  `${T}/targets/http2.test.ts`,
+];
+/** Files of rules on targets, of which each guard is left out in turn, and the tests that must notice. */
+const GUARDED: readonly { readonly file: string; readonly tests: readonly string[] }[] = [
+  { file: "target/target.ts", tests: TARGETS },
+  { file: "target/authority.ts", tests: ["test/unit/egress/authority.test.ts", ...TARGETS] },
+  { file: "allow-list/allow-list.ts", tests: TARGETS },
+  { file: "rules/path.ts", tests: ["test/unit/egress/path.test.ts", ...TARGETS] },
+  { file: "rules/head.ts", tests: ["test/unit/egress/head.test.ts", ...TARGETS] },
+  { file: "rules/judge.ts", tests: ["test/unit/egress/judge.test.ts"] },
+  { file: "rules/placeholder.ts", tests: [`${T}/targets/placeholder.test.ts`] },
+  { file: "rules/git-push.ts", tests: ["test/unit/egress/git-push.test.ts"] },
+  { file: "address/ranges.ts", tests: ["test/unit/egress/ranges.test.ts"] },
+  { file: "address/resolve.ts", tests: [`${T}/addresses.test.ts`] },
+  {
+    file: "pipeline.ts",
+    tests: [
+      ...TARGETS,
+      `${T}/forward.test.ts`,
+      `${T}/limits.test.ts`,
+      `${T}/websocket.test.ts`,
+      `${T}/targets/placeholder.test.ts`,
+      SURFACES,
+    ],
+  },
+];
+
+/** Lines of tables, each left out in turn. */
+const TABLES: readonly { readonly file: string; readonly line: RegExp; readonly tests: readonly string[] }[] =
+  [
+    {
+      file: "address/ranges.ts",
+      line: /^ {2}"[0-9a-f.:]+\/\d+",.*$/gm,
+      tests: ["test/unit/egress/ranges.test.ts"],
+    },
+    {
+      file: "address/ranges.ts",
+      line: /^ {2}\{ range: range\(.*$/gm,
+      tests: ["test/unit/egress/ranges.test.ts"],
+    },
+    {
+      file: "rules/headers.ts",
+      line: /^ {2}\["[a-z0-9-]+", "[a-z]+"\],$/gm,
+      tests: ["test/unit/egress/head.test.ts", ...TARGETS],
+    },
+  ];
+
+function guards(root: string): readonly Mutant[] {
+  return GUARDED.flatMap(({ file, tests }) => {
+    const path = `${EGRESS}/${file}`;
+    const text = readFileSync(join(root, path), "utf8");
+    const lines = [...text.matchAll(/^ *(?:\} else )?if \((.+)\) (?:return\b|\{$|throw\b).*$/gm)];
+    return lines.flatMap(([line, condition = ""]) =>
+      // A line that stands there twice cannot be told from the other.
+      text.split(line).length === 2
+        ? [
+            {
+              name: `rule: ${file}: ${condition}`,
+              file: path,
+              find: line,
+              replace: line.replace(condition, "0 === 1"),
+              tests,
+            },
+          ]
+        : [],
+    );
+  });
+}
+
+function tables(root: string): readonly Mutant[] {
+  return TABLES.flatMap(({ file, line, tests }) => {
+    const path = `${EGRESS}/${file}`;
+    const text = readFileSync(join(root, path), "utf8");
+    return [...text.matchAll(line)].map(([row]) => ({
+      ...{ name: `rule: ${file}: ${row.trim()}`, file: path, find: `${row}\n`, replace: "", tests },
+    }));
+  });
+}
+
+export function mutantsOf(root: string): readonly Mutant[] {
+  return [...DECODERS, ...SURFACE_MUTANTS, ...guards(root), ...tables(root)];
+}
