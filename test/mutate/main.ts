@@ -47,13 +47,18 @@ async function tryBatch(workspace: Workspace, batch: Batch): Promise<void> {
 }
 
 async function tryOne(workspace: Workspace, mutant: Mutant): Promise<void> {
-  const { tests, pattern } = mutant;
-  const outcome = await workspace.broken(mutant, () =>
-    workspace.run(tests, { bail: true, ...(pattern === undefined ? {} : { pattern }) }),
-  );
-  if (outcome.tests === 0 && outcome.failed.length === 0)
-    throw new Error(`${mutant.name}: no test is called ${pattern}`);
-  tell(mutant.name, outcome.failed.length > 0, outcome.failed[0]?.split("\n")[0] ?? "");
+  const options = { bail: true, ...(mutant.pattern === undefined ? {} : { pattern: mutant.pattern }) };
+  const killer = await workspace.broken(mutant, async () => {
+    let tried = 0;
+    for (const test of mutant.tests) {
+      const { tests, failed } = await workspace.run([test], options);
+      if (failed[0] !== undefined) return failed[0];
+      tried += tests;
+    }
+    if (tried === 0) throw new Error(`${mutant.name}: no test is called ${mutant.pattern}`);
+    return undefined;
+  });
+  tell(mutant.name, killer !== undefined, killer?.split("\n")[0] ?? "");
 }
 
 /** Mulberry32: the same order for the same seed. */

@@ -12,7 +12,7 @@ export interface Mutant {
   /** Stands in the file exactly once. */
   readonly find: string;
   readonly replace: string;
-  /** Test files of which one must fail. */
+  /** Test files of which one must fail; in the order in which they are tried. */
   readonly tests: readonly string[];
   /** Only tests with such names. */
   readonly pattern?: string;

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { mask } from "../../../src/inspect/mask.ts";
+import { UNPACKINGS } from "../../../src/inspect/scanner.ts";
 import { ENCODERS, type Encoder } from "../../support/encoders.ts";
 import { inspector, KNOWN, TOKEN } from "../../support/inspectors.ts";
 
@@ -77,5 +78,22 @@ describe("two encodings", () => {
         missed.push(`${first.name} in ${second.name}`);
     }
     expect(missed).toEqual([]);
+  });
+});
+
+describe("chains as long as is stated, and no longer", () => {
+  const packings = ENCODERS.filter(({ name }) => ["base64", "base32", "hex", "base64url"].includes(name));
+
+  it.each(packings)("$name, and then others", (first) => {
+    const chain = Array.from(
+      { length: UNPACKINGS },
+      (_, i) => packings[(packings.indexOf(first) + i) % packings.length],
+    );
+    let value: Buffer = Buffer.from(TOKEN);
+    for (const [i, packing] of chain.entries()) {
+      value = packing?.encode(value) ?? value;
+      expect(names(embedded(value)), `${i + 1} deep`).toEqual(["forge-token"]);
+    }
+    expect(names(embedded(first.encode(value)))).toEqual([]);
   });
 });
