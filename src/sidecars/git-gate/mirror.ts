@@ -113,7 +113,9 @@ export async function openMirror(options: MirrorOptions): Promise<Mirror> {
     if (!listed.allow) return listed;
     const { refs: wanted, head } = listed.value;
     symbolic = listed.value.symbolic;
-    if (isCurrent(head) && differences(await refs(), wanted) === 0) return allow({ changed: 0 });
+    if (isCurrent(head) && differences(await refs(), wanted) === 0 && !(await isCrowded(place))) {
+      return allow({ changed: 0 });
+    }
     const release = await lock.take();
     try {
       if (!existsSync(gitDir)) await create(formatOf(wanted));
@@ -121,8 +123,8 @@ export async function openMirror(options: MirrorOptions): Promise<Mirror> {
       if (changed > 0) {
         const failure = await fetch(hierarchies);
         if (failure !== undefined) return failure;
-        await tidy(git, place);
       }
+      if (await isCrowded(place)) await tidy(git, place);
       if (!isCurrent(head)) await git.must(place, ["symbolic-ref", "HEAD", head ?? ""]);
       return allow({ changed });
     } finally {
@@ -182,13 +184,13 @@ function formatOf(refs: Refs): "sha1" | "sha256" {
   return id.length === SHA256_LENGTH ? "sha256" : "sha1";
 }
 
-/** Many packs make every look-up slow. */
+async function isCrowded({ gitDir }: Place): Promise<boolean> {
+  const files = await readdir(join(gitDir, "objects", "pack"));
+  return files.filter((name) => name.endsWith(".pack")).length > LIMITS.packs;
+}
+
+/** Puts small packs together. Removes none that is not wholly in the new one, and no object at all. */
 async function tidy(git: Git, place: Place): Promise<void> {
-  const packs = (await readdir(join(place.gitDir, "objects", "pack"))).filter((name) =>
-    name.endsWith(".pack"),
-  );
-  if (packs.length <= LIMITS.packs) return;
-  // Removes no pack that is not wholly in the new one, and no object at all.
   await git.run(place, ["repack", "--geometric=2", "-d", "--quiet"], { timeoutMs: LIMITS.refreshMs });
 }
 
