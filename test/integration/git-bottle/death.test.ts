@@ -1,8 +1,8 @@
 import { execFileSync } from "node:child_process";
-import { chmodSync, existsSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { eventually, killIfThere } from "../../support/bottle-cli.ts";
+import { eventually, isAlive, killIfThere } from "../../support/bottle-cli.ts";
 import { createGated, type Gated } from "../../support/gated-bottle.ts";
 
 let gated: Gated;
@@ -81,6 +81,47 @@ describe("I9: a git-gate that is killed during a push", () => {
     await gated.cli.expectNothingLeft();
   });
 });
+
+describe("what git-gate starts", () => {
+  it("is buried, also when what had started it was killed, as the kernel does when memory runs out", async () => {
+    const id = await gated.start("dev");
+    await gated.sh(id, "git clone -q git-gate:far clone && cd clone && git commit -q --allow-empty -m x");
+    const slow = slowUpstream("pre-receive");
+    const pushing = gated.inside(id, `cd clone && git push origin HEAD:refs/heads/bottle/${id}/gone`);
+    await eventually("the push to reach upstream", () => existsSync(slow.reached));
+    const gate = await gated.gatePid(id);
+    const parents = below(gate).filter(
+      (pid) => childrenOf(pid).length > 0 && !gated.cli.commandOf(pid).includes("sidecar"),
+    );
+    expect(parents.length).toBeGreaterThan(1);
+    for (const pid of parents) killIfThere(pid);
+    slow.goOn();
+    // Upstream may have taken it all the same; who says so must be right.
+    const told = (await pushing).code === 0;
+    if (told)
+      expect(refOf(`refs/heads/bottle/${id}/gone`)).toBe(await gated.sh(id, "git -C clone rev-parse HEAD"));
+    await gated.sh(id, "git ls-remote -q git-gate:far");
+    await eventually("all to be buried", () => below(gate).every(isAlive));
+    expect(await gated.gatePid(id)).toBe(gate);
+    slow.remove();
+    await gated.cli.run(["stop", id]);
+    await gated.cli.expectNothingLeft();
+  });
+});
+
+function childrenOf(pid: number): readonly number[] {
+  try {
+    const text = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim();
+    return text === "" ? [] : text.split(" ").map(Number);
+  } catch {
+    return [];
+  }
+}
+
+/** A process's descendants; ended ones that nobody has asked after are among them. */
+function below(pid: number): readonly number[] {
+  return childrenOf(pid).flatMap((child) => [child, ...below(child)]);
+}
 
 describe("a bottle that is resumed", () => {
   it("pushes again, with a bearer of its new life", async () => {
