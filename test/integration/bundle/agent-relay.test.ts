@@ -1,31 +1,30 @@
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { connect } from "node:net";
+import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { relayAgent } from "../../../src/bundle/agent-relay.ts";
 import { makeSshKeyPair } from "../../../src/bundle/private-key.ts";
 import { type RunResult, run } from "../../../src/lib/processes.ts";
 import { createScope, type Scope } from "../../../src/lib/scope.ts";
+import { type SshAgent, startSshAgent } from "../../support/ssh-agent.ts";
 
 let folder: string;
-let agent: ChildProcess;
+let agent: SshAgent;
 let scope: Scope;
 const path = (...parts: readonly string[]): string => join(folder, ...parts);
 const relay = (): string => path("relay", "sock");
 
 beforeEach(async () => {
   folder = mkdtempSync("/tmp/relay-");
-  agent = spawn("ssh-agent", ["-D", "-a", path("agent")], { stdio: "ignore" });
-  while (!existsSync(path("agent"))) await new Promise((resolve) => setTimeout(resolve, 5));
-  scope = createScope();
-  await relayAgent({ agent: path("agent"), path: relay(), uid: process.getuid?.() ?? 0 }, scope);
   writeFileSync(path("key"), makeSshKeyPair().privateKey, { mode: 0o600 });
-  execFileSync("ssh-add", ["-q", path("key")], { env: environment(path("agent")), stdio: "ignore" });
+  agent = await startSshAgent(path("agent"), path("key"));
+  scope = createScope();
+  await relayAgent({ agent: agent.socket, path: relay(), uid: process.getuid?.() ?? 0 }, scope);
 });
 afterEach(async () => {
   await scope.close();
-  agent.kill();
+  agent.close();
   rmSync(folder, { recursive: true, force: true });
 });
 
@@ -37,10 +36,20 @@ const environment = (socket: string): Record<string, string> => ({
 const throughRelay = (...argv: readonly [string, ...string[]]): Promise<RunResult> =>
   run(argv, { env: environment(relay()), timeoutMs: 10_000 });
 
+const SUCCESS = Buffer.from([0, 0, 0, 1, 6]);
+const FAILURE = Buffer.from([0, 0, 0, 1, 5]);
+
+/** As the protocol writes both a message and a text in one: its length first. */
+function framed(bytes: Buffer): Buffer {
+  const length = Buffer.alloc(4);
+  length.writeUInt32BE(bytes.length);
+  return Buffer.concat([length, bytes]);
+}
+
 /** Sends bytes and returns what comes back until nothing more does. */
-function ask(bytes: Buffer): Promise<Buffer> {
+function ask(bytes: Buffer, to = relay()): Promise<Buffer> {
   return new Promise((resolve) => {
-    const socket = connect(relay(), () => socket.write(bytes));
+    const socket = connect(to, () => socket.write(bytes));
     const chunks: Buffer[] = [];
     socket.on("data", (chunk: Buffer) => {
       chunks.push(chunk);
@@ -81,17 +90,41 @@ describe("the operator's ssh-agent, as git-gate sees it", () => {
     expect(left.trim().split("\n")).toHaveLength(1);
   });
 
-  it("is asked no extension but the one that says for which host a signature is", async () => {
-    const field = (text: string): Buffer => {
-      const length = Buffer.alloc(4);
-      length.writeUInt32BE(Buffer.byteLength(text));
-      return Buffer.concat([length, Buffer.from(text)]);
+  it("is told nothing else, whatever the kind of message", async () => {
+    const heard: Buffer[] = [];
+    const fake = createServer((socket) => {
+      socket.on("error", () => {});
+      socket.on("data", (chunk: Buffer) => {
+        heard.push(chunk);
+        socket.write(SUCCESS);
+      });
+    });
+    await new Promise<void>((resolve) => fake.listen(path("fake"), resolve));
+    await relayAgent(
+      { agent: path("fake"), path: path("second", "sock"), uid: process.getuid?.() ?? 0 },
+      scope,
+    );
+    const through = async (message: Buffer): Promise<"told" | "refused"> => {
+      const before = heard.length;
+      const answer = await ask(framed(message), path("second", "sock"));
+      expect(answer).toEqual(heard.length > before ? SUCCESS : FAILURE);
+      return heard.length > before ? "told" : "refused";
     };
+    for (let kind = 0; kind < 256; kind++)
+      expect(await through(Buffer.from([kind, 0, 0, 0, 0])), `message ${kind}`).toBe(
+        [11, 13].includes(kind) ? "told" : "refused",
+      );
     const extension = (name: string): Buffer =>
-      field(Buffer.concat([Buffer.from([27]), field(name)]).toString("latin1"));
-    // SSH_AGENT_FAILURE, by us: the agent would say SSH_AGENT_EXTENSION_FAILURE or FAILURE to what it does not know.
-    expect((await ask(extension("query"))).subarray(4)).toEqual(Buffer.from([5]));
-    expect((await ask(extension("session-bind@openssh.com"))).length).toBeGreaterThan(4);
+      Buffer.concat([Buffer.from([27]), framed(Buffer.from(name)), Buffer.from("more")]);
+    expect(await through(extension("session-bind@openssh.com"))).toBe("told");
+    for (const name of [
+      "query",
+      "session-bind@openssh.com.example",
+      "restrict-destination-v00@openssh.com",
+      "",
+    ])
+      expect(await through(extension(name)), name).toBe("refused");
+    fake.close();
   });
 
   it.each([

@@ -1,11 +1,12 @@
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { appendFileSync, existsSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { appendFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { type Gitea, startGitea } from "../../doubles/gitea.ts";
 import { eventually, killIfThere } from "../../support/bottle-cli.ts";
 import { createGated, type Gated, giveAway } from "../../support/gated-bottle.ts";
 import { type GitSite, startGitSite } from "../../support/git-site.ts";
+import { type SshAgent, startSshAgent } from "../../support/ssh-agent.ts";
 import { makeTestCa, type TestCa } from "../../support/test-ca.ts";
 
 const FORGE_TOKEN = ["forge", "f".repeat(30)].join("-");
@@ -89,18 +90,13 @@ describe("a token over https", () => {
 });
 
 describe("a key of the operator's ssh-agent", () => {
-  let agent: ChildProcess | undefined;
-  afterEach(() => void agent?.kill());
+  let agent: SshAgent | undefined;
+  afterEach(() => void agent?.close());
   const repos = (key: unknown): void => gated.agent("dev", { far: { ...gated.overSsh(far), key } });
 
   it("signs for the gate, and cannot be reached from the guest", async () => {
     const socket = join(gated.world, "agent.sock");
-    agent = spawn("ssh-agent", ["-D", "-a", socket], { stdio: "ignore" });
-    await eventually("the ssh-agent", () => existsSync(socket));
-    execFileSync("ssh-add", ["-q", gated.keyFile], {
-      env: { PATH: process.env["PATH"], SSH_AUTH_SOCK: socket },
-      stdio: "ignore",
-    });
+    agent = await startSshAgent(socket, gated.keyFile);
     repos({ provider: "agent", public_key: gated.sshd.publicKey });
     const id = await start({ SSH_AUTH_SOCK: socket });
     const pushed = await push(id, "far");

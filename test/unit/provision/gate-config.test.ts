@@ -44,19 +44,26 @@ describe("the guest's git settings", () => {
       maxLength: 3,
       selector: (text) => text.toLowerCase(),
     });
+    // The neighbour of a repository is what git would take for it.
+    const suffix = fc.stringMatching(/^[A-Za-z0-9_.-]{0,4}[A-Za-z0-9_-]$/);
     fc.assert(
-      fc.property(name, distinct, (owner, [one = "", two = "", other = ""]) => {
+      fc.property(name, distinct, suffix, (owner, [one = "", two = "", three = ""], more) => {
         const repos = [repo("first", owner, one), repo("second", owner, two)];
         const rewrite = rewriter(repos);
         for (const each of repos) {
           for (const url of spellingsOf(each.upstream).all)
             expect(rewrite(url)).toBe(`${GATE}/${each.name}.git`);
         }
-        for (const url of [
-          `https://forge.example/${owner}/${other}`,
-          `https://forge.example/${owner}/${other}.git`,
-        ])
-          expect(rewrite(url)).toBe(url);
+        const others = [three, `${one}${more}`, `${one}.git${more}`].filter(
+          (other) => ![one, two].some((own) => other === own || other === `${own}.git`),
+        );
+        for (const other of others) {
+          for (const url of [
+            `https://forge.example/${owner}/${other}`,
+            `https://forge.example/${owner}/${other}.git`,
+          ])
+            expect(rewrite(url)).toBe(url);
+        }
       }),
       { numRuns: 60 },
     );
