@@ -3,9 +3,8 @@
  * client goes on working. Whatever is sent: no request that the rules do not allow reaches the upstream, no
  * credential but ours does, and egress does not fall over.
  *
- * Replay with EGRESS_FUZZ_SEED=<the seed it printed>; run longer with EGRESS_FUZZ_MS.
+ * Replay with FUZZ_SEED=<the seed it printed>.
  */
-import { randomInt } from "node:crypto";
 import type { Socket } from "node:net";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { makeCertificateAuthority } from "../../demo/upstreams/certificate-authority.ts";
@@ -18,12 +17,12 @@ import {
   type TestEgress,
   testEgress,
 } from "../support/egress.ts";
+import { fuzzRun } from "../support/fuzz-run.ts";
 import { httpsUpstream, type Upstream } from "../support/tls-upstream.ts";
 
 const HOST = "api.example.test";
 const TOKEN = ["Bearer", "the-real-one"].join(" ");
-const seed = Number(process.env["EGRESS_FUZZ_SEED"] ?? randomInt(2 ** 31));
-const milliseconds = Number(process.env["EGRESS_FUZZ_MS"] ?? 5_000);
+const { seed, milliseconds, timeout } = fuzzRun("egress");
 /** How long one hostile connection may take before the next begins. */
 const PATIENCE_MS = 25;
 
@@ -221,7 +220,6 @@ const violations: string[] = [];
 let reached = 0;
 
 beforeAll(async () => {
-  console.log(`EGRESS_FUZZ_SEED=${seed}`);
   const root = await makeCertificateAuthority("test root");
   upstream = await httpsUpstream(await root.issue([HOST]), (request, response) => {
     const { method = "", url = "", headers, rawHeaders } = request;
@@ -327,10 +325,10 @@ describe("hostile bytes", () => {
         expect(violations, `seed ${seed}, ${rounds} rounds`).toEqual([]);
       }
       // Some must have got through, or nothing was tried.
-      expect(reached).toBeGreaterThan(10);
-      expect(egress.events("egress.denied").length).toBeGreaterThan(10);
+      expect(reached).toBeGreaterThan(0);
+      expect(egress.events("egress.denied").length).toBeGreaterThan(0);
       console.log(`${rounds} hostile connections, ${reached} requests reached the upstream`);
     },
-    milliseconds + 30_000,
+    timeout,
   );
 });

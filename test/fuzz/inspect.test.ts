@@ -4,19 +4,18 @@
  * nonsense, cut anywhere, are scanned to the end: no exception, the same findings as for the whole, every byte released,
  * and no memory kept.
  *
- * Replay with INSPECT_FUZZ_SEED=<the seed it printed>; run longer with INSPECT_FUZZ_MS.
+ * Replay with FUZZ_SEED=<the seed it printed>.
  */
-import { randomInt } from "node:crypto";
-import { afterAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { DETECTORS } from "../../src/inspect/detectors/index.ts";
 import { compileInspector } from "../../src/inspect/inspector.ts";
 import { mask } from "../../src/inspect/mask.ts";
 import { UNPACKINGS } from "../../src/inspect/scanner.ts";
 import { ENCODERS, type Encoder } from "../support/encoders.ts";
+import { fuzzRun } from "../support/fuzz-run.ts";
 import { FORGE, random as generator, KNOWN, OPTIONS, TOKEN } from "../support/inspectors.ts";
 
-const seed = Number(process.env["INSPECT_FUZZ_SEED"] ?? randomInt(2 ** 31));
-const milliseconds = Number(process.env["INSPECT_FUZZ_MS"] ?? 5_000);
+const { seed, milliseconds, timeout } = fuzzRun("inspect");
 /** Longer chains outgrow what a block looks ahead. */
 const LONGEST_ENCODED = 16_000;
 const MEGABYTE = 2 ** 20;
@@ -27,8 +26,6 @@ const pick = <T>(list: readonly T[]): T => list[below(list.length)] as T;
 
 const planted = compileInspector(OPTIONS);
 const everything = compileInspector({ ...OPTIONS, detectors: [FORGE, ...DETECTORS], phrases: true });
-
-afterAll(() => console.log(`INSPECT_FUZZ_SEED=${seed}`));
 
 function until(share: number, step: () => void): number {
   const end = Date.now() + milliseconds * share;
@@ -96,7 +93,7 @@ const WORDS = [
 const BORDERS = ["<", ">", "(", "{", "|"];
 
 describe("the inspector", () => {
-  it("finds a planted secret through any chain of encodings", { timeout: milliseconds + 60_000 }, () => {
+  it("finds a planted secret through any chain of encodings", { timeout }, () => {
     const missed: string[] = [];
     const steps = until(0.5, () => {
       const [name, value] = pick([
@@ -124,7 +121,7 @@ describe("the inspector", () => {
   });
 
   it("reads nonsense to the end, in any pieces, and keeps none of it", {
-    timeout: milliseconds + 60_000,
+    timeout,
   }, () => {
     const usage = (): number => process.memoryUsage().rss;
     let settled = Number.POSITIVE_INFINITY;

@@ -98,9 +98,13 @@ export function inflateMember(
   })();
   return {
     async push(bytes) {
-      if (ended) return false;
-      await Promise.race([new Promise<void>((resolve) => inflate.write(bytes, () => resolve())), reading]);
-      return !ended;
+      if (!ended) {
+        await Promise.race([new Promise<void>((resolve) => inflate.write(bytes, () => resolve())), reading]);
+      }
+      if (!ended) return true;
+      // Whoever is told that it is over asks no more: what lies in it must have been looked at by then.
+      await reading;
+      return false;
     },
     async end() {
       if (!ended) inflate.end();
