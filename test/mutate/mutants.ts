@@ -122,7 +122,7 @@ const DECODERS: readonly Mutant[] = [
     "letters in disguise",
     "text-cleaner.ts",
     "next = next < 0xc0 ? this.#foldTail() : -1",
-    "next = next",
+    "next = -1",
   ),
   decoder(
     "known values in base64, hex, base32",
@@ -180,7 +180,14 @@ const SURFACE_MUTANTS: readonly Mutant[] = [
   place('if (queryAt >= 0) add("the query", target.path.slice(queryAt + 1));', `${KINDS}.*query`),
   // biome-ignore lint/suspicious/noTemplateCurlyInString: it is a line of the source
   place("  add(`header ${name}`, `${said}: ${value}`);", `${KINDS}.*header`),
-  place('  if (name === "cookie") free.push(...fieldsOf(value, /; */));', `${KINDS}.*cookies`),
+  surface(
+    "cookies, joined",
+    SURFACES,
+    "surfaces.ts",
+    'if (name === "cookie")',
+    "if (0 === 1)",
+    `${KINDS}.*cookies`,
+  ),
   place('if (isOpenName) join("the labels of the host", target.host.split("."));', "name of a host"),
   place('join("the segments of the path", path.split("/").filter(isSaid));', `${KINDS}.*segments`),
   place(

@@ -1,5 +1,5 @@
 /** A copy of the tree in which one thing at a time is broken, and its tests run. */
-import { execFile } from "node:child_process";
+import { spawn } from "node:child_process";
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,7 +8,7 @@ import * as z from "zod";
 /** What tests of egress and inspection read. */
 const COPIED = ["src", "test", "demo", "docs", "package.json", "tsconfig.json", "vitest.config.ts"];
 /** A mutant may make a test wait for what never comes; that too is noticed. */
-const PATIENCE_MS = 10 * 60_000;
+const PATIENCE_MS = 3 * 60_000;
 
 const reportSchema = z.object({
   numTotalTests: z.number(),
@@ -74,15 +74,8 @@ export class Workspace {
       ...(options.bail ? ["--bail=1"] : []),
       ...(options.pattern === undefined ? [] : ["-t", options.pattern]),
     ];
-    const vitest = join(this.root, "node_modules/vitest/vitest.mjs");
-    const said = await new Promise<string>((resolve) => {
-      execFile(
-        process.execPath,
-        [vitest, ...args],
-        { cwd: this.root, timeout: PATIENCE_MS, maxBuffer: 2 ** 28 },
-        (_error, stdout, stderr) => resolve(stdout + stderr),
-      );
-    });
+    const said = await this.#vitest(args);
+    if (said === undefined) return { tests: 1, failed: [`no end within ${PATIENCE_MS / 60_000} minutes`] };
     let text: string;
     try {
       text = readFileSync(report, "utf8");
@@ -92,15 +85,42 @@ export class Workspace {
     const { testResults } = reportSchema.parse(JSON.parse(text));
     const all = testResults.flatMap(({ assertionResults }) => assertionResults);
     const failed = all.filter(({ status }) => status === "failed").map(({ fullName }) => fullName);
-    // A file that cannot even be loaded has no tests to fail.
+    // Where a hook fails, no test does.
     const unloaded = testResults.filter(
       ({ status, assertionResults }) =>
         status === "failed" && !assertionResults.some((one) => one.status === "failed"),
     );
+    const misspelt = unloaded.find(({ message }) =>
+      /transform failed|syntaxerror|parse error/i.test(message ?? ""),
+    );
+    if (misspelt !== undefined) throw new Error(`this is no program: ${misspelt.message}`);
     return {
       tests: all.filter(({ status }) => status === "passed" || status === "failed").length,
       failed: [...failed, ...unloaded.map(({ message }) => message ?? "a file that could not be loaded")],
     };
+  }
+
+  /** What it printed; undefined when it did not end. With all of its workers, which a loop in a mutant keeps busy. */
+  #vitest(args: readonly string[]): Promise<string | undefined> {
+    return new Promise((resolve) => {
+      const child = spawn(process.execPath, [join(this.root, "node_modules/vitest/vitest.mjs"), ...args], {
+        cwd: this.root,
+        stdio: ["ignore", "pipe", "pipe"],
+        detached: true,
+      });
+      let said = "";
+      let isLate = false;
+      for (const stream of [child.stdout, child.stderr])
+        stream.on("data", (chunk: Buffer) => (said += chunk.toString()));
+      const timer = setTimeout(() => {
+        isLate = true;
+        if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
+      }, PATIENCE_MS);
+      child.once("close", () => {
+        clearTimeout(timer);
+        resolve(isLate ? undefined : said);
+      });
+    });
   }
 
   remove(): void {
