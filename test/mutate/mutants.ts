@@ -234,11 +234,10 @@ const SURFACE_MUTANTS: readonly Mutant[] = [
   ),
   surface(
     "a permitted value beside others",
-    BODIES,
+    "test/unit/egress/ruling.test.ts",
     "ruling.ts",
     "touches ? each.start < end && start < each.end :",
     "",
-    "bound to a host",
   ),
   surface(
     "where a value is permitted",
