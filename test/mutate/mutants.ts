@@ -524,16 +524,16 @@ const TARGETS = [
 ];
 /** Files of rules on targets, of which each guard is left out in turn, and the tests that must notice. */
 const GUARDED: readonly { readonly file: string; readonly tests: readonly string[] }[] = [
-  { file: "target/target.ts", tests: TARGETS },
+  { file: "target/target.ts", tests: [...TARGETS, `${T}/direct.test.ts`] },
   { file: "target/authority.ts", tests: ["test/unit/egress/authority.test.ts", ...TARGETS] },
-  { file: "allow-list/allow-list.ts", tests: TARGETS },
+  { file: "allow-list/allow-list.ts", tests: [...TARGETS, `${T}/direct.test.ts`] },
   { file: "rules/path.ts", tests: ["test/unit/egress/path.test.ts", ...TARGETS] },
   { file: "rules/head.ts", tests: ["test/unit/egress/head.test.ts", ...TARGETS] },
   { file: "rules/judge.ts", tests: ["test/unit/egress/judge.test.ts"] },
   { file: "rules/placeholder.ts", tests: [`${T}/targets/placeholder.test.ts`] },
   { file: "rules/git-push.ts", tests: ["test/unit/egress/git-push.test.ts"] },
   { file: "address/ranges.ts", tests: ["test/unit/egress/ranges.test.ts"] },
-  { file: "address/resolve.ts", tests: [`${T}/addresses.test.ts`] },
+  { file: "address/resolve.ts", tests: [`${T}/addresses.test.ts`, `${T}/targets/names.test.ts`] },
   {
     file: "pipeline.ts",
     tests: [
@@ -567,6 +567,16 @@ const TABLES: readonly { readonly file: string; readonly line: RegExp; readonly 
     },
   ];
 
+/**
+ * Guards without which the same comes out, only later, and tables' own checks at the program's start: nothing to notice.
+ */
+const EQUIVALENT: ReadonlySet<string> = new Set([
+  "allow-list/allow-list.ts: policy.wildcard.size === 0",
+  "rules/git-push.ts: query < 0",
+  "address/ranges.ts: rest === 0",
+  "address/ranges.ts: parsed === undefined",
+]);
+
 function guards(root: string): readonly Mutant[] {
   return GUARDED.flatMap(({ file, tests }) => {
     const path = `${EGRESS}/${file}`;
@@ -574,7 +584,7 @@ function guards(root: string): readonly Mutant[] {
     const lines = [...text.matchAll(/^ *(?:\} else )?if \((.+)\) (?:return\b|\{$|throw\b).*$/gm)];
     return lines.flatMap(([line, condition = ""]) =>
       // A line that stands there twice cannot be told from the other.
-      text.split(line).length === 2
+      text.split(line).length === 2 && !EQUIVALENT.has(`${file}: ${condition}`)
         ? [
             {
               name: `rule: ${file}: ${condition}`,

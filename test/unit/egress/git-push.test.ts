@@ -87,11 +87,13 @@ describe("a batch of git's large file storage", () => {
     expect(isLfsBatch(request(method, path, ...headers))).toBe(true);
   });
 
-  it.each([
+  it.each<[string, string, ...string[]]>([
     ["POST", "/v1/objects/batch"],
     ["GET", "/o/r.git/info/lfs/objects/batch"],
-  ])("is none at %s %s", (method, path) => {
-    expect(isLfsBatch(request(method, path))).toBe(false);
+    ["POST", "/o/r.git/info/lfs/locks", "Accept", "application/vnd.git-lfs+json"],
+    ["POST", "/o/r.git/info/lfs/objects/batch/x"],
+  ])("is none at %s %s", (method, path, ...headers) => {
+    expect(isLfsBatch(request(method, path, ...headers))).toBe(false);
   });
 
   it.each<[string | undefined, string]>([
@@ -106,6 +108,9 @@ describe("a batch of git's large file storage", () => {
     ['{"objects":[{"operation":"download"}]}', "git-push-refused"],
     ['{"objects":[]}', "git-push-refused"],
     ['["operation","download"]', "git-push-refused"],
+    ['[{"operation":"download"}]', "git-push-refused"],
+    ["null", "git-push-refused"],
+    ['"operation"', "git-push-refused"],
     ["operation=download", "git-push-refused"],
     ["", "git-push-refused"],
     [undefined, "git-push-refused"],

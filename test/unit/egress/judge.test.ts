@@ -221,6 +221,12 @@ describe("methods and headers", () => {
   ])("refuse %s, which would replace what they were asked about", (name) => {
     expect(verdict(policy, "GET", "h/read", [name, "DELETE"])).toBe("override-refused");
     expect(verdict(policyOf({ host: "h" }), "GET", "h/read", [name, "DELETE"])).toBe("allowed");
+    // Nor is there anything to replace where rules are about headers alone.
+    const byHeader = policyOf({
+      host: "h",
+      matches: [{ headers: [{ name: "x-mode", type: "exact", value: "safe" }] }],
+    });
+    expect(verdict(byHeader, "GET", "h/read", [name, "DELETE", "x-mode", "safe"])).toBe("allowed");
   });
 
   it("fall to the next route of the same host", () => {

@@ -112,6 +112,14 @@ describe("a range", () => {
     expect(range && isWithin([range], "::ffff:128.0.0.1")).toBe(false);
   });
 
+  it("are of one family: what begins with the same bytes in the other is not within", () => {
+    const [four, six] = [parseRange("10.0.0.0/8"), parseRange("fc00::/7")];
+    expect(four && isWithin([four], "10.1.1.1")).toBe(true);
+    expect(four && isWithin([four], "a00::1")).toBe(false);
+    expect(six && isWithin([six], "fd00::1")).toBe(true);
+    expect(six && isWithin([six], "253.0.0.1")).toBe(false);
+  });
+
   it("without a prefix is one address", () => {
     const range = parseRange("fd00::5");
     expect(range && isWithin([range], "fd00::5")).toBe(true);
