@@ -542,6 +542,7 @@ const GUARDED: readonly { readonly file: string; readonly tests: readonly string
       `${T}/limits.test.ts`,
       `${T}/websocket.test.ts`,
       `${T}/targets/placeholder.test.ts`,
+      `${T}/targets/git-push.test.ts`,
       SURFACES,
     ],
   },
@@ -573,6 +574,7 @@ const TABLES: readonly { readonly file: string; readonly line: RegExp; readonly 
 const EQUIVALENT: ReadonlySet<string> = new Set([
   "allow-list/allow-list.ts: policy.wildcard.size === 0",
   "rules/git-push.ts: query < 0",
+  'rules/git-push.ts: typeof batch !== "object" || batch === null || Array.isArray(batch)',
   "address/ranges.ts: rest === 0",
   "address/ranges.ts: parsed === undefined",
 ]);

@@ -24,6 +24,41 @@ describe("a request's headers", () => {
     expect(head).toMatchObject({ names: ["", "", "", "", "x-three"] });
   });
 
+  it.each([
+    "Connection",
+    "HTTP2-Settings",
+    "Keep-Alive",
+    "Proxy-Authenticate",
+    "Proxy-Authentication-Info",
+    "Proxy-Authorization",
+    "Proxy-Connection",
+    "TE",
+    "Trailer",
+    "Transfer-Encoding",
+    "Upgrade",
+    "Content-Length",
+    "Expect",
+    "Host",
+  ])("that are called %s end here, in any spelling", (name) => {
+    const value = name === "Transfer-Encoding" ? "chunked" : "1";
+    for (const spelling of [name, name.toUpperCase(), name.replaceAll("-", "_")])
+      expect(read(spelling, value, "X-Other", "1")).toMatchObject({ names: ["", "x-other"] });
+  });
+
+  it("by which a server acts on something else are noted, and go on", () => {
+    const names = [
+      "x-http-method",
+      "x-http-method-override",
+      "x-method-override",
+      "x-original-url",
+      "x-rewrite-url",
+    ];
+    expect(read(...names.flatMap((name) => [name.replaceAll("-", "_"), "1"]))).toMatchObject({
+      overrides: names,
+      names,
+    });
+  });
+
   it.each<[string, string[]]>([
     ["two lengths", ["Content-Length", "1", "Content-Length", "2"]],
     ["a length in words", ["Content-Length", "0x10"]],
