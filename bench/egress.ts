@@ -130,7 +130,10 @@ async function startEgress(
           readonly type: string;
           readonly listening?: readonly string[];
           text?: string;
+          readonly receipt?: number;
         };
+        if (message.receipt !== undefined)
+          await writeJsonLine(child.stdin, { type: "recorded", receipt: message.receipt });
         if (message.type === "ready") resolve({ child, port: Number(message.listening?.[0]?.split(":")[1]) });
         if (message.type === "log") reject(new Error(message.text));
       }

@@ -123,7 +123,10 @@ async function startEgress(terrain: Terrain): Promise<Subject> {
           readonly type: string;
           readonly listening?: readonly string[];
           text?: string;
+          readonly receipt?: number;
         };
+        if (message.receipt !== undefined)
+          await writeJsonLine(stdin, { type: "recorded", receipt: message.receipt });
         if (message.type === "ready") resolve(Number(message.listening?.[0]?.split(":")[1]));
         if (message.type === "log") reject(new Error(message.text));
       }

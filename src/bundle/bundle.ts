@@ -43,7 +43,8 @@ export interface SidecarRequest {
   readonly endpoint: Promise<Endpoint>;
   /** Asked for anew at each start, so that a restart has the policy that is in force. */
   readonly config: (endpoint: Endpoint) => Promise<unknown>;
-  readonly onNotice: (notice: SidecarNotice) => void;
+  /** Resolves once the notice is on the log: a sidecar that waits for that is told. Rejects when it cannot be. */
+  readonly onNotice: (notice: SidecarNotice) => Promise<void>;
   /** What it is answered when it asks; without it, it may not ask. */
   readonly onAsk?: (data: Readonly<Record<string, unknown>>) => Promise<unknown>;
 }
@@ -61,8 +62,12 @@ export async function keepSidecar(request: SidecarRequest, scope: Scope): Promis
   let pause: NodeJS.Timeout | undefined;
   let restarting: Promise<void> | undefined;
 
+  const tell = (notice: SidecarNotice): void => void onNotice(notice).catch(() => {});
+
   const start = async (): Promise<void> => {
     const startedAt = Date.now();
+    // Answers go to the process that asked, and not to the one that came after it.
+    let asking: SidecarProcess | undefined;
     const sidecar = await startSidecar({
       name,
       id: request.id,
@@ -75,14 +80,18 @@ export async function keepSidecar(request: SidecarRequest, scope: Scope): Promis
       ),
       onMessage: (message) => {
         const { onAsk } = request;
-        if (message.type !== "ask" || onAsk === undefined) onNotice({ kind: "message", message });
-        // One that has ended meanwhile has forgotten what it asked.
-        else
-          onAsk(message.data)
-            .then((answer) => running?.answer(message.ask, answer))
-            .catch(() => {});
+        const receipt = message.type === "event" ? message.receipt : undefined;
+        const handled =
+          message.type === "ask" && onAsk !== undefined
+            ? onAsk(message.data).then((answer) => asking?.answer(message.ask, answer))
+            : onNotice({ kind: "message", message }).then(() =>
+                receipt === undefined ? undefined : asking?.recorded(receipt),
+              );
+        // What failed is told by whoever failed; without a word, the sidecar does not do what it asked about.
+        handled.catch(() => {});
       },
     });
+    asking = sidecar;
     if (stopping) return sidecar.stop();
     running = sidecar;
     sidecar.ended
@@ -97,18 +106,18 @@ export async function keepSidecar(request: SidecarRequest, scope: Scope): Promis
 
   const scheduleRestart = (reason: string): void => {
     const delay = BACKOFF_MS[failures++];
-    onNotice({ kind: "died", reason, restartInMs: delay });
+    tell({ kind: "died", reason, restartInMs: delay });
     if (delay === undefined) return;
     pause = setTimeout(() => {
       restarting = start().then(
         () => {
           if (stopping) return;
           restarts++;
-          onNotice({ kind: "restarted" });
+          tell({ kind: "restarted" });
         },
         (error: unknown) => {
           if (stopping) return;
-          onNotice({ kind: "failed-restart", reason: messageOf(error) });
+          tell({ kind: "failed-restart", reason: messageOf(error) });
           scheduleRestart(messageOf(error));
         },
       );

@@ -62,6 +62,8 @@ export interface SidecarProcess {
   readonly pid: number;
   /** Replaces the part of the configuration that can be. @throws Error when the sidecar refuses it. */
   reload(policy: unknown): Promise<void>;
+  /** Tells it that the event with this receipt is on the log. */
+  recorded(receipt: number): Promise<void>;
   /** Answers what it asked. */
   answer(ask: string, answer: unknown): Promise<void>;
   /** Ends it at once: nobody is left to be served. */
@@ -152,6 +154,7 @@ async function serve(started: Started, options: SidecarOptions): Promise<Sidecar
       const error = await Promise.race([answer, started.ended]);
       if (error !== undefined) throw new Error(error);
     },
+    recorded: (receipt) => send({ type: "recorded", receipt }),
     answer: (ask, answer) => send({ type: "answer", ask, answer }),
     async stop() {
       started.stdin.end();

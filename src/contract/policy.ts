@@ -96,7 +96,7 @@ export interface EgressLimits {
   readonly downloadBytesPerMinute?: number;
 }
 
-/** How much of the traffic is logged: denials; requests too; names and sizes of their headers besides. */
+/** How much of the traffic is logged: what was admitted and denied; each request too; names and sizes of their headers besides. */
 export type EgressLogLevel = 0 | 1 | 2;
 
 /** The proxy through which egress leaves, a company's say. */

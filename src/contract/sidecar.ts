@@ -1,6 +1,6 @@
 /**
  * How the keeper and a sidecar talk: one JSON value a line. On the sidecar's stdin `config` (with its
- * secrets, and only its own), `reload`, `answer`; on its stdout `ready`, `log`, `event`, `ask`.
+ * secrets, and only its own), `reload`, `answer`, `recorded`; on its stdout `ready`, `log`, `event`, `ask`.
  * SIGTERM drains; the end of stdin means that the keeper is gone: stop.
  * For inherited listeners it says `{awaits: <service>}` over Node's IPC, and gets `{listener: <service>, role}` with
  * each handle, before `ready`.
@@ -98,7 +98,7 @@ export const egressConfigSchema = z.strictObject({
   bearer: z.string().optional(),
   /** What takes the place of egress's own limits; those a minute are none by default. */
   limits: egressLimitsSchema.optional(),
-  /** 0: denials alone. 1: requests too (the default). 2: with the names and sizes of their headers. */
+  /** 0: what was admitted and denied. 1: each request too (the default). 2: with the names and sizes of their headers. */
   log: z.literal([0, 1, 2]).optional(),
   policy: egressPolicySchema,
 });
@@ -111,7 +111,9 @@ export type EgressConfig = z.infer<typeof egressConfigSchema>;
 export type ToSidecar<C = unknown, P = unknown> =
   | { readonly type: "config"; readonly config: C }
   | { readonly type: "reload"; readonly policy: P }
-  | { readonly type: "answer"; readonly ask: string; readonly answer: unknown };
+  | { readonly type: "answer"; readonly ask: string; readonly answer: unknown }
+  /** The event with this receipt is on the log (I8). */
+  | { readonly type: "recorded"; readonly receipt: number };
 
 /** From a sidecar; the keeper parses it as it would a stranger's. */
 export const fromSidecarSchema = z.discriminatedUnion("type", [
@@ -128,6 +130,8 @@ export const fromSidecarSchema = z.discriminatedUnion("type", [
     /** Dotted, lower case: `egress.allowed`, `egress.denied`. */
     event: z.string(),
     data: z.record(z.string(), z.unknown()),
+    /** Set on what the sidecar does only once it is told that the event was `recorded`. */
+    receipt: z.number().int().min(1).optional(),
   }),
   z.strictObject({ type: z.literal("ask"), ask: z.string(), data: z.record(z.string(), z.unknown()) }),
 ]);

@@ -109,7 +109,7 @@ export async function gateRequest(
     jail: { binds, startsPrograms: true, tmpBytes: TMP_BYTES, hostUid: uid },
     endpoint,
     config: async (at) => gateConfig({ id, endpoint: at, repos, places, material, policy }),
-    onNotice: (notice) => void recordNotice(log, "git-gate", notice).catch(() => {}),
+    onNotice: (notice) => recordNotice(log, "git-gate", notice),
     onAsk: (data) => refuseReview(data, log),
   };
 }

@@ -81,7 +81,7 @@ export async function launchBottle(
 
   const running: KeptSidecar[] = [];
   const onLogFailure = (error: unknown): void => {
-    // I8: they decide on their own and report afterwards, so without a log they may not go on.
+    // I8: what they have begun ends too. Nothing new leaves, because they wait for what is recorded.
     for (const sidecar of running) sidecar.stop().catch(() => {});
     hooks.logFailed(error);
   };
@@ -248,8 +248,7 @@ async function egressRequest(
     endpoint: linking.then((link) => endpointOf(link, "egress")),
     config: async (endpoint) =>
       egressConfig({ id, authority: await minting, endpoint, bearer: undefined, policy, findingsKey, plan }),
-    // That it could not be written is the log's own to tell.
-    onNotice: (notice) => void recordNotice(log, "egress", notice).catch(() => {}),
+    onNotice: (notice) => recordNotice(log, "egress", notice),
   };
 }
 

@@ -313,7 +313,7 @@ export const egress = z.strictObject({
     .literal([0, 1, 2])
     .exactOptional()
     .describe(
-      "What is logged. 0: denials alone. 1: requests too (default). 2: with the names and sizes of their headers.",
+      "What is logged. 0: what was admitted and denied. 1: each request too (default). 2: with the names and sizes of their headers.",
     ),
   limits: limits.exactOptional().describe("How much, how many and how long."),
   presets: z

@@ -100,7 +100,7 @@ function proxyLines({ upstreamProxy: proxy }: PreflightView): readonly string[] 
 
 /** The usual is not said. */
 const LOGGED: Readonly<Record<PreflightView["log"], readonly string[]>> = {
-  0: ["denials alone: what the agent was allowed to do over HTTP is on no log"],
+  0: ["to which hosts it was let, and denials: not what it did there"],
   1: [],
   2: ["requests, with the names and sizes of their headers"],
 };

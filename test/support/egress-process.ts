@@ -24,7 +24,8 @@ export interface EgressProcess {
   next<T extends FromSidecar["type"]>(type: T): Promise<Extract<FromSidecar, { type: T }>>;
 }
 
-export function startEgressProcess(): EgressProcess {
+/** @param keepsLog whether it is told that what it wants recorded is, as a keeper tells it. */
+export function startEgressProcess(keepsLog = true): EgressProcess {
   const child = spawn(process.execPath, ["--import", "tsx", ENTRY], {
     stdio: ["pipe", "pipe", "pipe", "ipc"],
     env: {},
@@ -41,7 +42,10 @@ export function startEgressProcess(): EgressProcess {
   void (async () => {
     for await (const line of readLines(stdout)) {
       lines.push(line);
-      messages.push(fromSidecarSchema.parse(JSON.parse(line)));
+      const message = fromSidecarSchema.parse(JSON.parse(line));
+      messages.push(message);
+      if (keepsLog && message.type === "event" && message.receipt !== undefined)
+        stdin.write(`${JSON.stringify({ type: "recorded", receipt: message.receipt })}\n`);
     }
   })();
   const ended = new Promise<number | string>((resolve) => {

@@ -70,7 +70,9 @@ export async function testEgress(
   const ca = await sharedCa;
   const messages: FromSidecar[] = [];
   const emit = (message: FromSidecar): void => void messages.push(message);
-  const egress = await startEgress(config(ca, policy, options.config), { emit, ...options });
+  const record = async (event: string, data: object): Promise<void> =>
+    emit({ type: "event", event, data: { ...data } });
+  const egress = await startEgress(config(ca, policy, options.config), { emit, record, ...options });
   const events = (name: string): Record<string, unknown>[] =>
     messages.flatMap((message) => (message.type === "event" && message.event === name ? [message.data] : []));
   return {

@@ -52,6 +52,7 @@ export const DENIAL_STATUS = {
   "upstream-failed": 502,
   "upstream-proxy": 502,
   "upstream-timeout": 504,
+  "log-unavailable": 503,
   overloaded: 503,
   stopping: 503,
 } as const satisfies Record<string, number>;

@@ -11,6 +11,7 @@ import { Connections } from "./accept/connection.ts";
 import { createFront, type Front } from "./accept/front.ts";
 import { type Resolve, systemResolve } from "./address/resolve.ts";
 import { createBudget } from "./budget.ts";
+import { createClearance, type RecordEvent } from "./clearance.ts";
 import { createReporter, type Emit } from "./events.ts";
 import { compileInspection } from "./inspection/inspection.ts";
 import { LIMITS, type Limits } from "./limits.ts";
@@ -21,6 +22,7 @@ import { createPool } from "./upstream/pool.ts";
 
 export interface EgressOptions {
   readonly emit: Emit;
+  readonly record: RecordEvent;
   /** The handles for `kind: "inherited"`; already listening. */
   readonly listeners?: ReadonlyMap<ListenerRole, Server>;
   readonly resolve?: Resolve;
@@ -56,6 +58,7 @@ export async function startEgress(config: EgressConfig, options: EgressOptions):
       uploadBytes: config.limits?.uploadBytesPerMinute,
       downloadBytes: config.limits?.downloadBytesPerMinute,
     }),
+    clearance: createClearance(options.record, limits),
     resolve: options.resolve ?? systemResolve,
     leaves,
     connections,
@@ -70,6 +73,7 @@ export async function startEgress(config: EgressConfig, options: EgressOptions):
     connections.sweep(now);
     services.current.pool.sweep(now);
     services.report.flush();
+    services.clearance.renew();
   }, limits.tickMs);
 
   function stop(): void {

@@ -150,8 +150,27 @@ export class Exchange implements Activity {
     return true;
   }
 
-  /** Over a pooled socket when there is one, else over a new one. */
   #reach(admission: Admission, mayReuse: boolean): void {
+    const { method, subject, target, route } = { ...admission, method: this.#client.method };
+    const { scheme, host } = target;
+    const path = shownPath(subject.path ?? "");
+    const recorded = this.#services.clearance.of({
+      method,
+      scheme,
+      host,
+      path,
+      credential: route.credential,
+    });
+    if (recorded === undefined) this.#connect(admission, mayReuse);
+    else
+      void recorded.then((refusal) => {
+        if (refusal !== undefined) this.#fail(refusal);
+        else if (!this.#done && !this.#refused) this.#connect(admission, mayReuse);
+      });
+  }
+
+  /** Over a pooled socket when there is one, else over a new one. */
+  #connect(admission: Admission, mayReuse: boolean): void {
     const { target, route } = admission;
     const { policy, pool } = this.#generation;
     const key = `${target.scheme}://${target.host} ${route.identity}`;

@@ -8,10 +8,15 @@ import { LISTENER_ROLES, type ListenerRole } from "../../contract/backend.ts";
 import { type EgressConfig, egressConfigSchema, type FromSidecar } from "../../contract/sidecar.ts";
 import { messageOf, UserError } from "../../lib/errors.ts";
 import { readLines } from "../../lib/json-lines.ts";
+import { createReceipts } from "../../lib/receipts.ts";
 import { type Egress, startEgress } from "./egress.ts";
 
 /** The keeper hands the listeners over right after the configuration. */
 const HANDOVER_MS = 10_000;
+/** For a line to be on the log: a disk that is busy takes seconds, one that takes longer is as good as gone. */
+const RECORDING_MS = 10_000;
+
+const receipts = createReceipts();
 
 const handoverSchema = z.object({ listener: z.literal("egress"), role: z.enum(LISTENER_ROLES) });
 
@@ -26,7 +31,7 @@ export async function runEgress(): Promise<void> {
     if (first.done) process.exit(0);
     const config = parseConfig(first.value);
     const listeners = await inherited(inheritedRoles(config));
-    const egress = await startEgress(config, { emit, listeners });
+    const egress = await startEgress(config, { emit, record, listeners });
     process.once("SIGTERM", () => void egress.drain().then(() => process.exit(0)));
     emit({ type: "ready", listening: [...egress.listening] });
     for await (const line of lines) await obey(egress, line);
@@ -40,6 +45,11 @@ export async function runEgress(): Promise<void> {
 /** A sidecar's stdout is a pipe: node writes to it at once, in order. */
 function emit(message: FromSidecar): void {
   process.stdout.write(`${JSON.stringify(message)}\n`);
+}
+
+function record(event: string, data: object): Promise<void> {
+  const send = (receipt: number): void => emit({ type: "event", event, data: { ...data }, receipt });
+  return receipts.ask(send, RECORDING_MS);
 }
 
 function fail(text: string): never {
@@ -58,6 +68,10 @@ function parseConfig(line: string): EgressConfig {
 async function obey(egress: Egress, line: string): Promise<void> {
   if (line.trim() === "") return;
   const message = parseLine(line);
+  if (message?.["type"] === "recorded") {
+    receipts.given(message["receipt"]);
+    return;
+  }
   if (message?.["type"] !== "reload") {
     emit({ type: "log", level: "error", text: "a line on stdin that is no message for egress was ignored" });
     return;

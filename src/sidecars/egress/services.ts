@@ -3,6 +3,7 @@ import type { BearerCheck } from "./accept/bearer.ts";
 import type { Connections } from "./accept/connection.ts";
 import type { Resolve } from "./address/resolve.ts";
 import type { Budget } from "./budget.ts";
+import type { Clearance } from "./clearance.ts";
 import type { Reporter } from "./events.ts";
 import type { Inspection } from "./inspection/inspection.ts";
 import type { Limits } from "./limits.ts";
@@ -25,6 +26,7 @@ export interface Services {
   readonly connections: Connections;
   readonly checkBearer: BearerCheck;
   readonly budget: Budget;
+  readonly clearance: Clearance;
   /** Read anew for every request. */
   current: Generation;
   /** True once no new request is served. */

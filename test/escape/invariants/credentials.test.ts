@@ -174,7 +174,9 @@ describe("I2: a host without a credential", () => {
 describe("the log", () => {
   it("names the header that was set and never its value", async () => {
     await curl("https://token.test/v1/logged?secret=in-the-query");
-    const line = await bottle.logged(({ data }) => data["path"] === "/v1/logged");
+    const line = await bottle.logged(
+      ({ event, data }) => event !== "egress.admitted" && data["path"] === "/v1/logged",
+    );
     expect(line).toMatchObject({
       event: "egress.allowed",
       data: { host: "token.test", credential: ["authorization"] },

@@ -72,7 +72,16 @@ describe("I8: the log of a bottle's life", () => {
     await operator.bottle(["diff", bottle.id]);
     expect((await bottle.stop()).code).toBe(0);
 
-    const lines = bottle.log().filter(({ event }) => !event.startsWith("exec."));
+    const log = bottle.log();
+    const admitted = log.findIndex(({ event }) => event === "egress.admitted");
+    expect(log[admitted]?.data).toMatchObject({
+      method: "GET",
+      host: "allowed.test",
+      path: "/",
+      credential: [],
+    });
+    expect(admitted).toBeLessThan(log.findIndex(({ event }) => event === "egress.allowed"));
+    const lines = log.filter(({ event }) => !event.startsWith("exec.") && event !== "egress.admitted");
     expect(lines.map(({ event }) => event)).toEqual([
       "log.opened",
       "bottle.launching",
@@ -165,6 +174,28 @@ describe("I8: while the bottle runs, a log that is not the log any more", () => 
       await operator.bottle(["rm", "--force", bottle.id]);
     },
   );
+});
+
+describe("I8: while whoever writes the log does not", () => {
+  it("nothing more leaves, and what waited does once it is written", async () => {
+    const bottle = await operator.start("asker");
+    await bottle.logged(({ event }) => event === "egress.allowed");
+    process.kill(bottle.keeper, "SIGSTOP");
+    try {
+      // What was on the log already lasts for its second.
+      await pause(2_000);
+      const before = site.requests.length;
+      await pause(1_000);
+      expect(site.requests.length).toBe(before);
+      process.kill(bottle.keeper, "SIGCONT");
+      for (let i = 0; i < 100 && site.requests.length === before; i++) await pause(50);
+      expect(site.requests.length).toBeGreaterThan(before);
+    } finally {
+      process.kill(bottle.keeper, "SIGCONT");
+    }
+    expect((await bottle.stop()).code).toBe(0);
+    expect(await verify(bottle.id)).toMatchObject({ code: 0, verdict: "intact" });
+  });
 });
 
 describe("I8: where the log cannot be written", () => {

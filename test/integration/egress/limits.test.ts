@@ -241,7 +241,7 @@ describe("more than enough", () => {
       if (i % 100 === 0) await new Promise((resolve) => setImmediate(resolve));
     }
     session.destroy();
-    await until(() => upstream.open() <= 1);
+    await until(() => upstream.open() <= 1, 30_000);
     expect((await curl(egress, `https://${HOST}/`)).stdout).toBe("ok");
   });
 });

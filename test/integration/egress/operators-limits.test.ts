@@ -133,10 +133,11 @@ describe("log level", () => {
     return site;
   };
 
-  it("0 tells denials alone", async () => {
+  it("0 tells where it was let and what it was denied, and not what it did", async () => {
     const { egress, reached } = await ask(0);
     expect(reached).toHaveLength(1);
     expect(egress.events("egress.allowed")).toEqual([]);
+    expect(egress.events("egress.admitted")).toMatchObject([{ method: "GET", host: HOST }]);
     expect(egress.events("egress.denied")).toHaveLength(1);
   });
 

@@ -36,8 +36,8 @@ afterEach(async () => {
   for (const close of closing.splice(0).reverse()) await close();
 });
 
-function launch(): EgressProcess {
-  const egress = startEgressProcess();
+function launch(keepsLog = true): EgressProcess {
+  const egress = startEgressProcess(keepsLog);
   closing.push(async () => {
     egress.child.kill("SIGKILL");
     await egress.ended;
@@ -89,11 +89,28 @@ describe("the egress process", () => {
     const { stdout } = await curl({ port, ca }, `https://${HOST}/`);
     expect(stdout).toBe(`token Bearer ${"X".repeat(TOKEN.length)}`);
     expect(credentials).toEqual([`Bearer ${TOKEN}`]);
-    const event = await egress.next("event");
-    expect(event).toMatchObject({
-      event: "egress.allowed",
-      data: { host: HOST, credential: ["authorization"] },
-    });
+    for (const event of ["egress.admitted", "egress.allowed"])
+      expect(await egress.next("event")).toMatchObject({
+        event,
+        data: { method: "GET", host: HOST, path: "/", credential: ["authorization"] },
+      });
+  });
+
+  it("I8: sends nothing on until it is told that the request is on the log", async () => {
+    const egress = launch(false);
+    egress.send({ type: "config", config: await fullConfig() });
+    const { listening } = await egress.next("ready");
+    const port = Number(listening[0]?.split(":").at(-1));
+    const asking = curl({ port, ca }, `https://${HOST}/`);
+    const { event, receipt } = await egress.next("event");
+    expect({ event, receipt }).toEqual({ event: "egress.admitted", receipt: expect.any(Number) });
+    for (const wrong of [{}, { receipt: 0 }, { receipt: 99 }, { receipt: String(receipt) }])
+      egress.send({ type: "recorded", ...wrong });
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    expect(credentials).toEqual([]);
+    egress.send({ type: "recorded", receipt });
+    expect((await asking).stdout).toBe(`token Bearer ${"X".repeat(TOKEN.length)}`);
+    expect(credentials).toHaveLength(1);
   });
 
   it("serves on a listener that it inherits, and the guest is refused once it is dead", async () => {

@@ -70,7 +70,7 @@ async function keep(config?: unknown) {
           policy,
           findingsKey: "00".repeat(32),
         }),
-      onNotice: (notice) => void notices.push(notice),
+      onNotice: async (notice) => void notices.push(notice),
     },
     scope,
   );

@@ -117,7 +117,7 @@ describe("the preflight", () => {
     expect(shown).toContain("at most: 30 requests a minute\n");
     expect(shown).toContain("2 MiB sent a minute\n");
     expect(shown).toContain("5 seconds without a byte\n");
-    expect(shown).toMatch(/logged: denials alone/);
+    expect(shown).toMatch(/logged: to which hosts it was let/);
     expect(shown).toContain("leaves through: http://proxy.example:3128, with the credential PROXY_LOGIN\n");
     expect(shown).toContain("names are resolved there");
   });

@@ -37,7 +37,16 @@ export function passThrough(
   }
   const activity = new PassedThrough(services, connection, host);
   connection.begin(activity);
-  void dial("tunnel", host, route, { ...current.policy, resolve, limits }).then((dialled) => {
+  const recorded = services.clearance.of({
+    method: "CONNECT",
+    scheme: "https",
+    host,
+    path: "",
+    credential: [],
+  });
+  const dialling = async (): ReturnType<typeof dial> =>
+    (await recorded) ?? dial("tunnel", host, route, { ...current.policy, resolve, limits });
+  void dialling().then((dialled) => {
     connection.end(activity);
     if (!dialled.allow) return events.refused(dialled);
     const upstream = dialled.value;
