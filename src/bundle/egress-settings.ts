@@ -10,7 +10,10 @@ import type { CertificateAuthority } from "./certificate-authority.ts";
 export type Secrets = Readonly<Record<string, string>>;
 
 export interface PolicyMaterial {
-  readonly plan: Pick<BottlePlan, "routes" | "rules" | "env" | "placeholders" | "upstreamProxy">;
+  readonly plan: Pick<
+    BottlePlan,
+    "routes" | "rules" | "env" | "placeholders" | "placeholderHosts" | "upstreamProxy"
+  >;
   readonly upstreamCa: readonly string[];
   /** What routes present. */
   readonly credentials: Secrets;
@@ -33,7 +36,10 @@ export function egressPolicy({ plan, upstreamCa, credentials, env, decoy }: Poli
     ].filter(({ value }) => Buffer.byteLength(value) >= MIN_KNOWN),
     rules: plan.rules.map((rule) => ({ ...rule })),
     upstreamCa: [...upstreamCa],
-    placeholders: [...(plan.placeholders ?? [])],
+    placeholders: (plan.placeholders ?? []).map((value) => ({
+      value,
+      to: [...(plan.placeholderHosts ?? [])],
+    })),
     ...(plan.upstreamProxy && { upstreamProxy: proxyOf(plan.upstreamProxy, credentials) }),
   };
 }

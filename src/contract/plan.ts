@@ -88,6 +88,8 @@ export interface BottlePlan {
   readonly credentials: readonly PlannedCredential[];
   /** What stands for credentials in the guest; not secret. Absent in records of before there were any. */
   readonly placeholders?: readonly string[];
+  /** Where they become credentials. Absent likewise. */
+  readonly placeholderHosts?: readonly string[];
   readonly routes: readonly Route[];
   /** Absent in records of before there were any. */
   readonly presets?: readonly PlannedPreset[];

@@ -57,8 +57,11 @@ export const egressPolicySchema = z.strictObject({
   rules: z.array(z.strictObject({ id: z.string(), pattern: z.string() })),
   /** PEM texts trusted besides the system's roots. */
   upstreamCa: z.array(z.string()),
-  /** What stands for credentials in the guest: no request may carry one where none is put in its place. */
-  placeholders: z.array(z.string()).optional(),
+  /**
+   * What stands for credentials in the guest: no request may carry one where none is put in its place. Bodies to the
+   * hosts in `to`, which get the credential itself, may speak of it.
+   */
+  placeholders: z.array(z.strictObject({ value: z.string(), to: z.array(z.string()) })).optional(),
   /** Through which egress leaves; names are then resolved there. */
   upstreamProxy: z
     .strictObject({

@@ -46,7 +46,7 @@ export function knownForms(secret: KnownSecret): KnownForm[] {
     if (bytes.length >= MIN_KNOWN && !forms.some((form) => form.bytes.equals(bytes)))
       forms.push({ secret, value, bytes, piece: Math.min(piece, bytes.length), from });
   };
-  add(value, PIECE, commonBeginning(value.toString("latin1")));
+  add(value, hasTellingPiece(value) ? PIECE : value.length, commonBeginning(value.toString("latin1")));
   for (const text of escapedForms(value)) add(text, Number.POSITIVE_INFINITY);
   if (value.length < NOTICED_ENCODED || !isAscii(value))
     for (const { bytes, perByte } of encodedForms(value))
@@ -111,6 +111,13 @@ const RADIXES = [
 
 function isAscii(value: Buffer): boolean {
   return value.every((byte) => byte < 0x80);
+}
+
+/** Of a value in plain words only the whole is looked for: each of its pieces would be met, and passed over, in prose. */
+function hasTellingPiece(value: Buffer): boolean {
+  for (let at = 0; at + PIECE <= value.length; at++)
+    if (isTellingPiece(value.subarray(at, at + PIECE))) return true;
+  return false;
 }
 
 /**

@@ -86,6 +86,7 @@ export function buildPlan({ loaded, provider, options }: PlanRequest): BuiltPlan
       ...planRepoCredentials(bottle.repos),
     ],
     placeholders: placeholdersOf(provider),
+    placeholderHosts: provider.credentialHosts,
     routes,
     presets: presets.presets,
     ...(bottle.limits === undefined ? {} : { egressLimits: bottle.limits }),

@@ -154,6 +154,7 @@ const SURFACES = `${T}/inspection/surfaces.test.ts`;
 const BODIES = `${T}/inspection/bodies.test.ts`;
 const ANSWERS = `${T}/inspection/answers.test.ts`;
 const MESSAGES = `${T}/inspection/websocket-messages.test.ts`;
+const PLACEHOLDERS = `${T}/targets/placeholder.test.ts`;
 const CORRELATION = `${T}/inspection/correlation.test.ts`;
 
 const surface = (
@@ -440,6 +441,30 @@ const SURFACE_MUTANTS: readonly Mutant[] = [
     "pattern.*a text",
   ),
   surface(
+    "placeholders in bodies to others",
+    PLACEHOLDERS,
+    "ruling.ts",
+    "if (isPlaceholder(finding.detector)) return misused(place, route);",
+    "",
+    "in a body to another host, plain",
+  ),
+  surface(
+    "placeholders in another place of their own host",
+    PLACEHOLDERS,
+    "ruling.ts",
+    "(place.isBody || !isPlaceholder(name)) && mayHave(name, place.host)",
+    "mayHave(name, place.host)",
+    "its own host",
+  ),
+  surface(
+    "placeholders in bodies to their own host",
+    PLACEHOLDERS,
+    "ruling.ts",
+    "(place.isBody || !isPlaceholder(name)) && mayHave(name, place.host)",
+    "!isPlaceholder(name) && mayHave(name, place.host)",
+    "its own host",
+  ),
+  surface(
     "masks in messages",
     MESSAGES,
     "messages.ts",
@@ -530,7 +555,6 @@ const GUARDED: readonly { readonly file: string; readonly tests: readonly string
   { file: "rules/path.ts", tests: ["test/unit/egress/path.test.ts", ...TARGETS] },
   { file: "rules/head.ts", tests: ["test/unit/egress/head.test.ts", ...TARGETS] },
   { file: "rules/judge.ts", tests: ["test/unit/egress/judge.test.ts"] },
-  { file: "rules/placeholder.ts", tests: [`${T}/targets/placeholder.test.ts`] },
   { file: "rules/git-push.ts", tests: ["test/unit/egress/git-push.test.ts"] },
   { file: "address/ranges.ts", tests: ["test/unit/egress/ranges.test.ts"] },
   { file: "address/resolve.ts", tests: [`${T}/addresses.test.ts`, `${T}/targets/names.test.ts`] },

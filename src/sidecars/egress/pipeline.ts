@@ -14,7 +14,6 @@ import type { CompiledRoute } from "./policy/compile.ts";
 import { isLfsBatch, refusedBatch, refusedPush } from "./rules/git-push.ts";
 import { type RequestHead, readHead } from "./rules/head.ts";
 import { judge } from "./rules/judge.ts";
-import { misusedPlaceholder } from "./rules/placeholder.ts";
 import type { Generation, Services } from "./services.ts";
 import {
   type Asked,
@@ -94,8 +93,6 @@ export function admit(
   if (push !== undefined) return turn(push);
   const route = judge(routes.value, judged, limits.judgedPathLength);
   if (!route.allow) return turn(route);
-  const misused = misusedPlaceholder(policy.placeholders, target.value, head.value, route.value);
-  if (misused !== undefined) return turn(misused);
   const wrongUpgrade = request.upgrading ? refusedUpgrade(client.method, head.value) : undefined;
   if (wrongUpgrade !== undefined) return turn(wrongUpgrade);
   const leak = inspection.refusedHead({ target: target.value, head: head.value, route: route.value });

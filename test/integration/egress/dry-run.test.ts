@@ -56,7 +56,7 @@ describe("a dry run", () => {
         },
       ],
     });
-    const knowing = { ...policy, placeholders: [PLACEHOLDER] };
+    const knowing = { ...policy, placeholders: [{ value: PLACEHOLDER, to: ["keyed.test"] }] };
     await egress.reload(knowing);
     for (const [method, url, ...headers] of REQUESTS) {
       const dry = await dryRun(knowing, {

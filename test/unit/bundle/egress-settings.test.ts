@@ -109,7 +109,10 @@ describe("what egress is told", () => {
       authority: { certificate: "cert", privateKey: "key", fingerprint: "f" },
       endpoint: { listen: { kind: "tcp", host: "127.0.0.1", port: 0 }, guestUrl: "http://127.0.0.1:9099" },
       bearer: "word",
-      policy: policyWith(routes, {}, [], { placeholders: ["stands-for-a-credential"] }),
+      policy: policyWith(routes, {}, [], {
+        placeholders: ["stands-for-a-credential"],
+        placeholderHosts: ["api.example.com"],
+      }),
       plan: {
         egressLimits: { headerBytes: 65_536, requestsPerMinute: 3, uploadBytesPerMinute: 4 },
         egressLog: 0,
@@ -123,7 +126,7 @@ describe("what egress is told", () => {
       ca: { certificate: "cert", privateKey: "key" },
       limits: { headerBytes: 65_536, requestsPerMinute: 3, uploadBytesPerMinute: 4 },
       log: 0,
-      policy: { placeholders: ["stands-for-a-credential"] },
+      policy: { placeholders: [{ value: "stands-for-a-credential", to: ["api.example.com"] }] },
     });
   });
 

@@ -3,6 +3,7 @@ import type { ClientRequest } from "node:http";
 import { PassThrough, Writable } from "node:stream";
 import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
+import { INSPECTED } from "../../../src/contract/policy.ts";
 import { compileInspector } from "../../../src/inspect/inspector.ts";
 import type { Refusal } from "../../../src/sidecars/egress/denial.ts";
 import type { Coding } from "../../../src/sidecars/egress/inspection/content-coding.ts";
@@ -61,14 +62,15 @@ function start(
   const held = options.held ?? { bytes: 0 };
   const cleared: Framing[] = [];
   const refused: Refusal[] = [];
-  const place = { surface: "the body", host: "a.test", maskable: true };
+  const route = { host: "a.test", credential: [], inspection: INSPECTED };
+  const place = { surface: "the body", host: "a.test", isBody: true };
   const body = new OutgoingBody(
     source,
     {
       contentLength: options.contentLength === undefined ? undefined : String(options.contentLength),
       coding: options.coding,
       inspector,
-      rule: (findings) => ruleOn(findings, place, "block", () => false),
+      rule: (findings) => ruleOn(findings, place, route, () => false),
       limits: { ...LIMITS, ...options.limits },
       held,
     },

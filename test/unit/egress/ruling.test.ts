@@ -1,14 +1,19 @@
 import { describe, expect, it } from "vitest";
+import { INSPECTED, type RouteInspection } from "../../../src/contract/policy.ts";
 import type { Finding } from "../../../src/inspect/finding.ts";
 import { type Place, ruleOn } from "../../../src/sidecars/egress/inspection/ruling.ts";
 
 const finding = (kind: Finding["kind"], detector: string, start: number, end: number): Finding => ({
   ...{ kind, detector, start, end, through: [], fingerprint: "00112233aabbccdd" },
 });
-const BODY: Place = { surface: "the body", host: "api.test", maskable: true };
-const mayHave = (name: string, host: string): boolean => name === "BOUND" && host === "api.test";
+const BODY: Place = { surface: "the body", host: "api.test", isBody: true };
+const mayHave = (name: string, host: string): boolean =>
+  ["BOUND", "placeholder 1"].includes(name) && host === "api.test";
+const routeThat = (onMatch: RouteInspection["onMatch"]) => ({
+  ...{ host: "api.test", credential: ["x-api-key"], inspection: { ...INSPECTED, onMatch } },
+});
 const kindOf = (found: readonly Finding[], onMatch: "block" | "redact" | "ask" = "block", place = BODY) =>
-  ruleOn(found, place, onMatch, mayHave).kind;
+  ruleOn(found, place, routeThat(onMatch), mayHave).kind;
 
 const bound = finding("known", "BOUND", 10, 50);
 
@@ -39,7 +44,7 @@ describe("what is done about what was found", () => {
     const pattern = finding("pattern", "github-token", 60, 90);
     expect(kindOf([pattern], "redact")).toBe("mask");
     expect(kindOf([finding("rule", "ticket", 0, 9)], "redact")).toBe("mask");
-    expect(kindOf([pattern], "redact", { ...BODY, maskable: false })).toBe("refuse");
+    expect(kindOf([pattern], "redact", { ...BODY, isBody: false })).toBe("refuse");
     expect(kindOf([pattern, finding("known", "OTHER", 0, 20)], "redact")).toBe("refuse");
     expect(kindOf([pattern, finding("canary", "decoy", 0, 20)], "redact")).toBe("refuse");
     for (const unread of ["too-much-encoding", "too-many-secrets"])
@@ -53,7 +58,7 @@ describe("what is done about what was found", () => {
         { ...finding("known", "OTHER", 20, 40), through: ["base64", "hex"] },
       ],
       BODY,
-      "ask",
+      routeThat("ask"),
       mayHave,
     );
     expect(ruling).toMatchObject({
@@ -67,6 +72,28 @@ describe("what is done about what was found", () => {
           arguments: { finding: "00112233aabbccdd", detector: "OTHER", host: "api.test" },
         },
       },
+    });
+  });
+
+  it("lets a placeholder stand in bodies to its own host alone, and says that it is one after what is worse", () => {
+    const placeholder = finding("known", "placeholder 1", 10, 50);
+    const head = { ...BODY, isBody: false };
+    expect(kindOf([placeholder])).toBe("pass");
+    expect(kindOf([placeholder], "redact")).toBe("pass");
+    for (const onMatch of ["block", "redact", "ask"] as const) {
+      expect(kindOf([placeholder], onMatch, { ...BODY, host: "other.test" })).toBe("refuse");
+      expect(kindOf([placeholder], onMatch, head)).toBe("refuse");
+    }
+    const codeOf = (...found: readonly Finding[]): unknown =>
+      ruleOn(found, head, routeThat("redact"), mayHave);
+    expect(codeOf(finding("pattern", "github-token", 0, 9), placeholder)).toMatchObject({
+      refusal: { code: "placeholder-misused", rule: expect.stringContaining("x-api-key and nowhere else") },
+    });
+    expect(codeOf(placeholder, finding("known", "OTHER", 60, 90))).toMatchObject({
+      refusal: { code: "secret-found" },
+    });
+    expect(codeOf(placeholder, finding("canary", "decoy", 60, 90))).toMatchObject({
+      refusal: { code: "canary-found" },
     });
   });
 });

@@ -240,6 +240,7 @@ describe("the credentials of a plan", () => {
     });
     expect(key.provider.env).toEqual({ TALKER_TELEMETRY: "off", TALKER_API_KEY: "placeholder" });
     expect(key.placeholders).toEqual(["placeholder"]);
+    expect(key.placeholderHosts).toEqual(["model.example.com"]);
     expect(key.credentials).toEqual([
       { tokenRef: "TALKER_KEY", holder: "egress", hosts: ["model.example.com"], howToGet: "buy a key" },
     ]);

@@ -24,6 +24,7 @@ import { createHush, type Hush } from "./hush.ts";
 import { Incoming, type IncomingEvents } from "./incoming.ts";
 import { inspectMessages, type MessageEvents, type MessageInspection } from "./messages.ts";
 import { type BodyEvents, OutgoingBody } from "./outgoing-body.ts";
+import { placeholderValues } from "./placeholders.ts";
 import { type Place, type Ruling, ruleOn } from "./ruling.ts";
 import { headText, queryWords, type Surface, surfaceAt } from "./surfaces.ts";
 
@@ -62,7 +63,7 @@ export async function compileInspection(
   findingsKey: string,
   limits: Limits,
 ): Promise<Inspection> {
-  const { known } = policy;
+  const known = [...policy.known, ...placeholderValues(policy.placeholders)];
   const rules = policy.rules.length === 0 ? {} : { rules: await compileRules(policy.rules) };
   const fingerprintKey = Buffer.from(findingsKey, "hex");
   const compile = (detectors: typeof DETECTORS): Inspector =>
@@ -80,7 +81,7 @@ export async function compileInspection(
   const hush = createHush(whole, names);
 
   const rule = (findings: readonly Finding[], place: Place, route: CompiledRoute): Ruling =>
-    ruleOn(findings, place, route.inspection.onMatch, mayHave);
+    ruleOn(findings, place, route, mayHave);
 
   function inNameOf(host: string): readonly Finding[] {
     return [...names.scan(Buffer.from(host)), ...names.scan(Buffer.from(host.replaceAll(".", "")))];
@@ -111,7 +112,7 @@ export async function compileInspection(
     outgoing(source, { target, head, route }, events) {
       const codings = codingsOf(head.contentEncodings);
       if (codings.kind === "unreadable") return unreadable();
-      const place = { surface: "the body", host: target.host, maskable: true };
+      const place = { surface: "the body", host: target.host, isBody: true };
       return new OutgoingBody(
         source,
         {
@@ -146,7 +147,7 @@ export async function compileInspection(
       );
     },
     messages({ target, route }, events) {
-      const place = { surface: "a WebSocket message", host: target.host, maskable: true };
+      const place = { surface: "a WebSocket message", host: target.host, isBody: true };
       return inspectMessages(
         {
           ...{ route, phrases, maxBytes: limits.messageBytes, scrubber: scrubberOf(route) },
@@ -163,7 +164,7 @@ const CHANCE: ReadonlySet<string> = new Set(
   DETECTORS.filter(({ trigger }) => trigger.kind !== "keyword").map(({ id }) => id),
 );
 
-const headOf = ({ host }: Target, surface: string): Place => ({ surface, host, maskable: false });
+const headOf = ({ host }: Target, surface: string): Place => ({ surface, host, isBody: false });
 
 /** What was found, by where it begins; without what pieces make by chance. */
 function bySurface(

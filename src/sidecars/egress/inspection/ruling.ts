@@ -3,9 +3,10 @@
  * and a decoy always stop what they are in; but a value that the operator bound to hosts may go there.
  */
 
-import type { RouteInspection } from "../../../contract/policy.ts";
 import type { Finding } from "../../../inspect/finding.ts";
 import { type Refusal, refuse } from "../denial.ts";
+import type { CompiledRoute } from "../policy/compile.ts";
+import { isPlaceholder } from "./placeholders.ts";
 
 export type Ruling =
   | { readonly kind: "pass" }
@@ -17,27 +18,38 @@ export interface Place {
   /** For people: `the body`, `header x-note`. */
   readonly surface: string;
   readonly host: string;
-  /** Whether what is there can be masked without breaking it. */
-  readonly maskable: boolean;
+  /** What is there can be masked without breaking it, and is nowhere that a credential is presented. */
+  readonly isBody: boolean;
   /** Made of pieces that do not stand side by side where they are. */
   readonly joined?: boolean;
 }
+
+/** What of a route counts here. */
+type RuledRoute = Pick<CompiledRoute, "host" | "credential" | "inspection">;
 
 const PASS: Ruling = { kind: "pass" };
 
 export function ruleOn(
   found: readonly Finding[],
   place: Place,
-  onMatch: RouteInspection["onMatch"],
+  route: RuledRoute,
   mayHave: (known: string, host: string) => boolean,
 ): Ruling {
   if (found.length === 0) return PASS;
-  const findings = withoutPermitted(found, (name) => mayHave(name, place.host), place.joined === true);
-  const worst = findings.find(isKnown) ?? findings.find(isUnread) ?? findings[0];
+  // The headers in which a placeholder becomes a credential are not looked at: in any other it is astray, also here.
+  const isPermitted = (name: string): boolean =>
+    (place.isBody || !isPlaceholder(name)) && mayHave(name, place.host);
+  const findings = withoutPermitted(found, isPermitted, place.joined === true);
+  const worst =
+    findings.find((each) => isKnown(each) && !isPlaceholder(each.detector)) ??
+    findings.find(isKnown) ??
+    findings.find(isUnread) ??
+    findings[0];
   if (worst === undefined) return PASS;
-  const mayMask = place.maskable && !isKnown(worst) && !isUnread(worst);
+  const { onMatch } = route.inspection;
+  const mayMask = place.isBody && !isKnown(worst) && !isUnread(worst);
   if (onMatch === "redact" && mayMask) return { kind: "mask", findings };
-  return { kind: "refuse", refusal: leak(worst, place, onMatch), finding: worst };
+  return { kind: "refuse", refusal: leak(worst, place, route), finding: worst };
 }
 
 function isKnown({ kind }: Finding): boolean {
@@ -69,7 +81,8 @@ function withoutPermitted(
   });
 }
 
-function leak(finding: Finding, place: Place, onMatch: RouteInspection["onMatch"]): Refusal {
+function leak(finding: Finding, place: Place, route: RuledRoute): Refusal {
+  if (isPlaceholder(finding.detector)) return misused(place, route);
   const through = finding.through.length === 0 ? "" : `, behind ${finding.through.join(", ")}`;
   const rule = `${finding.detector}: finding ${finding.fingerprint}${through}`;
   const ask = {
@@ -89,7 +102,7 @@ function leak(finding: Finding, place: Place, onMatch: RouteInspection["onMatch"
         { ask },
       );
     default: {
-      const wait = onMatch === "ask" ? "; the operator has to allow it" : "";
+      const wait = route.inspection.onMatch === "ask" ? "; the operator has to allow it" : "";
       return refuse(
         "secret-found",
         `${place.surface} has what looks like a secret in it (${finding.detector})${wait}`,
@@ -98,4 +111,14 @@ function leak(finding: Finding, place: Place, onMatch: RouteInspection["onMatch"
       );
     }
   }
+}
+
+function misused({ surface }: Place, { host, credential }: RuledRoute): Refusal {
+  return refuse(
+    "placeholder-misused",
+    `${surface} has a placeholder in it, which stands for a credential that is not for this request or not in this place`,
+    credential.length === 0
+      ? `route ${host}: no credential is put in its place here`
+      : `route ${host}: a credential is put into ${credential.join(", ")} and nowhere else`,
+  );
 }

@@ -15,7 +15,6 @@ import { canonicalHost } from "../target/authority.ts";
 
 import { upstreamRoots } from "../upstream/roots.ts";
 import { type CompiledMatch, compileMatch } from "./match.ts";
-import { compilePlaceholders, type Placeholders } from "./placeholders.ts";
 import { compileProxy, type UpstreamProxy } from "./upstream-proxy.ts";
 
 export interface CompiledRoute {
@@ -49,7 +48,6 @@ export interface CompiledPolicy {
   /** By the name behind `*.`. */
   readonly wildcard: ReadonlyMap<string, HostRoutes>;
   readonly roots: ReturnType<typeof upstreamRoots>;
-  readonly placeholders: Placeholders;
   /** Through which everything leaves but what is on this machine. */
   readonly proxy: UpstreamProxy | undefined;
 }
@@ -74,7 +72,6 @@ export function compilePolicy(policy: EgressPolicy): CompiledPolicy {
     exact,
     wildcard,
     roots: upstreamRoots(policy.upstreamCa),
-    placeholders: compilePlaceholders(policy.placeholders ?? []),
     proxy: compileProxy(policy.upstreamProxy),
   };
 }

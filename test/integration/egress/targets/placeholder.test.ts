@@ -1,10 +1,16 @@
 import { connect as connectHttp2 } from "node:http2";
+import { gzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
+import { INSPECTED, INSPECTED_MODEL } from "../../../../src/contract/policy.ts";
 import { curl, denialIn, openTunnel, policyOf, testEgress, until } from "../../../support/egress.ts";
 import { type Site, sites } from "../../../support/egress-site.ts";
+import { ask } from "../../../support/inspected-site.ts";
 
 const HOST = "model.example.test";
 const OTHER = "other.test";
+/** Their routes look for no kinds of secrets, or mask them. */
+const UNSEARCHED = "unsearched.test";
+const MASKING = "masking.test";
 const PLACEHOLDER = "placeholder-the-real-credential-stays-outside";
 const SECRET = ["the", "real", "one"].join("-");
 
@@ -21,9 +27,11 @@ async function serveKnowing(): Promise<Site> {
         credentialHeaders: ["authorization", "x-api-key"],
       },
       OTHER,
+      { host: UNSEARCHED, inspection: { ...INSPECTED, patterns: false } },
+      { host: MASKING, inspection: INSPECTED_MODEL },
     ],
   });
-  await site.egress.reload({ ...site.policy, placeholders: [PLACEHOLDER] });
+  await site.egress.reload({ ...site.policy, placeholders: [{ value: PLACEHOLDER, to: [HOST] }] });
   return site;
 }
 
@@ -78,6 +86,36 @@ describe("a placeholder", () => {
     expect(JSON.stringify(site.egress.messages)).not.toContain(SECRET);
   });
 
+  const around = "what was said before it, and more of the same\n".repeat(20_000);
+  it.each<[string, string | Buffer, readonly string[]]>([
+    ["plain", `{"env": "KEY=${PLACEHOLDER}"}`, []],
+    ["in a form", `a=b&key=${encodeURIComponent(PLACEHOLDER)}`, []],
+    ["in base64", Buffer.from(`login: ${PLACEHOLDER}`).toString("base64"), []],
+    ["in hex", Buffer.from(PLACEHOLDER).toString("hex"), []],
+    ["as JSON escapes", `{"key": "\\u0070${PLACEHOLDER.slice(1)}"}`, []],
+    ["packed", gzipSync(`KEY=${PLACEHOLDER}`), ["Content-Encoding: gzip"]],
+    ["far into a long one", `${around}${PLACEHOLDER}${around}`, []],
+  ])("in a body to another host, %s, is refused and told", async (_what, body, headers) => {
+    const site = await serveKnowing();
+    for (const host of [OTHER, UNSEARCHED, MASKING]) {
+      const answer = await ask(site, { host, body, headers });
+      expect(answer.denied?.code).toBe("placeholder-misused");
+    }
+    expect(site.reached).toEqual([]);
+    expect(await site.egress.waitFor("egress.denied", 3)).toMatchObject(
+      Array(3).fill({ code: "placeholder-misused" }),
+    );
+  });
+
+  it("in a body to its own host is what was said, and goes on", async () => {
+    const site = await serveKnowing();
+    const said = JSON.stringify({ messages: [{ role: "user", content: `printenv: KEY=${PLACEHOLDER}` }] });
+    const answer = await ask(site, { host: HOST, path: "/v1/messages", body: said });
+    expect(answer.status).toBe(200);
+    expect(site.reached[0]?.body).toBe(said);
+    expect(site.egress.events("egress.masked")).toEqual([]);
+  });
+
   it("on one stream of a connection refuses that stream alone", async () => {
     const site = await serveKnowing();
     const socket = await openTunnel(site.egress, OTHER, { alpn: ["h2"] });
@@ -95,7 +133,9 @@ describe("a placeholder", () => {
 
   it("is nothing that egress knows by itself", async () => {
     const egress = await testEgress({});
-    await expect(egress.reload(policyOf({ placeholders: ["short"] }))).rejects.toThrow("12 characters");
+    await expect(egress.reload(policyOf({ placeholders: [{ value: "too short", to: [] }] }))).rejects.toThrow(
+      "12 characters",
+    );
     egress.stop();
   });
 });
