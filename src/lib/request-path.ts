@@ -38,3 +38,29 @@ function isUtf8(path: string): boolean {
     return false;
   }
 }
+
+/** What is wrong with the path that a rule names, or undefined. */
+export function faultOfExactRule(value: string): string | undefined {
+  if (!value.startsWith("/")) return "must begin with /";
+  if (!/^[\u0021-\u007e]*$/.test(value))
+    return "must be printable ASCII; write other characters percent-encoded";
+  if (/[?#]/.test(value)) return "must be a path alone: rules see neither query nor fragment";
+  if (value.includes("\\")) return "must not contain a backslash";
+  if (hasBrokenEscape(value)) return "has a % that is not followed by two hexadecimal digits";
+  if (value.includes("%00")) return "must not encode a NUL character";
+  if (hasDotSegment(value)) return "must not have . or .. as a segment: write the path that it means";
+  return undefined;
+}
+
+const AMBIGUOUS = {
+  "empty segment": "must not contain //: servers differ on what it means",
+  parameter: "must not contain a semicolon: servers differ on what it means",
+  disguise: "encodes a separator, or what needs no encoding: servers differ on what it means",
+  "no UTF-8": "encodes what is no UTF-8",
+} as const;
+
+/** The same of a prefix: anything may follow below it, so nothing of it may be read in two ways. */
+export function faultOfPrefixRule(value: string): string | undefined {
+  const ambiguity = ambiguityOf(value);
+  return faultOfExactRule(value) ?? (ambiguity && AMBIGUOUS[ambiguity]);
+}

@@ -1,8 +1,8 @@
 /** How a manifest says that a credential is presented: `Bearer`, `token`, `Basic` or `header:<Name>`. */
 import type { AuthScheme } from "../contract/policy.ts";
 import { didYouMean } from "../lib/names.ts";
+import { accept, type Parsed, reject } from "../lib/parsed.ts";
 import { parseHeaderName } from "./header-name.ts";
-import { accept, type Parsed, reject } from "./parsed.ts";
 import { suggestion } from "./problem.ts";
 
 /** `{base64}` stands for the base64 of the secret, which for Basic is `user:password`. */

@@ -12,6 +12,7 @@ import type {
 import type { PlannedRepo } from "../contract/repository.ts";
 import { unreachable } from "../lib/errors.ts";
 import { didYouMean } from "../lib/names.ts";
+import { quoted } from "../lib/parsed.ts";
 import type { Bottle } from "./bottle-schema.ts";
 import { builtInBottle } from "./built-ins.ts";
 import { type ChainFinding, followExtends, MAX_BOTTLES } from "./chain.ts";
@@ -20,7 +21,6 @@ import type { IndexEntry, ManifestIndex } from "./index-scan.ts";
 import { type ChainLink, mergeChain, parentsOf } from "./merge.ts";
 import type { ObjectFile } from "./object-file.ts";
 import { openObject } from "./open-object.ts";
-import { quoted } from "./parsed.ts";
 import { ManifestError, type Path, type Problem, suggestion } from "./problem.ts";
 import { type RepositoryFault, repositoriesOf } from "./repositories.ts";
 

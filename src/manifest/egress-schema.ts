@@ -10,10 +10,10 @@ import {
   type RouteMatch,
   type UpstreamProxyPlace,
 } from "../contract/policy.ts";
+import { parseAddressRange, parseHostPort, parseRouteHost } from "../lib/host.ts";
+import { accept, type Parsed, parsedText, reject } from "../lib/parsed.ts";
 import { parseAuthScheme } from "./auth-scheme.ts";
 import { canonicalHeader, parseHeaderName } from "./header-name.ts";
-import { parseAddressRange, parseHostPort, parseRouteHost } from "./host.ts";
-import { accept, type Parsed, parsedText, reject } from "./parsed.ts";
 import { faultOfPath, faultOfPattern } from "./path-rule.ts";
 import { byteSizeWithin, hostPath, line, variable } from "./scalars.ts";
 

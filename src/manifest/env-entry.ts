@@ -5,8 +5,8 @@
  */
 import * as z from "zod";
 import type { EnvSource } from "../contract/plan.ts";
-import { parseHost } from "./host.ts";
-import { accept, type Parsed, parsedText, reject } from "./parsed.ts";
+import { parseHost } from "../lib/host.ts";
+import { accept, type Parsed, parsedText, reject } from "../lib/parsed.ts";
 import { isVariable, line, variable } from "./scalars.ts";
 
 export interface EnvEntry {

@@ -1,9 +1,9 @@
 /** What zod found, in the words of a manifest: where it stands, what it should be, what was probably meant. */
 import type { z } from "zod";
 import { didYouMean } from "../lib/names.ts";
+import { quoted } from "../lib/parsed.ts";
 import { knownKeys } from "./json-schema.ts";
 import { MANIFEST_KINDS, type ManifestKind } from "./object-schema.ts";
-import { quoted } from "./parsed.ts";
 import { type Path, suggestion } from "./problem.ts";
 import { insteadOf } from "./retired-keys.ts";
 

@@ -3,8 +3,8 @@
  * operator's host. One meaning for each text: what git, ssh and a person could read differently is refused, and so
  * is whatever ssh or a shell could take for an option.
  */
-import { parseHost } from "./host.ts";
-import { accept, type Parsed, quoted, reject } from "./parsed.ts";
+import { parseHost } from "../lib/host.ts";
+import { accept, type Parsed, quoted, reject } from "../lib/parsed.ts";
 
 export type GitUrl =
   | {

@@ -1,5 +1,5 @@
 /** Names of headers that a rule can see or a credential can travel in. */
-import { accept, type Parsed, reject } from "./parsed.ts";
+import { accept, type Parsed, reject } from "../lib/parsed.ts";
 
 /** RFC 9110, section 5.1; the length is a bound, and more than any header in use has. */
 const HEADER_NAME = /^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$/;

@@ -9,6 +9,7 @@
 import type { AgentSource } from "../contract/plan.ts";
 import { UserError } from "../lib/errors.ts";
 import { didYouMean } from "../lib/names.ts";
+import { quoted } from "../lib/parsed.ts";
 import type { Agent } from "./agent-schema.ts";
 import { bottleOf, type LoadedBottle } from "./bottle-chain.ts";
 import { builtInAgent } from "./built-ins.ts";
@@ -16,7 +17,6 @@ import type { IndexEntry, ManifestIndex } from "./index-scan.ts";
 import { type ObjectFile, readObjectFile } from "./object-file.ts";
 import type { ManifestKind } from "./object-schema.ts";
 import { openObject } from "./open-object.ts";
-import { quoted } from "./parsed.ts";
 import { describeProblem, ManifestError, type Problem, suggestion } from "./problem.ts";
 
 export interface LoadedAgent {

@@ -7,7 +7,7 @@ import { RE2JS, RE2JSSyntaxException } from "re2js";
 import type { PathMatch } from "../contract/policy.ts";
 import { unreachable } from "../lib/errors.ts";
 import { printable } from "../lib/printable.ts";
-import { ambiguityOf, hasBrokenEscape, hasDotSegment } from "../lib/request-path.ts";
+import { faultOfExactRule, faultOfPrefixRule } from "../lib/request-path.ts";
 
 /** Longer is no rule a person wrote; and the cost of compiling a pattern is bounded by it. */
 const MAX_PATTERN_LENGTH = 512;
@@ -18,37 +18,12 @@ export function faultOfPath(type: PathMatch["type"], value: string): string | un
     case "regex":
       return faultOfPattern(value);
     case "exact":
-      return faultOfExact(value);
+      return faultOfExactRule(value);
     case "prefix":
-      return faultOfExact(value) ?? faultOfPrefix(value);
+      return faultOfPrefixRule(value);
     default:
       return unreachable(type);
   }
-}
-
-function faultOfExact(value: string): string | undefined {
-  if (!value.startsWith("/")) return "must begin with /";
-  if (!/^[\u0021-\u007e]*$/.test(value))
-    return "must be printable ASCII; write other characters percent-encoded";
-  if (/[?#]/.test(value)) return "must be a path alone: rules see neither query nor fragment";
-  if (value.includes("\\")) return "must not contain a backslash";
-  if (hasBrokenEscape(value)) return "has a % that is not followed by two hexadecimal digits";
-  if (value.includes("%00")) return "must not encode a NUL character";
-  if (hasDotSegment(value)) return "must not have . or .. as a segment: write the path that it means";
-  return undefined;
-}
-
-const AMBIGUOUS = {
-  "empty segment": "must not contain //: servers differ on what it means",
-  parameter: "must not contain a semicolon: servers differ on what it means",
-  disguise: "encodes a separator, or what needs no encoding: servers differ on what it means",
-  "no UTF-8": "encodes what is no UTF-8",
-} as const;
-
-/** Below a prefix anything may follow, so nothing of it may be read in two ways. */
-function faultOfPrefix(value: string): string | undefined {
-  const ambiguity = ambiguityOf(value);
-  return ambiguity && AMBIGUOUS[ambiguity];
 }
 
 /**

@@ -8,11 +8,11 @@ import { statSync } from "node:fs";
 import type { GitLimits } from "../contract/git-gate.ts";
 import type { PlannedRepo, PlannedSshKey, PlannedUpstream } from "../contract/repository.ts";
 import { codeOf } from "../lib/errors.ts";
+import { accept, type Parsed, reject } from "../lib/parsed.ts";
 import type { Bottle } from "./bottle-schema.ts";
 import type { GitUrl } from "./git-url.ts";
 import { expandHome } from "./host-paths.ts";
 import { suggestedHostKey } from "./known-hosts.ts";
-import { accept, type Parsed, reject } from "./parsed.ts";
 import type { Path } from "./problem.ts";
 import type { RepoKey, Repository } from "./repository-schema.ts";
 

@@ -5,10 +5,11 @@
 import * as z from "zod";
 import { gitRepoName } from "../contract/git-gate.ts";
 import { BOTTLE_ID, type PlannedRef } from "../contract/repository.ts";
+import { faultOfRefPattern } from "../lib/git-ref.ts";
+import { parseHostPort } from "../lib/host.ts";
+import { accept, type Parsed, parsedText, reject } from "../lib/parsed.ts";
 import { parseGitUrl } from "./git-url.ts";
-import { parseHostPort } from "./host.ts";
 import { isHostKey } from "./known-hosts.ts";
-import { accept, type Parsed, parsedText, reject } from "./parsed.ts";
 import { byteSizeWithin, hostPath, line, name, variable } from "./scalars.ts";
 
 /** A name like any other, and one that git leaves alone in a URL. */
@@ -112,22 +113,10 @@ const keyMap = z.discriminatedUnion("provider", [
     }),
 ]);
 
-/** What git-gate forwards a ref by; a pattern outside of it would match nothing. */
-const REF_NAME = /^refs\/[A-Za-z0-9_-]+(?:\/[A-Za-z0-9_@=+#%,][A-Za-z0-9._@=+#%,-]*)+$/;
-
 const refPattern = parsedText((text): Parsed<string> => {
-  if (!text.startsWith("refs/")) {
-    return reject("must be a whole ref: refs/heads/… for a branch, refs/tags/… for a tag");
-  }
-  if (!/^refs\/[A-Za-z0-9_-]+\/[^*]*\*?[^*]*$/.test(text)) {
-    return reject("must be refs/<kind>/… with at most one *, which stands for one or more characters");
-  }
-  const example = text.replaceAll(BOTTLE_ID, "id").replace("*", "x");
-  return REF_NAME.test(example) && !/\.\.|@\{|(?:\.lock|\.)(?:\/|$)/.test(example)
-    ? accept(text)
-    : reject(
-        `is no name that a ref can have: letters, digits and ._@=+#%,- between slashes, one *, and ${BOTTLE_ID}`,
-      );
+  const fault = faultOfRefPattern(text.replaceAll(BOTTLE_ID, "id"));
+  if (fault === undefined) return accept(text);
+  return reject(text.includes("{") ? `${fault}, and ${BOTTLE_ID} for the bottle's id` : fault);
 });
 
 const ref = z.union([

@@ -1,7 +1,7 @@
 /** The small shapes that many keys share. */
 import { posix } from "node:path";
 import * as z from "zod";
-import { accept, type Parsed, parsedText, reject } from "./parsed.ts";
+import { accept, type Parsed, parsedText, reject } from "../lib/parsed.ts";
 
 /** Of bottles, agents, skills and repositories: one path segment that needs no quoting anywhere, and no `..`. */
 const NAME = /^[A-Za-z0-9](?!.*\.\.)[A-Za-z0-9._-]{0,62}$/;

@@ -7,8 +7,8 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { UserError } from "../lib/errors.ts";
 import { didYouMean } from "../lib/names.ts";
+import { quoted } from "../lib/parsed.ts";
 import type { Home } from "../lib/paths.ts";
-import { quoted } from "./parsed.ts";
 import { suggestion } from "./problem.ts";
 
 export interface SkillFolders {

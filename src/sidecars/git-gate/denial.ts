@@ -2,6 +2,7 @@
  * Why git-gate did not do what was asked: a value, from the stage that found out to the agent that reads it. No
  * refusal holds a secret: findings say where a value stood and what it was like, never the value (I2).
  */
+import { GIT_EXCEPTION_CODES } from "../../contract/approvals.ts";
 import type { GitFinding } from "../../contract/git-gate.ts";
 import type { Denial } from "../../contract/sidecar.ts";
 import { printable } from "../../lib/printable.ts";
@@ -54,16 +55,7 @@ export const DENIAL_STATUS = {
 export type DenialCode = keyof typeof DENIAL_STATUS;
 
 /** Refusals that the operator may lift for one subject; what egress and sidecars hold as known secrets never. */
-const EXCEPTABLE: ReadonlySet<DenialCode> = new Set([
-  "secret-found",
-  "path-protected",
-  "path-not-allowed",
-  "attributes-filter",
-  "submodule-url",
-  "lfs-pointer",
-  "archive-unreadable",
-  "ref-not-allowed",
-]);
+const EXCEPTABLE: ReadonlySet<DenialCode> = new Set(GIT_EXCEPTION_CODES);
 
 export interface Refusal {
   readonly allow: false;

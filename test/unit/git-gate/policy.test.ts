@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { matchesRef } from "../../../src/lib/git-ref.ts";
 import {
   driverLines,
   isLfsPointer,
@@ -9,7 +10,7 @@ import {
 import { compileGlob, foldPath } from "../../../src/sidecars/git-gate/policy/glob.ts";
 import { compilePaths } from "../../../src/sidecars/git-gate/policy/paths.ts";
 import { PROTECTED_PATHS } from "../../../src/sidecars/git-gate/policy/protected-paths.ts";
-import { judgeRefs, matchesRef, parseUpdates } from "../../../src/sidecars/git-gate/policy/refs.ts";
+import { judgeRefs, parseUpdates } from "../../../src/sidecars/git-gate/policy/refs.ts";
 
 const ID = "1".repeat(40);
 const OLD = "2".repeat(40);

@@ -3,6 +3,7 @@
  * forge could read in two ways is refused even when it is listed.
  */
 import type { GitRepoPolicy, GitUpdate } from "../../../contract/git-gate.ts";
+import { matchesRef } from "../../../lib/git-ref.ts";
 import { allow, type Refusal, refuse, type Verdict } from "../denial.ts";
 import type { Refs } from "../upstream/refs.ts";
 
@@ -98,15 +99,6 @@ function judgeRef(
     return refuse("ref-moved", `${ref} has moved at the upstream since; fetch first`, "the ref's old value");
   }
   return allow({ force: matching.some((rule) => rule.force) });
-}
-
-/** One `*` in a pattern, which stands for one or more characters. */
-export function matchesRef(pattern: string, ref: string): boolean {
-  const star = pattern.indexOf("*");
-  if (star < 0) return ref === pattern;
-  const head = pattern.slice(0, star);
-  const tail = pattern.slice(star + 1);
-  return ref.length > head.length + tail.length && ref.startsWith(head) && ref.endsWith(tail);
 }
 
 /** Two names that are one on a file system without case. */

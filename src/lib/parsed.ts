@@ -1,6 +1,6 @@
-/** A text that was understood, or why it was not: what every small parser of the manifest returns. */
+/** A text that was understood, or why it was not: what every small parser returns. */
 import * as z from "zod";
-import { printable } from "../lib/printable.ts";
+import { printable } from "./printable.ts";
 
 export type Parsed<T> =
   | { readonly ok: true; readonly value: T }

@@ -1,7 +1,7 @@
 import { isIP } from "node:net";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { parseAddressRange, parseHost, parseHostPort, parseRouteHost } from "../../../src/manifest/host.ts";
+import { parseAddressRange, parseHost, parseHostPort, parseRouteHost } from "../../../src/lib/host.ts";
 
 const label = fc
   .stringMatching(/^[A-Za-z0-9]([A-Za-z0-9-]{0,20}[A-Za-z0-9])?$/)

@@ -1,0 +1,80 @@
+/**
+ * What a bottle may do, as plain data, and the same with one grant more. What was there stays as it was, in its order:
+ * a grant only ever adds, and what it adds is asked last.
+ */
+import type { Ask } from "../contract/approvals.ts";
+import type { Route, RouteMatch } from "../contract/policy.ts";
+import type { PlannedRef } from "../contract/repository.ts";
+import { routesOfHost } from "./host-routes.ts";
+
+/** The ticket of the grant that a thing comes from; absent: the plan's own. */
+interface Granted {
+  readonly grant?: string;
+}
+
+export interface Allowed {
+  readonly routes: readonly (Route & Granted)[];
+  /** With what may be pushed written out, defaults too. */
+  readonly repos: readonly { readonly name: string; readonly refs: readonly (PlannedRef & Granted)[] }[];
+  /** Values that egress lets pass to one host. */
+  readonly findings: readonly (Omit<Extract<Ask, { kind: "finding" }>, "kind"> & Granted)[];
+  readonly gitExceptions: readonly (GitException & Granted)[];
+}
+
+interface GitException {
+  readonly repo: string;
+  readonly code: string;
+  readonly subject: string;
+}
+
+export function withGrant(allowed: Allowed, ask: Ask, ticket: string): Allowed {
+  const grant = { grant: ticket };
+  switch (ask.kind) {
+    case "host":
+      return { ...allowed, routes: withHost(allowed.routes, ask, grant) };
+    case "repository": {
+      const refs = ask.refs.map((pattern) => ({ pattern, force: ask.force, delete: ask.delete, ...grant }));
+      const repos = allowed.repos.map((repo) =>
+        repo.name === ask.repo ? { ...repo, refs: [...repo.refs, ...refs] } : repo,
+      );
+      return { ...allowed, repos };
+    }
+    case "finding": {
+      const { host, detector, finding } = ask;
+      return { ...allowed, findings: [...allowed.findings, { host, detector, finding, ...grant }] };
+    }
+    case "git-exception": {
+      const { repo, code, subjects } = ask;
+      const more = subjects.map((subject) => ({ repo, code, subject, ...grant }));
+      return { ...allowed, gitExceptions: [...allowed.gitExceptions, ...more] };
+    }
+  }
+}
+
+/**
+ * A host that is reached already keeps its place, its inspection and its credential: what is granted goes there as
+ * everything else does. A route for a name below a wildcard would hide the wildcard's, so those come along.
+ */
+function withHost(
+  routes: Allowed["routes"],
+  ask: Extract<Ask, { kind: "host" }>,
+  grant: Granted,
+): Allowed["routes"] {
+  const { host } = ask;
+  const there = routesOfHost(routes, host);
+  if (there.some(({ tls }) => tls === "passthrough")) return routes;
+  const copied = there.flatMap((route) => (route.host === host ? [] : [{ ...route, host }]));
+  const planned = there.filter((route) => route.grant === undefined);
+  const model = planned.find(({ auth }) => auth !== undefined) ?? planned[0] ?? newRoute(host);
+  return [...routes, ...copied, { ...model, host, matches: matchesOf(ask), ...grant }];
+}
+
+function newRoute(host: string): Route {
+  return { host, matches: [], credentialHeaders: [], tls: "terminate", allowAddresses: [] };
+}
+
+/** Never a route without rules, which would also take headers that override method and path. */
+function matchesOf({ methods, paths }: Extract<Ask, { kind: "host" }>): readonly RouteMatch[] {
+  const anywhere = { type: "prefix", value: "/" } as const;
+  return [{ ...(methods.length > 0 && { methods }), paths: paths.length > 0 ? paths : [anywhere] }];
+}
