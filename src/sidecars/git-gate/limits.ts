@@ -28,6 +28,8 @@ export const LIMITS = {
   idleMs: 2 * MINUTE,
   /** All of one request but the wait for the operator: 2 GiB at 10 Mbit/s take less. */
   exchangeMs: 60 * MINUTE,
+  /** From a push's last byte to git's word that it has all objects. Half a gigabyte takes a minute; bombs take for ever. */
+  receiveMs: 15 * MINUTE,
   /** One fetch from upstream. A first one of a large repository takes minutes. */
   refreshMs: 30 * MINUTE,
   /** Asking upstream what refs it has. */

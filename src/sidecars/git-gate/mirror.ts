@@ -7,6 +7,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { GitRepoPolicy } from "../../contract/git-gate.ts";
+import { messageOf } from "../../lib/errors.ts";
 import { allow, type Refusal, refuse, type Verdict } from "./denial.ts";
 import type { Ended, Git, Place } from "./git/run.ts";
 import type { Home } from "./git/settings.ts";
@@ -22,6 +23,11 @@ export interface Mirror {
   exists(): boolean;
   /** Makes it equal to upstream. Those who ask while one runs share the next one, which begins after they asked. */
   refresh(): Promise<Verdict<{ readonly changed: number }>>;
+  /**
+   * Says that a receive-pack begins. What it gives is to be called when that has ended, with whether by itself: one
+   * that was killed leaves locks and objects, which are removed when no other one runs.
+   */
+  receiving(): Promise<(byItself: boolean) => Promise<void>>;
   /** Holds off every other change of a ref. */
   lock(): Promise<() => void>;
   /** As they are now. */
@@ -49,6 +55,32 @@ export async function openMirror(options: MirrorOptions): Promise<Mirror> {
   const lock = createLock();
   let symbolic: ReadonlySet<string> = new Set();
   if (existsSync(gitDir)) await sweep(gitDir);
+
+  let receivers = 0;
+  let isLittered = false;
+  let sweeping: Promise<void> = Promise.resolve();
+
+  /** With the lock held. */
+  async function clean(): Promise<void> {
+    if (!isLittered || receivers > 0) return;
+    isLittered = false;
+    sweeping = sweep(gitDir).catch((error: unknown) => {
+      options.log(`${name}: what a killed program left could not be removed: ${messageOf(error)}`);
+    });
+    await sweeping;
+  }
+
+  async function receiving(): Promise<(byItself: boolean) => Promise<void>> {
+    for (let seen: unknown; seen !== sweeping; await seen) seen = sweeping;
+    receivers += 1;
+    return async (byItself) => {
+      receivers -= 1;
+      isLittered ||= !byItself;
+      if (!isLittered || receivers > 0) return;
+      const release = await lock.take();
+      await clean().finally(release);
+    };
+  }
 
   const refs = async (): Promise<Refs> =>
     parseRefs(await git.must(place, ["for-each-ref", "--format=%(objectname) %(refname)"]));
@@ -85,7 +117,10 @@ export async function openMirror(options: MirrorOptions): Promise<Mirror> {
       timeoutMs: LIMITS.refreshMs,
       ...(credential !== undefined && { credential }),
     });
-    return ended.code === 0 ? undefined : failed(ended);
+    if (ended.code === 0) return undefined;
+    isLittered = true;
+    await clean();
+    return failed(ended);
   }
 
   async function create(format: string): Promise<void> {
@@ -142,6 +177,7 @@ export async function openMirror(options: MirrorOptions): Promise<Mirror> {
     place,
     exists: () => existsSync(gitDir),
     refresh: shared(refresh),
+    receiving,
     lock: () => lock.take(),
     refs,
     symbolic: () => symbolic,

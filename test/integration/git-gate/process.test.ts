@@ -1,25 +1,12 @@
-/** The gate as the process it is in a bundle: configured over stdin, killed at every step of a push, started again. */
-import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync } from "node:fs";
+/** The gate as the process it is in a bundle: configured over stdin, killed, started again. */
+import { spawn } from "node:child_process";
 import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, describe, expect, it } from "vitest";
-import { type FromSidecar, fromSidecarSchema } from "../../../src/contract/sidecar.ts";
-import { readLines } from "../../../src/lib/json-lines.ts";
-import {
-  bareUpstream,
-  must,
-  newFolder,
-  OWN,
-  repoPolicy,
-  run,
-  siteConfig,
-  snapshot,
-  type WorkingCopy,
-  workingCopy,
-} from "../../support/git-gate.ts";
+import { bareUpstream, must, newFolder, OWN, repoPolicy, run, siteConfig } from "../../support/git-gate.ts";
+import { cloneFrom, type GateProcess, launchGate, until } from "../../support/git-gate-process.ts";
 import { HAS_SSHD, startSshd } from "../../support/sshd.ts";
 
 const ENTRY = fileURLToPath(new URL("../../support/git-gate-entry.ts", import.meta.url));
@@ -28,54 +15,10 @@ afterEach(async () => {
   for (const close of closing.splice(0).reverse()) await close();
 });
 
-interface GateProcess {
-  readonly child: ChildProcess;
-  readonly messages: FromSidecar[];
-  readonly ended: Promise<number | string>;
-  send(message: unknown): void;
-  next<T extends FromSidecar["type"]>(type: T): Promise<Extract<FromSidecar, { type: T }>>;
-}
-
 function launch(config: unknown): GateProcess {
-  const child = spawn(process.execPath, ["--import", "tsx", ENTRY], {
-    stdio: ["pipe", "pipe", "inherit", "ipc"],
-    env: { PATH: process.env["PATH"] },
-  });
-  const { stdin, stdout } = child;
-  if (stdin === null || stdout === null) throw new Error("no pipes");
-  stdin.on("error", () => {});
-  const messages: FromSidecar[] = [];
-  void (async () => {
-    for await (const line of readLines(stdout)) messages.push(fromSidecarSchema.parse(JSON.parse(line)));
-  })();
-  const ended = new Promise<number | string>((resolve) => {
-    child.once("close", (code, signal) => resolve(code ?? signal ?? "?"));
-  });
-  closing.push(async () => {
-    child.kill("SIGKILL");
-    await ended;
-  });
-  const send = (message: unknown): void => void stdin.write(`${JSON.stringify(message)}\n`);
-  send({ type: "config", config });
-  return {
-    child,
-    messages,
-    ended,
-    send,
-    next: (type) =>
-      until(() => messages.find((message) => message.type === type)) as Promise<
-        Extract<FromSidecar, { type: typeof type }>
-      >,
-  };
-}
-
-async function until<T>(look: () => T | undefined | false): Promise<T> {
-  for (let left = 800; left > 0; left--) {
-    const seen = look();
-    if (seen !== undefined && seen !== false) return seen;
-    await new Promise((resolve) => setTimeout(resolve, 25));
-  }
-  throw new Error("it did not come to pass");
+  const gate = launchGate(config);
+  closing.push(() => gate.kill());
+  return gate;
 }
 
 async function place(): Promise<{ folder: string; bare: string }> {
@@ -84,14 +27,6 @@ async function place(): Promise<{ folder: string; bare: string }> {
   closing.push(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }));
   closing.push(() => rm(dirname(bare), { recursive: true, force: true }));
   return { folder, bare };
-}
-
-async function cloneFrom(gate: GateProcess, folder: string): Promise<WorkingCopy> {
-  const { listening } = await gate.next("ready");
-  const copy = join(folder, "copy");
-  if (!existsSync(copy)) await must(["git", "clone", "-q", `http://${listening[0]}/app.git`, copy]);
-  await must(["git", "-C", copy, "remote", "set-url", "origin", `http://${listening[0]}/app.git`]);
-  return workingCopy(copy);
 }
 
 describe("the program", () => {
@@ -159,56 +94,7 @@ describe("the program", () => {
   });
 });
 
-/** Where a push is when the gate is killed: what the upstream's hook does, so that there is time for it. */
-const STEPS: readonly (readonly [string, { hook?: string; when: string; arrives: boolean | undefined }])[] = [
-  ["while the operator is asked", { when: "ask", arrives: false }],
-  ["while the upstream judges it", { hook: "sleep 2", when: "hook", arrives: undefined }],
-  ["just after the upstream took it", { when: "pushed", arrives: true }],
-];
-
 describe("a gate that is killed", () => {
-  it.each(STEPS)("%s told nobody a lie, and the next one serves what is true", async (_, step) => {
-    const { folder, bare } = await place();
-    const marker = join(folder, "began");
-    if (step.hook !== undefined) {
-      await writeFile(join(bare, "hooks", "pre-receive"), `#!/bin/sh\ntouch ${marker}\n${step.hook}\n`, {
-        mode: 0o755,
-      });
-    }
-    const repo = { review: step.when === "ask" };
-    const config = siteConfig(folder, { upstream: { kind: "local", path: bare }, repo });
-    const gate = launch(config);
-    const copy = await cloneFrom(gate, folder);
-    const id = await copy.commit({ "a.ts": "a\n" });
-    const pushing = copy.push("killed");
-    if (step.when === "ask") await gate.next("ask");
-    if (step.when === "hook") await until(() => existsSync(marker));
-    if (step.when === "pushed") {
-      await until(() =>
-        gate.messages.some((message) => message.type === "event" && message.event === "git.pushed"),
-      );
-    }
-    gate.child.kill("SIGKILL");
-    const { code, stderr } = await pushing;
-    const has = async (): Promise<boolean> =>
-      (await must(["git", "--git-dir", bare, "for-each-ref", `${OWN}/killed`])).includes(id);
-    if (code === 0) expect(await has()).toBe(true);
-    if (/denied:/.test(stderr)) expect(await has()).toBe(false);
-    if (step.arrives !== undefined) expect(await has()).toBe(step.arrives);
-
-    const next = launch(siteConfig(folder, { upstream: { kind: "local", path: bare } }));
-    const again = await cloneFrom(next, folder);
-    await again.git("fetch", "-q");
-    const seen = await again.try("rev-parse", "-q", "--verify", "origin/bottle/coder-ab1cd/killed");
-    expect(seen.stdout.trim()).toBe((await has()) ? id : "");
-    if (step.hook !== undefined) await rm(join(bare, "hooks", "pre-receive"));
-    // Locks of the dead are no obstacle.
-    await again.commit({ "b.ts": "b\n" });
-    expect(await again.push("after")).toMatchObject({ code: 0 });
-    const mirror = join(folder, "state", "app.git");
-    expect((await snapshot(mirror)).split("\n--\n")[1]).toBe((await snapshot(bare)).split("\n--\n")[1]);
-  });
-
   it("while it held locks leaves none that matter", async () => {
     const { folder, bare } = await place();
     const upstream = { kind: "local", path: bare } as const;
@@ -253,21 +139,13 @@ describe("a gate that is killed", () => {
       expect(await processesNaming(folder)).not.toEqual([]);
       gate.child.kill("SIGKILL");
       await gate.ended;
-      await untilAsync(async () => (await processesNaming(join(folder, "run"))).length === 0);
+      await until(async () => (await processesNaming(join(folder, "run"))).length === 0);
       expect(
         (await run(["ssh-add", "-l"], { env: { SSH_AUTH_SOCK: join(folder, "run", "app.agent") } })).code,
       ).toBe(2);
     },
   );
 });
-
-async function untilAsync(look: () => Promise<boolean>): Promise<void> {
-  for (let left = 200; left > 0; left--) {
-    if (await look()) return;
-    await new Promise((resolve) => setTimeout(resolve, 25));
-  }
-  throw new Error("it did not come to pass");
-}
 
 /** Command lines that name the folder. */
 async function processesNaming(folder: string): Promise<string[]> {

@@ -184,8 +184,12 @@ export function startProgram(
       resolve({ code, stderr: words, timedOut });
     };
     child.once("error", (error) => settle(COULD_NOT_START, error.message));
-    // Our end of the descriptor would keep "close" from coming.
-    child.once("exit", () => channel?.destroy());
+    child.once("exit", (code) => {
+      // Our end of the descriptor would keep "close" from coming.
+      channel?.destroy();
+      // What it had started goes with it; git removes its temporary files then.
+      if (code !== 0) signalGroup("SIGTERM");
+    });
     child.once("close", (code, signal) =>
       settle(signal === null ? (code ?? WAS_KILLED) : WAS_KILLED, tail.toString("utf8")),
     );

@@ -1,7 +1,9 @@
 /** git's own http-backend, which speaks the protocol; we are the web server in front of it. Source: git-http-backend(1). */
 import type { ServerResponse } from "node:http";
+import type { GitLimits } from "../../../contract/git-gate.ts";
 import type { Git, Place, Running } from "../git/run.ts";
 import { LIMITS } from "../limits.ts";
+import type { HeldAnswer } from "./held-answer.ts";
 import type { Service } from "./target.ts";
 
 export interface BackendRequest {
@@ -10,20 +12,21 @@ export interface BackendRequest {
   readonly advertise: boolean;
   /** Git's own header; anything but a version number is dropped. */
   readonly protocol: string | undefined;
-  /** Bytes of a pack. */
-  readonly maxPackBytes: number;
+  readonly limits: Pick<GitLimits, "packBytes" | "fileBytes" | "objects">;
 }
 
 export function startBackend(git: Git, place: Place, request: BackendRequest): Running {
-  const { service, advertise, method, protocol, maxPackBytes } = request;
+  const { service, advertise, method, protocol, limits } = request;
+  const isPush = service === "git-receive-pack" && !advertise;
   return git.start(
     undefined,
-    [...git.serving, "-c", `receive.maxInputSize=${Math.max(1, maxPackBytes)}`, "http-backend"],
+    [...git.serving, "-c", `receive.maxInputSize=${Math.max(1, limits.packBytes)}`, "http-backend"],
     {
       cwd: place.gitDir,
-      timeoutMs: LIMITS.exchangeMs + LIMITS.reviewMs,
-      channel: service === "git-receive-pack" && !advertise,
+      timeoutMs: LIMITS.exchangeMs + (isPush ? LIMITS.reviewMs : 0),
+      channel: isPush,
       env: {
+        ...(isPush && { GIT_ALLOC_LIMIT: String(allocationOf(limits)) }),
         // Nothing of it is the client's: which repository and which service was decided before.
         GIT_PROJECT_ROOT: place.gitDir,
         PATH_INFO: advertise ? "/info/refs" : `/${service}`,
@@ -42,14 +45,27 @@ export function startBackend(git: Git, place: Place, request: BackendRequest): R
   );
 }
 
+/** What index-pack needs for itself, and for each object. */
+const BASE_BYTES = 64 * 1024 ** 2;
+const OBJECT_BYTES = 128;
+
+/** A delta of some bytes may stand for a gigabyte: what cannot be a file that may be pushed is not put together. */
+function allocationOf({ fileBytes, objects }: BackendRequest["limits"]): number {
+  return BASE_BYTES + fileBytes + objects * OBJECT_BYTES;
+}
+
 /** Headers that are passed on. */
 const PASSED = new Set(["content-type", "cache-control", "expires", "pragma"]);
 
-/** Answers with what the backend says. False when it ended without having said anything. */
+/**
+ * Answers with what the backend says; of a push's answer, with what may be said already. False when it ended without
+ * having said anything. The answer's head leaves with the first byte of its body.
+ */
 export async function relayAnswer(
   running: Running,
   response: ServerResponse,
   moved: () => void,
+  answer?: HeldAnswer,
 ): Promise<boolean> {
   let head: Buffer | undefined = Buffer.alloc(0);
   for await (const chunk of running.stdout) {
@@ -66,7 +82,8 @@ export async function relayAnswer(
       bytes = head.subarray(end + 4);
       head = undefined;
     }
-    if (response.destroyed) return true;
+    if (response.destroyed) continue;
+    if (answer !== undefined) bytes = answer.pass(bytes);
     if (bytes.length > 0 && !response.write(bytes)) await drained(response);
   }
   return head === undefined;

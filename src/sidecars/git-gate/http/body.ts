@@ -11,6 +11,8 @@ export interface BodyEnd {
   readonly how: "complete" | "too-large" | "malformed" | "aborted";
   /** A push's commands, as they stand there: `<old> <new> <ref>`. */
   readonly commands: readonly string[];
+  /** What the client says that it understands. */
+  readonly capabilities: ReadonlySet<string>;
 }
 
 export interface BodyOptions {
@@ -36,7 +38,11 @@ export async function pumpBody(
   options: BodyOptions,
 ): Promise<BodyEnd> {
   const guard = options.commands ? new CommandReader() : undefined;
-  const end = (how: BodyEnd["how"]): BodyEnd => ({ how, commands: guard?.commands() ?? [] });
+  const end = (how: BodyEnd["how"]): BodyEnd => ({
+    how,
+    commands: guard?.commands() ?? [],
+    capabilities: new Set(guard?.capabilities()),
+  });
   let size = 0;
   let writable = true;
   to.once("close", () => {
@@ -47,9 +53,11 @@ export async function pumpBody(
       const bytes = chunk as Buffer;
       options.moved();
       size += bytes.length;
-      if (size > options.maxBytes) return end("too-large");
+      // Git may have read enough; the client still has to be heard to its end, or it would not read the answer. What
+      // comes packed would be unpacked for nobody.
+      const isHeard = writable || encoding === "gzip";
+      if (isHeard && size > options.maxBytes) return end("too-large");
       if (guard?.push(bytes) === false) return end("malformed");
-      // Git may have read enough; the client still has to be heard to its end, or it would not read the answer.
       if (writable && !to.write(bytes)) await drained(to);
     }
   } catch {
@@ -112,11 +120,18 @@ class CommandReader {
   }
 
   commands(): readonly string[] {
-    return Buffer.concat(this.#packets)
-      .toString("utf8")
-      .split("\n")
+    return this.#lines()
       .map((line) => line.split("\0")[0] ?? "")
       .filter((line) => COMMAND.test(line));
+  }
+
+  /** They stand behind a NUL in the first command. */
+  capabilities(): readonly string[] {
+    return this.#lines().flatMap((line) => line.split("\0")[1]?.split(" ") ?? []);
+  }
+
+  #lines(): readonly string[] {
+    return Buffer.concat(this.#packets).toString("utf8").split("\n");
   }
 
   #packet(): boolean {

@@ -1,15 +1,19 @@
 /** One request from its head to its end: a fetch, or a push with the hook's question in the middle of it. */
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { GitLimits, GitUpdate } from "../../../contract/git-gate.ts";
 import { messageOf } from "../../../lib/errors.ts";
 import { inWords, type Refusal, refuse, type Subject } from "../denial.ts";
 import { answerHook, readHookRequest, sayToHook } from "../git/hook.ts";
 import type { Running } from "../git/run.ts";
 import { LIMITS } from "../limits.ts";
-import { parseUpdates } from "../policy/refs.ts";
+import type { Mirror } from "../mirror.ts";
+import { isZero, parseUpdates } from "../policy/refs.ts";
 import { judgePush, type PushContext, shownUpdates } from "../push/push.ts";
 import { relayAnswer, startBackend } from "./backend.ts";
-import { encodingOf, pumpBody } from "./body.ts";
+import { type BodyEnd, encodingOf, pumpBody } from "./body.ts";
+import { holdAnswer, reportOfNothing, wordsForPeople } from "./held-answer.ts";
 import { answerRefusal } from "./refusal.ts";
 import type { Service } from "./target.ts";
 
@@ -53,85 +57,149 @@ export async function serve(exchange: Exchange): Promise<void> {
     const refreshed = await repo.mirror.refresh();
     if (!refreshed.allow) return refuseWith(exchange, refreshed);
   }
+  await (service === "git-receive-pack" ? receive(exchange, encoding) : send(exchange, encoding));
+}
+
+async function send(exchange: Exchange, encoding: "gzip" | "identity"): Promise<void> {
   const running = backendOf(exchange, false);
-  const watch = watchIdle(() => running.kill());
-  const isPush = service === "git-receive-pack";
-  const judging = isPush ? judge(exchange, running) : undefined;
-  const maxBytes = isPush ? maxPackBytes(exchange) + LIMITS.framingBytes : LIMITS.fetchRequestBytes;
-  const body = pumpBody(request, encoding, running.stdin, {
-    maxBytes,
-    commands: isPush,
-    moved: watch.moved,
-  }).then((end) => {
+  const watch = watchIdle(exchange, running);
+  const body = pump(exchange, encoding, running, watch.moved, LIMITS.fetchRequestBytes);
+  await relay(exchange, running, watch.moved);
+  await body;
+  watch.stop();
+}
+
+async function receive(exchange: Exchange, encoding: "gzip" | "identity"): Promise<void> {
+  const { response, repo } = exchange;
+  const left = await repo.mirror.receiving();
+  const running = backendOf(exchange, false);
+  const watch = watchIdle(exchange, running);
+  const answer = holdAnswer();
+  const judging = judge(exchange, running);
+  const maxBytes = limitsOf(exchange).packBytes + LIMITS.framingBytes;
+  const body = pump(exchange, encoding, running, watch.moved, maxBytes);
+  const late = endLate(running, body, judging.asked);
+  const answered = await relayAnswer(running, response, watch.moved, answer);
+  const ended = await running.ended;
+  const [end, told] = await Promise.all([body, judging.told]);
+  watch.stop();
+  late.stop();
+  await left(ended.code === 0);
+
+  // Whoever closed this has said why, or is not there any more.
+  if (response.destroyed || response.writableEnded) return;
+  const held = answer.held();
+  const isSaid = answered && ended.code === 0 && held !== undefined;
+  if (told === "unasked" && end.how === "complete" && (end.commands.length > 0 || !isSaid)) {
+    refuseUnasked(exchange, end, isSaid ? held : undefined);
+  } else if (told === "untrue" || !isSaid) await breakOff(response);
+  else response.end(held);
+}
+
+/** Git itself said no before the hook, or nothing at all; nothing of it has left the gate. */
+function refuseUnasked(exchange: Exchange, end: BodyEnd, said: Buffer | undefined): void {
+  const { request, response, repo } = exchange;
+  const refusal = refuse(
+    "pack-refused",
+    "git did not take the objects: too large, damaged, malformed, or without what they stand on",
+    "git receive-pack, fsck",
+  );
+  const parsed = parseUpdates(end.commands, LIMITS.updates);
+  const updates = parsed.allow ? parsed.value : [];
+  const shown = shownUpdates(repo.policy().inspector, updates);
+  repo.report.refusedPush(refusal, repo.name, shown);
+  const subject: Subject = { action: "push", repo: repo.name, what: shown.map(({ ref }) => ref) };
+  if (end.capabilities.has("side-band-64k")) {
+    response.write(wordsForPeople(inWords(refusal, subject)));
+    const refs = updates.map(({ ref }) => ref);
+    response.end(said ?? reportOfNothing(refs, end.capabilities));
+  } else if (said !== undefined) response.end(said);
+  else answerRefusal(request, response, refusal, subject);
+}
+
+function pump(
+  exchange: Exchange,
+  encoding: "gzip" | "identity",
+  running: Running,
+  moved: () => void,
+  maxBytes: number,
+): Promise<BodyEnd> {
+  const { request, service } = exchange;
+  const options = { maxBytes, commands: service === "git-receive-pack", moved };
+  return pumpBody(request, encoding, running.stdin, options).then((end) => {
     if (end.how !== "complete") running.kill();
     if (end.how === "too-large") {
-      refuseWith(
-        exchange,
-        refuse(
-          "request-too-large",
-          "the request is larger than what may be sent at once",
-          `${maxBytes} bytes`,
-        ),
-      );
+      const reason = "the request is larger than what may be sent at once";
+      refuseWith(exchange, refuse("request-too-large", reason, `${maxBytes} bytes`));
     }
     if (end.how === "malformed") {
       refuseWith(exchange, refuse("request-malformed", "the request is not git's", "git's smart protocol"));
     }
     return end;
   });
-  await relay(exchange, running, watch.moved);
-  watch.stop();
-  const [end, asked] = await Promise.all([body, judging]);
-  if (isPush && asked === false && end.how === "complete") tellUnasked(repo, end.commands);
 }
 
-/** Git itself said no, before the hook: the agent has read why, and the log is to hold that it happened. */
-function tellUnasked({ name, policy, report }: Exchange["repo"], commands: readonly string[]): void {
-  const parsed = parseUpdates(commands, LIMITS.updates);
-  // A client tries out a connection with a push of nothing.
-  if (commands.length === 0) return;
-  const refusal = refuse(
-    "pack-refused",
-    "git did not take the objects: too large, damaged, malformed, or without what they stand on",
-    "git receive-pack, fsck",
-  );
-  report.refusedPush(refusal, name, parsed.allow ? shownUpdates(policy().inspector, parsed.value) : []);
+/** Ends what has all of a push and does not come to its hook. */
+function endLate(running: Running, body: Promise<unknown>, asked: Promise<unknown>): { stop(): void } {
+  let timer: NodeJS.Timeout | undefined;
+  let over = false;
+  void body.then(() => {
+    if (!over) timer = setTimeout(() => running.kill(), LIMITS.receiveMs);
+  });
+  const stop = (): void => {
+    over = true;
+    clearTimeout(timer);
+  };
+  void asked.then(stop);
+  return { stop };
 }
 
-/**
- * Answers the hook; resolves when the push is over, with whether the hook asked at all. Nothing it throws may leave a
- * hook without an answer.
- */
-async function judge(exchange: Exchange, running: Running): Promise<boolean> {
+/** `untrue`: what receive-pack says of the push is not, or may not be, what upstream has. */
+type Told = "unasked" | "true" | "untrue";
+
+/** Answers the hook. Nothing it throws may leave a hook without an answer. */
+function judge(exchange: Exchange, running: Running): { asked: Promise<unknown>; told: Promise<Told> } {
   const { channel } = running;
   if (channel === undefined) throw new Error("a push without a channel");
-  const { response, repo } = exchange;
+  const asked = readHookRequest(channel);
+  return { asked: asked.catch(() => {}), told: answerAsked(exchange, running, channel, asked) };
+}
+
+async function answerAsked(
+  { response, repo }: Exchange,
+  running: Running,
+  channel: Duplex,
+  asking: ReturnType<typeof readHookRequest>,
+): Promise<Told> {
   const gone = new AbortController();
   response.once("close", () => gone.abort());
+  // Its quarantine is gone as well.
+  void running.ended.then(() => gone.abort());
   try {
-    const asked = await readHookRequest(channel);
-    if (asked === undefined) return false;
+    const asked = await asking;
+    if (asked === undefined) return "unasked";
     const say = (line: string): void => sayToHook(channel, [line]);
     const end = await judgePush({ ...repo, signal: gone.signal, say }, asked);
     switch (end.kind) {
       case "accepted":
-        sayToHook(channel, end.words);
-        answerHook(channel, true);
-        // receive-pack moves the mirror's refs now.
-        await running.ended.finally(end.release);
-        return true;
+        try {
+          sayToHook(channel, end.words);
+          answerHook(channel, true);
+          // receive-pack moves the mirror's refs now.
+          await running.ended;
+          return (await hasAll(repo.mirror, end.updates)) ? "true" : "untrue";
+        } finally {
+          end.release();
+        }
       case "refused":
         sayToHook(channel, inWords(end.refusal, { action: "push", repo: repo.name, what: end.refs }));
         answerHook(channel, false);
-        return true;
+        return "true";
       case "unknown":
-        // A refusal would be a claim, and nobody knows: the client sees the answer break off. One that had not
-        // begun it would try again by itself.
+        // A refusal would be a claim, and nobody knows: the client sees the answer break off.
         say(`${end.reason}; fetch to see whether it did`);
-        await begun(response);
-        response.destroy();
-        running.kill();
-        return true;
+        answerHook(channel, false);
+        return "untrue";
     }
   } catch (error) {
     repo.report.log("error", `a push could not be judged: ${messageOf(error)}`);
@@ -143,23 +211,30 @@ async function judge(exchange: Exchange, running: Running): Promise<boolean> {
     repo.report.refusedPush(refusal, repo.name, []);
     sayToHook(channel, inWords(refusal, { action: "push", repo: repo.name }));
     answerHook(channel, false);
-    return true;
+    return "true";
   }
 }
 
-/** Waits a little for the first bytes of the answer to be on their way. */
-async function begun(response: ServerResponse): Promise<void> {
-  const deadline = performance.now() + LIMITS.killMs;
-  while (!response.headersSent && !response.destroyed && performance.now() < deadline) await sleep(POLL_MS);
-  await sleep(POLL_MS);
+/** Whether receive-pack has done what it was let do. */
+async function hasAll(mirror: Mirror, updates: readonly GitUpdate[]): Promise<boolean> {
+  const refs = await mirror.refs();
+  return updates.every(({ ref, new: next }) => (isZero(next) ? !refs.has(ref) : refs.get(ref) === next));
 }
 
-const POLL_MS = 20;
+/** So that the client sees an answer that ends too early. One that had not begun it would try again by itself. */
+async function breakOff(response: ServerResponse): Promise<void> {
+  response.flushHeaders();
+  await sleep(BREAK_MS);
+  response.destroy();
+}
+
+/** For what was written to be on its way. */
+const BREAK_MS = 50;
 
 async function relay(exchange: Exchange, running: Running, moved: () => void): Promise<void> {
-  const { response, service } = exchange;
-  // A fetch for nobody ends. A push that has begun to be forwarded goes on to its end.
-  if (service === "git-upload-pack") response.once("close", () => running.kill());
+  const { response } = exchange;
+  // A fetch for nobody ends. (A push that has begun to be forwarded goes on to its end.)
+  response.once("close", () => running.kill());
   const answered = await relayAnswer(running, response, moved);
   const ended = await running.ended;
   if (response.destroyed) return;
@@ -170,19 +245,22 @@ async function relay(exchange: Exchange, running: Running, moved: () => void): P
   else response.end();
 }
 
-function backendOf({ request, service, repo }: Exchange, advertising: boolean): Running {
+function backendOf(exchange: Exchange, advertising: boolean): Running {
+  const { request, service, repo } = exchange;
   const protocol = request.headers["git-protocol"];
   return startBackend(repo.git, repo.mirror.place, {
     method: advertising ? "GET" : "POST",
     service,
     advertise: advertising,
     protocol: typeof protocol === "string" ? protocol : undefined,
-    maxPackBytes: repo.policy().repos.get(repo.name)?.policy.limits.packBytes ?? 0,
+    limits: limitsOf(exchange),
   });
 }
 
-function maxPackBytes({ repo }: Exchange): number {
-  return repo.policy().repos.get(repo.name)?.policy.limits.packBytes ?? 0;
+function limitsOf({ repo }: Exchange): GitLimits {
+  const found = repo.policy().repos.get(repo.name);
+  if (found === undefined) throw new Error(`no policy for ${repo.name}`);
+  return found.policy.limits;
 }
 
 function refuseWith(exchange: Exchange, refusal: Refusal): void {
@@ -192,8 +270,12 @@ function refuseWith(exchange: Exchange, refusal: Refusal): void {
   answerRefusal(request, response, refusal, subject);
 }
 
-function watchIdle(idle: () => void): { moved(): void; stop(): void } {
-  let timer = setTimeout(idle, LIMITS.idleMs);
+/** Ends both when nothing moves: git, and a client that neither sends nor reads. */
+function watchIdle({ request }: Exchange, running: Running): { moved(): void; stop(): void } {
+  let timer = setTimeout(() => {
+    running.kill();
+    request.destroy();
+  }, LIMITS.idleMs);
   return {
     moved() {
       timer = timer.refresh();

@@ -38,7 +38,12 @@ export interface PushContext {
 
 export type PushEnd =
   /** The mirror is still locked, because receive-pack moves its refs now. */
-  | { readonly kind: "accepted"; readonly words: readonly string[]; readonly release: () => void }
+  | {
+      readonly kind: "accepted";
+      readonly updates: readonly GitUpdate[];
+      readonly words: readonly string[];
+      readonly release: () => void;
+    }
   | { readonly kind: "refused"; readonly refusal: Refusal; readonly refs: readonly string[] }
   | { readonly kind: "unknown"; readonly reason: string };
 
@@ -98,7 +103,7 @@ export async function judgePush(context: PushContext, request: HookRequest): Pro
       ...{ unopened: [...unopened], reviewed: review, ms },
     });
     locked = false;
-    return { kind: "accepted", words: end.words, release };
+    return { kind: "accepted", updates, words: end.words, release };
   } finally {
     if (locked) release();
   }
@@ -176,5 +181,5 @@ async function askOperator(
 }
 
 function abandoned(): Refusal {
-  return refuse("push-abandoned", "the agent went away before the push was judged", "the connection");
+  return refuse("push-abandoned", "the push was broken off before it was judged", "the connection");
 }

@@ -1,0 +1,79 @@
+/** The gate as the process it is in a bundle: configured over stdin, heard over stdout. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { type FromSidecar, fromSidecarSchema } from "../../src/contract/sidecar.ts";
+import { readLines } from "../../src/lib/json-lines.ts";
+import { must, type WorkingCopy, workingCopy } from "./git-gate.ts";
+
+const ENTRY = fileURLToPath(new URL("./git-gate-entry.ts", import.meta.url));
+
+export interface GateProcess {
+  readonly child: ChildProcess;
+  readonly messages: FromSidecar[];
+  readonly ended: Promise<number | string>;
+  send(message: unknown): void;
+  next<T extends FromSidecar["type"]>(type: T): Promise<Extract<FromSidecar, { type: T }>>;
+  events(name: string): Record<string, unknown>[];
+  kill(): Promise<unknown>;
+}
+
+/** @param path where it finds its programs first. */
+export function launchGate(config: unknown, path?: string): GateProcess {
+  const child = spawn(process.execPath, ["--import", "tsx", ENTRY], {
+    stdio: ["pipe", "pipe", "inherit", "ipc"],
+    env: { PATH: path === undefined ? process.env["PATH"] : `${path}:${process.env["PATH"]}` },
+  });
+  const { stdin, stdout } = child;
+  if (stdin === null || stdout === null) throw new Error("no pipes");
+  stdin.on("error", () => {});
+  const messages: FromSidecar[] = [];
+  void (async () => {
+    for await (const line of readLines(stdout)) messages.push(fromSidecarSchema.parse(JSON.parse(line)));
+  })();
+  const ended = new Promise<number | string>((resolve) => {
+    child.once("close", (code, signal) => resolve(code ?? signal ?? "?"));
+  });
+  const send = (message: unknown): void => void stdin.write(`${JSON.stringify(message)}\n`);
+  send({ type: "config", config });
+  return {
+    child,
+    messages,
+    ended,
+    send,
+    next: (type) =>
+      until(() => messages.find((message) => message.type === type)) as Promise<
+        Extract<FromSidecar, { type: typeof type }>
+      >,
+    events: (name) =>
+      messages.flatMap((message) =>
+        message.type === "event" && message.event === name ? [message.data] : [],
+      ),
+    kill() {
+      child.kill("SIGKILL");
+      return ended;
+    },
+  };
+}
+
+/** A clone of what it serves as `app`, in the folder: made once, and shown where the gate is now. */
+export async function cloneFrom(gate: GateProcess, folder: string): Promise<WorkingCopy> {
+  const { listening } = await gate.next("ready");
+  const copy = join(folder, "copy");
+  const url = `http://${listening[0]}/app.git`;
+  if (!existsSync(copy)) await must(["git", "clone", "-q", url, copy]);
+  await must(["git", "-C", copy, "remote", "set-url", "origin", url]);
+  return workingCopy(copy);
+}
+
+export async function until<T>(
+  look: () => T | undefined | false | Promise<T | undefined | false>,
+): Promise<T> {
+  for (let left = 800; left > 0; left--) {
+    const seen = await look();
+    if (seen !== undefined && seen !== false) return seen;
+    await new Promise((resolve) => setTimeout(resolve, 25));
+  }
+  throw new Error("it did not come to pass");
+}
