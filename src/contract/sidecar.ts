@@ -10,6 +10,19 @@ import * as z from "zod";
 const pathMatch = z.strictObject({ type: z.enum(["exact", "prefix", "regex"]), value: z.string() });
 const headerMatch = z.strictObject({ name: z.string(), type: z.enum(["exact", "regex"]), value: z.string() });
 
+const limited = z.strictObject({ most: z.number().int().min(1), before: z.number().int().min(0) });
+
+/** What was given for a while. `before`: what was used of it before this was said. */
+export const routeGrantSchema = z.strictObject({
+  id: z.string(),
+  /** Milliseconds since the epoch; absent: for as long as the bottle runs. */
+  until: z.number().int().optional(),
+  uses: limited.optional(),
+  /** Of bodies, both directions. */
+  bytes: limited.optional(),
+});
+export type RouteGrant = z.infer<typeof routeGrantSchema>;
+
 /** One route as egress gets it: a {@link Route} whose credential is the finished header value. */
 export const egressRouteSchema = z.strictObject({
   host: z.string(),
@@ -26,6 +39,8 @@ export const egressRouteSchema = z.strictObject({
   tls: z.enum(["terminate", "passthrough"]),
   allowAddresses: z.array(z.string()),
   connectTo: z.strictObject({ host: z.string(), port: z.number().int().min(1).max(65_535) }).optional(),
+  /** On what the route hangs; absent: it is the bottle's own. */
+  grant: routeGrantSchema.optional(),
   /** A {@link RouteInspection}. */
   inspection: z.strictObject({
     patterns: z.boolean(),

@@ -19,6 +19,8 @@ export interface Passage {
   readonly path: string;
   /** Names of the headers that are injected. */
   readonly credential: readonly string[];
+  /** On which it hangs. */
+  readonly grant?: { readonly id: string; readonly isCounted: boolean } | undefined;
 }
 
 export interface Clearance {
@@ -45,16 +47,22 @@ export function createClearance(record: RecordEvent, limits: Limits): Clearance 
     return recording;
   }
 
+  const recordAlone = (data: object): Promise<Refusal | undefined> =>
+    record("egress.admitted", data).then(() => undefined, unrecorded);
+
   return {
-    of(passage) {
+    of({ grant, ...passage }) {
       const { method, scheme, host, credential } = passage;
-      const own = `${method} ${scheme}://${host} ${credential.join()}`;
+      const data = { ...passage, ...(grant && { grant: grant.id }) };
+      // Each use of what is counted is on the log, however many there are.
+      if (grant?.isCounted === true) return recordAlone(data);
+      const own = `${method} ${scheme}://${host} ${credential.join()} ${grant?.id ?? ""}`;
       const room = cleared.size + coming.size < limits.eventsPerSecond;
       const isKnown = cleared.has(own) || coming.has(own);
       // A guest can invent hosts and methods without end, where a route leaves it any.
-      const [key, data] = room || isKnown ? [own, passage] : ["others", { others: true }];
+      const key = room || isKnown ? own : OTHERS;
       if (cleared.has(key)) return undefined;
-      return coming.get(key) ?? begin(key, data);
+      return coming.get(key) ?? begin(key, key === OTHERS ? { others: true } : data);
     },
     renew() {
       cleared = new Set();
@@ -62,6 +70,9 @@ export function createClearance(record: RecordEvent, limits: Limits): Clearance 
     },
   };
 }
+
+/** No method has such a name. */
+const OTHERS = "others";
 
 function unrecorded(): Refusal {
   return refuse(

@@ -39,6 +39,7 @@ export const DENIAL_STATUS = {
   "override-refused": 403,
   "git-push-refused": 403,
   "placeholder-misused": 403,
+  "grant-ended": 403,
   "plaintext-credential": 403,
   "address-refused": 403,
   "request-rate": 429,

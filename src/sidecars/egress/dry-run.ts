@@ -7,6 +7,7 @@ import type { EgressPolicy } from "../../contract/sidecar.ts";
 import { routesOf } from "./allow-list/allow-list.ts";
 import { UNLIMITED } from "./budget.ts";
 import { DENIAL_STATUS, type Refusal, refuse, type Subject, targetOf } from "./denial.ts";
+import { createGrants } from "./grants.ts";
 import { compileInspection } from "./inspection/inspection.ts";
 import { LIMITS } from "./limits.ts";
 import { type AskedRequest, admit, type Gate } from "./pipeline.ts";
@@ -57,6 +58,7 @@ const GATE: Gate = {
   limits: LIMITS,
   checkBearer: () => undefined,
   budget: UNLIMITED,
+  grants: createGrants(),
   stopping: false,
   connections: { active: 0 },
 };

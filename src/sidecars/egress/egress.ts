@@ -13,6 +13,7 @@ import { type Resolve, systemResolve } from "./address/resolve.ts";
 import { createBudget } from "./budget.ts";
 import { createClearance, type RecordEvent } from "./clearance.ts";
 import { createReporter, type Emit } from "./events.ts";
+import { createGrants } from "./grants.ts";
 import { compileInspection } from "./inspection/inspection.ts";
 import { LIMITS, type Limits } from "./limits.ts";
 import { compilePolicy } from "./policy/compile.ts";
@@ -59,6 +60,7 @@ export async function startEgress(config: EgressConfig, options: EgressOptions):
       downloadBytes: config.limits?.downloadBytesPerMinute,
     }),
     clearance: createClearance(options.record, limits),
+    grants: createGrants(),
     resolve: options.resolve ?? systemResolve,
     leaves,
     connections,
@@ -66,11 +68,13 @@ export async function startEgress(config: EgressConfig, options: EgressOptions):
     current: await generation(config.policy),
     stopping: false,
   };
+  services.grants.adopt(config.policy);
   const servers = await listenAll(config, options.listeners ?? new Map(), createFront(services));
   setImmediate(leaves.warm);
   const clock = setInterval(() => {
     const now = performance.now();
     connections.sweep(now);
+    connections.endUngranted(services.grants.holds);
     services.current.pool.sweep(now);
     services.report.flush();
     services.clearance.renew();
@@ -88,9 +92,12 @@ export async function startEgress(config: EgressConfig, options: EgressOptions):
   return {
     listening: servers.map(({ server, where }) => addressOf(server, where)),
     async reload(policy) {
-      const next = await generation(egressPolicySchema.parse(policy));
+      const parsed = egressPolicySchema.parse(policy);
+      const next = await generation(parsed);
       services.current.pool.retire();
       services.current = next;
+      services.grants.adopt(parsed);
+      connections.endUngranted(services.grants.holds);
     },
     async drain() {
       services.stopping = true;

@@ -28,6 +28,8 @@ export interface Allowed {
   readonly ms: number;
   /** Names of the headers that were injected. */
   readonly credential: readonly string[];
+  /** On which it hung. */
+  readonly grant?: string;
   /** False when one side broke off before the end. */
   readonly complete: boolean;
   /** As they came, flat: name, value. Values are never told. */

@@ -120,6 +120,14 @@ export class Exchange implements Activity {
     if (admission.head.expectsContinue) this.#client.proceed();
   }
 
+  get grant(): string | undefined {
+    return this.#admission?.route.grant?.id;
+  }
+
+  ungranted(): void {
+    this.#cutShort(ended());
+  }
+
   get blocked(): boolean {
     return this.#client.sink.writableNeedDrain;
   }
@@ -154,13 +162,12 @@ export class Exchange implements Activity {
     const { method, subject, target, route } = { ...admission, method: this.#client.method };
     const { scheme, host } = target;
     const path = shownPath(subject.path ?? "");
-    const recorded = this.#services.clearance.of({
-      method,
-      scheme,
-      host,
-      path,
-      credential: route.credential,
-    });
+    const { grant, credential } = route;
+    if (grant !== undefined && !this.#services.grants.use(grant.id)) {
+      this.#fail(ended());
+      return;
+    }
+    const recorded = this.#services.clearance.of({ method, scheme, host, path, credential, grant });
     if (recorded === undefined) this.#connect(admission, mayReuse);
     else
       void recorded.then((refusal) => {
@@ -215,7 +222,7 @@ export class Exchange implements Activity {
     request.on("error", (error) => {
       if (answered || this.#done || this.#request !== request) return;
       const again = reused && outgoing === undefined && REPEATABLE.has(method);
-      if (again) this.#reach(admission, false);
+      if (again) this.#connect(admission, false);
       else this.#fail(lostUpstream(error));
     });
     request.on("response", (response) => {
@@ -303,6 +310,14 @@ export class Exchange implements Activity {
     this.#up += up;
     this.#down += down;
     this.#progressAt = performance.now();
+    const { grant } = this;
+    if (grant !== undefined) {
+      this.#services.grants.moved(grant, up + down);
+      if (!this.#services.grants.holds(grant)) {
+        this.#cutShort(ended());
+        return;
+      }
+    }
     const spent = this.#services.budget.moved(up, down);
     if (spent !== undefined) this.#cutShort(spent);
   }
@@ -394,11 +409,20 @@ export class Exchange implements Activity {
       down: this.#down,
       ms: Math.round(performance.now() - this.#started),
       credential: admission.route.credential,
+      ...(this.grant !== undefined && { grant: this.grant }),
       complete,
       headers: this.#client.rawHeaders,
       answerHeaders: this.#answerHeaders,
     });
   }
+}
+
+function ended(): Refusal {
+  return refuse(
+    "grant-ended",
+    "what the operator had allowed for a while has run out, is used up or was taken back",
+    "a grant that lasts",
+  );
 }
 
 function lostUpstream(error: unknown): Refusal {

@@ -52,7 +52,7 @@ export interface AskedRequest {
 }
 
 /** What is looked at of egress itself. */
-export type Gate = Pick<Services, "limits" | "checkBearer" | "budget" | "stopping"> & {
+export type Gate = Pick<Services, "limits" | "checkBearer" | "budget" | "stopping" | "grants"> & {
   readonly connections: { readonly active: number };
 };
 
@@ -91,7 +91,7 @@ export function admit(
   const judged = { method: client.method, path, head: head.value };
   const push = refusedPush(judged);
   if (push !== undefined) return turn(push);
-  const route = judge(routes.value, judged, limits.judgedPathLength);
+  const route = judge(routes.value, judged, limits.judgedPathLength, gate.grants.holds);
   if (!route.allow) return turn(route);
   const wrongUpgrade = request.upgrading ? refusedUpgrade(client.method, head.value) : undefined;
   if (wrongUpgrade !== undefined) return turn(wrongUpgrade);

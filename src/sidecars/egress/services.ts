@@ -5,6 +5,7 @@ import type { Resolve } from "./address/resolve.ts";
 import type { Budget } from "./budget.ts";
 import type { Clearance } from "./clearance.ts";
 import type { Reporter } from "./events.ts";
+import type { Grants } from "./grants.ts";
 import type { Inspection } from "./inspection/inspection.ts";
 import type { Limits } from "./limits.ts";
 import type { CompiledPolicy } from "./policy/compile.ts";
@@ -27,6 +28,7 @@ export interface Services {
   readonly checkBearer: BearerCheck;
   readonly budget: Budget;
   readonly clearance: Clearance;
+  readonly grants: Grants;
   /** Read anew for every request. */
   current: Generation;
   /** True once no new request is served. */

@@ -37,7 +37,8 @@ function verdict(
   if (!routes.allow) return routes.code;
   const head = readHead(headers, LIMITS.requestHeaders);
   if (!head.allow) return head.code;
-  const judged = judge(routes.value, { method, path: pathname, head: head.value }, LIMITS.judgedPathLength);
+  const request = { method, path: pathname, head: head.value };
+  const judged = judge(routes.value, request, LIMITS.judgedPathLength, (grant) => grant === "live");
   return judged.allow ? "allowed" : judged.code;
 }
 

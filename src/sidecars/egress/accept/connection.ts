@@ -16,6 +16,10 @@ export interface Activity {
   sweep(now: number): void;
   /** The connection is gone. */
   clientGone(): void;
+  /** On what it hangs. */
+  readonly grant?: string | undefined;
+  /** That is no more. */
+  ungranted?(): void;
   /** What came of its request makes no sense. False when it cannot answer that, and the connection must go. */
   spoiled?(refusal: Refusal): boolean;
 }
@@ -170,6 +174,15 @@ export class Connections {
 
   sweep(now: number): void {
     for (const connection of this.#all) connection.sweep(now, this.#limits);
+  }
+
+  /** Ends what hangs on a grant that was taken back, has run out or is used up. */
+  endUngranted(holds: (grant: string) => boolean): void {
+    for (const { activities } of this.#all) {
+      for (const activity of [...activities]) {
+        if (activity.grant !== undefined && !holds(activity.grant)) activity.ungranted?.();
+      }
+    }
   }
 
   stop(): void {

@@ -33,6 +33,8 @@ export interface CompiledRoute {
   readonly allowed: readonly AddressRange[];
   readonly connectTo: { readonly host: string; readonly port: number } | undefined;
   readonly inspection: RouteInspection;
+  /** On what it hangs. */
+  readonly grant: { readonly id: string; readonly isCounted: boolean } | undefined;
   /** Equal only for routes whose connections are interchangeable: where they go and as whom. */
   readonly identity: string;
 }
@@ -89,8 +91,9 @@ function tableOf(host: string, exact: Table, wildcard: Table): { table: Table; k
 }
 
 function compileRoute(route: EgressRoute): CompiledRoute {
-  if (route.tls === "passthrough" && (route.inject.length > 0 || route.matches.length > 0)) {
-    throw new UserError("tls: passthrough sees nothing inside, so it goes with neither matches nor inject");
+  const isSealed = route.tls === "passthrough";
+  if (isSealed && (route.inject.length > 0 || route.matches.length > 0 || route.grant !== undefined)) {
+    throw new UserError("tls: passthrough sees nothing inside, so it goes with no matches, inject or grant");
   }
   const inject = route.inject.flatMap(({ header, value }) => [checkedHeader(header, value), value]);
   const credential = route.inject.map(({ header }) => header.toLowerCase());
@@ -114,6 +117,7 @@ function compileRoute(route: EgressRoute): CompiledRoute {
     allowed,
     connectTo: dialled,
     inspection: route.inspection,
+    grant: route.grant && { id: route.grant.id, isCounted: route.grant.uses !== undefined },
     identity,
   };
 }

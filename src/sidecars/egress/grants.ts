@@ -1,0 +1,64 @@
+/**
+ * What was given to the agent for a while, counted where it is used: a route that hangs on a grant exists as long
+ * as the grant does. The keeper decides on grants and says how much of each was used before; what is used from
+ * then on is counted here, so that a limit holds between two words of the keeper's.
+ */
+import type { EgressPolicy, RouteGrant } from "../../contract/sidecar.ts";
+
+export interface Grants {
+  /** From now on those of this policy, and no other. */
+  adopt(policy: Pick<EgressPolicy, "routes">): void;
+  /** Whether what hangs on it is allowed now. */
+  holds(id: string): boolean;
+  /** Takes one use; false when there is none left. */
+  use(id: string): boolean;
+  /** Counts body bytes, of either direction. */
+  moved(id: string, bytes: number): void;
+}
+
+interface Counted {
+  terms: RouteGrant;
+  uses: number;
+  bytes: number;
+}
+
+export function createGrants(now: () => number = Date.now): Grants {
+  let current = new Map<string, Counted>();
+
+  const holds = (id: string): boolean => {
+    const grant = current.get(id);
+    if (grant === undefined) return false;
+    const { until, bytes } = grant.terms;
+    return (until === undefined || now() < until) && (bytes === undefined || grant.bytes < bytes.most);
+  };
+
+  return {
+    adopt({ routes }) {
+      const next = new Map<string, Counted>();
+      for (const { grant: terms } of routes) {
+        if (terms === undefined) continue;
+        const before = current.get(terms.id);
+        next.set(terms.id, {
+          terms,
+          // What the keeper has not heard of yet counts too, and so does what an egress that died had told it.
+          uses: Math.max(before?.uses ?? 0, terms.uses?.before ?? 0),
+          bytes: Math.max(before?.bytes ?? 0, terms.bytes?.before ?? 0),
+        });
+      }
+      current = next;
+    },
+    holds,
+    use(id) {
+      const grant = current.get(id);
+      if (grant === undefined || !holds(id)) return false;
+      const { uses } = grant.terms;
+      if (uses !== undefined && grant.uses >= uses.most) return false;
+      grant.uses += 1;
+      return true;
+    },
+    moved(id, bytes) {
+      const grant = current.get(id);
+      if (grant !== undefined) grant.bytes += bytes;
+    },
+  };
+}
