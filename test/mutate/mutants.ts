@@ -155,6 +155,7 @@ const BODIES = `${T}/inspection/bodies.test.ts`;
 const ANSWERS = `${T}/inspection/answers.test.ts`;
 const MESSAGES = `${T}/inspection/websocket-messages.test.ts`;
 const PLACEHOLDERS = `${T}/targets/placeholder.test.ts`;
+const ISSUED = `${T}/inspection/issued-tokens.test.ts`;
 const CORRELATION = `${T}/inspection/correlation.test.ts`;
 
 const surface = (
@@ -463,6 +464,46 @@ const SURFACE_MUTANTS: readonly Mutant[] = [
     "(place.isBody || !isPlaceholder(name)) && mayHave(name, place.host)",
     "!isPlaceholder(name) && mayHave(name, place.host)",
     "its own host",
+  ),
+  surface(
+    "what the guest had before an upstream said it",
+    ISSUED,
+    "inspection.ts",
+    'if (kind === "pattern") issued.seenFromGuest(fingerprint);',
+    "",
+    "repeats",
+  ),
+  surface(
+    "known values in what was issued",
+    ISSUED,
+    "inspection.ts",
+    'kind !== "pattern" && start < finding.end && finding.start < end',
+    "kind === finding.detector && start === end",
+    "new policy",
+  ),
+  surface(
+    "to which host a token may go",
+    ISSUED,
+    "issued-tokens.ts",
+    "tokens.get(fingerprint)?.includes(to) === true",
+    "tokens.has(fingerprint)",
+    "access token",
+  ),
+  surface(
+    "who may refer to whose tokens",
+    ISSUED,
+    "issuance.ts",
+    "if (realm !== undefined && isSameSite(realm.host, issuer.host))",
+    "if (realm !== undefined)",
+    "another's registry",
+  ),
+  surface(
+    "what is merely contained",
+    ISSUED,
+    "issuance.ts",
+    "if (!TOKEN_NAME.test(name)) return;",
+    "",
+    "another field",
   ),
   surface(
     "masks in messages",

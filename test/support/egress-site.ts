@@ -41,7 +41,7 @@ export interface SiteOptions {
 export interface Answer {
   readonly status?: number;
   readonly headers?: Readonly<Record<string, string>>;
-  readonly body?: string;
+  readonly body?: string | Buffer;
 }
 
 /** Call it in a test file; what it starts ends with each test. */

@@ -15,6 +15,7 @@ import { createClearance, type RecordEvent } from "./clearance.ts";
 import { createReporter, type Emit } from "./events.ts";
 import { createGrants } from "./grants.ts";
 import { compileInspection } from "./inspection/inspection.ts";
+import { createIssuedTokens } from "./inspection/issued-tokens.ts";
 import { LIMITS, type Limits } from "./limits.ts";
 import { compilePolicy } from "./policy/compile.ts";
 import type { Generation, Services } from "./services.ts";
@@ -44,9 +45,10 @@ export interface Egress {
 /** @throws UserError when the configuration cannot be served. */
 export async function startEgress(config: EgressConfig, options: EgressOptions): Promise<Egress> {
   const limits: Limits = { ...LIMITS, ...operatorsLimits(config.limits), ...options.limits };
+  const issued = createIssuedTokens();
   const generation = async (policy: EgressPolicy): Promise<Generation> => ({
     policy: compilePolicy(policy),
-    inspection: await compileInspection(policy, config.findingsKey, limits),
+    inspection: await compileInspection(policy, config.findingsKey, limits, issued),
     pool: createPool(limits),
   });
   const connections = new Connections(limits);

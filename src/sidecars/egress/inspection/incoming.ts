@@ -14,6 +14,7 @@ import type { Limits } from "../limits.ts";
 import type { CompiledRoute } from "../policy/compile.ts";
 import { canonicalName } from "../rules/headers.ts";
 import { accepts, type Coding, codingsOf, createDecoder } from "./content-coding.ts";
+import type { TokenReader } from "./issuance.ts";
 
 /** Tells the agent, and whoever reads its transcript, not to take orders from what follows. */
 export const WARNING_HEADER = "x-bottle-warning";
@@ -22,6 +23,8 @@ export interface IncomingOptions {
   readonly route: CompiledRoute;
   /** Knows what was put on the request; absent when nothing was. */
   readonly scrubber: EchoScrubberFactory | undefined;
+  /** Wants to read the body. */
+  readonly tokens: TokenReader | undefined;
   readonly phrases: Inspector;
   readonly limits: Limits;
   /** What the client said it can unpack, already narrowed to what can be looked into. */
@@ -43,17 +46,20 @@ export class Incoming {
   readonly isHeld: boolean;
   readonly #scrubber: EchoScrubberFactory | undefined;
   readonly #scrub: EchoScrubber | undefined;
+  readonly #tokens: TokenReader | undefined;
   readonly #phrases: InspectionStream | undefined;
   readonly #mode: CompiledRoute["inspection"]["phrases"];
   readonly #events: IncomingEvents;
   #flagged = false;
 
   constructor(response: IncomingMessage, head: AnswerHead, options: IncomingOptions, events: IncomingEvents) {
-    const { route, scrubber, limits } = options;
+    const { route, scrubber, tokens, limits } = options;
     this.#events = events;
+    this.#tokens = tokens;
     this.#scrubber = scrubber;
     this.#mode = head.bodyless || !isText(head.headers) ? "off" : route.inspection.phrases;
-    const wantsBody = !head.bodyless && (scrubber !== undefined || this.#mode !== "off");
+    const wantsBody =
+      !head.bodyless && (scrubber !== undefined || tokens !== undefined || this.#mode !== "off");
     const coding = wantsBody ? codingToUndo(head, options) : undefined;
     let headers = this.#scrubbed(head.headers);
     if (coding !== undefined) headers = without(headers, ["content-encoding", "content-length"]);
@@ -92,6 +98,8 @@ export class Incoming {
   }
 
   #look(bytes: Buffer, isLast: boolean): Buffer {
+    this.#tokens?.push(bytes);
+    if (isLast) this.#tokens?.end();
     if (this.#phrases === undefined) return bytes;
     let { bytes: released, findings } = this.#phrases.push(bytes);
     if (isLast) {

@@ -22,11 +22,20 @@ import { acceptedEncoding, codingsOf } from "./content-coding.ts";
 import { createCorrelation, type Suspicion } from "./correlation.ts";
 import { createHush, type Hush } from "./hush.ts";
 import { Incoming, type IncomingEvents } from "./incoming.ts";
+import { createIssuance } from "./issuance.ts";
+import {
+  type Audience,
+  createIssuedTokens,
+  type IssuedTokens,
+  inBody,
+  inHeader,
+  inUrl,
+} from "./issued-tokens.ts";
 import { inspectMessages, type MessageEvents, type MessageInspection } from "./messages.ts";
 import { type BodyEvents, OutgoingBody } from "./outgoing-body.ts";
 import { placeholderValues } from "./placeholders.ts";
 import { type Place, type Ruling, ruleOn } from "./ruling.ts";
-import { headText, queryWords, type Surface, surfaceAt } from "./surfaces.ts";
+import { headText, queryWords, type Surface, surfaceAt, withoutTokens } from "./surfaces.ts";
 
 export interface Subjected {
   readonly target: Target;
@@ -57,11 +66,16 @@ export interface Inspection {
   messages(request: Subjected, events: MessageEvents): MessageInspection;
 }
 
-/** Rejects with a UserError naming what cannot be looked for: a secret that is too short, a pattern that is none. */
+/**
+ * Rejects with a UserError naming what cannot be looked for: a secret that is too short, a pattern that is none.
+ *
+ * @param issued is known beyond one policy: a reload does not take a client's session away.
+ */
 export async function compileInspection(
   policy: EgressPolicy,
   findingsKey: string,
   limits: Limits,
+  issued: IssuedTokens = createIssuedTokens(),
 ): Promise<Inspection> {
   const known = [...policy.known, ...placeholderValues(policy.placeholders)];
   const rules = policy.rules.length === 0 ? {} : { rules: await compileRules(policy.rules) };
@@ -80,8 +94,41 @@ export async function compileInspection(
   const names = compileInspector({ detectors: [], known: inLowerCase, fingerprintKey });
   const hush = createHush(whole, names);
 
-  const rule = (findings: readonly Finding[], place: Place, route: CompiledRoute): Ruling =>
-    ruleOn(findings, place, route, mayHave);
+  const issuance = createIssuance(whole, issued);
+
+  function rule(findings: readonly Finding[], place: Place, route: CompiledRoute): Ruling {
+    const ruling = ruleOn(findings, place, route, mayHave);
+    if (ruling.kind !== "pass")
+      for (const { kind, fingerprint } of findings) if (kind === "pattern") issued.seenFromGuest(fingerprint);
+    return ruling;
+  }
+
+  /** What an upstream said that may go there, and is nothing else besides. */
+  function isIssued(finding: Finding, among: readonly Finding[], to: Audience): boolean {
+    return (
+      finding.kind === "pattern" &&
+      issued.mayGo(finding.fingerprint, to) &&
+      !among.some(({ kind, start, end }) => kind !== "pattern" && start < finding.end && finding.start < end)
+    );
+  }
+
+  /** Of a head, what is found in it without the tokens that may be in that part of it. */
+  function inHead(subjected: Subjected): ReadonlyMap<Surface, readonly Finding[]> {
+    const { target, route } = subjected;
+    const look = (asked: Pick<Subjected, "target" | "head">) => {
+      const { text, surfaces } = headText(asked.target, asked.head, route);
+      return { text, groups: bySurface(inspectorOf(route).scan(text), surfaces) };
+    };
+    const { text, groups } = look(subjected);
+    const tokens = [...groups].flatMap(([{ part }, findings]) => {
+      if (part === undefined) return [];
+      const to = part === "url" ? inUrl(target.host) : inHeader(target.host);
+      return findings
+        .filter((each) => isIssued(each, findings, to))
+        .map(({ start, end }) => ({ part, text: text.toString("latin1", start, end) }));
+    });
+    return tokens.length === 0 ? groups : look(withoutTokens(subjected, tokens)).groups;
+  }
 
   function inNameOf(host: string): readonly Finding[] {
     return [...names.scan(Buffer.from(host)), ...names.scan(Buffer.from(host.replaceAll(".", "")))];
@@ -98,9 +145,9 @@ export async function compileInspection(
   }
 
   return {
-    refusedHead({ target, head, route }) {
-      const { text, surfaces } = headText(target, head, route);
-      for (const [{ name, joined }, findings] of bySurface(inspectorOf(route).scan(text), surfaces)) {
+    refusedHead(subjected) {
+      const { target, route } = subjected;
+      for (const [{ name, joined }, findings] of inHead(subjected)) {
         const ruling = rule(findings, { ...headOf(target, hush.text(name)), joined }, route);
         if (ruling.kind === "refuse") return ruling.refusal;
       }
@@ -119,18 +166,34 @@ export async function compileInspection(
           contentLength: head.contentLength,
           coding: codings.kind === "one" ? codings.coding : undefined,
           inspector: inspectorOf(route),
-          rule: (findings) => rule(findings, place, route),
+          rule: (found) => {
+            const tokens = found.filter((each) => isIssued(each, found, inBody(target.host, pathOf(target))));
+            return rule(
+              found.filter(
+                ({ start, end }) => !tokens.some((each) => each.start <= start && end <= each.end),
+              ),
+              place,
+              route,
+            );
+          },
           limits,
           held,
         },
         events,
       );
     },
-    incoming(response, head, { head: asked, route }, events) {
+    incoming(response, head, { target, head: asked, route }, events) {
       const scrubber = scrubberOf(route);
-      if (scrubber === undefined && route.inspection.phrases === "off") return undefined;
+      const tokens = issuance.answer({ host: target.host, path: pathOf(target) }, head);
+      if (scrubber === undefined && tokens === undefined && route.inspection.phrases === "off")
+        return undefined;
       const acceptEncoding = acceptedEncoding(asked);
-      return new Incoming(response, head, { route, scrubber, phrases, limits, acceptEncoding }, events);
+      return new Incoming(
+        response,
+        head,
+        { route, scrubber, tokens, phrases, limits, acceptEncoding },
+        events,
+      );
     },
     suspect({ target, route }, sent) {
       const { host, path } = target;
@@ -163,6 +226,8 @@ export async function compileInspection(
 const CHANCE: ReadonlySet<string> = new Set(
   DETECTORS.filter(({ trigger }) => trigger.kind !== "keyword").map(({ id }) => id),
 );
+
+const pathOf = ({ path }: Target): string => path.split("?", 1)[0] ?? "";
 
 const headOf = ({ host }: Target, surface: string): Place => ({ surface, host, isBody: false });
 

@@ -57,9 +57,15 @@ function isKnown({ kind }: Finding): boolean {
 }
 
 /** The rest of a text that the inspector gave up on. Masked, nothing would be left of it, nor of its framing. */
-function isUnread({ kind, detector }: Finding): boolean {
-  return kind === "pattern" && (detector === "too-much-encoding" || detector === "too-many-secrets");
+export function isUnread({ kind, detector }: Finding): boolean {
+  return kind === "pattern" && UNREAD.has(detector);
 }
+
+const UNREAD: ReadonlySet<string> = new Set([
+  "too-many-near-misses",
+  "too-many-secrets",
+  "too-much-encoding",
+]);
 
 /**
  * What lies in a permitted value, a pattern's finding of the same token say, is permitted with it. Where pieces were

@@ -14,6 +14,8 @@ export interface Surface {
   readonly end: number;
   /** Made of pieces that do not stand side by side: only what cannot be chance counts there. */
   readonly joined: boolean;
+  /** A part of the request as it is; undefined when joined, or of the host. */
+  readonly part: "url" | "header" | undefined;
 }
 
 export interface HeadText {
@@ -27,13 +29,13 @@ const SEPARATOR = "\n";
 export function headText(target: Target, head: RequestHead, route: CompiledRoute): HeadText {
   let text = "";
   const surfaces: Surface[] = [];
-  const add = (name: string, part: string, joined = false): void => {
-    if (part === "") return;
-    text += part + SEPARATOR;
-    surfaces.push({ name, end: text.length, joined });
+  const add = (name: string, said: string, part?: Surface["part"], joined = false): void => {
+    if (said === "") return;
+    text += said + SEPARATOR;
+    surfaces.push({ name, end: text.length, joined, part });
   };
   const join = (name: string, pieces: readonly string[]): void => {
-    if (pieces.length > 1) add(`${name}, joined`, pieces.join(""), true);
+    if (pieces.length > 1) add(`${name}, joined`, pieces.join(""), undefined, true);
   };
   const queryAt = target.path.indexOf("?");
   const path = queryAt < 0 ? target.path : target.path.slice(0, queryAt);
@@ -42,15 +44,15 @@ export function headText(target: Target, head: RequestHead, route: CompiledRoute
   // An exact host is the operator's own word.
   const isOpenName = route.host.startsWith("*.");
   if (isOpenName) add("the host", target.host);
-  add("the path", path);
-  if (queryAt >= 0) add("the query", target.path.slice(queryAt + 1));
+  add("the path", path, "url");
+  if (queryAt >= 0) add("the query", target.path.slice(queryAt + 1), "url");
   const free: Field[] = [];
   for (let i = 0; i < head.names.length; i++) {
     const name = head.names[i] ?? "";
     if (name === "" || route.stripped.has(name)) continue;
     const said = head.raw[2 * i] ?? "";
     const value = head.raw[2 * i + 1] ?? "";
-    add(`header ${name}`, `${said}: ${value}`);
+    add(`header ${name}`, `${said}: ${value}`, "header");
     if (name === "cookie") free.push(...fieldsOf(value, /; */));
     else if (!ORDINARY.test(name)) free.push({ name: said, value });
   }
@@ -92,6 +94,22 @@ export function queryWords(path: string): string {
 /** Headers that every client sends, with words of their own: joined with the others, they would only be between. */
 const ORDINARY =
   /^(?:accept|accept-.*|authorization|cache-control|content-.*|date|dnt|from|if-.*|origin|pragma|priority|range|referer|sec-.*|user-agent|via|x-forwarded-.*)$/;
+
+/** A request's head without these, wherever in that part of it they stand. */
+export function withoutTokens(
+  { target, head }: { readonly target: Target; readonly head: RequestHead },
+  tokens: readonly { readonly text: string; readonly part: Surface["part"] }[],
+): { readonly target: Target; readonly head: RequestHead } {
+  const cut = (said: string, wanted: Surface["part"]): string =>
+    tokens.reduce(
+      (rest, { text, part }) => (part === wanted ? rest.replaceAll(text, SEPARATOR) : rest),
+      said,
+    );
+  return {
+    target: { ...target, path: cut(target.path, "url") },
+    head: { ...head, raw: head.raw.map((said, i) => (i % 2 === 1 ? cut(said, "header") : said)) },
+  };
+}
 
 /** Where a position of the text lies. */
 export function surfaceAt(surfaces: readonly Surface[], position: number): Surface | undefined {
