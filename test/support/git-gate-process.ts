@@ -1,6 +1,6 @@
 /** The gate as the process it is in a bundle: configured over stdin, heard over stdout. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type FromSidecar, fromSidecarSchema } from "../../src/contract/sidecar.ts";
@@ -76,4 +76,20 @@ export async function until<T>(
     await new Promise((resolve) => setTimeout(resolve, 25));
   }
   throw new Error("it did not come to pass");
+}
+
+/** Resident bytes of the largest program that runs in the environment of the gate with this state. */
+export function residentOf(stateDir: string): number {
+  const sizes = readdirSync("/proc").flatMap((pid) => {
+    try {
+      if (!/^\d+$/.test(pid)) return [];
+      if (!readFileSync(`/proc/${pid}/environ`, "latin1").includes(`GIT_CONFIG_GLOBAL=${stateDir}/`))
+        return [];
+      const [, size = "0"] = /^RssAnon:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8")) ?? [];
+      return [Number(size) * 1024];
+    } catch {
+      return [];
+    }
+  });
+  return Math.max(0, ...sizes);
 }

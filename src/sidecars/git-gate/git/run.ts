@@ -22,6 +22,8 @@ export interface StartOptions {
   /** Opens file descriptor 3 in both directions. */
   readonly channel?: boolean;
   readonly signal?: AbortSignal | undefined;
+  /** Of its own memory; it fails when it asks for more, where the system can hold it to that. */
+  readonly memoryBytes?: number;
   /** It ends by itself when its stdin does. */
   readonly endsWithStdin?: boolean;
 }
@@ -126,18 +128,25 @@ async function readWhole(running: Running): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
+const hasProgram = (name: string): boolean =>
+  process.platform === "linux" && [`/usr/bin/${name}`, `/bin/${name}`].some((path) => existsSync(path));
+
 /** Makes a program end with its parent. On other systems git ends when the pipes break that it reads and writes. */
-const LEASH: readonly string[] =
-  process.platform === "linux" && ["/usr/bin/setpriv", "/bin/setpriv"].some((path) => existsSync(path))
-    ? ["setpriv", "--pdeathsig", "KILL", "--"]
-    : [];
+const LEASH: readonly string[] = hasProgram("setpriv") ? ["setpriv", "--pdeathsig", "KILL", "--"] : [];
+const CAN_LIMIT = hasProgram("prlimit");
+
+function leashed(argv: readonly string[], { memoryBytes, endsWithStdin }: StartOptions): readonly string[] {
+  if (endsWithStdin === true) return argv;
+  const limit = memoryBytes !== undefined && CAN_LIMIT ? ["prlimit", `--data=${memoryBytes}`] : [];
+  return [...LEASH, ...limit, ...argv];
+}
 
 /** Starts any program. `env` is all of its environment. */
 export function startProgram(
   argv: readonly string[],
   options: StartOptions & { readonly env: Readonly<Record<string, string>>; readonly cwd: string },
 ): Running {
-  const [command = "", ...args] = options.endsWithStdin === true ? argv : [...LEASH, ...argv];
+  const [command = "", ...args] = leashed(argv, options);
   const child: ChildProcess = spawn(command, args, {
     cwd: options.cwd,
     env: options.env,

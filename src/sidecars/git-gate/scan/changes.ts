@@ -23,14 +23,22 @@ const ID = /^[0-9a-f]{40,64}$/;
 const MAX_RECORD_BYTES = 1024 * 1024;
 const ABSENT = "000000";
 
-/** Oldest first. Stops early when `take` says false. @throws Error when git fails. */
+/** What git takes for itself, and for a path while it compares. */
+const BASE_BYTES = 256 * 1024 ** 2;
+const PATH_BYTES = 1024;
+
+/**
+ * Oldest first. Stops early when `take` says false. Says false when one commit changes more than `most` paths and git
+ * cannot hold them: a few folders within each other stand for more of them than there is memory.
+ * @throws Error when git fails.
+ */
 export async function walkChanges(
   git: Git,
   place: Place,
-  tips: readonly string[],
+  { tips, most }: { readonly tips: readonly string[]; readonly most: number },
   take: (change: Change) => boolean,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<boolean> {
   const timeoutMs = LIMITS.inspectMs;
   const list = git.start(place, ["rev-list", "--reverse", "--topo-order", ...tips, "--not", "--all", "--"], {
     timeoutMs,
@@ -47,7 +55,8 @@ export async function walkChanges(
     "--no-renames",
     "--no-ext-diff",
   ];
-  const diff = git.start(place, ["diff-tree", ...options], { timeoutMs, signal });
+  const memoryBytes = BASE_BYTES + most * PATH_BYTES;
+  const diff = git.start(place, ["diff-tree", ...options], { timeoutMs, signal, memoryBytes });
   list.stdin.end();
   list.stdout.pipe(diff.stdin);
   let commit = "";
@@ -68,9 +77,11 @@ export async function walkChanges(
   list.kill();
   diff.kill();
   const [listEnd, diffEnd] = await Promise.all([list.ended, diff.ended]);
+  if (wanted && diffEnd.code !== 0 && /out of memory/i.test(diffEnd.stderr)) return false;
   if (wanted && (listEnd.code !== 0 || diffEnd.code !== 0 || meta !== undefined)) {
     throw new Error("git could not compare what the push brings");
   }
+  return true;
 }
 
 /** `:100644 100644 <id> <id> M`, or with a colon, a mode and an id for each parent, and one more of each. */

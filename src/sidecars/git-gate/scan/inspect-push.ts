@@ -94,14 +94,13 @@ class Inspection {
     if (tips.length > 0) {
       const [{ failure }] = await Promise.all([
         streamNewObjects(git, place, tips, this.#sink(), signal),
-        walkChanges(git, place, tips, (change) => this.#change(change), signal),
+        this.#walk((change) => this.#change(change)),
       ]);
       if (this.#budget.refusal !== undefined) return this.#budget.refusal;
       if (failure !== undefined) throw new Error(failure);
       this.#inspectNames();
       // Most pushes hold nothing; those that do are looked at once more for where it came in.
-      if (this.#unplaced().length > 0)
-        await walkChanges(git, place, tips, (change) => this.#place(change), signal);
+      if (this.#unplaced().length > 0) await this.#walk((change) => this.#place(change));
       if (this.#budget.refusal !== undefined) return this.#budget.refusal;
     }
     const verdict =
@@ -238,15 +237,25 @@ class Inspection {
 
   // --- paths ---
 
+  async #walk(take: (change: Change) => boolean): Promise<void> {
+    const { git, place, tips, limits, signal } = this.#push;
+    const isWhole = await walkChanges(git, place, { tips, most: limits.files }, take, signal);
+    if (!isWhole) this.#refuseFiles();
+  }
+
+  #refuseFiles(): void {
+    this.#budget.refusal ??= refuse(
+      "too-many-files",
+      "the push changes too many paths",
+      `at most ${this.#push.limits.files} in a push`,
+    );
+  }
+
   #change(change: Change): boolean {
     const { limits, paths, excepted } = this.#push;
     this.#files += 1;
     if (this.#files > limits.files) {
-      this.#budget.refusal ??= refuse(
-        "too-many-files",
-        "the push changes too many paths",
-        `at most ${limits.files} in a push`,
-      );
+      this.#refuseFiles();
       return false;
     }
     if (change.path.length > LIMITS.pathBytes) {
