@@ -51,6 +51,7 @@ export class Exchange implements Activity {
   #body: OutgoingBody | undefined;
   #framing: Framing | undefined;
   #request: ClientRequest | undefined;
+  #dialling: AbortController | undefined;
   #tunnel: Splice | undefined;
   #refused = false;
   #done = false;
@@ -143,6 +144,23 @@ export class Exchange implements Activity {
       );
   }
 
+  spent(now: number): number {
+    const { headMs, tunnelIdleMs, slowestUpload } = this.#services.limits;
+    if (this.#tunnel !== undefined) return (now - this.#progressAt) / tunnelIdleMs;
+    if (this.blocked) return (now - this.#progressAt) / headMs;
+    if (this.#client.received) return 0;
+    return (now - this.#started - this.#up / slowestUpload) / headMs;
+  }
+
+  giveWay(): void {
+    if (this.#tunnel === undefined) {
+      this.#client.closeAfter();
+      this.#fail(refuse("overloaded", "others wait, and this request came too slowly", "send it at once"));
+    } else this.#tunnel.destroy();
+    // Its place is free at once, and not when its client has read that.
+    this.#connection.end(this);
+  }
+
   clientGone(): void {
     // A tunnel sees for itself how each of its sides ends.
     if (this.#tunnel !== undefined) return;
@@ -187,10 +205,14 @@ export class Exchange implements Activity {
       return;
     }
     const { resolve, limits } = this.#services;
-    void dial(target.scheme, target.host, route, { ...policy, resolve, limits }).then((dialled) => {
+    const dialling = new AbortController();
+    this.#dialling = dialling;
+    const { signal } = dialling;
+    void dial(target.scheme, target.host, route, { ...policy, resolve, limits, signal }).then((dialled) => {
+      this.#dialling = undefined;
       if (!dialled.allow) {
         this.#fail(dialled);
-      } else if (this.#done) {
+      } else if (this.#done || this.#refused) {
         dialled.value.destroy();
       } else {
         pool.adopt(key, dialled.value);
@@ -347,6 +369,7 @@ export class Exchange implements Activity {
     const request = this.#request;
     this.#request = undefined;
     request?.destroy();
+    this.#dialling?.abort();
     if (this.#client.answering) this.#breakOff();
     else this.#refuse(refusal, this.#admission?.subject ?? { method: this.#client.method });
   }
@@ -395,6 +418,7 @@ export class Exchange implements Activity {
   #finish(complete: boolean): void {
     if (this.#done) return;
     this.#done = true;
+    this.#dialling?.abort();
     this.#connection.end(this);
     const admission = this.#admission;
     if (admission === undefined || this.#refused) return;

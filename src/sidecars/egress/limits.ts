@@ -18,6 +18,8 @@ export const LIMITS = {
 
   /** Connections from the guest. Each holds a TLS state of some 60 KiB: the worst case stays below 100 MiB. */
   connections: 1024,
+  /** Bytes of a body in a millisecond: who sends less gives way to others when there are too many. A modem's pace. */
+  slowestUpload: 8,
   /** Requests in progress, over all connections. Each may hold an upstream socket: a quarter of usual fd limits. */
   exchanges: 256,
   /** Requests in progress on one HTTP/2 connection: what browsers and curl assume. */
@@ -69,6 +71,13 @@ export const LIMITS = {
 
   /** Request bytes read and thrown away so that a refused client sees the answer and not a reset. */
   discardedBytes: 1024 * 1024,
+  /** Bytes of HTTP/2 while nothing is asked: some 3,000 pings; a client sends one in many seconds. */
+  controlBytes: 48 * 1024,
+  /** Requests that one HTTP/2 connection may take back at once (all it may have), and then in each second. */
+  resetBurst: 100,
+  resetsPerSecond: 10,
+  /** Of those that are taken back before anybody looked at them: only floods do that. Each costs more than most requests. */
+  takenBack: 10,
   /** Addresses of one host that are tried; all of them are checked. */
   addressesTried: 6,
   /** Events told one by one in a second; those above are told together, counted, at its end. */

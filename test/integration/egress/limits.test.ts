@@ -16,7 +16,8 @@ import {
   testEgress,
   until,
 } from "../../support/egress.ts";
-import { httpsUpstream, type Upstream } from "../../support/tls-upstream.ts";
+import { frame, literal, requestBytes } from "../../support/http2-frames.ts";
+import { httpsUpstream, tcpUpstream, type Upstream } from "../../support/tls-upstream.ts";
 
 const HOST = "api.example.test";
 
@@ -33,7 +34,7 @@ afterEach(async () => {
 
 async function serve(limits: Partial<Limits>): Promise<TestEgress> {
   upstream = await httpsUpstream(await root.issue([HOST]), (request, response) => {
-    if (request.url !== "/hang") response.end("ok");
+    if (request.url !== "/hang") response.end(request.url === "/long" ? Buffer.alloc(2 ** 25) : "ok");
   });
   const egress = await testEgress(
     {
@@ -179,19 +180,47 @@ function readAllOpen(socket: import("node:net").Socket): Promise<string> {
 }
 
 describe("more than enough", () => {
-  it("connections are closed at once, and others are served when some have gone", async () => {
+  it("connections give way: first the one that has waited for longest without a request", async () => {
     const egress = await serve({ connections: 3 });
-    const held = await Promise.all([1, 2, 3].map(() => dialProxy(egress.port)));
-    const fourth = await dialProxy(egress.port);
-    fourth.resume();
-    await closed(fourth);
-    held[0]?.destroy();
-    await until(() => held[0]?.destroyed === true);
-    await until(() => true);
-    let answer = await curl(egress, `https://${HOST}/`);
-    for (let i = 0; i < 50 && answer.stdout !== "ok"; i++) answer = await curl(egress, `https://${HOST}/`);
-    expect(answer.stdout).toBe("ok");
-    for (const socket of held) socket.destroy();
+    const used = await openTunnel(egress, HOST);
+    used.write(`GET / HTTP/1.1\r\nHost: ${HOST}\r\n\r\n`);
+    await readHead(used);
+    const silent = await dialProxy(egress.port);
+    const gone = closed(silent.resume());
+    const slow = await dialProxy(egress.port);
+    slow.write("GET http:");
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect((await curl(egress, `https://${HOST}/`)).stdout).toBe("ok");
+    await gone;
+    expect([used.destroyed, slow.destroyed]).toEqual([false, false]);
+    used.destroy();
+    slow.destroy();
+  });
+
+  it("connections are closed at once while all others are in use", async () => {
+    const egress = await serve({ connections: 2 });
+    const busy = await Promise.all([1, 2].map(() => openTunnel(egress, HOST)));
+    for (const socket of busy) socket.write(`GET /hang HTTP/1.1\r\nHost: ${HOST}\r\n\r\n`);
+    await until(() => upstream.accepted() === 2);
+    const third = await dialProxy(egress.port);
+    third.resume();
+    await closed(third);
+    for (const socket of busy) socket.destroy();
+    await egress.waitFor("egress.allowed", 2);
+    expect((await curl(egress, `https://${HOST}/`)).stdout).toBe("ok");
+  });
+
+  it.each([
+    ["sends its body slowly", "POST / HTTP/1.1", "Content-Length: 1000\r\n", "overloaded"],
+    ["does not take its answer", "GET /long HTTP/1.1", "", ""],
+  ])("requests give way: who %s", async (_what, line, header, said) => {
+    const egress = await serve({ exchanges: 1 });
+    const socket = await openTunnel(egress, HOST);
+    socket.write(`${line}\r\nHost: ${HOST}\r\n${header}\r\n`);
+    await until(() => upstream.accepted() === 1 || header !== "");
+    const asked = async (): Promise<string> => (await curl(egress, `https://${HOST}/`)).stdout;
+    await expect.poll(asked, { timeout: 20_000 }).toBe("ok");
+    expect((await readAll(socket)).text).toContain(said);
   });
 
   it("requests at once are told so", async () => {
@@ -243,6 +272,53 @@ describe("more than enough", () => {
     session.destroy();
     await until(() => upstream.open() <= 1, 30_000);
     expect((await curl(egress, `https://${HOST}/`)).stdout).toBe("ok");
+  });
+
+  it("requests that are taken back in the same breath end their connection, and nobody hears of them", async () => {
+    const egress = await serve({});
+    const socket = await openTunnel(egress, HOST, { alpn: ["h2"] });
+    socket.resume();
+    const fields = [
+      [":method", "GET"],
+      [":scheme", "https"],
+      [":authority", HOST],
+      [":path", "/hang"],
+    ] as const;
+    const head = Buffer.concat(fields.map(literal));
+    const requests = Array.from({ length: 40 }, (_, i) =>
+      Buffer.concat([frame(1, 0x5, 3 + 2 * i, head), frame(3, 0, 3 + 2 * i, Buffer.from([0, 0, 0, 8]))]),
+    );
+    socket.write(Buffer.concat([requestBytes(fields).subarray(0, 24 + 9), ...requests]));
+    await closed(socket);
+    expect(upstream.accepted()).toBe(0);
+  });
+
+  it("words about nothing but HTTP/2 itself end it", async () => {
+    const egress = await serve({ controlBytes: 4096 });
+    const socket = await openTunnel(egress, HOST, { alpn: ["h2"] });
+    socket.resume();
+    socket.write(requestBytes([]).subarray(0, 24 + 9));
+    const ping = setInterval(() => socket.write(frame(6, 0, 0, Buffer.alloc(8))), 1);
+    await closed(socket);
+    clearInterval(ping);
+  });
+});
+
+describe("an upstream that is no longer wanted", () => {
+  it("is let go in the middle of its handshake", async () => {
+    const silent = await tcpUpstream((socket) => socket.resume());
+    const egress = await testEgress({
+      routes: [route({ host: HOST, connectTo: { host: "127.0.0.1", port: silent.port } })],
+    });
+    closing.push(
+      () => silent.close(),
+      () => egress.stop(),
+    );
+    const socket = await openTunnel(egress, HOST);
+    socket.write(`GET / HTTP/1.1\r\nHost: ${HOST}\r\n\r\n`);
+    await until(() => silent.open() === 1);
+    socket.destroy();
+    await until(() => silent.open() === 0);
   });
 });
 

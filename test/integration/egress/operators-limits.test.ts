@@ -79,24 +79,26 @@ describe("an operator's limit of", () => {
     expect(stdout).toMatch(/^retry-after: \d+\r$/im);
   });
 
-  it("connections holds: one more is closed at once, until another has ended", async () => {
+  it("connections holds: for one more, the one that has kept egress waiting for longest is closed", async () => {
     const site = await limited({ connections: 2 });
-    const first = await openTunnel(site.egress, HOST);
+    const first = await dialProxy(site.egress.port);
+    const gone = readAll(first);
+    // Accepted, and found to wait, before the second one.
+    await new Promise((resolve) => setTimeout(resolve, 50));
     const second = await dialProxy(site.egress.port);
-    expect(await readAll(await dialProxy(site.egress.port))).toMatchObject({ text: "" });
-    first.destroy();
+    expect((await get(site)).stdout).toContain("reached");
+    expect(await gone).toMatchObject({ text: "" });
+    expect(second.destroyed).toBe(false);
     second.destroy();
-    // It takes a moment until egress has noticed.
-    await expect.poll(async () => (await get(site)).stdout).toContain("reached");
   });
 
-  it("requests at once holds", async () => {
+  it("requests at once holds: who sends slowly is told so, and another is served", async () => {
     const site = await limited({ requests: 1 });
     const tls = await openTunnel(site.egress, HOST);
+    const answer = readAll(tls);
     tls.write(`POST / HTTP/1.1\r\nHost: ${HOST}\r\nContent-Length: 5\r\n\r\n12`);
-    // It is under way once its head is there.
-    await expect.poll(async () => (await get(site)).stdout).toContain("overloaded");
-    tls.destroy();
+    await expect.poll(async () => (await get(site)).stdout, { timeout: 20_000 }).toContain("reached");
+    expect((await answer).text).toContain("x-bottle-denied: overloaded");
   });
 
   it("header size takes the place of ours, both ways", async () => {

@@ -329,7 +329,8 @@ describe("a guest", () => {
     socket.destroy();
     await egress.waitFor("egress.allowed");
     release();
-    await until(() => upstream.accepted() === 1 && upstream.open() === 0);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(upstream.accepted()).toBe(0);
   });
 
   it("that stops in the middle of its body leaves nothing behind, and no upstream hears of it", async () => {
@@ -337,13 +338,13 @@ describe("a guest", () => {
     const egress = await proxyTo(upstream);
     const socket = await openTunnel(egress, HOST);
     socket.write(`POST / HTTP/1.1\r\nHost: ${HOST}\r\nContent-Length: 1000\r\n\r\npart`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await new Promise((resolve) => setTimeout(resolve, 300));
     socket.destroy();
     // It ended its TLS regularly, so what it sent is a body of another length than it said.
     expect((await egress.waitFor("egress.denied"))[0]).toMatchObject({ code: "framing-refused" });
     const abrupt = await dialProxy(egress.port);
     abrupt.write(`POST http://${HOST}/ HTTP/1.1\r\nHost: ${HOST}\r\nContent-Length: 1000\r\n\r\npart`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await new Promise((resolve) => setTimeout(resolve, 300));
     abrupt.resetAndDestroy();
     expect((await egress.waitFor("egress.allowed"))[0]).toMatchObject({ status: 0, up: 4, complete: false });
     expect(upstream.accepted()).toBe(0);

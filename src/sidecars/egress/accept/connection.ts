@@ -7,6 +7,7 @@ import type { Socket } from "node:net";
 import type { Refusal } from "../denial.ts";
 import type { Limits } from "../limits.ts";
 import type { TunnelTarget } from "../target/target.ts";
+import { connectionsFor, openFiles } from "./open-files.ts";
 
 /** Something that is being done on a connection: an exchange, a tunnel. It bounds itself. */
 export interface Activity {
@@ -22,6 +23,10 @@ export interface Activity {
   ungranted?(): void;
   /** What came of its request makes no sense. False when it cannot answer that, and the connection must go. */
   spoiled?(refusal: Refusal): boolean;
+  /** The share of its patience with the client that is used up; 0 while somebody else is waited for. */
+  spent?(now: number): number;
+  /** Ends it, so that another has room. */
+  giveWay?(): void;
 }
 
 /** What a connection without an activity is doing. */
@@ -52,6 +57,7 @@ export class Connection {
   #since = performance.now();
   #bytesBefore = 0;
   #headSince: number | undefined;
+  #hasServed = false;
   /** How long nothing has come from an HTTP/2 client. */
   #quiet = { bytesRead: -1, since: 0, pinged: false };
   #stopping = false;
@@ -72,12 +78,13 @@ export class Connection {
 
   begin(activity: Activity): void {
     this.activities.add(activity);
-    this.#all.active += 1;
+    this.#all.begun();
   }
 
   end(activity: Activity): void {
     if (!this.activities.delete(activity)) return;
     this.#all.active -= 1;
+    this.#hasServed = true;
     if (this.activities.size > 0) return;
     this.enter(this.#stopping ? "closing" : this.#phase);
   }
@@ -105,9 +112,23 @@ export class Connection {
       for (const activity of [...this.activities]) activity.sweep(now);
       return;
     }
-    // The rest of a request that was refused, and no end of it.
-    const flooded = this.#phase === "head" && this.raw.bytesRead - this.#bytesBefore > limits.discardedBytes;
+    const unasked = this.raw.bytesRead - this.#bytesBefore;
+    const flooded =
+      // The rest of a request that was refused, and no end of it.
+      (this.#phase === "head" && unasked > limits.discardedBytes) ||
+      // HTTP/2 about nothing but itself: each such frame is understood, and answered.
+      (this.#phase === "streams" && unasked > limits.controlBytes);
     if (flooded || now - this.#since > this.#patience(now, limits)) this.raw.destroy();
+  }
+
+  /**
+   * How little is lost without it: the share of its patience that is used up, 0 while something is being done on it. Who has
+   * never asked for anything is given no more than it takes to ask.
+   */
+  spent(now: number, limits: Limits): number {
+    if (this.activities.size > 0) return 0;
+    const patience = this.#patience(now, limits);
+    return (now - this.#since) / (this.#hasServed ? patience : Math.min(patience, limits.headMs));
   }
 
   /**
@@ -142,20 +163,28 @@ export class Connection {
   }
 }
 
-/** All connections there are. */
+/** Only who has used up this share of its patience gives way to another request. */
+const DISPENSABLE = 0.01;
+
+/**
+ * All connections there are. At their limit, and at that of requests in progress, whoever keeps egress waiting for longest
+ * gives way: a crowd that opens connections and says nothing, or says it a byte at a time, keeps nobody out.
+ */
 export class Connections {
   /** Activities on all of them. */
   active = 0;
   readonly #all = new Set<Connection>();
   readonly #limits: Limits;
+  readonly #most: number;
 
-  constructor(limits: Limits) {
+  constructor(limits: Limits, files: number = openFiles()) {
     this.#limits = limits;
+    this.#most = Math.min(limits.connections, connectionsFor(files, limits));
   }
 
-  /** Undefined, and the socket closed, when there are too many. */
+  /** Undefined, and the socket closed, when there are too many that are all in use. */
   open(raw: Socket, direct: boolean): Connection | undefined {
-    if (this.#all.size >= this.#limits.connections) {
+    if (this.#all.size >= this.#most && !this.#makeRoom()) {
       raw.destroy();
       return undefined;
     }
@@ -170,6 +199,22 @@ export class Connections {
 
   get size(): number {
     return this.#all.size;
+  }
+
+  /** One more activity: for it to be served, another may have to go. */
+  begun(): void {
+    this.active += 1;
+    if (this.active <= this.#limits.exchanges) return;
+    const now = performance.now();
+    let most = DISPENSABLE;
+    let slowest: Activity | undefined;
+    for (const { activities } of this.#all) {
+      for (const activity of activities) {
+        const spent = activity.spent?.(now) ?? 0;
+        if (spent > most) [most, slowest] = [spent, activity];
+      }
+    }
+    slowest?.giveWay?.();
   }
 
   sweep(now: number): void {
@@ -191,5 +236,19 @@ export class Connections {
 
   destroy(): void {
     for (const connection of this.#all) connection.raw.destroy();
+  }
+
+  #makeRoom(): boolean {
+    const now = performance.now();
+    let most = 0;
+    let idlest: Connection | undefined;
+    for (const connection of this.#all) {
+      const spent = connection.spent(now, this.#limits);
+      if (spent > most) [most, idlest] = [spent, connection];
+    }
+    if (idlest === undefined) return false;
+    this.#all.delete(idlest);
+    idlest.raw.destroy();
+    return true;
   }
 }

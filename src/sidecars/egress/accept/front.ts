@@ -63,11 +63,16 @@ export function createFront(services: Services): Front {
   }
 
   function onSession(connection: Connection, session: ServerHttp2Session): void {
+    let takenBack = 0;
     session.on(
       "stream",
       (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, _flags: number, raw: readonly string[]) => {
         stream.on("error", () => {});
-        new Exchange(services, connection, new Http2Client(stream, headers, raw)).run();
+        // Who takes requests back in the same breath shall not have had a certificate checked for each.
+        setImmediate(() => {
+          if (!stream.closed) new Exchange(services, connection, new Http2Client(stream, headers, raw)).run();
+          else if (++takenBack > services.limits.takenBack) connection.raw.destroy();
+        });
       },
     );
   }
@@ -109,6 +114,8 @@ export function createFront(services: Services): Front {
     server.on("request", onRequest);
     // With an Expect: the upstream is asked, and only its 100 is passed on.
     server.on("checkContinue", onRequest);
+    // Left to itself, node would answer, and what stands behind the request would find the socket taken.
+    server.on("checkExpectation", onRequest);
     server.on("upgrade", onUpgrade);
     server.on("clientError", onUnreadable);
     return server;

@@ -75,11 +75,20 @@ async function resolveOnce(
   );
 }
 
+/** Questions under way: who asks the same meanwhile gets the same answer. The system answers four at a time. */
+const asked = new Map<string, Promise<readonly string[]>>();
+
 /** The system's resolver: hosts file, search order and all. */
-export const systemResolve: Resolve = (host) =>
-  new Promise((resolve, reject) => {
+export const systemResolve: Resolve = (host) => {
+  const underWay = asked.get(host);
+  if (underWay !== undefined) return underWay;
+  const answer = new Promise<readonly string[]>((resolve, reject) => {
     lookup(host, { all: true, verbatim: true }, (error, addresses) => {
+      asked.delete(host);
       if (error !== null) reject(error);
       else resolve(addresses.map(({ address }) => address));
     });
   });
+  asked.set(host, answer);
+  return answer;
+};

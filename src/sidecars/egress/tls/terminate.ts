@@ -49,15 +49,7 @@ export function terminate(
       return;
     }
     connection.enter("streams");
-    const session = performServerHandshake(tls, {
-      settings: {
-        maxConcurrentStreams: limits.streamsPerConnection,
-        maxHeaderListSize: limits.requestHeadBytes,
-        initialWindowSize: STREAM_WINDOW_BYTES,
-        enablePush: false,
-      },
-      maxHeaderListPairs: limits.requestHeaders,
-    });
+    const session = performServerHandshake(tls, http2Options(limits));
     session.on("error", hangUp);
     session.on("close", hangUp);
     connection.session = session;
@@ -65,4 +57,19 @@ export function terminate(
     // Node waits for this event before it begins, although a server's socket never emits it.
     tls.emit("secureConnect");
   });
+}
+
+function http2Options(limits: Limits) {
+  return {
+    settings: {
+      maxConcurrentStreams: limits.streamsPerConnection,
+      maxHeaderListSize: limits.requestHeadBytes,
+      initialWindowSize: STREAM_WINDOW_BYTES,
+      enablePush: false,
+    },
+    maxHeaderListPairs: limits.requestHeaders,
+    // Node's types do not know these two.
+    streamResetBurst: limits.resetBurst,
+    streamResetRate: limits.resetsPerSecond,
+  };
 }

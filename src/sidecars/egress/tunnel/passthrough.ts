@@ -93,6 +93,14 @@ class PassedThrough implements Activity {
     if (now - this.#progressAt > this.#services.limits.tunnelIdleMs) this.#splice?.destroy();
   }
 
+  spent(now: number): number {
+    return this.#splice === undefined ? 0 : (now - this.#progressAt) / this.#services.limits.tunnelIdleMs;
+  }
+
+  giveWay(): void {
+    this.#splice?.destroy();
+  }
+
   clientGone(): void {}
 
   #moved(up: number, down: number): void {

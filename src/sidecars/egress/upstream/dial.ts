@@ -18,6 +18,8 @@ export interface Dialling {
   readonly roots: SecureContext;
   readonly resolve: Resolve;
   readonly limits: Limits;
+  /** Aborted when nobody wants the connection any more, as long as there is none. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 const PORTS = { http: 80, https: 443, tunnel: 443 } as const;
@@ -27,13 +29,14 @@ export async function dial(
   scheme: keyof typeof PORTS,
   host: string,
   route: CompiledRoute,
-  { proxy, roots, resolve, limits }: Dialling,
+  dialling: Dialling,
 ): Promise<Verdict<Socket>> {
+  const { proxy, roots, limits } = dialling;
   const through = proxyFor(proxy, route);
   const socket =
     through === undefined
-      ? await direct(scheme, host, route, resolve, limits)
-      : await throughProxy(through, scheme, host, route, { proxy, roots, resolve, limits });
+      ? await direct(scheme, host, route, dialling)
+      : await throughProxy(through, scheme, host, route, dialling);
   if (!socket.allow || scheme !== "https") return socket;
   return secure(socket.value, host, route, roots, limits.upstreamHandshakeMs);
 }
@@ -42,12 +45,11 @@ async function direct(
   scheme: keyof typeof PORTS,
   host: string,
   route: CompiledRoute,
-  resolve: Resolve,
-  limits: Limits,
+  { resolve, limits, signal }: Dialling,
 ): Promise<Verdict<Socket>> {
   const destination = await addressesOf(route, host, PORTS[scheme], resolve, limits.resolveMs);
   if (!destination.allow) return destination;
-  return connectAny(host, destination.value, limits);
+  return connectAny(host, destination.value, limits, signal);
 }
 
 /** A tunnel to the host, or for plain HTTP the proxy itself, which then is asked by absolute form. */
@@ -56,13 +58,13 @@ async function throughProxy(
   scheme: keyof typeof PORTS,
   host: string,
   route: CompiledRoute,
-  { roots, resolve, limits }: Dialling,
+  { roots, resolve, limits, signal }: Dialling,
 ): Promise<Verdict<Socket>> {
   const to = await farSide(route, host, PORTS[scheme], resolve, limits);
   if (!to.allow) return to;
   // The operator's own word for where to go, and no route of the guest's: it may well be private.
   const addresses = isIP(proxy.host) === 0 ? await resolved(proxy.host, resolve, limits) : [proxy.host];
-  const near = await connectAny(proxy.name, { addresses, port: proxy.port }, limits);
+  const near = await connectAny(proxy.name, { addresses, port: proxy.port }, limits, signal);
   if (!near.allow) return near;
   const spoken = proxy.tls
     ? await secure(near.value, proxy.host, route, roots, limits.upstreamHandshakeMs)
@@ -90,14 +92,16 @@ async function connectAny(
   host: string,
   { addresses, port }: Destination,
   limits: Limits,
+  signal: AbortSignal | undefined,
 ): Promise<Verdict<Socket>> {
   const deadline = performance.now() + limits.connectMs;
   const tried = addresses.slice(0, limits.addressesTried);
   let code = "";
   for (const [i, address] of tried.entries()) {
+    if (signal?.aborted) break;
     // What is left is shared, so that a silent first address does not use up the others' time.
     const share = (deadline - performance.now()) / (tried.length - i);
-    const result = await connectOne(address, port, share);
+    const result = await connectOne(address, port, share, signal);
     if (typeof result !== "string") return allow(result);
     code = result;
   }
@@ -108,16 +112,26 @@ async function connectAny(
 }
 
 /** The socket, or why not. */
-function connectOne(address: string, port: number, ms: number): Promise<Socket | string> {
+function connectOne(
+  address: string,
+  port: number,
+  ms: number,
+  signal: AbortSignal | undefined,
+): Promise<Socket | string> {
   return new Promise((resolve) => {
     const socket = connectTcp({ host: address, port, noDelay: true, allowHalfOpen: true });
     // Stays for the socket's whole life: whoever uses it later learns of errors by its end.
     socket.on("error", (error) => resolve(codeOf(error) ?? "error"));
+    // Also in the middle of what follows, TLS or a proxy's answer: each of them sees its socket end.
+    signal?.addEventListener("abort", () => socket.destroy(), { once: true });
     const timer = setTimeout(() => {
       socket.destroy();
       resolve("ETIMEDOUT");
     }, ms);
-    socket.once("close", () => clearTimeout(timer));
+    socket.once("close", () => {
+      clearTimeout(timer);
+      resolve("ECONNRESET");
+    });
     socket.once("connect", () => {
       clearTimeout(timer);
       resolve(socket);

@@ -228,3 +228,13 @@ describe("outside a tunnel", () => {
     expect(site.reached).toEqual([]);
   });
 });
+
+describe("an expectation that nobody knows", () => {
+  it("is passed over, and what stands behind its request is not taken for a second answer", async () => {
+    const site = await serve({ hosts: [HOST] });
+    expect(await inTunnel(site, `${GET}Expect: a-miracle\r\n\r\n`)).toMatch(/^HTTP\/1\.1 200 /);
+    const upgrade = `${GET}Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n`;
+    await inTunnel(site, `${GET}Expect: a-miracle\r\n\r\n${upgrade}`);
+    expect(await inTunnel(site, `${GET}${CLOSE}\r\n`)).toMatch(/^HTTP\/1\.1 200 /);
+  });
+});
