@@ -28,6 +28,8 @@ export interface RunOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
   readonly stdin?: string;
+  /** Default: what a command of ours may take. */
+  readonly timeoutMs?: number;
   /** What comes before the command line: `setpriv` and its like. */
   readonly wrapper?: readonly string[];
 }
@@ -90,7 +92,7 @@ export function shell(text: string): Readonly<Record<string, unknown>> {
 }
 
 export async function createRealOperator(
-  files: Readonly<Record<string, string>> = { "README.md": "# A project\n" },
+  files: Readonly<Record<string, string | Buffer>> = { "README.md": "# A project\n" },
 ): Promise<RealOperator> {
   // Short: sockets lie below it.
   const root = realpathSync(mkdtempSync(join(tmpdir(), "bbr-")));
@@ -209,13 +211,13 @@ export function pause(milliseconds: number): Promise<void> {
 /** Runs a program to its end, its input closed. */
 export function runProgram(
   [command = "", ...args]: readonly string[],
-  options: { readonly env: Readonly<Record<string, string>>; readonly cwd?: string; readonly stdin?: string },
+  options: Omit<RunOptions, "wrapper"> & { readonly env: Readonly<Record<string, string>> },
 ): Promise<Run> {
   const child = spawn(command, args, {
     env: { ...options.env },
     ...(options.cwd !== undefined && { cwd: options.cwd }),
     stdio: ["pipe", "pipe", "pipe"],
-    timeout: COMMAND_TIMEOUT_MS,
+    timeout: options.timeoutMs ?? COMMAND_TIMEOUT_MS,
     killSignal: "SIGKILL",
   });
   child.stdin.on("error", () => {});
