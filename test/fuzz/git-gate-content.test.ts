@@ -5,12 +5,13 @@ import { describe, expect, it } from "vitest";
 import { DETECTORS } from "../../src/inspect/detectors/index.ts";
 import { compileInspector } from "../../src/inspect/inspector.ts";
 import { type Budget, inspectContent } from "../../src/sidecars/git-gate/scan/content.ts";
+import { fuzzRun } from "../support/fuzz-run.ts";
 import { TOKEN } from "../support/git-gate.ts";
 
 const inspector = compileInspector({ detectors: DETECTORS, fingerprintKey: Buffer.alloc(32, 3) });
-const SEED = Number(process.env["FUZZ_SEED"] ?? Date.now() % 2 ** 31);
-const RUNS = { seed: SEED, numRuns: Number(process.env["FUZZ_RUNS"] ?? 150) };
-console.info(`FUZZ_SEED=${SEED}`);
+const { seed, milliseconds, timeout } = fuzzRun("git-gate-content");
+/** As many as fit into half of the time: there are two properties. */
+const RUNS = { seed, numRuns: 2 ** 31 - 1, interruptAfterTimeLimit: milliseconds / 2 };
 
 async function look(bytes: Buffer, cuts: readonly number[]): Promise<{ found: string[]; budget: Budget }> {
   const budget: Budget = { unpacked: 0, refusal: undefined };
@@ -58,34 +59,42 @@ const layers = fc.array(fc.constantFrom(...(Object.keys(LAYERS) as (keyof typeof
 const cuts = fc.array(fc.nat(), { maxLength: 20 });
 
 describe("a file with archives in it", () => {
-  it("shows its secret, whatever lies around it and however it comes", async () => {
-    await fc.assert(
-      fc.asyncProperty(layers, cuts, fc.nat(50_000), async (names, at, padding) => {
-        let bytes = Buffer.from(`${"a line of words\n".repeat(padding / 16)}key = ${TOKEN}\n`);
-        for (const name of names) bytes = Buffer.from(LAYERS[name](bytes));
-        const { found, budget } = await look(bytes, at);
-        expect(budget.refusal).toBe(undefined);
-        expect(found).toContain("github-token");
-      }),
-      RUNS,
-    );
-  });
+  it(
+    "shows its secret, whatever lies around it and however it comes",
+    async () => {
+      await fc.assert(
+        fc.asyncProperty(layers, cuts, fc.nat(50_000), async (names, at, padding) => {
+          let bytes = Buffer.from(`${"a line of words\n".repeat(padding / 16)}key = ${TOKEN}\n`);
+          for (const name of names) bytes = Buffer.from(LAYERS[name](bytes));
+          const { found, budget } = await look(bytes, at);
+          expect(budget.refusal).toBe(undefined);
+          expect(found).toContain("github-token");
+        }),
+        RUNS,
+      );
+    },
+    timeout,
+  );
 
-  it("that is anything at all comes to its end within its bounds", async () => {
-    const piece = fc.oneof(
-      fc.uint8Array({ maxLength: 300 }).map((bytes) => Buffer.from(bytes)),
-      fc
-        .constantFrom("PK\x03\x04", "\x1f\x8b\x08", "\x1f\x8b\x08\x00")
-        .map((text) => Buffer.from(text, "latin1")),
-      fc.uint8Array({ maxLength: 100 }).map((bytes) => LAYERS.zip(Buffer.from(bytes))),
-      fc.uint8Array({ maxLength: 100 }).map((bytes) => LAYERS.gzip(Buffer.from(bytes)).subarray(0, -5)),
-    );
-    await fc.assert(
-      fc.asyncProperty(fc.array(piece, { maxLength: 30 }), cuts, async (pieces, at) => {
-        const { budget } = await look(Buffer.concat(pieces), at);
-        expect(budget.unpacked).toBeLessThan(10_000_000);
-      }),
-      RUNS,
-    );
-  });
+  it(
+    "that is anything at all comes to its end within its bounds",
+    async () => {
+      const piece = fc.oneof(
+        fc.uint8Array({ maxLength: 300 }).map((bytes) => Buffer.from(bytes)),
+        fc
+          .constantFrom("PK\x03\x04", "\x1f\x8b\x08", "\x1f\x8b\x08\x00")
+          .map((text) => Buffer.from(text, "latin1")),
+        fc.uint8Array({ maxLength: 100 }).map((bytes) => LAYERS.zip(Buffer.from(bytes))),
+        fc.uint8Array({ maxLength: 100 }).map((bytes) => LAYERS.gzip(Buffer.from(bytes)).subarray(0, -5)),
+      );
+      await fc.assert(
+        fc.asyncProperty(fc.array(piece, { maxLength: 30 }), cuts, async (pieces, at) => {
+          const { budget } = await look(Buffer.concat(pieces), at);
+          expect(budget.unpacked).toBeLessThan(10_000_000);
+        }),
+        RUNS,
+      );
+    },
+    timeout,
+  );
 });

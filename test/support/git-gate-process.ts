@@ -93,3 +93,10 @@ export function residentOf(stateDir: string): number {
   });
   return Math.max(0, ...sizes);
 }
+
+/** Locks, quarantines and half written packs. */
+export function leftovers(folder: string): readonly string[] {
+  return readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((path) =>
+    /(?:\.lock|\.new|\/tmp_[^/]*)$/.test(path),
+  );
+}

@@ -10,7 +10,7 @@ import { dirname, join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { GitGateConfig, GitUpstream } from "../../../src/contract/git-gate.ts";
 import { bareUpstream, must, newFolder, OWN, run, siteConfig } from "../../support/git-gate.ts";
-import { cloneFrom, type GateProcess, launchGate, until } from "../../support/git-gate-process.ts";
+import { cloneFrom, type GateProcess, launchGate, leftovers, until } from "../../support/git-gate-process.ts";
 import { type PausedPrograms, pausedPrograms } from "../../support/paused-programs.ts";
 import { HAS_SSHD, type Sshd, startSshd } from "../../support/sshd.ts";
 import { stallingRelay } from "../../support/stalling-relay.ts";
@@ -282,11 +282,4 @@ function upstreamAtRest(): boolean {
       return false;
     }
   });
-}
-
-/** Locks, quarantines and half written packs. */
-function leftovers(folder: string): readonly string[] {
-  return readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((path) =>
-    /(?:\.lock|\.new|\/tmp_[^/]*)$/.test(path),
-  );
 }

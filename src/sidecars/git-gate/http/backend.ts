@@ -70,6 +70,8 @@ export async function relayAnswer(
   let head: Buffer | undefined = Buffer.alloc(0);
   for await (const chunk of running.stdout) {
     moved();
+    // Answered already, with a refusal of what the client sent.
+    if (response.destroyed || response.writableEnded) continue;
     let bytes = chunk as Buffer;
     if (head !== undefined) {
       head = Buffer.concat([head, bytes]);
@@ -82,7 +84,6 @@ export async function relayAnswer(
       bytes = head.subarray(end + 4);
       head = undefined;
     }
-    if (response.destroyed) continue;
     if (answer !== undefined) bytes = answer.pass(bytes);
     if (bytes.length > 0 && !response.write(bytes)) await drained(response);
   }

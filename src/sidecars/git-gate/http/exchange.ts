@@ -237,7 +237,7 @@ async function relay(exchange: Exchange, running: Running, moved: () => void): P
   response.once("close", () => running.kill());
   const answered = await relayAnswer(running, response, moved);
   const ended = await running.ended;
-  if (response.destroyed) return;
+  if (response.destroyed || response.writableEnded) return;
   if (!answered) {
     refuseWith(exchange, refuse("upstream-failed", "git did not answer", "git http-backend"));
     exchange.repo.report.log("warn", `http-backend exited ${ended.code} without an answer`);
