@@ -3,15 +3,15 @@
  * table for the first half of a 4-byte word and one for the second; the AND of both is the word's answer, and
  * the AND of neighbouring words says "16 bytes and more, all of them …". sweep.ts reads nothing else.
  *
- * Base64 of text is told from base64 of anything else without decoding it: a byte below 0x80 leaves a zero at a
- * known place of each quad, so at the right one of four phases three bits in 24 are always zero.
+ * Base64 of text is told from base64 of anything else without decoding it: two digits hold one byte whole, and some bits
+ * of its neighbours, so at the right one of four phases each pair must be part of text.
  */
 
-/** Bit `p`: base64 (both alphabets) of ASCII, its quads beginning at addresses ≡ p modulo 4. */
+/** Bit `p`: base64 (both alphabets) of ASCII text, its quads beginning at addresses ≡ p modulo 4. */
 export const BASE64_ASCII = 0b1111;
 /** The same, shifted by 4, for what may be UTF-8: disguised letters are not ASCII. */
 export const BASE64_UTF8 = 0b1111 << 4;
-/** Bit 8: hex of ASCII, pairs beginning at even addresses; bit 9: at odd ones. */
+/** Bit 8: hex of ASCII text, pairs beginning at even addresses; bit 9: at odd ones. */
 export const HEX_ASCII = 0b11 << 8;
 export const HEX = 1 << 10;
 export const BASE32_UPPER = 1 << 11;
@@ -21,8 +21,8 @@ export const DIGITS = 1 << 13;
 /** Capitals, digits, spaces. */
 export const CAPITALS = 1 << 14;
 export const ALPHANUMERICS = 1 << 15;
-/** Lower-case letters and what may stand between the words of a list. */
-export const WORDS = 1 << 16;
+/** Neither capital nor digit. */
+export const SMALL = 1 << 16;
 /** Base64 with white space, or with JSON's escapes of it. */
 export const SPACED = 1 << 17;
 /** Hex digits and what people put between them. */
@@ -62,7 +62,7 @@ export const BYTE_CLASSES = Int32Array.from({ length: 256 }, (_, byte) => {
     (/[0-9 -]/.test(character) ? DIGITS : 0) |
     (/[A-Z0-9 ]/.test(character) ? CAPITALS : 0) |
     (/[A-Za-z0-9]/.test(character) ? ALPHANUMERICS : 0) |
-    (/[a-z0-9 \t\r\n,"'.]/.test(character) ? WORDS : 0) |
+    (/[A-Z0-9]/.test(character) ? 0 : SMALL) |
     (base64 ? BASE64 : 0) |
     (base64 || /[ \t\r\n\\=]/.test(character) ? SPACED : 0) |
     (/[0-9a-fA-F \t\r\n:,;"'xX\\-]/.test(character) ? HEX_SEPARATED : 0) |
@@ -77,68 +77,80 @@ interface WordTables {
   readonly second: Int32Array;
 }
 
+const TEXT_ASCII = Uint8Array.from({ length: 256 }, (_, byte) => (isAsciiText(byte) ? 1 : 0));
+const TEXT_UTF8 = Uint8Array.from({ length: 256 }, (_, byte) => (isUtf8Text(byte) ? 1 : 0));
+const ASCII_STARTS = startsOf(TEXT_ASCII);
+const UTF8_STARTS = startsOf(TEXT_UTF8);
+
 export const WORD_TABLES: WordTables = buildWordTables();
 
 function buildWordTables(): WordTables {
-  const at = [0, 1, 2, 3].map((place) =>
-    Int32Array.from(BYTE_CLASSES, (classes, byte) => classes | asciiPhases(byte, place)),
-  );
-  const first = pairTable(at[0] ?? new Int32Array(256), at[1] ?? new Int32Array(256));
-  const second = pairTable(at[2] ?? new Int32Array(256), at[3] ?? new Int32Array(256));
-  addUtf8Phases(first, second);
+  const first = pairTable();
+  const second = first.slice();
+  addPhases(first, second);
   return { first, second };
 }
 
-function pairTable(low: Int32Array, high: Int32Array): Int32Array {
+function pairTable(): Int32Array {
   const table = new Int32Array(65_536);
-  for (let h = 0; h < 256; h++) {
-    const classes = high[h] ?? 0;
-    if (classes === 0) continue;
-    for (let l = 0; l < 256; l++) table[(h << 8) | l] = classes & (low[l] ?? 0);
-  }
+  for (const [high, classes] of BYTE_CLASSES.entries())
+    if (classes !== 0)
+      for (const [low, others] of BYTE_CLASSES.entries()) table[(high << 8) | low] = classes & others;
   // Numbers are grouped by single spaces; indentation is no number.
   table[0x2020] = (table[0x2020] ?? 0) & ~(DIGITS | CAPITALS);
   return table;
 }
 
-/** The base64 and hex phases at which `byte`, at this place of a word, can be part of encoded ASCII. */
-function asciiPhases(byte: number, place: number): number {
-  const value = BASE64_VALUE[byte] ?? 64;
-  let phases = 0;
-  if (value < 64) {
-    const fits = [value < 32, (value & 8) === 0, (value & 2) === 0, true];
-    for (let phase = 0; phase < 4; phase++) if (fits[(place - phase) & 3] === true) phases |= 1 << phase;
-  }
-  const digit = HEX_VALUE[byte] ?? 16;
-  if (digit < 16) {
-    if (place % 2 === 1 || digit < 8) phases |= 0x100;
-    if (place % 2 === 0 || digit < 8) phases |= 0x200;
-  }
-  return phases;
-}
+/** The values of two neighbouring digits, and what the pair is part of: for each place in a group at which it can begin. */
+type Fits = readonly [boolean, boolean, boolean, boolean];
 
 /** A pair holds one whole byte of what is encoded, and some bits of its neighbours. */
-function addUtf8Phases(first: Int32Array, second: Int32Array): void {
-  const digits = [...BASE64_VALUE.entries()].filter(([, value]) => value < 64);
-  const plausible = Uint8Array.from({ length: 256 }, (_, byte) => (isUtf8Plausible(byte) ? 1 : 0));
-  const starts = Uint8Array.from({ length: 64 }, (_, top) =>
-    [0, 1, 2, 3].some((rest) => plausible[(top << 2) | rest] === 1) ? 1 : 0,
-  );
-  for (const [a, x] of digits)
-    for (const [b, y] of digits) {
+function addPhases(first: Int32Array, second: Int32Array): void {
+  for (const [a, x] of BASE64_VALUE.entries())
+    for (const [b, y] of BASE64_VALUE.entries()) {
+      if (x > 63 || y > 63) continue;
       const pair = (b << 8) | a;
-      const byte01 = (x << 2) | (y >> 4);
-      const byte12 = ((x & 15) << 4) | (y >> 2);
-      const quad01 =
-        plausible[byte01] === 1 && canFollow(byte01, (y & 15) >= 8 && (y & 15) < 12, (y & 15) >= 12);
-      const quad12 = plausible[byte12] === 1 && canFollow(byte12, (y & 3) === 2, (y & 3) === 3);
-      const quad23 = plausible[((x & 3) << 6) | y] === 1;
-      const quad30 = starts[y] === 1;
-      const bits = (p0: boolean, p1: boolean, p2: boolean, p3: boolean): number =>
-        (p0 ? 0x10 : 0) | (p1 ? 0x20 : 0) | (p2 ? 0x40 : 0) | (p3 ? 0x80 : 0);
-      first[pair] = (first[pair] ?? 0) | bits(quad01, quad30, quad23, quad12);
-      second[pair] = (second[pair] ?? 0) | bits(quad23, quad12, quad01, quad30);
+      const [ascii0, ascii1, ascii2, ascii3] = asciiFits(x, y);
+      const [utf0, utf1, utf2, utf3] = utf8Fits(x, y);
+      // A pair at the beginning of a word begins a group at phase 0, is in its middle at phase 2, and so on.
+      first[pair] =
+        (first[pair] ?? 0) | bits(ascii0, ascii3, ascii2, ascii1) | (bits(utf0, utf3, utf2, utf1) << 4);
+      second[pair] =
+        (second[pair] ?? 0) | bits(ascii2, ascii1, ascii0, ascii3) | (bits(utf2, utf1, utf0, utf3) << 4);
     }
+  for (const [a, x] of HEX_VALUE.entries())
+    for (const [b, y] of HEX_VALUE.entries()) {
+      if (x > 15 || y > 15) continue;
+      const pair = (b << 8) | a;
+      const even = TEXT_ASCII[(x << 4) | y] === 1 ? 0x100 : 0;
+      const odd = y < 8 && y !== 1 ? 0x200 : 0;
+      first[pair] = (first[pair] ?? 0) | even | odd;
+      second[pair] = (second[pair] ?? 0) | even | odd;
+    }
+}
+
+function bits(p0: boolean, p1: boolean, p2: boolean, p3: boolean): number {
+  return (p0 ? 1 : 0) | (p1 ? 2 : 0) | (p2 ? 4 : 0) | (p3 ? 8 : 0);
+}
+
+function asciiFits(x: number, y: number): Fits {
+  return [
+    TEXT_ASCII[(x << 2) | (y >> 4)] === 1 && (y & 8) === 0,
+    TEXT_ASCII[((x & 15) << 4) | (y >> 2)] === 1 && (y & 2) === 0,
+    (x & 2) === 0 && TEXT_ASCII[((x & 3) << 6) | y] === 1,
+    (TEXT_ASCII[x] === 1 || TEXT_ASCII[x | 64] === 1) && ASCII_STARTS[y] === 1,
+  ];
+}
+
+function utf8Fits(x: number, y: number): Fits {
+  const byte01 = (x << 2) | (y >> 4);
+  const byte12 = ((x & 15) << 4) | (y >> 2);
+  return [
+    TEXT_UTF8[byte01] === 1 && canFollow(byte01, (y & 15) >= 8 && (y & 15) < 12, (y & 15) >= 12),
+    TEXT_UTF8[byte12] === 1 && canFollow(byte12, (y & 3) === 2, (y & 3) === 3),
+    TEXT_UTF8[((x & 3) << 6) | y] === 1,
+    UTF8_STARTS[y] === 1,
+  ];
 }
 
 /** Whether a byte may come next that is a continuation, a lead, or else ASCII. */
@@ -147,14 +159,27 @@ function canFollow(byte: number, continuation: boolean, lead: boolean): boolean 
   return byte < 0xc0 || (continuation && !lead);
 }
 
-/** Bytes of UTF-8 text as far as disguised letters go: ASCII, continuations, the leads of look-alikes. */
-function isUtf8Plausible(byte: number): boolean {
+/** Bytes of ASCII text, and the zeros of UTF-16. */
+function isAsciiText(byte: number): boolean {
   if (byte < 0x20) return byte === 9 || byte === 10 || byte === 13 || byte === 0;
-  if (byte < 0xc0) return byte !== 0x7f;
+  return byte < 0x7f;
+}
+
+/** Bytes of UTF-8 text as far as disguised letters go: ASCII, continuations, the leads of look-alikes. */
+function isUtf8Text(byte: number): boolean {
+  if (byte < 0x80) return isAsciiText(byte);
   return (
+    byte < 0xc0 ||
     (byte >= 0xc2 && byte <= 0xd6) ||
     (byte >= 0xe1 && byte <= 0xe3) ||
     [0xea, 0xef, 0xf0, 0xf3].includes(byte)
+  );
+}
+
+/** Which six bits such bytes can begin with. */
+function startsOf(table: Uint8Array): Uint8Array {
+  return Uint8Array.from({ length: 64 }, (_, top) =>
+    table.subarray(top * 4, top * 4 + 4).includes(1) ? 1 : 0,
   );
 }
 

@@ -14,6 +14,8 @@ const UNKNOWN = 0xffff;
 const TAGS = 0xe0000;
 const basicPlane = new Uint16Array(0x10000).fill(UNKNOWN);
 const beyond = new Map<number, number>();
+/** A bit for each character beyond the basic plane that is known to be no disguise: they are a million. */
+const harmless = new Uint8Array(0x110000 >> 3);
 const several: string[] = [];
 const originals = new Map<number, string>(
   Object.entries(LOOK_ALIKES).flatMap(([original, alikes]) =>
@@ -25,12 +27,20 @@ const FILLERS = new Set([0x115f, 0x1160, 0x3164, 0xffa0, 0x2800]);
 
 /** OTHER, DROPPED, the code of one ASCII character, or SEVERAL and more. Looked up once for each character. */
 export function fold(codePoint: number): number {
-  const known = codePoint < 0x10000 ? basicPlane[codePoint] : beyond.get(codePoint);
-  if (known !== undefined && known !== UNKNOWN) return known;
+  if (codePoint < 0x10000) {
+    const known = basicPlane[codePoint] ?? OTHER;
+    return known === UNKNOWN ? learn(codePoint) : known;
+  }
+  if (((harmless[codePoint >> 3] ?? 0) & (1 << (codePoint & 7))) !== 0) return OTHER;
+  return beyond.get(codePoint) ?? learn(codePoint);
+}
+
+function learn(codePoint: number): number {
   const folded = compute(codePoint);
   if (codePoint < 0x10000) basicPlane[codePoint] = folded;
-  // What is no disguise is not remembered: a hostile text could bring a million of them.
   else if (folded !== OTHER) beyond.set(codePoint, folded);
+  else if (codePoint < 0x110000)
+    harmless[codePoint >> 3] = (harmless[codePoint >> 3] ?? 0) | (1 << (codePoint & 7));
   return folded;
 }
 

@@ -1,7 +1,9 @@
 /** A text as the sweep reads it: aligned, word by word, with a few harmless bytes behind its end. */
 
-/** Entries a word can cause in a sweep. */
-const MOST_EVENTS = 5;
+/** Entries a word can cause in a sweep: a mark, and a run with its classes. */
+const MOST_EVENTS = 3;
+/** Keywords can be noticed at two places of a word. */
+const MOST_HITS = 2;
 /** DEL: part of nothing that is looked for. */
 const PADDING = 0x7f;
 const PADDED = 24;
@@ -14,6 +16,11 @@ export class Frame {
   /** What the sweep noted; see there. */
   events: Int32Array = new Int32Array(0);
   eventCount = 0;
+  /** Offsets at which three bytes of something looked for may stand. */
+  hits: Int32Array = new Int32Array(0);
+  hitCount = 0;
+  /** Where keywords of detectors really stand. */
+  readonly keywords: number[] = [];
   #text: string | undefined;
 
   /** Room for `length` bytes; what was in it is gone. */
@@ -25,6 +32,7 @@ export class Frame {
       this.bytes = Buffer.from(memory);
       this.words = new Int32Array(memory);
       this.events = new Int32Array((capacity / 4) * MOST_EVENTS);
+      this.hits = new Int32Array((capacity / 4) * MOST_HITS);
     }
     return this.bytes;
   }

@@ -25,11 +25,14 @@ import { createHmac } from "node:crypto";
 import type { Detector } from "./detector.ts";
 import type { Finding, FindingKind } from "./finding.ts";
 import { KeywordIndex } from "./keyword-index.ts";
+import { KnownTarget, ProbeTarget, type Target } from "./keyword-search.ts";
 import { type KnownSecret, knownForms } from "./known-secret.ts";
+import type { RawFinding } from "./ledger.ts";
 import type { RuleSet } from "./own-rules.ts";
 import { PHRASES } from "./phrases.ts";
-import { makeProbe, type Probe } from "./probe.ts";
-import { type RawFinding, RUN_CLASSES, Scanner, type ScannerParts, type Target } from "./scanner.ts";
+import { Probe } from "./probe.ts";
+import { RUN_CLASSES } from "./run-search.ts";
+import { Scanner, type ScannerParts } from "./scanner.ts";
 import { WordList } from "./word-list.ts";
 
 export interface InspectorOptions {
@@ -190,25 +193,18 @@ function scannerParts(options: InspectorOptions): ScannerParts {
   const runs: ScannerParts["runs"][number][] = [];
   const words: ScannerParts["words"][number][] = [];
   const add = (detector: Detector, kind: FindingKind): void => {
-    const probe: Probe = makeProbe(detector, kind);
-    const { trigger, ignoreCase = false } = detector;
+    const { id, trigger, ignoreCase = false, check = () => true } = detector;
+    const probe = new Probe(detector, kind);
     switch (trigger.kind) {
       case "keyword":
-        for (const keyword of trigger.keywords)
-          index.addWhole(Buffer.from(keyword, "latin1"), ignoreCase, {
-            type: "probe",
-            probe,
-            offsets: undefined,
-          });
+        for (const keyword of trigger.keywords.map((text) => Buffer.from(text, "latin1")))
+          index.addWhole(keyword, ignoreCase, new ProbeTarget(probe, keyword));
         break;
       case "run":
         runs.push({ of: RUN_CLASSES[trigger.of], min: trigger.min, probe });
         break;
       case "words":
-        words.push({
-          list: new WordList(trigger.words, trigger.counts, detector.check ?? (() => true)),
-          probe,
-        });
+        words.push(new WordList({ kind, id, check, words: trigger.words, counts: trigger.counts }));
         break;
     }
   };
@@ -216,7 +212,7 @@ function scannerParts(options: InspectorOptions): ScannerParts {
   if (options.phrases === true) for (const phrase of PHRASES) add(phrase, "phrase");
   for (const secret of options.known ?? [])
     for (const form of knownForms(secret)) {
-      const target: Target = { type: "known", form, pass: 0, until: 0 };
+      const target = new KnownTarget(form);
       if (form.piece === form.bytes.length) index.addWhole(form.bytes, false, target);
       else index.addPieces(form.bytes, form.piece, target);
     }

@@ -19,7 +19,7 @@ export interface KnownSecret {
 export const MIN_KNOWN = 8;
 /** This many neighbouring bytes of a longer value are enough; fewer stand in innocent text by chance. */
 export const PIECE = 16;
-/** Values from this length on, all ASCII, are found in base64, base32 and hex by looking into every such text. */
+/** Values from this length on, all ASCII text, are found in base64, base32 and hex by looking into every such text. */
 const NOTICED_ENCODED = 24;
 
 export interface KnownForm {
@@ -48,7 +48,7 @@ export function knownForms(secret: KnownSecret): KnownForm[] {
   };
   add(value, hasTellingPiece(value) ? PIECE : value.length, commonBeginning(value.toString("latin1")));
   for (const text of escapedForms(value)) add(text, Number.POSITIVE_INFINITY);
-  if (value.length < NOTICED_ENCODED || !isAscii(value))
+  if (value.length < NOTICED_ENCODED || !isAsciiText(value))
     for (const { bytes, perByte } of encodedForms(value))
       add(bytes, isTellingPiece(value) ? Math.floor(PIECE * perByte) - 2 : bytes.length);
   return forms;
@@ -109,8 +109,8 @@ const RADIXES = [
   { alphabets: [`${LETTERS}234567`, `${LETTERS.toLowerCase()}234567`], width: 5, group: 5 },
 ] as const;
 
-function isAscii(value: Buffer): boolean {
-  return value.every((byte) => byte < 0x80);
+function isAsciiText(value: Buffer): boolean {
+  return /^[\t\n\r -~]*$/.test(value.toString("latin1"));
 }
 
 /** Of a value in plain words only the whole is looked for: each of its pieces would be met, and passed over, in prose. */

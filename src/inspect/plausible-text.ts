@@ -47,23 +47,24 @@ export function isReadable(bytes: Uint8Array, length: number): boolean {
 
 const SAMPLES = 512;
 
-/** Beyond so many bytes a neighbourhood ends with the word it is in. */
-const WHOLE_WORDS = 160;
+/** Where the text that `at` is in begins, at least at `limit`; before `whole` it begins with a word. */
+export function textBegin(bytes: Uint8Array, at: number, limit: number, whole: number): number {
+  let begin = at;
+  while (begin > limit && areNeighbours(bytes[begin - 1] as number, bytes[begin] as number)) {
+    begin--;
+    if (begin < whole && endsWord(bytes[begin] as number)) break;
+  }
+  return begin;
+}
 
-/** How far text reaches from `at`, at most to `limit` (which may lie on either side): so far a value may reach. */
-export function textReach(bytes: Uint8Array, at: number, limit: number): number {
-  let reach = at;
-  if (limit < at) {
-    while (reach > limit && areNeighbours(bytes[reach - 1] as number, bytes[reach] as number)) {
-      reach--;
-      if (at - reach > WHOLE_WORDS && endsWord(bytes[reach] as number)) break;
-    }
-  } else
-    while (reach < limit && areNeighbours(bytes[reach - 1] as number, bytes[reach] as number)) {
-      reach++;
-      if (reach - at > WHOLE_WORDS && endsWord(bytes[reach - 1] as number)) break;
-    }
-  return reach;
+/** Where the text that goes on up to `at` ends, at most at `limit`; behind `whole` it ends with a word. */
+export function textEnd(bytes: Uint8Array, at: number, limit: number, whole: number): number {
+  let end = at;
+  while (end < limit && areNeighbours(bytes[end - 1] as number, bytes[end] as number)) {
+    end++;
+    if (end > whole && endsWord(bytes[end - 1] as number)) break;
+  }
+  return end;
 }
 
 /** White space, quotes, commas, braces: what no token goes on over. */

@@ -1,66 +1,72 @@
-/** A detector made ready to be tried: its regular expressions, what a match must begin with, and how long it can be. */
+/** A detector made ready to be tried: its regular expression, and which bytes a match must have where. */
 import type { Detector } from "./detector.ts";
 import type { FindingKind } from "./finding.ts";
-import { type PatternShape, patternShape } from "./pattern-shape.ts";
-
-export interface Probe {
-  readonly kind: FindingKind;
-  readonly detector: Detector;
-  /** Read when the detector is first triggered, as most never are: a bottle waits for its inspector to start. */
-  readonly shape: PatternShape;
-  /** Bytes that may stand between a match's beginning and its keyword. */
-  readonly before: number;
-  /** Places at which fewest bytes can stand: where many beginnings are tried for a keyword, these settle it. */
-  readonly telling: readonly number[];
-  /** Sticky. Compiled when it is first tried: most texts never try most detectors. */
-  readonly sticky: () => RegExp;
-  /** In this pass over a text no match can begin before `until`: it would overlap one that was found. */
-  pass: number;
-  until: number;
-}
-
-export function makeProbe(detector: Detector, kind: FindingKind): Probe {
-  const ignoreCase = detector.ignoreCase === true;
-  const before = detector.trigger.kind === "keyword" ? (detector.trigger.before ?? 0) : 0;
-  let sticky: RegExp | undefined;
-  let shape: PatternShape | undefined;
-  let telling: readonly number[] | undefined;
-  return {
-    kind,
-    detector,
-    before,
-    get shape() {
-      shape ??= patternShape(
-        detector.pattern,
-        ignoreCase,
-        before === 0 ? FIRST_PLACES : before + FIRST_PLACES,
-      );
-      return shape;
-    },
-    get telling() {
-      telling ??= before === 0 ? [] : tellingPlaces(this.shape);
-      return telling;
-    },
-    sticky: () => {
-      sticky ??= new RegExp(detector.pattern, ignoreCase ? "dyi" : "dy");
-      return sticky;
-    },
-    pass: 0,
-    until: 0,
-  };
-}
+import type { Frame } from "./frame.ts";
+import type { Ledger } from "./ledger.ts";
+import { patternShape } from "./pattern-shape.ts";
 
 /** So many places of a match are compared before its pattern is tried: a keyword, and what varies behind it. */
 const FIRST_PLACES = 24;
-const MOST_TELLING = 4;
 
-function tellingPlaces({ places }: PatternShape): number[] {
-  const count = (table: Uint8Array): number => table.reduce((sum, allowed) => sum + allowed, 0);
-  return [...places.keys()]
-    .map((place) => ({ place, kinds: count(places[place] ?? new Uint8Array()) }))
+export class Probe {
+  readonly kind: FindingKind;
+  readonly detector: Detector;
+  /** In this pass over a text no match can begin before `until`: it would overlap one that was found. */
+  pass = 0;
+  until = 0;
+  #ready: Readiness | undefined;
+
+  constructor(detector: Detector, kind: FindingKind) {
+    this.detector = detector;
+    this.kind = kind;
+  }
+
+  /** Made when the detector is first triggered, as most never are: a bottle waits for its inspector to start. */
+  get ready(): Readiness {
+    this.#ready ??= makeReady(this.detector);
+    return this.#ready;
+  }
+}
+
+/** What can be told before the pattern is tried: most attempts end here. */
+export interface Readiness {
+  /** Bytes of the shortest and of the longest match. */
+  readonly min: number;
+  readonly max: number;
+  /** A row of 256 for each of the first places: 1 for bytes that can stand there. */
+  readonly allowed: Uint8Array;
+  /** The places in the order in which they are compared: where fewest bytes can stand comes first. */
+  readonly places: Uint8Array;
+  /** Bytes that may stand before a match. */
+  readonly before: Uint8Array;
+  readonly sticky: RegExp;
+}
+
+function makeReady({ pattern, ignoreCase = false, trigger }: Detector): Readiness {
+  const reach = trigger.kind === "keyword" ? (trigger.before ?? 0) : 0;
+  const shape = patternShape(pattern, ignoreCase, reach + FIRST_PLACES);
+  const allowed = new Uint8Array(shape.places.length * 256);
+  for (const [place, table] of shape.places.entries()) allowed.set(table, place * 256);
+  return {
+    min: shape.min,
+    max: shape.max,
+    allowed,
+    places: Uint8Array.from(tellingFirst(shape.places)),
+    before: shape.before ?? new Uint8Array(256).fill(1),
+    sticky: new RegExp(pattern, ignoreCase ? "dyi" : "dy"),
+  };
+}
+
+function tellingFirst(places: readonly Uint8Array[]): number[] {
+  return places
+    .map((table, place) => ({ place, kinds: kindsIn(table) }))
+    .filter(({ kinds }) => kinds < 256)
     .sort((a, b) => a.kinds - b.kinds)
-    .slice(0, MOST_TELLING)
     .map(({ place }) => place);
+}
+
+function kindsIn(table: Uint8Array): number {
+  return table.reduce((sum, allowed) => sum + allowed, 0);
 }
 
 export interface Match {
@@ -72,68 +78,81 @@ export interface Match {
 }
 
 /**
- * How far behind a match's beginning a keyword can stand: where the pattern spells it, and if it does so nowhere (what
- * stands before varies in length), anywhere up to `before`.
+ * How far behind a match's beginning a keyword can stand, the nearest last: where the pattern spells it, and if it does
+ * so nowhere (what stands before varies in length), wherever the pattern allows it up to `before`.
  */
-export function keywordOffsets({ before, shape, detector }: Probe, keyword: Uint8Array): readonly number[] {
-  const anywhere = Array.from({ length: before + 1 }, (_, i) => before - i);
-  if (before === 0) return anywhere;
-  const most = detector.ignoreCase === true ? 2 : 1;
-  const spelt = anywhere.filter((offset) =>
+export function keywordOffsets(probe: Probe, keyword: Uint8Array): readonly number[] {
+  const { trigger, ignoreCase } = probe.detector;
+  const before = trigger.kind === "keyword" ? (trigger.before ?? 0) : 0;
+  if (before === 0) return [0];
+  const { allowed } = probe.ready;
+  const most = ignoreCase === true ? 2 : 1;
+  const rowAt = (place: number): Uint8Array => allowed.subarray(place * 256, place * 256 + 256);
+  const possible = Array.from({ length: before + 1 }, (_, i) => before - i).filter((offset) =>
+    keyword.every((byte, i) => rowAt(offset + i)[byte] !== 0),
+  );
+  const spelt = possible.filter((offset) =>
     keyword.every((byte, i) => {
-      const table = shape.places[offset + i];
-      return table?.[byte] === 1 && table.reduce((sum, allowed) => sum + allowed, 0) <= most;
+      const row = rowAt(offset + i);
+      return row[byte] === 1 && kindsIn(row) <= most;
     }),
   );
-  return spelt.length > 0 ? spelt : anywhere;
+  return spelt.length > 0 ? spelt : possible;
 }
 
-/** Whether the bytes around `at` allow a match to begin there: most attempts end here. */
-export function mayBegin(probe: Probe, bytes: Uint8Array, at: number, length: number): boolean {
-  const { places, before, min } = probe.shape;
+/** Whether the bytes around `at` allow a match to begin there. */
+export function mayBegin(ready: Readiness, bytes: Uint8Array, at: number, length: number): boolean {
+  const { places, allowed, before, min } = ready;
   if (at < 0 || at + min > length) return false;
-  const { telling } = probe;
-  for (let i = 0; i < telling.length; i++) {
-    const place = telling[i] as number;
-    if ((places[place] as Uint8Array)[bytes[at + place] as number] === 0) return false;
-  }
   for (let i = 0; i < places.length; i++) {
-    const table = places[i] as Uint8Array;
-    if (table[bytes[at + i] as number] === 0) return false;
+    const place = places[i] as number;
+    if (allowed[(place << 8) | (bytes[at + place] as number)] === 0) return false;
   }
-  return before === undefined || at === 0 || before[bytes[at - 1] as number] === 1;
+  return at === 0 || before[bytes[at - 1] as number] === 1;
 }
 
-/**
- * The match that begins at `at` of `text`, if there is one and what it holds is credible. Values that are not are
- * noted in `rejected`, and are not looked at again: placeholders come in crowds.
- */
-export function matchAt(probe: Probe, text: string, at: number, rejected: Set<string>): Match | undefined {
-  const expression = probe.sticky();
-  expression.lastIndex = at;
-  const found = expression.exec(text);
+/** The match that begins at `at` of `text`, if there is one and what it holds is credible. */
+export function matchAt(probe: Probe, text: string, at: number, ledger: Ledger): Match | undefined {
+  if (ledger.gaveUp) return undefined;
+  const { sticky } = probe.ready;
+  sticky.lastIndex = at;
+  const found = sticky.exec(text);
   if (found === null) return undefined;
   const [secretStart, secretEnd] = found.indices?.groups?.["secret"] ?? [at, at + found[0].length];
-  const secret = text.slice(secretStart, secretEnd);
   const { id, minEntropy, check } = probe.detector;
   if (minEntropy !== undefined || check !== undefined) {
+    const secret = text.slice(secretStart, secretEnd);
     const name = `${id} ${secret}`;
-    if (rejected.has(name)) return undefined;
+    if (ledger.wasRejected(name)) return undefined;
     const isDull = minEntropy !== undefined && entropy(secret) < minEntropy;
     if (isDull || check?.(secret) === false) {
-      rejected.add(name);
+      ledger.reject(name);
       return undefined;
     }
   }
   return { start: at, end: at + found[0].length, secretStart, secretEnd };
 }
 
-/** Shannon's, in bits a character. */
-export function entropy(text: string): number {
-  const counts = new Map<number, number>();
+export function reportMatch(ledger: Ledger, frame: Frame, probe: Probe, match: Match): void {
+  const { secretStart: start, secretEnd: end } = match;
+  const value = Buffer.from(frame.bytes.subarray(start, end));
+  ledger.report(probe.kind, probe.detector.id, { start, end }, value);
+}
+
+/** How often each byte stands in a value. All zero between calls. */
+const counts = new Uint32Array(256);
+
+/** Shannon's, in bits a byte (of latin1 text). */
+function entropy(text: string): number {
   for (let i = 0; i < text.length; i++)
-    counts.set(text.charCodeAt(i), (counts.get(text.charCodeAt(i)) ?? 0) + 1);
+    counts[text.charCodeAt(i) & 0xff] = (counts[text.charCodeAt(i) & 0xff] as number) + 1;
   let bits = 0;
-  for (const count of counts.values()) bits -= (count / text.length) * Math.log2(count / text.length);
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i) & 0xff;
+    const count = counts[code] as number;
+    if (count === 0) continue;
+    bits -= (count / text.length) * Math.log2(count / text.length);
+    counts[code] = 0;
+  }
   return bits;
 }

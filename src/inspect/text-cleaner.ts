@@ -7,7 +7,9 @@
  * It decodes more than any one format would. That is right for a search, and for nothing else.
  */
 import { HEX_VALUE } from "./byte-classes.ts";
-import { DROPPED, fold, foldedText, isDisguise, OTHER, SEVERAL } from "./fold.ts";
+import { entityValue } from "./entities.ts";
+import { DROPPED, fold, foldedText, OTHER, SEVERAL } from "./fold.ts";
+import { decodeUtf8 } from "./utf8.ts";
 
 const PERCENT = 0x25;
 const BACKSLASH = 0x5c;
@@ -22,63 +24,6 @@ const DEEPEST = 127;
 const FOREIGN = 128;
 /** No escape is being read. */
 const IDLE = -1 - LONGEST;
-
-const ENTITIES: ReadonlyMap<number, number> = new Map(
-  Object.entries({
-    amp: "&",
-    lt: "<",
-    gt: ">",
-    quot: '"',
-    apos: "'",
-    lowbar: "_",
-    UnderBar: "_",
-    hyphen: "-",
-    dash: "-",
-    sol: "/",
-    bsol: "\\",
-    plus: "+",
-    equals: "=",
-    period: ".",
-    colon: ":",
-    commat: "@",
-    num: "#",
-    dollar: "$",
-    percnt: "%",
-    excl: "!",
-    quest: "?",
-    ast: "*",
-    midast: "*",
-    comma: ",",
-    semi: ";",
-    lpar: "(",
-    rpar: ")",
-    lsqb: "[",
-    lbrack: "[",
-    rsqb: "]",
-    rbrack: "]",
-    lcub: "{",
-    lbrace: "{",
-    rcub: "}",
-    rbrace: "}",
-    verbar: "|",
-    vert: "|",
-    grave: "`",
-    Hat: "^",
-    nbsp: " ",
-    Tab: "\t",
-    NewLine: "\n",
-    shy: "\u00ad",
-    zwj: "\u200d",
-    zwnj: "\u200c",
-    ZeroWidthSpace: "\u200b",
-    NoBreak: "\u2060",
-    lrm: "\u200e",
-    rlm: "\u200f",
-  }).map(([name, character]): [number, number] => [nameHash(name), character.codePointAt(0) ?? 0]),
-);
-/** Of these a web page is full, and none of them stands in a token. */
-const ORDINARY_ENTITIES = new Set(["lt", "gt", "quot", "apos", "nbsp", "copy", "amp"].map(nameHash));
-const AMP = nameHash("amp");
 
 /** Where in the source each byte of the output comes from. */
 export interface Origins {
@@ -351,123 +296,4 @@ export class TextCleaner {
     this.#store(0x80 | (codePoint & 63));
     return -1;
   }
-}
-
-/** Bytes with which an escape or a disguised character can begin. */
-export const BEGINNINGS = Uint8Array.from({ length: 256 }, (_, byte) =>
-  byte === 0 || byte === PERCENT || byte === BACKSLASH || byte === AMPERSAND || (byte >= 0xc2 && byte < 0xf5)
-    ? 1
-    : 0,
-);
-
-/** Whether an escape or a disguised character begins at `at`, and not one of which every text is full. */
-export function beginsDisguise(bytes: Uint8Array, at: number, length: number): boolean {
-  const byte = bytes[at] as number;
-  const next = bytes[at + 1] as number;
-  if (byte >= 0x80) {
-    if (byte < 0xc2) return false;
-    const end = at + (byte < 0xe0 ? 2 : byte < 0xf0 ? 3 : 4);
-    if (end > length || (next & 0xc0) !== 0x80) return false;
-    const codePoint = decodeUtf8(bytes, at, end);
-    if (codePoint < 0 || !isDisguise(codePoint)) return false;
-    // Dashes and dots are disguises only inside a word: prose is full of them.
-    const folded = fold(codePoint);
-    return (folded !== 0x2d && folded !== 0x2e) || (isPrintable(bytes[at - 1]) && isPrintable(bytes[end]));
-  }
-  switch (byte) {
-    case 0:
-      return isPrintable(bytes[at - 1]) && (next === 0 || isPrintable(next));
-    case PERCENT:
-      return isHex(next)
-        ? isHex(bytes[at + 2] as number)
-        : (next | 0x20) === 0x75 && isHex(bytes[at + 2] as number);
-    case BACKSLASH:
-      return (
-        next === 0x75 ||
-        next === 0x78 ||
-        next === 0x2f ||
-        next === 0x0a ||
-        next === 0x55 ||
-        (next >= 0x30 && next < 0x34 && isOctal(bytes[at + 2]) && isOctal(bytes[at + 3]))
-      );
-    case AMPERSAND:
-      return beginsEntity(bytes, at, next);
-    default:
-      return false;
-  }
-}
-
-function beginsEntity(bytes: Uint8Array, at: number, next: number): boolean {
-  if (next === 0x23) return true;
-  if ((next | 0x20) < 0x61 || (next | 0x20) > 0x7a) return false;
-  for (let end = at + 2; end < at + LONGEST; end++) {
-    if (bytes[end] !== SEMICOLON) continue;
-    const name = hashOf(bytes, at + 1, end);
-    if (name === AMP) return bytes[end + 1] === 0x23 || beginsEntityName(bytes, end + 1);
-    return ENTITIES.has(name) && !ORDINARY_ENTITIES.has(name);
-  }
-  return false;
-}
-
-/** After `&amp;`: would a name and a semicolon follow. */
-function beginsEntityName(bytes: Uint8Array, at: number): boolean {
-  for (let end = at; end < at + LONGEST; end++) {
-    const byte = bytes[end] as number;
-    if (byte === SEMICOLON) return end > at + 1;
-    if ((byte | 0x20) < 0x61 || (byte | 0x20) > 0x7a) return false;
-  }
-  return false;
-}
-
-/** The character of the entity whose name or number is `bytes[from, to)`, or -1. By hand: texts are full of them. */
-function entityValue(bytes: Uint8Array, from: number, to: number): number {
-  if (bytes[from] !== 0x23) return ENTITIES.get(hashOf(bytes, from, to)) ?? -1;
-  const isHexadecimal = ((bytes[from + 1] as number) | 0x20) === 0x78;
-  const base = isHexadecimal ? 16 : 10;
-  const first = from + (isHexadecimal ? 2 : 1);
-  let value = 0;
-  for (let i = first; i < to; i++) {
-    const digit = HEX_VALUE[bytes[i] as number] as number;
-    if (digit >= base || value > 0x10ffff) return -1;
-    value = value * base + digit;
-  }
-  return to > first && value <= 0x10ffff ? value : -1;
-}
-
-/** The one character that `bytes[from, to)` are, lone surrogates too, or -1. */
-function decodeUtf8(bytes: Uint8Array, from: number, to: number): number {
-  if (from < 0) return -1;
-  const lead = bytes[from] as number;
-  const size = lead < 0xc2 ? 0 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : lead < 0xf5 ? 4 : 0;
-  if (size !== to - from) return -1;
-  let value = lead & (0x7f >> size);
-  for (let i = from + 1; i < to; i++) {
-    const byte = bytes[i] as number;
-    if ((byte & 0xc0) !== 0x80) return -1;
-    value = (value << 6) | (byte & 63);
-  }
-  return value;
-}
-
-function isHex(byte: number): boolean {
-  return (HEX_VALUE[byte] ?? 16) < 16;
-}
-
-function isOctal(byte: number | undefined): boolean {
-  return byte !== undefined && byte >= 0x30 && byte < 0x38;
-}
-
-function isPrintable(byte: number | undefined): boolean {
-  return byte !== undefined && byte > 0x20 && byte < 0x7f;
-}
-
-/** Names are compared by hash: another word taken for one of them is read as that character, which hides nothing. */
-function hashOf(bytes: Uint8Array, from: number, to: number): number {
-  let hash = to - from;
-  for (let i = from; i < to; i++) hash = Math.imul(hash, 31) + (bytes[i] as number);
-  return hash | 0;
-}
-
-function nameHash(name: string): number {
-  return hashOf(Buffer.from(name), 0, name.length);
 }

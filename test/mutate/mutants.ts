@@ -69,28 +69,23 @@ const decoder = (name: string, file: string, find: string, replace: string): Mut
 });
 
 const DECODERS: readonly Mutant[] = [
-  decoder("base64", "scanner.ts", "(classes & (BASE64_ASCII | BASE64_UTF8)) !== 0)", "0 === 1)"),
+  decoder("base64", "unpacker.ts", "(classes & (BASE64_ASCII | BASE64_UTF8)) !== 0)", "0 === 1)"),
   decoder(
     "base64 of one phase",
-    "scanner.ts",
+    "unpacker.ts",
     "for (let phase = 0; phase < 4; phase++)",
     "for (let phase = 0; phase < 1; phase++)",
   ),
-  decoder("hex", "scanner.ts", "if ((classes & (HEX_ASCII | HEX)) !== 0)", "if (0 === 1)"),
-  decoder("hex at even places", "scanner.ts", "    if (even) {", "    if (0 === 1) {"),
-  decoder("hex at odd places", "scanner.ts", "    if (odd) {", "    if (0 === 1) {"),
-  decoder("base32", "scanner.ts", "if ((classes & BASE32_UPPER) !== 0)", "if (0 === 1)"),
-  decoder("base32 in lower case", "scanner.ts", "if ((classes & BASE32_LOWER) !== 0)", "if (0 === 1)"),
-  decoder("spaced digits", "scanner.ts", "if ((classes & SPACED) !== 0)", "if (0 === 1)"),
-  decoder("separated hex", "scanner.ts", "if ((classes & HEX_SEPARATED) !== 0)", "if (0 === 1)"),
+  decoder("hex", "unpacker.ts", "if ((classes & (HEX_ASCII | HEX)) !== 0)", "if (0 === 1)"),
+  decoder("hex at even places", "unpacker.ts", "    if (even) {", "    if (0 === 1) {"),
+  decoder("hex at odd places", "unpacker.ts", "    if (odd) {", "    if (0 === 1) {"),
+  decoder("base32", "unpacker.ts", "if ((classes & BASE32_UPPER) !== 0)", "if (0 === 1)"),
+  decoder("base32 in lower case", "unpacker.ts", "if ((classes & BASE32_LOWER) !== 0)", "if (0 === 1)"),
+  decoder("spaced digits", "unpacker.ts", "if ((classes & SPACED) !== 0)", "if (0 === 1)"),
+  decoder("separated hex", "unpacker.ts", "if ((classes & HEX_SEPARATED) !== 0)", "if (0 === 1)"),
   decoder("chains", "scanner.ts", "export const UNPACKINGS = 4;", "export const UNPACKINGS = 1;"),
   decoder("chains of four", "scanner.ts", "export const UNPACKINGS = 4;", "export const UNPACKINGS = 3;"),
-  decoder(
-    "escapes",
-    "scanner.ts",
-    "    for (let i = 0; i + 1 < regions.length; i += 2)",
-    "    for (let i = 0; i + 1 < 0; i += 2)",
-  ),
+  decoder("escapes", "scanner.ts", "i < regions.count; i++", "i < 0; i++"),
   decoder(
     "percent",
     "text-cleaner.ts",
@@ -127,7 +122,7 @@ const DECODERS: readonly Mutant[] = [
   decoder(
     "known values in base64, hex, base32",
     "known-secret.ts",
-    "value.length < NOTICED_ENCODED || !isAscii(value)",
+    "value.length < NOTICED_ENCODED || !isAsciiText(value)",
     "0 === 1",
   ),
   decoder(

@@ -12,9 +12,12 @@ const NAME_REST = String.raw`[\w.-]{0,40}`;
  */
 const ASSIGNED = String.raw`[\\"'\x60\]]{0,3}\s{0,4}(?:=>|:=|[=:,>]|\s)\s{0,4}[\\"'\x60(]{0,3}`;
 
+/** What stands between a keyword and its value where a name is given one. */
+export const NAMED = `${NAME_REST}${ASSIGNED}`;
+
 /** One of `names`, the rest of the name, and what assigns a value to it. */
 export function nameOf(names: string): string {
-  return `(?:${names})${NAME_REST}${ASSIGNED}`;
+  return `(?:${names})${NAMED}`;
 }
 
 /**

@@ -1,0 +1,111 @@
+/**
+ * The neighbourhoods of escapes and of letters in disguise: what is cleaned and read once more. What lies in one is
+ * unpacked from the cleaned text only.
+ */
+import { BEGINNINGS, beginsDisguise } from "./disguise.ts";
+import type { Frame } from "./frame.ts";
+import type { Span } from "./path.ts";
+import { textBegin, textEnd } from "./plausible-text.ts";
+import { MARK, RUN } from "./sweep.ts";
+
+/** A cleaned text reaches this far from the escape: as far as an escape can stand from the rest of its value. */
+const NEIGHBOURHOOD = 256;
+/** Farther away than this it ends with the word it is in, unless there is reason to read on. */
+const WHOLE_WORDS = 64;
+/** Escapes so close to the last one change nothing: the neighbourhood is that much longer. */
+const NOT_AGAIN = 32;
+/** Shorter ones hold nothing that is looked for. */
+const SMALLEST = 6;
+
+export class Regions {
+  /** Begin and end in turn, in order. */
+  readonly #bounds: number[] = [];
+  /** No disguise that begins before is worth looking at. */
+  #near = 0;
+  /** So far text is known to reach. */
+  #reach = 0;
+  /** The first keyword in the neighbourhood. */
+  #keyword = 0;
+
+  get count(): number {
+    return this.#bounds.length >> 1;
+  }
+
+  begin(region: number): number {
+    return this.#bounds[region * 2] ?? 0;
+  }
+
+  end(region: number): number {
+    return this.#bounds[region * 2 + 1] ?? 0;
+  }
+
+  /** Those of `frame`, in which keywords were searched. */
+  find(frame: Frame): void {
+    this.#bounds.length = 0;
+    this.#near = 0;
+    this.#reach = 0;
+    this.#keyword = 0;
+    const { events, eventCount } = frame;
+    for (let i = 0; i < eventCount; i++) {
+      const event = events[i] as number;
+      const kind = event & 3;
+      if (kind === RUN) i++;
+      else if (kind === MARK && (event & ~3) >= this.#near) this.#note(frame, event & ~3);
+    }
+  }
+
+  /** The region, and as much again as a value could go on on either side. */
+  widened(region: number, frame: Frame): Span {
+    const { bytes, length } = frame;
+    const begin = this.begin(region);
+    const end = this.end(region);
+    const first = Math.max(0, begin - NEIGHBOURHOOD);
+    const last = Math.min(length, end + NEIGHBOURHOOD);
+    return { start: textBegin(bytes, begin, first, first), end: textEnd(bytes, end, last, last) };
+  }
+
+  /** Whether one of them holds all of `[from, to)`. */
+  covers(from: number, to: number): boolean {
+    const bounds = this.#bounds;
+    if (bounds.length === 0) return false;
+    let low = 0;
+    let high = bounds.length >> 1;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if ((bounds[middle * 2 + 1] as number) < to) low = middle + 1;
+      else high = middle;
+    }
+    return low * 2 < bounds.length && (bounds[low * 2] as number) <= from;
+  }
+
+  /** The neighbourhood of what begins in the word at `from`, if something does. */
+  #note(frame: Frame, from: number): void {
+    const { bytes, length } = frame;
+    const bounds = this.#bounds;
+    const limit = Math.min(from + 4, length);
+    for (let at = from; at < limit; at++) {
+      if (BEGINNINGS[bytes[at] as number] === 0 || !beginsDisguise(bytes, at, length)) continue;
+      const last = bounds.length > 0 ? (bounds[bounds.length - 1] as number) : -1;
+      // It ends where no text goes on, or every binary file would be cleaned whole.
+      const first = Math.max(0, last, at - NEIGHBOURHOOD);
+      const begin = at <= last ? last : textBegin(bytes, at, first, this.#beginBefore(frame, at));
+      // What the last one reached is not read again.
+      const far = Math.min(length, at + NEIGHBOURHOOD + NOT_AGAIN);
+      const end = textEnd(bytes, Math.max(this.#reach, at + 1), far, at + WHOLE_WORDS);
+      this.#reach = end;
+      if (begin <= last) bounds[bounds.length - 1] = Math.max(last, end);
+      else if (end - begin >= SMALLEST) bounds.push(begin, end);
+      this.#near = Math.min(at + NOT_AGAIN, end);
+      return;
+    }
+  }
+
+  /** Before this, the neighbourhood of `at` begins with a word: it holds the keyword that a value there may belong to. */
+  #beginBefore({ keywords }: Frame, at: number): number {
+    while (this.#keyword < keywords.length && (keywords[this.#keyword] as number) < at - NEIGHBOURHOOD)
+      this.#keyword++;
+    return Math.min(at - WHOLE_WORDS, keywords[this.#keyword] ?? at);
+  }
+}
+
+export const NO_REGIONS = new Regions();

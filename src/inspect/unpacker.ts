@@ -1,0 +1,236 @@
+/**
+ * Decides which stretches of base64, base32 and hex are unpacked. Each byte goes into at most one unpacking of a kind a
+ * level: what can be text at one phase of base64 hardly ever can at another, and where it can, both are read.
+ */
+import {
+  BASE32_LOWER,
+  BASE32_UPPER,
+  BASE64_ASCII,
+  BASE64_UTF8,
+  BASE64_VALUE,
+  HEX,
+  HEX_ASCII,
+  HEX_SEPARATED,
+  SPACED,
+} from "./byte-classes.ts";
+import { NO_REGIONS, type Regions } from "./disguise-regions.ts";
+import { Frame } from "./frame.ts";
+import type { Ledger } from "./ledger.ts";
+import { holdsText, isReadable } from "./plausible-text.ts";
+import { squeeze } from "./squeeze.ts";
+import {
+  isAlive,
+  isBase64Quad,
+  isHexOnly,
+  isMixed,
+  isMonotonous,
+  MONOTONOUS,
+  stretchEndByWords,
+  stretchStart,
+} from "./stretch.ts";
+import { RUN, sweepRuns } from "./sweep.ts";
+import { base32AsciiPhases, type Packing, unpack } from "./unpack.ts";
+
+/** Digits of hex in which letters in disguise can be told from chance: identifiers are shorter. */
+const DISGUISED_IN_HEX = 48;
+/** Words of base64: what is readable for so long is no chance. */
+const LONG_COVER = 16;
+/** Fewer bytes hold no value that is looked for. */
+export const SMALLEST_UNPACKED = 6;
+/** Of a monotonous stretch, so many digits are kept beside what follows. */
+const MARGIN = 16;
+
+/** Up to where each packing was unpacked: the base64 phases, what of them was readable, hex, base32, squeezed. */
+const COVERED = 4;
+const EVEN_HEX = 5;
+const ODD_HEX = 6;
+const UPPER_32 = 7;
+const LOWER_32 = 8;
+const SQUEEZED_64 = 9;
+const SQUEEZED_HEX = 10;
+const SLOTS = 11;
+
+/** What is unpacked at one depth. */
+export class Unpacker {
+  readonly #ledger: Ledger;
+  /** What came out: the next depth's text. */
+  readonly #inner: Frame;
+  readonly #scanInner: () => void;
+  readonly #squeezed = new Frame();
+  readonly #done = new Int32Array(SLOTS);
+  readonly #doneSqueezed = new Int32Array(SLOTS);
+  #regions: Regions = NO_REGIONS;
+
+  constructor(ledger: Ledger, inner: Frame, scanInner: () => void) {
+    this.#ledger = ledger;
+    this.#inner = inner;
+    this.#scanInner = scanInner;
+  }
+
+  /** `frame` was swept; what lies in its regions is unpacked from there. */
+  unpackAll(frame: Frame, regions: Regions): void {
+    this.#regions = regions;
+    this.#done.fill(0);
+    const { events, eventCount } = frame;
+    for (let i = 0; i < eventCount; i++) {
+      const event = events[i] as number;
+      if ((event & 3) === RUN) this.#lookAt(frame, event & ~3, events[++i] as number, this.#done);
+    }
+  }
+
+  #lookAt(frame: Frame, at: number, classes: number, done: Int32Array): void {
+    if ((classes & (BASE64_ASCII | BASE64_UTF8)) !== 0) {
+      const phases = (classes | (classes >> 4)) & BASE64_ASCII;
+      for (let phase = 0; phase < 4; phase++)
+        if ((phases & (1 << phase)) !== 0) this.#base64(frame, at, phase, classes, done);
+    }
+    if ((classes & (HEX_ASCII | HEX)) !== 0) this.#hex(frame, at, classes, done);
+    if ((classes & BASE32_UPPER) !== 0) this.#base32(frame, at, BASE32_UPPER, done);
+    if ((classes & BASE32_LOWER) !== 0) this.#base32(frame, at, BASE32_LOWER, done);
+    if (frame === this.#squeezed) return;
+    if ((classes & SPACED) !== 0) this.#squeeze(frame, at, SPACED);
+    if ((classes & HEX_SEPARATED) !== 0) this.#squeeze(frame, at, HEX_SEPARATED);
+  }
+
+  #base64(frame: Frame, at: number, phase: number, classes: number, done: Int32Array): void {
+    const before = done[phase] as number;
+    if (at < before) return;
+    const alive = (1 << phase) | (0x10 << phase);
+    const { bytes, words, length } = frame;
+    const word = at >> 2;
+    const isCovered = at < (done[COVERED] as number);
+    // Inside what is text at one phase, most of what looks like text at another is chance, and short.
+    if (isCovered && !isAlive(words[word + 1] as number, alive) && !isAlive(words[word - 3] as number, alive))
+      return;
+    const earliest = before >> 2;
+    let low = word;
+    while (low > earliest && isAlive(words[low - 1] as number, alive)) low--;
+    let high = word + 1;
+    while (high * 4 < length && isAlive(words[high] as number, alive)) high++;
+    if (isCovered && high - low < ((classes & (1 << phase)) === 0 ? LONG_COVER : 4)) return;
+    // Some quads more on either side: a value may begin or end in a quad that is not text as a whole.
+    let from = low * 4 + phase;
+    for (let i = 0; i < 3 && from >= 4 && isBase64Quad(bytes, from - 4); i++) from -= 4;
+    let to = Math.max(from, high * 4 - 4);
+    const until = Math.min(length, high * 4 + 12);
+    while (to < until && (BASE64_VALUE[bytes[to] as number] as number) < 64) to++;
+    done[phase] = to;
+    if (isHexOnly(bytes, from, to)) return;
+    // What this phase makes readable is read: chance at another is not looked for there.
+    if (this.#unpack("base64", frame, from, to) && high - low > LONG_COVER)
+      done[COVERED] = Math.max(done[COVERED] as number, high * 4);
+  }
+
+  #hex(frame: Frame, at: number, classes: number, done: Int32Array): void {
+    // A long run may hold disguised letters: those are not ASCII at either phase.
+    const even = (classes & (0x100 | HEX)) !== 0 && at >= (done[EVEN_HEX] as number);
+    const odd = (classes & (0x200 | HEX)) !== 0 && at >= (done[ODD_HEX] as number);
+    if (!even && !odd) return;
+    const start = stretchStart(frame.bytes, at, HEX);
+    const end = stretchEndByWords(frame, at, HEX);
+    if ((classes & HEX_ASCII) === 0 && end - start < DISGUISED_IN_HEX) return;
+    if (even) {
+      done[EVEN_HEX] = end;
+      this.#unpack("hex", frame, start + (start & 1), end);
+    }
+    if (odd) {
+      done[ODD_HEX] = end;
+      this.#unpack("hex", frame, start + ((start ^ 1) & 1), end);
+    }
+  }
+
+  #base32(frame: Frame, at: number, alphabet: number, done: Int32Array): void {
+    const slot = alphabet === BASE32_UPPER ? UPPER_32 : LOWER_32;
+    if (at < (done[slot] as number)) return;
+    const start = stretchStart(frame.bytes, at, alphabet);
+    const end = stretchEndByWords(frame, at, alphabet);
+    done[slot] = end;
+    // Lower-case prose without its spaces is base32 from beginning to end.
+    if (frame !== this.#squeezed) this.#unpack("base32", frame, start, end);
+    // Behind junk it begins elsewhere: wherever 16 digits and more can be text.
+    let alive = 0;
+    let since = start;
+    for (let group = start; group + 8 <= end; group += 8) {
+      const phases = base32AsciiPhases(frame.bytes, group);
+      const still = group === start ? phases : alive & phases;
+      if (still === 0 && alive !== 0) this.#base32Phases(frame, alive, since, group, start, end);
+      if (still === 0) since = group;
+      alive = still === 0 ? phases : still;
+    }
+    this.#base32Phases(frame, alive, since, end, start, end);
+  }
+
+  #base32Phases(
+    frame: Frame,
+    phases: number,
+    since: number,
+    until: number,
+    start: number,
+    end: number,
+  ): void {
+    if (until - since < 16) return;
+    for (let phase = 0; phase < 8; phase++) {
+      if ((phases & (1 << phase)) === 0) continue;
+      const from = Math.max(since - 8, start);
+      this.#unpack("base32", frame, from + ((phase - from) & 7), Math.min(until + 8, end));
+    }
+  }
+
+  #squeeze(frame: Frame, at: number, of: number): void {
+    const hex = of === HEX_SEPARATED;
+    const slot = hex ? SQUEEZED_HEX : SQUEEZED_64;
+    if (at < (this.#done[slot] as number)) return;
+    const { bytes } = frame;
+    const start = stretchStart(bytes, Math.min(at, frame.length), of);
+    const end = stretchEndByWords(frame, at, of);
+    this.#done[slot] = end;
+    if (!hex && !isMixed(frame, start, end)) return;
+    if (this.#regions.covers(start, end) || !this.#ledger.afford(end - start)) return;
+    const out = this.#squeezed.reserve(end - start);
+    const count = squeeze(bytes, start, end, out, hex);
+    if (count === end - start || count < 16) return;
+    this.#squeezed.commit(count);
+    this.#unpackSqueezed(frame, start, end, hex);
+  }
+
+  #unpackSqueezed(frame: Frame, from: number, to: number, hex: boolean): void {
+    const squeezed = this.#squeezed;
+    const regions = this.#regions;
+    const wanted = hex
+      ? HEX | HEX_ASCII
+      : BASE64_ASCII | BASE64_UTF8 | BASE32_LOWER | BASE32_UPPER | HEX_ASCII;
+    this.#ledger.path.push({ kind: "squeeze", parent: frame, from, to, hex });
+    this.#regions = NO_REGIONS;
+    this.#doneSqueezed.fill(0);
+    sweepRuns(squeezed);
+    const { events, eventCount } = squeezed;
+    for (let i = 0; i < eventCount; i++) {
+      const event = events[i] as number;
+      if ((event & 3) !== RUN) continue;
+      this.#lookAt(squeezed, event & ~3, (events[++i] as number) & wanted, this.#doneSqueezed);
+    }
+    this.#regions = regions;
+    this.#ledger.path.pop();
+  }
+
+  /** True when what came out can be read from beginning to end. */
+  #unpack(packing: Packing, frame: Frame, begin: number, end: number): boolean {
+    let from = begin;
+    let to = end;
+    if (this.#regions.covers(from, to)) return false;
+    // Zeros, rulers and DNA are digits too, at every phase: a value begins at the end of such a stretch at most.
+    while (to - from >= MONOTONOUS && isMonotonous(frame.bytes, from)) from += MONOTONOUS - MARGIN;
+    while (to - from >= MONOTONOUS && isMonotonous(frame.bytes, to - MONOTONOUS)) to -= MONOTONOUS - MARGIN;
+    const ledger = this.#ledger;
+    if (to - from < SMALLEST_UNPACKED || !ledger.afford((to - from) >> 2)) return false;
+    const inner = this.#inner;
+    const length = unpack(packing, frame.bytes, from, to, inner.reserve(to - from));
+    if (!holdsText(inner.bytes, length) || !ledger.afford(length)) return false;
+    const readable = isReadable(inner.bytes, length);
+    inner.commit(length);
+    ledger.path.push({ kind: packing, parent: frame, from, to });
+    this.#scanInner();
+    ledger.path.pop();
+    return readable;
+  }
+}
