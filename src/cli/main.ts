@@ -9,6 +9,9 @@ if (first === "sidecar" && second === "egress") {
 } else if (first === "sidecar" && second === "git-gate") {
   const { runGitGate } = await import("../sidecars/git-gate/main.ts");
   await runGitGate();
+} else if (first === "sidecar" && second === "supervise") {
+  const { runSupervise } = await import("../sidecars/supervise/main.ts");
+  await runSupervise();
 } else if (first === "keeper") {
   const { runKeeper } = await import("../keeper/keeper.ts");
   await runKeeper();

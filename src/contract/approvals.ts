@@ -5,6 +5,7 @@
  */
 import * as z from "zod";
 import { gitRepoName } from "./git-gate.ts";
+import { listenSchema } from "./sidecar.ts";
 
 /** What one request may hold: its record fits into one line of the log uncut, and on a screen or two. */
 export const ASK_LIMITS = {
@@ -222,6 +223,29 @@ export const capabilitiesSchema = z.strictObject({
 });
 export type Capabilities = z.infer<typeof capabilitiesSchema>;
 
+/** The part of supervise's configuration that `reload` replaces, whole. */
+export const supervisePolicySchema = z.strictObject({
+  capabilities: capabilitiesSchema,
+  /** Names of values that are known to be secret, and of decoys: no exception is ever made for those. */
+  secrets: z.array(z.string()),
+  /** All that are pending, and the latest of the others. */
+  requests: z.array(requestViewSchema),
+  /** Nothing leaves the bottle until the operator thaws it. */
+  frozen: z.boolean(),
+});
+export type SupervisePolicy = z.infer<typeof supervisePolicySchema>;
+
+export const superviseConfigSchema = z.strictObject({
+  bottle: z.string(),
+  listen: listenSchema,
+  /** Secret. When set, every request must carry it as `Authorization: Bearer`. */
+  bearer: z.string().exactOptional(),
+  /** Names under which the guest dials it, besides those of its own loopback; without port. */
+  hosts: z.array(z.string()),
+  policy: supervisePolicySchema,
+});
+export type SuperviseConfig = z.infer<typeof superviseConfigSchema>;
+
 /** The data of an `ask` of supervise's. */
 export const superviseAskSchema = z.discriminatedUnion("kind", [
   z.strictObject({
@@ -231,6 +255,7 @@ export const superviseAskSchema = z.discriminatedUnion("kind", [
   }),
   z.strictObject({ kind: z.literal("withdraw"), ticket: ticketSchema }),
 ]);
+export type SuperviseAsk = z.infer<typeof superviseAskSchema>;
 
 /** The `answer` to it. */
 export const superviseAnswerSchema = z.discriminatedUnion("kind", [

@@ -1,0 +1,147 @@
+/**
+ * Supervise as a value: what the process (main.ts), tests and benches start. The agent asks here; the keeper records
+ * and decides nothing without the operator. What it protects: the operator, from floods and from words that act.
+ */
+import { createServer, type Server, type Socket } from "node:net";
+import { type SuperviseConfig, supervisePolicySchema } from "../../contract/approvals.ts";
+import type { FromSidecar } from "../../contract/sidecar.ts";
+import { messageOf, UserError } from "../../lib/errors.ts";
+import { packageVersion } from "../../lib/package-root.ts";
+import { createBoard } from "./board.ts";
+import { createAdmission } from "./http/admission.ts";
+import { createFront } from "./http/front.ts";
+import { createKeeperLine } from "./keeper-line.ts";
+import { LIMITS } from "./limits.ts";
+import { createProtocol } from "./mcp.ts";
+import { createTools } from "./tools.ts";
+
+export interface SuperviseOptions {
+  readonly emit: (message: FromSidecar) => void;
+  /** The handle for `listen.kind: "inherited"`; already listening. */
+  readonly listener?: Server;
+}
+
+export interface Supervise {
+  /** Addresses really bound. */
+  readonly listening: readonly string[];
+  /** Serves a connection that somebody else accepted. */
+  accept(socket: Socket): void;
+  /** @throws Error when it is no policy; the old one stays. */
+  reload(policy: unknown): void;
+  /** The keeper's answer to an ask. False when nobody asked, or it is none. */
+  answer(ask: string, answer: unknown): boolean;
+  /** Accepts nothing more, lets what is in progress finish for a bounded time, then ends it. */
+  drain(): Promise<void>;
+  stop(): void;
+}
+
+const DRAIN_POLL_MS = 20;
+
+/** @throws UserError when the configuration cannot be served. */
+export async function startSupervise(config: SuperviseConfig, options: SuperviseOptions): Promise<Supervise> {
+  const { emit } = options;
+  const board = createBoard(config.policy);
+  const keeper = createKeeperLine(emit);
+  const refusals = countRefusals(emit);
+  const protocol = createProtocol({
+    version: packageVersion(),
+    register: createTools({ board, keeper, now: Date.now }),
+    // Nearly always the guest's own mistake; its words do not belong into a log.
+    onError: () => refusals.count("protocol-error"),
+  });
+  const front = createFront({
+    admit: createAdmission({ bearer: config.bearer, hosts: config.hosts }),
+    serve: protocol.serve,
+    onRefused: refusals.count,
+    onError: (text) => emit({ type: "log", level: "error", text }),
+  });
+  const connections = new Set<Socket>();
+  const accept = (socket: Socket): void => {
+    socket.on("error", () => {});
+    if (connections.size >= LIMITS.connections) {
+      socket.destroy();
+      return;
+    }
+    connections.add(socket);
+    socket.once("close", () => connections.delete(socket));
+    front.server.emit("connection", socket);
+  };
+  const server = await listen(config.listen, options.listener, accept);
+
+  const stop = (): void => {
+    refusals.stop();
+    server.close();
+    front.server.close();
+    board.release();
+    protocol.close();
+    for (const socket of connections) socket.destroy();
+  };
+  return {
+    listening: [addressOf(server, config.listen)],
+    accept,
+    reload: (policy) => board.replace(supervisePolicySchema.parse(policy)),
+    answer: keeper.answer,
+    async drain() {
+      front.stop();
+      server.close();
+      board.release();
+      const deadline = performance.now() + LIMITS.drainMs;
+      while (front.busy() > 0 && performance.now() < deadline) {
+        await new Promise((resolve) => setTimeout(resolve, DRAIN_POLL_MS));
+      }
+      stop();
+    },
+    stop,
+  };
+}
+
+/** Refused requests, told by code and number: the guest could make any number of them. */
+function countRefusals(emit: (message: FromSidecar) => void) {
+  const counts = new Map<string, number>();
+  const tell = (): void => {
+    for (const [code, count] of counts)
+      emit({ type: "event", event: "supervise.refused", data: { code, count } });
+    counts.clear();
+  };
+  const clock = setInterval(tell, LIMITS.reportMs);
+  return {
+    count: (code: string): void => void counts.set(code, (counts.get(code) ?? 0) + 1),
+    stop(): void {
+      clearInterval(clock);
+      tell();
+    },
+  };
+}
+
+async function listen(
+  where: SuperviseConfig["listen"],
+  inherited: Server | undefined,
+  serve: (socket: Socket) => void,
+): Promise<Server> {
+  if (where.kind === "inherited") {
+    if (inherited === undefined) throw new UserError("no listening handle was handed over");
+    // Until now somebody closed what came.
+    inherited.removeAllListeners("connection").on("connection", serve);
+    inherited.on("error", passOver);
+    return inherited;
+  }
+  const server = createServer({ noDelay: true }, serve);
+  const address = where.kind === "unix" ? { path: where.path } : { host: where.host, port: where.port };
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", (error) => reject(new UserError(`cannot listen: ${messageOf(error)}`)));
+    server.listen(address, resolve);
+  });
+  server.on("error", passOver);
+  return server;
+}
+
+/** Errors of a server that listens are about single connections (out of file descriptors), and pass. */
+function passOver(): void {}
+
+function addressOf(server: Server, where: SuperviseConfig["listen"]): string {
+  if (where.kind === "inherited") return "inherited";
+  if (where.kind === "unix") return where.path;
+  const address = server.address();
+  const port = typeof address === "object" ? (address?.port ?? where.port) : where.port;
+  return where.host.includes(":") ? `[${where.host}]:${port}` : `${where.host}:${port}`;
+}
