@@ -23,6 +23,9 @@ export type ApprovalEvent = {
 export interface Grant {
   readonly ask: Ask;
   readonly terms: GrantTerms;
+  /** Who gave it, and what it newly allowed by then. */
+  readonly by: string;
+  readonly described: readonly string[];
   readonly usesLeft: number | null;
   readonly bytesLeft: number | null;
   readonly ended?: {
@@ -94,8 +97,8 @@ function outcomeAfter(
   switch (event) {
     case "request.approved": {
       if (!pending) return undefined;
-      const { ask, terms, reason } = data;
-      const grant = { ask, terms, usesLeft: terms.uses, bytesLeft: terms.bytes };
+      const { ask, terms, reason, by, changes: described } = data;
+      const grant = { ask, terms, by, described, usesLeft: terms.uses, bytesLeft: terms.bytes };
       return { status: "approved", at, ...(reason !== undefined && { reason }), grant };
     }
     case "request.denied":

@@ -2,6 +2,7 @@
  * The bottle's sidecars as host processes, kept running. While one is down its listener is gone, so the guest
  * is refused at once: it has less, never more. One that keeps dying is given up, loudly.
  */
+import type { Socket } from "node:net";
 import type { Endpoint, InheritedListener, ListenerRole, ServiceName } from "../contract/backend.ts";
 import { messageOf } from "../lib/errors.ts";
 import type { Scope } from "../lib/scope.ts";
@@ -28,7 +29,12 @@ export interface KeptSidecar {
   /** Of the running process; 0 while it is down. */
   pid(): number;
   restarts(): number;
-  reload(policy: unknown): Promise<void>;
+  /**
+   * Tells it what is in force now. One that is down has that as soon as it starts; one that will not have it is
+   * ended, and starts again with it (fail closed).
+   * @throws Error with its own words
+   */
+  refresh(): Promise<void>;
   /** Ends it for good; from then on the guest is refused. */
   stop(): Promise<void>;
 }
@@ -43,6 +49,10 @@ export interface SidecarRequest {
   readonly endpoint: Promise<Endpoint>;
   /** Asked for anew at each start, so that a restart has the policy that is in force. */
   readonly config: (endpoint: Endpoint) => Promise<unknown>;
+  /** The part of it that can be replaced, as it is now. */
+  readonly policy: () => unknown;
+  /** Those that were accepted in its stead: handed over once it serves, and after each start again. */
+  readonly connections?: () => readonly Socket[];
   /** Resolves once the notice is on the log: a sidecar that waits for that is told. Rejects when it cannot be. */
   readonly onNotice: (notice: SidecarNotice) => Promise<void>;
   /** What it is answered when it asks; without it, it may not ask. */
@@ -93,6 +103,7 @@ export async function keepSidecar(request: SidecarRequest, scope: Scope): Promis
     });
     asking = sidecar;
     if (stopping) return sidecar.stop();
+    for (const socket of request.connections?.() ?? []) sidecar.take(socket);
     running = sidecar;
     sidecar.ended
       .then((reason) => {
@@ -135,9 +146,16 @@ export async function keepSidecar(request: SidecarRequest, scope: Scope): Promis
     name,
     pid: () => running?.pid ?? 0,
     restarts: () => restarts,
-    async reload(policy) {
-      if (running === undefined) throw new Error(`${name} is not running`);
-      await running.reload(policy);
+    async refresh() {
+      // What a start that is under way was told may be older.
+      await restarting?.catch(() => {});
+      const told = running;
+      try {
+        await told?.reload(request.policy());
+      } catch (error) {
+        await told?.stop();
+        throw error;
+      }
     },
     stop,
   };

@@ -5,7 +5,7 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, readFileSync, realpathSync } from "node:fs";
-import type { Server } from "node:net";
+import type { Server, Socket } from "node:net";
 import { dirname } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import type { InheritedListeners, ListenerRole, ServiceName } from "../contract/backend.ts";
@@ -66,6 +66,8 @@ export interface SidecarProcess {
   recorded(receipt: number): Promise<void>;
   /** Answers what it asked. */
   answer(ask: string, answer: unknown): Promise<void>;
+  /** Hands over a connection that nobody has read from. */
+  take(socket: Socket): void;
   /** Ends it at once: nobody is left to be served. */
   stop(): Promise<void>;
   /** Resolves with a short reason once it is gone. */
@@ -156,6 +158,11 @@ async function serve(started: Started, options: SidecarOptions): Promise<Sidecar
     },
     recorded: (receipt) => send({ type: "recorded", receipt }),
     answer: (ask, answer) => send({ type: "answer", ask, answer }),
+    take(socket) {
+      started.child.send({ connection: options.name }, socket, {}, (error) => {
+        if (error !== null) socket.destroy();
+      });
+    },
     async stop() {
       started.stdin.end();
       const timer = setTimeout(() => void started.kill(), STOP_TIMEOUT_MS);

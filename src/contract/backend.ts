@@ -204,4 +204,6 @@ export const GUEST = {
   gid: 1000,
   home: "/home/node",
   workspace: "/home/node/workspace",
+  /** MCP servers, in the form that `claude --mcp-config` reads; there when the agent may ask for more. */
+  mcpConfig: "/home/node/.bottle/mcp.json",
 } as const;

@@ -3,7 +3,7 @@
  * the bearer): it travels over stdin, once, and nothing of it is ever written out (I2).
  */
 import * as z from "zod";
-import { listenSchema } from "./sidecar.ts";
+import { listenSchema, routeGrantSchema } from "./sidecar.ts";
 
 const absolute = z.string().regex(/^\/[^\0\n]*$/, "must be an absolute path on one line");
 /** A word that ends up in a file of ssh's: nothing in it may end a line, a word or a quotation. */
@@ -62,6 +62,8 @@ const refRuleSchema = z.strictObject({
   /** May be moved to what does not descend from it. */
   force: z.boolean(),
   delete: z.boolean(),
+  /** On what the rule hangs; absent: it is the bottle's own. */
+  grant: routeGrantSchema.optional(),
 });
 
 /** Zero is nothing, not everything. */
@@ -112,12 +114,15 @@ const gitExceptionSchema = z.strictObject({
   code: z.string(),
   /** A finding's `<rule>:<mark>`, a path, or a ref: what the ready-made ask named. */
   subject: z.string(),
+  grant: routeGrantSchema.optional(),
 });
 
 /** The part that `reload` replaces, whole. `repos` has the same names as the configuration. */
 export const gitGatePolicySchema = z.strictObject({
   repos: z.record(gitRepoName, gitRepoPolicySchema),
   exceptions: z.array(gitExceptionSchema),
+  /** Nothing is pushed until a policy says otherwise. */
+  frozen: z.boolean().optional(),
   /** Secret: values that may leave in no push. */
   known: z.array(z.strictObject({ name: z.string(), kind: z.enum(["known", "canary"]), value: z.string() })),
   /** The operator's own patterns, RE2. */

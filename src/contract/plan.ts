@@ -38,6 +38,16 @@ export interface PlannedMount {
   readonly to: string;
 }
 
+/** How the agent may ask for more, and how the operator hears of it. */
+export interface PlannedSupervise {
+  /** How long a request waits for an answer; then the answer is no. */
+  readonly patienceMs: number;
+  /** Started on the host for every event, with the event as JSON on its stdin. */
+  readonly notify?: readonly [string, ...string[]];
+  /** A decoy credential on its way out freezes the bottle. */
+  readonly freezeOnCanary: boolean;
+}
+
 /** A file that provisioning writes into the guest, owned by the agent. */
 export interface PlannedFile {
   readonly path: string;
@@ -105,6 +115,8 @@ export interface BottlePlan {
   readonly repos?: readonly PlannedRepo[];
   /** The folder copied in as the workspace; absent without `--cwd`. */
   readonly workspaceFrom?: string;
+  /** Absent: the agent cannot ask, and every `ask` is answered with no. */
+  readonly supervise?: PlannedSupervise;
   readonly mounts: readonly PlannedMount[];
   readonly resources: {
     readonly cpus?: number;

@@ -20,6 +20,8 @@ export interface ProviderRequest {
   readonly task: string | undefined;
   /** `args` and `command` of the manifest's `agent_provider`, as far as this provider takes them. */
   readonly command: readonly string[] | undefined;
+  /** Guest path of a file that names MCP servers, in the form that `claude --mcp-config` reads. */
+  readonly mcpConfig?: string | undefined;
 }
 
 /** What to put into the guest and what to run there. Pure: computed from the request alone. */

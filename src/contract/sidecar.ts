@@ -68,6 +68,19 @@ export const egressPolicySchema = z.strictObject({
       to: z.array(z.string()),
     }),
   ),
+  /** Findings that may pass to one host, by their mark; never a value that is known to be secret. */
+  exceptions: z
+    .array(
+      z.strictObject({
+        host: z.string(),
+        detector: z.string(),
+        finding: z.string(),
+        grant: routeGrantSchema.optional(),
+      }),
+    )
+    .optional(),
+  /** Nothing leaves, and what is under way ends, until a policy says otherwise. */
+  frozen: z.boolean().optional(),
   /** The operator's own patterns, in RE2 syntax. */
   rules: z.array(z.strictObject({ id: z.string(), pattern: z.string() })),
   /** PEM texts trusted besides the system's roots. */

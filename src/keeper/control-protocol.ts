@@ -7,6 +7,7 @@ import * as z from "zod";
 import type { ExitStatus } from "../contract/backend.ts";
 import { BACKEND_NAMES } from "../contract/isolation.ts";
 import type { WorkSummary } from "../provision/workspace/work.ts";
+import { inboxRequests, inboxSchema, previewSchema } from "./inbox-protocol.ts";
 
 /** Longest request line: one exec's argv and environment. */
 export const MAX_REQUEST_BYTES = 4 * 1024 * 1024;
@@ -40,6 +41,7 @@ export const requestSchema = z.discriminatedUnion("op", [
   z.strictObject({ op: z.literal("export"), token }),
   /** Ends the agent and the bottle; answers when nothing is left running. */
   z.strictObject({ op: z.literal("stop"), token }),
+  ...inboxRequests,
 ]);
 export type ControlRequest = z.infer<typeof requestSchema>;
 
@@ -96,6 +98,8 @@ export const replySchema = z.union([
   z.strictObject({ exit: exitStatus }),
   z.strictObject({ settled: settlementSchema }),
   z.strictObject({ work: workSchema }),
+  z.strictObject({ inbox: inboxSchema }),
+  z.strictObject({ preview: previewSchema }),
   z.strictObject({
     done: z.literal(true),
     /** Of a copy: what did not come along, and why. */

@@ -21,6 +21,8 @@ import {
   requestSchema,
   type Settlement,
 } from "./control-protocol.ts";
+import type { Inbox } from "./inbox.ts";
+import type { InboxView } from "./inbox-protocol.ts";
 
 /** Local, and written in one go by our own client. */
 const FIRST_LINE_TIMEOUT_MS = 10_000;
@@ -50,6 +52,7 @@ export interface ControlHandlers {
   exportWork(): Promise<Extract<ControlReply, { work: unknown }>["work"]>;
   /** Resolves when nothing but the keeper itself is left. */
   stop(): Promise<Settlement>;
+  readonly inbox: Inbox;
 }
 
 /** The far ends of a session. */
@@ -99,6 +102,7 @@ export async function serveControl(
     };
   };
 
+  const { inbox } = handlers;
   const handle = async (socket: Socket, request: ControlRequest): Promise<ControlReply | undefined> => {
     switch (request.op) {
       case "status":
@@ -130,6 +134,28 @@ export async function serveControl(
         return { work: await handlers.exportWork() };
       case "stop":
         return { settled: await handlers.stop() };
+      case "inbox":
+        return { inbox: inboxView(handlers) };
+      case "inbox-watch":
+        await watchInbox(socket, handlers);
+        return undefined;
+      case "preview":
+        return { preview: inbox.preview(request.ticket, request.ask) };
+      case "approve":
+        await inbox.approve(request);
+        return { done: true };
+      case "deny":
+        await inbox.deny(request);
+        return { done: true };
+      case "revoke":
+        await inbox.revoke(request);
+        return { done: true };
+      case "freeze":
+        await inbox.freeze(request.by, request.reason);
+        return { done: true };
+      case "thaw":
+        await inbox.thaw(request.by);
+        return { done: true };
       default:
         return unreachable(request);
     }
@@ -171,6 +197,36 @@ export async function serveControl(
     await closed;
     for (const timer of timers) clearTimeout(timer);
   });
+}
+
+function inboxView({ status, inbox }: ControlHandlers): InboxView {
+  const { id, agent, label } = status();
+  return { bottle: id, agent, ...(label !== undefined && { label }), ...inbox.view() };
+}
+
+/** A line now and one for each change; a reader that is slow gets the latest, and not all that it missed. */
+async function watchInbox(socket: Socket, handlers: ControlHandlers): Promise<void> {
+  let isStale = false;
+  let isWriting = false;
+  const tell = async (): Promise<void> => {
+    isStale = true;
+    if (isWriting) return;
+    isWriting = true;
+    while (isStale && !socket.destroyed) {
+      isStale = false;
+      await writeJsonLine(socket, { inbox: inboxView(handlers) });
+    }
+    isWriting = false;
+  };
+  const end = handlers.inbox.watch(() => void tell().catch(() => socket.destroy()));
+  socket.resume();
+  const gone = new Promise<void>((resolve) => {
+    for (const event of ["end", "close"] as const) socket.once(event, () => resolve());
+  });
+  await tell();
+  await gone;
+  end();
+  socket.destroySoon();
 }
 
 /** Sockets that may be half open stay until both sides end them: what is written goes out, then they close. */

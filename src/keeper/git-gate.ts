@@ -6,14 +6,13 @@ import { randomBytes } from "node:crypto";
 import { chownSync, existsSync, statSync } from "node:fs";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { AuditLog } from "../audit/log.ts";
 import { relayAgent } from "../bundle/agent-relay.ts";
 import type { SidecarRequest } from "../bundle/bundle.ts";
 import { isSecret, type Secrets } from "../bundle/egress-settings.ts";
 import { type GateMaterial, type GatePlaces, gateConfig, gatePolicy } from "../bundle/git-gate-settings.ts";
 import { readPrivateKey } from "../bundle/private-key.ts";
 import type { Endpoint } from "../contract/backend.ts";
-import { type GitGatePolicy, type GitReviewAnswer, gitReviewSchema } from "../contract/git-gate.ts";
+import type { GitGatePolicy } from "../contract/git-gate.ts";
 import type { BottlePlan } from "../contract/plan.ts";
 import type { PlannedRepo } from "../contract/repository.ts";
 import { MIN_KNOWN } from "../inspect/known-secret.ts";
@@ -24,6 +23,9 @@ import { removeTree } from "../lib/remove-tree.ts";
 import type { Scope } from "../lib/scope.ts";
 import { recordNotice } from "./bottle-log.ts";
 import { makeDeployKeys } from "./deploy-keys.ts";
+import { countUses } from "./grant-uses.ts";
+import { gateInForce } from "./in-force.ts";
+import type { Inbox } from "./inbox.ts";
 import type { Reservation } from "./reservation.ts";
 
 /** In the gate's jail. */
@@ -45,6 +47,7 @@ export interface GateParts {
     readonly credentials: Secrets;
   };
   readonly endpoint: Promise<Endpoint>;
+  readonly inbox: Inbox;
 }
 
 /**
@@ -58,7 +61,7 @@ export async function gateRequest(
     /** The bottle's decoy credential. */
     readonly decoy: string;
   },
-  { reservation, request, endpoint }: GateParts,
+  { reservation, request, endpoint, inbox }: GateParts,
   scope: Scope,
 ): Promise<SidecarRequest> {
   const { id, paths, log } = reservation;
@@ -97,10 +100,11 @@ export async function gateRequest(
     agentSocket: `${INSIDE.agent}/sock`,
     local: ({ name }) => `${INSIDE.upstreams}/${name}.git`,
   };
-  const policy = gatePolicy(id, repos, {
+  const planned = gatePolicy(id, repos, {
     known: knownSecrets(request, decoy),
     rules: request.plan.rules.map((rule) => ({ ...rule })),
   });
+  const policy = (): GitGatePolicy => gateInForce(planned, inbox.state);
   return {
     name: "git-gate",
     id,
@@ -108,9 +112,13 @@ export async function gateRequest(
     confined: true,
     jail: { binds, startsPrograms: true, tmpBytes: TMP_BYTES, hostUid: uid },
     endpoint,
-    config: async (at) => gateConfig({ id, endpoint: at, repos, places, material, policy }),
-    onNotice: (notice) => recordNotice(log, "git-gate", notice),
-    onAsk: (data) => refuseReview(data, log),
+    config: async (at) => gateConfig({ id, endpoint: at, repos, places, material, policy: policy() }),
+    policy,
+    onNotice: async (notice) => {
+      await recordNotice(log, "git-gate", notice);
+      await countUses(notice, inbox, request.plan);
+    },
+    onAsk: (data) => inbox.review(data),
   };
 }
 
@@ -215,21 +223,4 @@ function knownSecrets(
   return [...known, { name: "decoy", kind: "canary" as const, value: decoy }].filter(
     ({ value }) => Buffer.byteLength(value) >= MIN_KNOWN,
   );
-}
-
-const NOBODY_TO_ASK =
-  "the bottle's manifest asks for a review of every push, and nobody can be asked yet: the operator has no inbox in " +
-  "this version. They can take `review` out of the repository's entry, or fetch your work with `bottle pull`";
-
-/** I7: a review that cannot be had is a no. */
-async function refuseReview(
-  data: Readonly<Record<string, unknown>>,
-  log: AuditLog,
-): Promise<GitReviewAnswer> {
-  const review = gitReviewSchema.safeParse(data);
-  await log.append("review.refused", {
-    ...(review.success && { repo: review.data.repo, updates: review.data.updates }),
-    reason: "there is no inbox yet",
-  });
-  return { decision: "refuse", note: NOBODY_TO_ASK };
 }

@@ -126,6 +126,7 @@ async function serve(
   };
 
   const handlers: ControlHandlers = {
+    inbox: bottle.inbox,
     status: () => ({
       id: bottle.id,
       agent: order.plan.agent.name,

@@ -9,10 +9,12 @@ import type { AuditLog } from "../audit/log.ts";
 import { backendNamed } from "../backends/registry.ts";
 import { type KeptSidecar, keepSidecar, type SidecarRequest } from "../bundle/bundle.ts";
 import type { CertificateAuthority } from "../bundle/certificate-authority.ts";
-import { egressConfig, egressPolicy, type Secrets } from "../bundle/egress-settings.ts";
+import { egressConfig, isSecret, type Secrets } from "../bundle/egress-settings.ts";
+import { keepSidecarOnFirstUse } from "../bundle/on-first-use.ts";
 import type { Backend, Endpoint, Guest, Link, Prepared, Progress, ServiceName } from "../contract/backend.ts";
 import { GUEST } from "../contract/backend.ts";
 import type { BottlePlan } from "../contract/plan.ts";
+import type { EgressPolicy } from "../contract/sidecar.ts";
 import { UserError } from "../lib/errors.ts";
 import { cacheOf } from "../lib/paths.ts";
 import { removeTree } from "../lib/remove-tree.ts";
@@ -26,8 +28,13 @@ import { proxyEnvironment } from "../provision/proxy-environment.ts";
 import type { BaseSnapshot } from "../provision/workspace/snapshot.ts";
 import { recordNotice } from "./bottle-log.ts";
 import { type BottlePaths, type BottleRecord, writeRecord } from "./bottle-record.ts";
-import { type GateParts, gateRequest } from "./git-gate.ts";
+import { gateRequest } from "./git-gate.ts";
+import { countUses } from "./grant-uses.ts";
+import { egressInForce } from "./in-force.ts";
+import type { Inbox } from "./inbox.ts";
+import { openInbox } from "./open-inbox.ts";
 import { type Reservation, reserveBottle } from "./reservation.ts";
+import { superviseRequest } from "./supervise.ts";
 import { verifyIsolation } from "./verification.ts";
 
 export interface LaunchRequest {
@@ -49,6 +56,7 @@ export interface LaunchedBottle {
   readonly sidecars: readonly KeptSidecar[];
   readonly log: AuditLog;
   readonly base: BaseSnapshot;
+  readonly inbox: Inbox;
   /** Guest path in which the agent starts. */
   readonly workdir: string;
   /** Nothing of it is worth keeping: its state directory goes with the scope. */
@@ -103,8 +111,23 @@ export async function launchBottle(
   });
   signal.throwIfAborted();
 
+  const decoy = mintDecoy();
+  const secrets = secretNames(plan);
+  const inbox = await openInbox(
+    {
+      ...{ id, plan, log, secrets, resumed: earlier !== undefined },
+      apply: () => refresh(running, (name) => name !== "supervise"),
+      tellAgent: () => refresh(running, (name) => name === "supervise"),
+    },
+    scope,
+  );
   const gate = plan.repos === undefined ? undefined : { repos: plan.repos, bearer: newBearer() };
-  const services: readonly ServiceName[] = gate === undefined ? ["egress"] : ["egress", "git-gate"];
+  const supervised = plan.supervise === undefined ? undefined : { bearer: newBearer() };
+  const services: readonly ServiceName[] = [
+    "egress",
+    ...(gate === undefined ? [] : (["git-gate"] as const)),
+    ...(supervised === undefined ? [] : (["supervise"] as const)),
+  ];
   // All at once: each of them mostly waits for a process that loads. Egress is told what it waits for.
   const linking = backend.reserve(
     prepared,
@@ -112,18 +135,29 @@ export async function launchBottle(
     scope,
   );
   const minting = mint(id);
-  const decoy = mintDecoy();
   const wanted = [
-    egressRequest({ reservation, linking, minting, request, decoy }, scope),
+    egressRequest({ reservation, linking, minting, request, decoy, inbox }, scope),
     ...(gate === undefined
       ? []
-      : [gateRequest({ ...gate, decoy }, gateParts(reservation, request, linking), scope)]),
+      : [
+          gateRequest(
+            { ...gate, decoy },
+            { reservation, request, inbox, endpoint: endpointIn(linking, "git-gate") },
+            scope,
+          ),
+        ]),
   ];
-  const starting = wanted.map(async (coming) => {
-    const sidecar = await keepSidecar(await coming, scope);
+  const kept = async (starting: Promise<KeptSidecar>): Promise<KeptSidecar> => {
+    const sidecar = await starting;
     running.push(sidecar);
     return sidecar;
-  });
+  };
+  const starting = wanted.map((coming) => kept(coming.then((wish) => keepSidecar(wish, scope))));
+  if (supervised !== undefined) {
+    const endpoint = endpointIn(linking, "supervise");
+    const wish = superviseRequest({ reservation, inbox, endpoint, secrets, ...supervised }, scope);
+    starting.push(kept(keepSidecarOnFirstUse(wish, scope)));
+  }
   const booting = linking.then((link) => {
     signal.throwIfAborted();
     return backend.boot(prepared, link, { plan, env: guestEnvironment(request, link) }, scope);
@@ -140,6 +174,9 @@ export async function launchBottle(
   const base = await provision(endingWith(signal, guest), plan, {
     certificate: authority.certificate,
     ...(gate !== undefined && { gate: { ...gate, url: endpointOf(link, "git-gate").guestUrl } }),
+    ...(supervised !== undefined && {
+      supervise: { ...supervised, url: `${endpointOf(link, "supervise").guestUrl}/mcp` },
+    }),
     decoy,
     stateDir: paths.state,
     resumedFrom: earlier?.base as BaseSnapshot | undefined,
@@ -152,7 +189,7 @@ export async function launchBottle(
   signal.throwIfAborted();
   reservation.decide("kept");
   return {
-    ...{ id, paths, record, guest, authority, log, base },
+    ...{ id, paths, record, guest, authority, log, base, inbox },
     sidecars,
     workdir: base.cwd,
     discard: () => reservation.decide("removed"),
@@ -203,6 +240,7 @@ function guestEnvironment(request: LaunchRequest, link: Link): Readonly<Record<s
     ...request.env,
     BOTTLE: "1",
     BOTTLE_WORKSPACE: GUEST.workspace,
+    ...(request.plan.supervise !== undefined && { BOTTLE_MCP_CONFIG: GUEST.mcpConfig }),
   };
 }
 
@@ -217,8 +255,21 @@ function newBearer(): string {
   return randomBytes(32).toString("base64url");
 }
 
-function gateParts(reservation: Reservation, request: LaunchRequest, linking: Promise<Link>): GateParts {
-  return { reservation, request, endpoint: linking.then((link) => endpointOf(link, "git-gate")) };
+function endpointIn(linking: Promise<Link>, service: ServiceName): Promise<Endpoint> {
+  const endpoint = linking.then((link) => endpointOf(link, service));
+  endpoint.catch(() => {});
+  return endpoint;
+}
+
+/** Each to its end: one that will not have it must not keep another from what was taken back. */
+async function refresh(
+  sidecars: readonly KeptSidecar[],
+  wanted: (name: ServiceName) => boolean,
+): Promise<void> {
+  const told = await Promise.allSettled(
+    sidecars.filter(({ name }) => wanted(name)).map((sidecar) => sidecar.refresh()),
+  );
+  for (const each of told) if (each.status === "rejected") throw each.reason;
 }
 
 async function egressRequest(
@@ -228,15 +279,17 @@ async function egressRequest(
     readonly minting: Promise<CertificateAuthority>;
     readonly request: LaunchRequest;
     readonly decoy: string;
+    readonly inbox: Inbox;
   },
   scope: Scope,
 ): Promise<SidecarRequest> {
-  const { linking, minting, request } = parts;
+  const { linking, minting, request, inbox } = parts;
   const { id, paths, log } = parts.reservation;
   const { plan } = request;
   const upstreamCa = await Promise.all(plan.upstreamCa.map((path) => readFile(path, "utf8")));
   const { credentials, env } = request;
-  const policy = egressPolicy({ plan, upstreamCa, credentials, env, decoy: parts.decoy });
+  const material = { plan, upstreamCa, credentials, env, decoy: parts.decoy };
+  const policy = (): EgressPolicy => egressInForce(material, inbox.state);
   const findingsKey = randomBytes(32).toString("hex");
   const rootDir = join(paths.state, "egress-root");
   scope.defer("egress root", () => removeTree(rootDir));
@@ -245,11 +298,27 @@ async function egressRequest(
     id,
     rootDir,
     confined: true,
-    endpoint: linking.then((link) => endpointOf(link, "egress")),
+    endpoint: endpointIn(linking, "egress"),
     config: async (endpoint) =>
-      egressConfig({ id, authority: await minting, endpoint, bearer: undefined, policy, findingsKey, plan }),
-    onNotice: (notice) => recordNotice(log, "egress", notice),
+      egressConfig({
+        ...{ id, authority: await minting, endpoint, bearer: undefined, findingsKey, plan },
+        policy: policy(),
+      }),
+    policy,
+    onNotice: async (notice) => {
+      await recordNotice(log, "egress", notice);
+      await countUses(notice, inbox, plan);
+    },
   };
+}
+
+/** Of what no exception is ever made for, by the names under which findings name it. */
+function secretNames(plan: BottlePlan): readonly string[] {
+  return [
+    ...plan.credentials.map(({ tokenRef }) => tokenRef),
+    ...plan.env.filter(isSecret).map(({ name }) => name),
+    "decoy",
+  ];
 }
 
 async function verify(guest: Guest, link: Link, log: AuditLog): Promise<void> {

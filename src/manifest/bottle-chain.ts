@@ -1,6 +1,6 @@
 /** A bottle with all that it extends: read, checked as a whole, merged into what a plan is made from. */
 import type { BackendName, IsolationLevel } from "../contract/isolation.ts";
-import type { PlannedEnv, PlannedMount } from "../contract/plan.ts";
+import type { PlannedEnv, PlannedMount, PlannedSupervise } from "../contract/plan.ts";
 import type {
   EgressLimits,
   EgressLogLevel,
@@ -47,6 +47,7 @@ export interface LoadedBottle {
   /** `from` is an absolute host path. */
   readonly mounts: readonly PlannedMount[];
   readonly resources: { readonly cpus?: number; readonly memoryBytes?: number };
+  readonly supervise?: PlannedSupervise;
   readonly isolation?: IsolationLevel;
   readonly backend?: BackendName;
   readonly repoAgents: boolean;
@@ -220,6 +221,7 @@ function settled(
       ...(resources?.cpus === undefined ? {} : { cpus: resources.cpus }),
       ...(resources?.memory === undefined ? {} : { memoryBytes: resources.memory }),
     },
+    ...(bottle.supervise === undefined ? {} : { supervise: bottle.supervise }),
     ...(bottle.isolation === undefined ? {} : { isolation: bottle.isolation }),
     ...(bottle.backend === undefined ? {} : { backend: bottle.backend }),
     repoAgents: bottle.repo_agents ?? false,

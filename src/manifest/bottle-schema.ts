@@ -6,6 +6,7 @@ import { egress } from "./egress-schema.ts";
 import { envEntry, envName } from "./env-entry.ts";
 import { bottleGitGate } from "./git-schema.ts";
 import { byteSize, guestPath, hostPath, isWithin, line, name } from "./scalars.ts";
+import { supervise } from "./supervise-schema.ts";
 
 /** The agent products a bottle can name. */
 export const PROVIDER_TEMPLATES = ["claude", "codex", "gemini", "opencode", "pi", "command"] as const;
@@ -101,7 +102,9 @@ export const bottleSchema = z.strictObject({
   env: z.record(envName, envEntry).exactOptional().describe("Variables given to the agent, by name."),
   egress: egress.exactOptional().describe("What may be reached over HTTP. Without it: nothing."),
   "git-gate": bottleGitGate.exactOptional().describe("Who commits, and which repositories may be pushed."),
-  supervise: z.boolean().exactOptional().describe("Whether the agent may ask for more."),
+  supervise: supervise
+    .exactOptional()
+    .describe("Whether the agent may ask for more: true, or how. What it asks for waits in `bottle inbox`."),
   agent_provider: agentProvider.exactOptional().describe("Which agent product runs."),
   image: line.exactOptional().describe("The OCI image of the guest's system."),
   resources: resources.exactOptional().describe("What the guest may use of the host."),

@@ -17,7 +17,6 @@ interface UnsupportedKey {
 
 export const UNSUPPORTED_KEYS: readonly UnsupportedKey[] = [
   { kind: "bottle", key: "egress.pipelock" },
-  { kind: "bottle", key: "supervise", value: true },
   { kind: "bottle", key: "image" },
   { kind: "bottle", key: "resources.disk" },
   { kind: "bottle", key: "workspace" },

@@ -5,6 +5,7 @@
  * I2 is decided here: the variables that hold credentials go to `credentials`, and an `env` entry that would
  * carry one of them into the guest is refused.
  */
+import { GUEST } from "../contract/backend.ts";
 import type { BackendName } from "../contract/isolation.ts";
 import type { BottlePlan, PlannedEnv, PlannedSkill } from "../contract/plan.ts";
 import type { Provider } from "../contract/provider.ts";
@@ -50,7 +51,12 @@ export interface BuiltPlan {
 /** @throws UserError when the manifest would give a credential to the agent, or the provider lacks something. */
 export function buildPlan({ loaded, provider, options }: PlanRequest): BuiltPlan {
   const { bottle } = loaded;
-  const setup = provider.setup({ prompt: loaded.prompt, task: options.task, command: bottle.command });
+  const setup = provider.setup({
+    prompt: loaded.prompt,
+    task: options.task,
+    command: bottle.command,
+    mcpConfig: bottle.supervise && GUEST.mcpConfig,
+  });
   const { presets = { routes: [], presets: [], warnings: [] }, availableEnv } = options;
   const { routes, chosen, warnings } = planRoutes(bottle.routes, presets.routes, provider, availableEnv);
   refuseCredentialsInEnv(
@@ -98,6 +104,7 @@ export function buildPlan({ loaded, provider, options }: PlanRequest): BuiltPlan
     git: Object.keys(loaded.git).length > 0 ? loaded.git : (options.identity ?? {}),
     ...(bottle.repos.length === 0 ? {} : { repos: bottle.repos }),
     ...(options.cwd === undefined ? {} : { workspaceFrom: options.cwd }),
+    ...(bottle.supervise === undefined ? {} : { supervise: bottle.supervise }),
     mounts: bottle.mounts,
     resources: { ...bottle.resources, pids: DEFAULT_PIDS },
     ...(bottle.isolation === undefined ? {} : { isolation: bottle.isolation }),

@@ -24,6 +24,7 @@ export function preflightSections(view: PreflightView): readonly PreflightSectio
     ...section("may reach", orNone(view.hosts.flatMap(hostLines), "nothing")),
     ...section("presets", view.presets.map(presetLine)),
     ...section("leaves through", proxyLines(view)),
+    ...section("may ask", superviseLines(view)),
     ...section("at most", limitLines(view.limits)),
     ...section("logged", LOGGED[view.log]),
     ...section("trusts besides", view.upstreamCa),
@@ -95,6 +96,16 @@ function proxyLines({ upstreamProxy: proxy }: PreflightView): readonly string[] 
   return [
     `${url}${credential === undefined ? "" : `, with the credential ${credential}`}`,
     "names are resolved there: what is private there and unknown here is not refused",
+  ];
+}
+
+function superviseLines({ supervise }: PreflightView): readonly string[] {
+  if (supervise === undefined) return [];
+  const { patienceMs, notify, freezeOnCanary } = supervise;
+  return [
+    `for more, in bottle inbox; without an answer in ${patienceMs / 1_000} seconds the answer is no`,
+    ...(notify === undefined ? [] : [`each time this is started here: ${notify}`]),
+    ...(freezeOnCanary ? ["the bottle freezes when its decoy credential is on the way out"] : []),
   ];
 }
 

@@ -6,7 +6,13 @@
  */
 import type { Availability, Lack } from "../contract/backend.ts";
 import type { BackendName, IsolationLevel } from "../contract/isolation.ts";
-import type { AgentSource, BottlePlan, EnvSource, PlannedPreset } from "../contract/plan.ts";
+import type {
+  AgentSource,
+  BottlePlan,
+  EnvSource,
+  PlannedPreset,
+  PlannedSupervise,
+} from "../contract/plan.ts";
 import type { EgressLimits, EgressLogLevel, Route, UpstreamProxyPlace } from "../contract/policy.ts";
 import { printable } from "../lib/printable.ts";
 import { meetsIsolation } from "./isolation.ts";
@@ -68,6 +74,12 @@ export interface PreflightView {
   readonly presets: readonly Pick<PlannedPreset, "name" | "from" | "hosts">[];
   /** The proxy through which everything leaves. */
   readonly upstreamProxy?: { readonly url: string; readonly credential?: string };
+  /** Whether the agent may ask for more, and how long a request waits. */
+  readonly supervise?: {
+    readonly patienceMs: number;
+    readonly notify?: string;
+    readonly freezeOnCanary: boolean;
+  };
   /** What the bottle says of egress's limits. */
   readonly limits: EgressLimits;
   readonly log: EgressLogLevel;
@@ -96,6 +108,15 @@ export interface PreflightFacts {
 const PATH_LENGTH = 1_000;
 const DEFAULT_LOG: EgressLogLevel = 1;
 
+function describeSupervise({
+  patienceMs,
+  notify,
+  freezeOnCanary,
+}: PlannedSupervise): NonNullable<PreflightView["supervise"]> {
+  const command = notify && printable(notify.join(" "), PATH_LENGTH);
+  return { patienceMs, freezeOnCanary, ...(command !== undefined && { notify: command }) };
+}
+
 export function describePlan(plan: BottlePlan, facts: PreflightFacts): PreflightView {
   const { agent } = plan;
   const path = (text: string): string => printable(text, PATH_LENGTH);
@@ -119,6 +140,7 @@ export function describePlan(plan: BottlePlan, facts: PreflightFacts): Preflight
       hosts: hosts.map((host) => printable(host)),
     })),
     ...(plan.upstreamProxy === undefined ? {} : { upstreamProxy: describeProxy(plan.upstreamProxy) }),
+    ...(plan.supervise === undefined ? {} : { supervise: describeSupervise(plan.supervise) }),
     limits: plan.egressLimits ?? {},
     log: plan.egressLog ?? DEFAULT_LOG,
     upstreamCa: plan.upstreamCa.map(path),

@@ -44,6 +44,7 @@ function argvFor(request: ProviderRequest, session: "new" | "latest"): readonly 
     BINARY,
     "--dangerously-skip-permissions",
     ...(promptFiles(request.prompt).length > 0 ? ["--append-system-prompt-file", PROMPT_PATH] : []),
+    ...(request.mcpConfig === undefined ? [] : ["--mcp-config", request.mcpConfig]),
     ...(session === "latest" ? ["--continue"] : []),
     // After `--` a task may begin with a dash.
     ...(request.task === undefined ? [] : ["--print", "--", taskArgument(request.task)]),

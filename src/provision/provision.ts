@@ -9,6 +9,7 @@ import { decoyFile } from "./decoy.ts";
 import { GATE_CONFIG_PATH, type GateAccess, gateConfigFile } from "./gate-config.ts";
 import { gitIdentityFile } from "./git-identity.ts";
 import { runInGuestOk } from "./guest-command.ts";
+import { mcpConfigFile, type SuperviseAccess } from "./mcp-config.ts";
 import { provisionSkills } from "./skills.ts";
 import { slowStep } from "./slow-step.ts";
 import { writeGuestFiles } from "./transfer.ts";
@@ -21,6 +22,8 @@ export interface ProvisionMaterial {
   readonly certificate: string;
   /** Absent without repositories behind git-gate. */
   readonly gate?: GateAccess;
+  /** Absent when the agent cannot ask for more. */
+  readonly supervise?: SuperviseAccess;
   /** The bottle's decoy credential. */
   readonly decoy: string;
   /** The bottle's own directory on the host, for files that live for one step. */
@@ -45,6 +48,7 @@ export async function provision(
     ...plan.provider.files,
     ...gitFiles(plan, material.gate),
     decoyFile(material.decoy),
+    ...(material.supervise === undefined ? [] : [mcpConfigFile(material.supervise)]),
   ]);
   await provisionSkills(guest, plan.skills);
   return provisionWorkspace(guest, plan, material);

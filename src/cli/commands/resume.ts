@@ -1,6 +1,7 @@
 /** `bottle resume`: a kept bottle again, with what it had, and with secrets read anew. */
 
 import { backendNamed } from "../../backends/registry.ts";
+import { GUEST } from "../../contract/backend.ts";
 import type { BottlePlan } from "../../contract/plan.ts";
 import { bottlePaths, readRecord } from "../../keeper/bottle-record.ts";
 import { tryConnectKeeper } from "../../keeper/control-client.ts";
@@ -76,7 +77,10 @@ function withTask({ task: earlier, ...plan }: BottlePlan, task: string | undefin
   const { name, argv } = plan.provider;
   // An argv of the operator's own ends in the task it was given.
   const command = name === "command" ? argv.slice(0, earlier === undefined ? undefined : -1) : undefined;
-  const setup = providerNamed(name).setup({ prompt: plan.agent.prompt, task, command });
+  const setup = providerNamed(name).setup({
+    ...{ prompt: plan.agent.prompt, task, command },
+    mcpConfig: plan.supervise && GUEST.mcpConfig,
+  });
   return {
     ...plan,
     ...(task !== undefined && { task }),

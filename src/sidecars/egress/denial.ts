@@ -40,6 +40,7 @@ export const DENIAL_STATUS = {
   "git-push-refused": 403,
   "placeholder-misused": 403,
   "grant-ended": 403,
+  frozen: 403,
   "plaintext-credential": 403,
   "address-refused": 403,
   "request-rate": 429,
@@ -74,6 +75,13 @@ export interface Refusal {
 }
 
 type Ask = Denial["denied"]["ask"];
+
+export function frozen(): Refusal {
+  const reason = "the operator has frozen this bottle: nothing leaves it until they thaw it";
+  return refuse("frozen", reason, "a bottle that is not frozen", {
+    ask: { tool: "list_capabilities", arguments: {} },
+  });
+}
 
 export type Verdict<T> = { readonly allow: true; readonly value: T } | Refusal;
 

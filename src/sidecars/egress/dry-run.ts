@@ -3,11 +3,11 @@
  * dialled or resolved. What only shows on the way is left out: addresses, the upstream, the body.
  */
 import { randomBytes } from "node:crypto";
+import { createGrants } from "../../approvals/grant-counter.ts";
 import type { EgressPolicy } from "../../contract/sidecar.ts";
 import { routesOf } from "./allow-list/allow-list.ts";
 import { UNLIMITED } from "./budget.ts";
 import { DENIAL_STATUS, type Refusal, refuse, type Subject, targetOf } from "./denial.ts";
-import { createGrants } from "./grants.ts";
 import { compileInspection } from "./inspection/inspection.ts";
 import { LIMITS } from "./limits.ts";
 import { type AskedRequest, admit, type Gate } from "./pipeline.ts";

@@ -3,8 +3,14 @@
  * promise resolves; until then, and after it has ended, a connection is refused and not left waiting.
  */
 import { createServer, type Server, type Socket } from "node:net";
+import { createGrants } from "../../approvals/grant-counter.ts";
 import { LISTENER_ROLES, type ListenerRole } from "../../contract/backend.ts";
-import { type EgressConfig, type EgressPolicy, egressPolicySchema } from "../../contract/sidecar.ts";
+import {
+  type EgressConfig,
+  type EgressPolicy,
+  egressPolicySchema,
+  type RouteGrant,
+} from "../../contract/sidecar.ts";
 import { messageOf, UserError } from "../../lib/errors.ts";
 import { bearerCheck } from "./accept/bearer.ts";
 import { Connections } from "./accept/connection.ts";
@@ -13,7 +19,6 @@ import { type Resolve, systemResolve } from "./address/resolve.ts";
 import { createBudget } from "./budget.ts";
 import { createClearance, type RecordEvent } from "./clearance.ts";
 import { createReporter, type Emit } from "./events.ts";
-import { createGrants } from "./grants.ts";
 import { compileInspection } from "./inspection/inspection.ts";
 import { createIssuedTokens } from "./inspection/issued-tokens.ts";
 import { LIMITS, type Limits } from "./limits.ts";
@@ -46,23 +51,29 @@ export interface Egress {
 export async function startEgress(config: EgressConfig, options: EgressOptions): Promise<Egress> {
   const limits: Limits = { ...LIMITS, ...operatorsLimits(config.limits), ...options.limits };
   const issued = createIssuedTokens();
+  const grants = createGrants();
+  const report = createReporter(options.emit, limits, config.log);
   const generation = async (policy: EgressPolicy): Promise<Generation> => ({
     policy: compilePolicy(policy),
-    inspection: await compileInspection(policy, config.findingsKey, limits, issued),
+    inspection: await compileInspection(policy, config.findingsKey, limits, {
+      issued,
+      grants,
+      excepted: report.excepted,
+    }),
     pool: createPool(limits),
   });
   const connections = new Connections(limits);
   const leaves = createLeaves(config.ca, limits.leaves);
   const services: Services = {
     limits,
-    report: createReporter(options.emit, limits, config.log),
+    report,
     budget: createBudget({
       requests: config.limits?.requestsPerMinute,
       uploadBytes: config.limits?.uploadBytesPerMinute,
       downloadBytes: config.limits?.downloadBytesPerMinute,
     }),
     clearance: createClearance(options.record, limits),
-    grants: createGrants(),
+    grants,
     resolve: options.resolve ?? systemResolve,
     leaves,
     connections,
@@ -70,7 +81,7 @@ export async function startEgress(config: EgressConfig, options: EgressOptions):
     current: await generation(config.policy),
     stopping: false,
   };
-  services.grants.adopt(config.policy);
+  services.grants.adopt(grantsOf(config.policy));
   const servers = await listenAll(config, options.listeners ?? new Map(), createFront(services));
   setImmediate(leaves.warm);
   const clock = setInterval(() => {
@@ -98,8 +109,9 @@ export async function startEgress(config: EgressConfig, options: EgressOptions):
       const next = await generation(parsed);
       services.current.pool.retire();
       services.current = next;
-      services.grants.adopt(parsed);
-      connections.endUngranted(services.grants.holds);
+      services.grants.adopt(grantsOf(parsed));
+      if (next.policy.frozen) connections.endAll();
+      else connections.endUngranted(services.grants.holds);
     },
     async drain() {
       services.stopping = true;
@@ -113,6 +125,10 @@ export async function startEgress(config: EgressConfig, options: EgressOptions):
     },
     stop,
   };
+}
+
+function grantsOf({ routes, exceptions = [] }: EgressPolicy): readonly (RouteGrant | undefined)[] {
+  return [...routes, ...exceptions].map(({ grant }) => grant);
 }
 
 /** How often draining looks whether it is done: soon enough for whoever waits for the process to end. */

@@ -50,6 +50,8 @@ export interface Reporter {
   denied(refusal: Refusal, subject: Subject): void;
   /** Something left, or came, without these. */
   masked(findings: readonly Finding[], subject: Subject): void;
+  /** Something left by a grant although it was found. */
+  excepted(finding: Finding, grant: string, host: string): void;
   /** What came tries to instruct the agent. */
   flagged(findings: readonly Finding[], subject: Subject): void;
   /** Worth a look, over many requests. */
@@ -102,9 +104,9 @@ export function createReporter(emit: Emit, limits: Limits, level: EgressLogLevel
         const sizes = { headers: sizesOf(headers, limits), answerHeaders: sizesOf(answerHeaders, limits) };
         tell("egress.allowed", { ...event, ...(level === 2 && sizes) });
       } else {
-        const { method, host, via, status, credential } = event;
-        const data = { method, host, via, status, credential };
-        fold("egress.allowed", [method, host, via, String(status)], data, event.up, event.down);
+        const { method, host, via, status, credential, grant } = event;
+        const data = { method, host, via, status, credential, ...(grant !== undefined && { grant }) };
+        fold("egress.allowed", [method, host, via, String(status), grant ?? ""], data, event.up, event.down);
       }
     },
     denied({ code, rule }, subject) {
@@ -116,6 +118,10 @@ export function createReporter(emit: Emit, limits: Limits, level: EgressLogLevel
       }
     },
     masked: (findings, subject) => found("egress.masked", findings, subject),
+    excepted({ detector, fingerprint }, grant, host) {
+      // Not folded: what is given is counted, and each use is on the log.
+      tell("egress.excepted", { host: printable(host), detector, finding: fingerprint, grant });
+    },
     flagged: (findings, subject) => found("egress.flagged", findings, subject),
     suspicious(suspicion, subject) {
       const target = targetOf({ method: subject.method, host: subject.host ?? "?" });

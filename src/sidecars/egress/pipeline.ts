@@ -9,7 +9,7 @@ import { isIPv4 } from "node:net";
 import type { Tunnel } from "./accept/connection.ts";
 import { exactRoutesOf, routesOf } from "./allow-list/allow-list.ts";
 import type { Client } from "./client/client.ts";
-import { type Refusal, refuse, type Subject, type Verdict } from "./denial.ts";
+import { frozen, type Refusal, refuse, type Subject, type Verdict } from "./denial.ts";
 import type { CompiledRoute } from "./policy/compile.ts";
 import { isLfsBatch, refusedBatch, refusedPush } from "./rules/git-push.ts";
 import { type RequestHead, readHead } from "./rules/head.ts";
@@ -76,6 +76,7 @@ export function admit(
     refusedVersion(client, head.value) ?? refusedMethod(client.method) ?? refusedScheme(client, tunnel);
   if (wrongMessage !== undefined) return turn(wrongMessage);
 
+  if (policy.frozen) return turn(frozen());
   const { hosts } = head.value;
   const asked = {
     url: client.url,

@@ -1,11 +1,12 @@
 /** What every stage may use; made once by `startEgress`. */
+
+import type { Grants } from "../../approvals/grant-counter.ts";
 import type { BearerCheck } from "./accept/bearer.ts";
 import type { Connections } from "./accept/connection.ts";
 import type { Resolve } from "./address/resolve.ts";
 import type { Budget } from "./budget.ts";
 import type { Clearance } from "./clearance.ts";
 import type { Reporter } from "./events.ts";
-import type { Grants } from "./grants.ts";
 import type { Inspection } from "./inspection/inspection.ts";
 import type { Limits } from "./limits.ts";
 import type { CompiledPolicy } from "./policy/compile.ts";

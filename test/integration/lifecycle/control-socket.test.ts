@@ -8,6 +8,7 @@ import { type ControlHandlers, serveControl } from "../../../src/keeper/control-
 import { UserError } from "../../../src/lib/errors.ts";
 import { createScope, type Scope } from "../../../src/lib/scope.ts";
 import { askOnce, eventually, pause } from "../../support/bottle-cli.ts";
+import { testInbox } from "../../support/inbox.ts";
 
 const TOKEN = "a".repeat(64);
 const SESSION = "0".repeat(32);
@@ -32,6 +33,7 @@ beforeEach(async () => {
   calls.length = 0;
   const handlers: ControlHandlers = {
     status: () => STATUS,
+    inbox: testInbox(),
     async exec({ argv }, ends) {
       calls.push(argv.join(" "));
       if (argv[0] === "missing") throw new UserError("there is no missing", { exitCode: 127, hint: "look" });

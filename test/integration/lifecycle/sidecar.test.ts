@@ -60,6 +60,7 @@ async function keep(config?: unknown) {
       rootDir: join(folder, "root"),
       confined: true,
       endpoint: Promise.resolve(place),
+      policy: () => policy,
       config: async () =>
         config ??
         egressConfig({

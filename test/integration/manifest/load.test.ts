@@ -189,7 +189,6 @@ describe("keys that nothing acts on yet", () => {
 
   it.each([
     ["egress: {pipelock: true}", "2:10: egress.pipelock: is"],
-    ["supervise: true", "2:1: supervise: true is"],
     ["image: x", "2:1: image: is"],
     ["resources: {disk: 1G}", "2:13: resources.disk: is"],
     ["workspace: []", "2:1: workspace: is"],

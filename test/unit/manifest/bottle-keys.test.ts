@@ -127,7 +127,7 @@ repo_agents: true`);
       ),
     ).toEqual([
       'b.md:2:1: egres: is not a key here, did you mean "egress"?',
-      "b.md:3:12: supervise: must be true or false, not text",
+      "b.md:3:12: supervise: must be true or false or a map, not text",
       "b.md:6:7: egress.routes[0].host: is missing",
       'b.md:6:7: egress.routes[0].hosst: is not a key here, did you mean "host"?',
       "b.md:8:20: egress.routes[0].matches[0].methods: must be a list, not text",

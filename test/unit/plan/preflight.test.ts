@@ -109,11 +109,15 @@ describe("the preflight", () => {
     const more = {
       egressLimits: { requestsPerMinute: 30, uploadBytesPerMinute: 2 ** 21, idleSeconds: 5 },
       egressLog: 0,
+      supervise: { patienceMs: 90_000, notify: ["notify-send", "bottle"], freezeOnCanary: true },
       upstreamProxy: { host: "proxy.example", port: 3128, tls: false, tokenRef: "PROXY_LOGIN" },
       presets: [{ name: "npm", from: "/h/.npmrc", hosts: ["registry.example"], env: {}, files: [] }],
     } as const;
     const shown = textOf(view({ ...PLAN, ...more }));
     expect(shown).toContain("presets: npm (/h/.npmrc): registry.example\n");
+    expect(shown).toContain("may ask: for more, in bottle inbox; without an answer in 90 seconds");
+    expect(shown).toContain("each time this is started here: notify-send bottle\n");
+    expect(shown).toContain("the bottle freezes when its decoy");
     expect(shown).toContain("at most: 30 requests a minute\n");
     expect(shown).toContain("2 MiB sent a minute\n");
     expect(shown).toContain("5 seconds without a byte\n");

@@ -19,7 +19,7 @@ export interface Activity {
   clientGone(): void;
   /** On what it hangs. */
   readonly grant?: string | undefined;
-  /** That is no more. */
+  /** What allowed it is no more. */
   ungranted?(): void;
   /** What came of its request makes no sense. False when it cannot answer that, and the connection must go. */
   spoiled?(refusal: Refusal): boolean;
@@ -227,6 +227,14 @@ export class Connections {
       for (const activity of [...activities]) {
         if (activity.grant !== undefined && !holds(activity.grant)) activity.ungranted?.();
       }
+    }
+  }
+
+  /** Ends everything that is under way, and every tunnel in which more could come. */
+  endAll(): void {
+    for (const connection of [...this.#all]) {
+      for (const activity of [...connection.activities]) activity.ungranted?.();
+      connection.raw.destroySoon();
     }
   }
 

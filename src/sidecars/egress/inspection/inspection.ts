@@ -5,6 +5,7 @@
  */
 import type { IncomingMessage } from "node:http";
 import type { Readable } from "node:stream";
+import { createGrants, type Grants } from "../../../approvals/grant-counter.ts";
 import type { EgressPolicy } from "../../../contract/sidecar.ts";
 import { DETECTORS } from "../../../inspect/detectors/index.ts";
 import { compileEchoScrubber, type EchoScrubberFactory } from "../../../inspect/echo-scrubber.ts";
@@ -20,6 +21,7 @@ import type { RequestHead } from "../rules/head.ts";
 import type { Target } from "../target/target.ts";
 import { acceptedEncoding, codingsOf } from "./content-coding.ts";
 import { createCorrelation, type Suspicion } from "./correlation.ts";
+import { createExceptions } from "./exceptions.ts";
 import { createHush, type Hush } from "./hush.ts";
 import { Incoming, type IncomingEvents } from "./incoming.ts";
 import { createIssuance } from "./issuance.ts";
@@ -66,16 +68,20 @@ export interface Inspection {
   messages(request: Subjected, events: MessageEvents): MessageInspection;
 }
 
-/**
- * Rejects with a UserError naming what cannot be looked for: a secret that is too short, a pattern that is none.
- *
- * @param issued is known beyond one policy: a reload does not take a client's session away.
- */
+/** What is known beyond one policy. */
+interface Lasting {
+  /** A reload does not take a client's session away. */
+  readonly issued: IssuedTokens;
+  readonly grants: Pick<Grants, "holds" | "use">;
+  readonly excepted: (finding: Finding, grant: string, host: string) => void;
+}
+
+/** Rejects with a UserError naming what cannot be looked for: a secret that is too short, a pattern that is none. */
 export async function compileInspection(
   policy: EgressPolicy,
   findingsKey: string,
   limits: Limits,
-  issued: IssuedTokens = createIssuedTokens(),
+  { issued, grants, excepted }: Lasting = forOnePolicy(),
 ): Promise<Inspection> {
   const known = [...policy.known, ...placeholderValues(policy.placeholders)];
   const rules = policy.rules.length === 0 ? {} : { rules: await compileRules(policy.rules) };
@@ -96,7 +102,11 @@ export async function compileInspection(
 
   const issuance = createIssuance(whole, issued);
 
-  function rule(findings: readonly Finding[], place: Place, route: CompiledRoute): Ruling {
+  const exceptions = createExceptions(policy.exceptions ?? [], grants, excepted);
+
+  /** @param target of the request, which is one use of an exception however much is found in it. */
+  function rule(found: readonly Finding[], place: Place, route: CompiledRoute, target: Target): Ruling {
+    const findings = exceptions.withoutExcepted(found, target);
     const ruling = ruleOn(findings, place, route, mayHave);
     if (ruling.kind !== "pass")
       for (const { kind, fingerprint } of findings) if (kind === "pattern") issued.seenFromGuest(fingerprint);
@@ -148,11 +158,11 @@ export async function compileInspection(
     refusedHead(subjected) {
       const { target, route } = subjected;
       for (const [{ name, joined }, findings] of inHead(subjected)) {
-        const ruling = rule(findings, { ...headOf(target, hush.text(name)), joined }, route);
+        const ruling = rule(findings, { ...headOf(target, hush.text(name)), joined }, route, target);
         if (ruling.kind === "refuse") return ruling.refusal;
       }
       const found = route.host.startsWith("*.") ? inNameOf(target.host) : [];
-      const ruling = rule(found, headOf(target, "the host"), route);
+      const ruling = rule(found, headOf(target, "the host"), route, target);
       return ruling.kind === "refuse" ? ruling.refusal : undefined;
     },
     hush,
@@ -174,6 +184,7 @@ export async function compileInspection(
               ),
               place,
               route,
+              target,
             );
           },
           limits,
@@ -206,7 +217,7 @@ export async function compileInspection(
         sent.body === undefined ? correlation.query(host, words, now) : correlation.body(host, words, now);
       const pieces = { ...headOf(target, "what was sent"), joined: true };
       return suspicions.filter(
-        (each) => each.kind !== "pieced" || rule(each.findings, pieces, route).kind !== "pass",
+        (each) => each.kind !== "pieced" || rule(each.findings, pieces, route, target).kind !== "pass",
       );
     },
     messages({ target, route }, events) {
@@ -214,7 +225,7 @@ export async function compileInspection(
       return inspectMessages(
         {
           ...{ route, phrases, maxBytes: limits.messageBytes, scrubber: scrubberOf(route) },
-          ruleOn: (payload) => rule(inspectorOf(route).scan(payload), place, route),
+          ruleOn: (payload) => rule(inspectorOf(route).scan(payload), place, route, target),
         },
         events,
       );
@@ -252,6 +263,10 @@ function permissions(known: EgressPolicy["known"]): (name: string, host: string)
   const hosts = new Map(known.map(({ name, to }) => [name, to]));
   return (name, host) =>
     (hosts.get(name) ?? []).some((to) => (to.startsWith("*.") ? host.endsWith(to.slice(1)) : host === to));
+}
+
+function forOnePolicy(): Lasting {
+  return { issued: createIssuedTokens(), grants: createGrants(), excepted: () => {} };
 }
 
 function unreadable(): Refusal {

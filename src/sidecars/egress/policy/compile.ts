@@ -50,6 +50,8 @@ export interface CompiledPolicy {
   /** By the name behind `*.`. */
   readonly wildcard: ReadonlyMap<string, HostRoutes>;
   readonly roots: ReturnType<typeof upstreamRoots>;
+  /** Nothing leaves. */
+  readonly frozen: boolean;
   /** Through which everything leaves but what is on this machine. */
   readonly proxy: UpstreamProxy | undefined;
 }
@@ -74,6 +76,7 @@ export function compilePolicy(policy: EgressPolicy): CompiledPolicy {
     exact,
     wildcard,
     roots: upstreamRoots(policy.upstreamCa),
+    frozen: policy.frozen === true,
     proxy: compileProxy(policy.upstreamProxy),
   };
 }

@@ -4,7 +4,7 @@
  */
 import type { Socket } from "node:net";
 import type { Activity, Connection } from "../accept/connection.ts";
-import type { Refusal } from "../denial.ts";
+import { frozen, type Refusal } from "../denial.ts";
 import type { CompiledRoute } from "../policy/compile.ts";
 import type { Services } from "../services.ts";
 import { dial } from "../upstream/dial.ts";
@@ -29,7 +29,7 @@ export function passThrough(
   events: PassThroughEvents,
 ): void {
   const { resolve, limits, current } = services;
-  const spent = services.budget.admit(undefined);
+  const spent = current.policy.frozen ? frozen() : services.budget.admit(undefined);
   if (spent !== undefined) {
     // Its caller is not done with saying what to do then.
     queueMicrotask(() => events.refused(spent));
@@ -102,6 +102,10 @@ class PassedThrough implements Activity {
   }
 
   clientGone(): void {}
+
+  ungranted(): void {
+    this.#splice?.destroy();
+  }
 
   #moved(up: number, down: number): void {
     this.#up += up;

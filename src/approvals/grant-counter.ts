@@ -1,13 +1,13 @@
 /**
- * What was given to the agent for a while, counted where it is used: a route that hangs on a grant exists as long
- * as the grant does. The keeper decides on grants and says how much of each was used before; what is used from
+ * What was given to the agent for a while, counted in the sidecar where it is used: what hangs on a grant exists as
+ * long as the grant does. The keeper decides on grants and says how much of each was used before; what is used from
  * then on is counted here, so that a limit holds between two words of the keeper's.
  */
-import type { EgressPolicy, RouteGrant } from "../../contract/sidecar.ts";
+import type { RouteGrant } from "../contract/sidecar.ts";
 
 export interface Grants {
-  /** From now on those of this policy, and no other. */
-  adopt(policy: Pick<EgressPolicy, "routes">): void;
+  /** From now on these, and no other. One may be told more than once. */
+  adopt(grants: readonly (RouteGrant | undefined)[]): void;
   /** Whether what hangs on it is allowed now. */
   holds(id: string): boolean;
   /** Takes one use; false when there is none left. */
@@ -33,9 +33,9 @@ export function createGrants(now: () => number = Date.now): Grants {
   };
 
   return {
-    adopt({ routes }) {
+    adopt(grants) {
       const next = new Map<string, Counted>();
-      for (const { grant: terms } of routes) {
+      for (const terms of grants) {
         if (terms === undefined) continue;
         const before = current.get(terms.id);
         next.set(terms.id, {

@@ -1,0 +1,31 @@
+/** What sidecars report of what was given, put on the record before they go on with it. */
+import * as z from "zod";
+import type { SidecarNotice } from "../bundle/bundle.ts";
+import type { BottlePlan } from "../contract/plan.ts";
+import type { Inbox } from "./inbox.ts";
+
+const used = z.looseObject({
+  grant: z.string().optional(),
+  up: z.number().optional(),
+  down: z.number().optional(),
+  count: z.number().optional(),
+});
+
+/** Events that make use of a grant, and how much of it. */
+const USES: Readonly<Record<string, (data: z.infer<typeof used>) => { uses: number; bytes: number }>> = {
+  "egress.admitted": () => ({ uses: 1, bytes: 0 }),
+  "egress.excepted": () => ({ uses: 1, bytes: 0 }),
+  "egress.allowed": ({ up = 0, down = 0 }) => ({ uses: 0, bytes: up + down }),
+  "git.granted": () => ({ uses: 1, bytes: 0 }),
+};
+
+export async function countUses(notice: SidecarNotice, inbox: Inbox, plan: BottlePlan): Promise<void> {
+  if (notice.kind !== "message" || notice.message.type !== "event") return;
+  const { event, data } = notice.message;
+  if (event === "egress.denied" && data["code"] === "canary-found" && plan.supervise?.freezeOnCanary)
+    await inbox.freeze("keeper", "the bottle's decoy credential was on its way out");
+  const uses = USES[event];
+  const parsed = used.safeParse(data);
+  if (uses === undefined || !parsed.success || parsed.data.grant === undefined) return;
+  await inbox.used({ ticket: parsed.data.grant, ...uses(parsed.data) });
+}

@@ -1,0 +1,90 @@
+/**
+ * What each sidecar is to hold to now: the plan's policy with every grant that is in force, each with its end. Made
+ * anew whenever something changes and whenever a sidecar starts, so a restart never brings back what was taken.
+ */
+import type { Allowed } from "../approvals/allowed.ts";
+import { capabilitiesOf, type Ledger } from "../approvals/ledger.ts";
+import { egressPolicy, type PolicyMaterial } from "../bundle/egress-settings.ts";
+import type { RequestView, SupervisePolicy } from "../contract/approvals.ts";
+import { defaultRefRules, type GitGatePolicy } from "../contract/git-gate.ts";
+import type { BottlePlan } from "../contract/plan.ts";
+import { BOTTLE_ID } from "../contract/repository.ts";
+import type { EgressPolicy, RouteGrant } from "../contract/sidecar.ts";
+import type { InForce } from "./inbox.ts";
+
+/** What the plan alone allows, in the terms in which grants add to it. */
+export function plannedAllowed(id: string, plan: Pick<BottlePlan, "routes" | "repos">): Allowed {
+  return {
+    routes: plan.routes,
+    repos: (plan.repos ?? []).map(({ name, refs }) => ({
+      name,
+      refs:
+        refs?.map((ref) => ({ ...ref, pattern: ref.pattern.replaceAll(BOTTLE_ID, id) })) ??
+        defaultRefRules(id),
+    })),
+    findings: [],
+    gitExceptions: [],
+  };
+}
+
+export function egressInForce(base: PolicyMaterial, { allowed, ledger, frozen }: InForce): EgressPolicy {
+  const planned = egressPolicy({ ...base, plan: { ...base.plan, routes: allowed.routes } });
+  return {
+    ...planned,
+    routes: planned.routes.map((route, i) => withGrant(route, allowed.routes[i]?.grant, ledger)),
+    exceptions: allowed.findings.map(({ host, detector, finding, grant }) =>
+      withGrant({ host, detector, finding }, grant, ledger),
+    ),
+    frozen,
+  };
+}
+
+export function gateInForce(base: GitGatePolicy, { allowed, ledger, frozen }: InForce): GitGatePolicy {
+  const refsOf = (name: string): Allowed["repos"][number]["refs"] =>
+    allowed.repos.find((repo) => repo.name === name)?.refs ?? [];
+  return {
+    ...base,
+    repos: Object.fromEntries(
+      Object.entries(base.repos).map(([name, policy]) => [
+        name,
+        {
+          ...policy,
+          refs: refsOf(name).map(({ grant, ...ref }) => withGrant({ ...ref }, grant, ledger)),
+        },
+      ]),
+    ),
+    exceptions: allowed.gitExceptions.map(({ grant, ...exception }) =>
+      withGrant({ ...exception }, grant, ledger),
+    ),
+    frozen,
+  };
+}
+
+export function superviseInForce(
+  { allowed, frozen }: InForce,
+  secrets: readonly string[],
+  requests: readonly RequestView[],
+): SupervisePolicy {
+  return { capabilities: capabilitiesOf(allowed), secrets: [...secrets], requests: [...requests], frozen };
+}
+
+function withGrant<T extends object>(
+  what: T,
+  ticket: string | undefined,
+  ledger: Ledger,
+): T & { grant?: RouteGrant } {
+  if (ticket === undefined) return what;
+  const outcome = ledger.get(ticket)?.outcome;
+  // What hangs on a grant that nobody knows is not allowed: its time was over at once.
+  if (outcome?.status !== "approved") return { ...what, grant: { id: ticket, until: 0 } };
+  const { terms, usesLeft, bytesLeft } = outcome.grant;
+  return {
+    ...what,
+    grant: {
+      id: ticket,
+      ...(terms.expiresAt !== null && { until: terms.expiresAt }),
+      ...(terms.uses !== null && { uses: { most: terms.uses, before: terms.uses - (usesLeft ?? 0) } }),
+      ...(terms.bytes !== null && { bytes: { most: terms.bytes, before: terms.bytes - (bytesLeft ?? 0) } }),
+    },
+  };
+}

@@ -1,0 +1,390 @@
+/**
+ * What waits for the operator of one bottle, and what was given. One thing is decided at a time: it is an event on the
+ * log first, then it is put in force, then it is told (I8). What the log says is what holds, so a keeper that was
+ * killed in between comes back to it (I9), and nobody on the guest's side has a way to answer (I6).
+ */
+import { createHash, randomBytes } from "node:crypto";
+import type { Allowed } from "../approvals/allowed.ts";
+import { canonicalAsk } from "../approvals/ask.ts";
+import * as decide from "../approvals/decide.ts";
+import { describeChange } from "../approvals/difference.ts";
+import {
+  type ApprovalEvent,
+  allowedNow,
+  isActive,
+  type Ledger,
+  type Request,
+  record,
+  viewOf,
+} from "../approvals/ledger.ts";
+import { canonicalJson } from "../audit/canonical-json.ts";
+import type { AuditLog } from "../audit/log.ts";
+import {
+  type Ask,
+  type RequestView,
+  type SuperviseAnswer,
+  superviseAskSchema,
+} from "../contract/approvals.ts";
+import { type GitReview, type GitReviewAnswer, gitReviewSchema } from "../contract/git-gate.ts";
+import { UserError } from "../lib/errors.ts";
+import type { ActiveGrant, Approve, Deny, InboxView, Pending, Preview, Revoke } from "./inbox-protocol.ts";
+
+/** What holds from now on. */
+export interface InForce {
+  readonly allowed: Allowed;
+  readonly ledger: Ledger;
+  readonly frozen: boolean;
+}
+
+export interface InboxOptions {
+  readonly bottle: string;
+  readonly log: Pick<AuditLog, "append">;
+  /** What the bottle may do without any grant. */
+  readonly planned: Allowed;
+  /** Names of values that are known to be secret. */
+  readonly secrets: readonly string[];
+  /** From the log of the bottle's earlier life. */
+  readonly ledger: Ledger;
+  readonly frozen: boolean;
+  /** How long an answer is waited for. */
+  readonly patienceMs: number;
+  /** Resolves once what is allowed now is in force in every sidecar. */
+  readonly apply: () => Promise<void>;
+  /** Resolves once supervise knows how the requests stand. */
+  readonly tellAgent: () => Promise<void>;
+  /** Something happened that an operator may want to hear of. */
+  readonly notify: (event: string, data: object) => void;
+}
+
+export interface Inbox {
+  readonly state: InForce;
+  /** What supervise asks, as it came. */
+  ask(data: unknown): Promise<SuperviseAnswer>;
+  /** What git-gate asks; answered once the operator has, or nobody did in time. */
+  review(data: unknown): Promise<GitReviewAnswer>;
+  /** As the agent is told. */
+  requests(): readonly RequestView[];
+  view(): Pick<InboxView, "frozen" | "pending" | "grants">;
+  preview(ticket: string, ask: Ask): Preview;
+  approve(answer: Approve): Promise<void>;
+  deny(answer: Deny): Promise<void>;
+  revoke(answer: Revoke): Promise<void>;
+  freeze(by: string, reason?: string): Promise<void>;
+  thaw(by: string): Promise<void>;
+  /** On the log when this resolves: what asks may wait for it. */
+  used(use: { readonly ticket: string; readonly uses: number; readonly bytes: number }): Promise<void>;
+  /** Called after every change. @returns what ends that. */
+  watch(onChange: () => void): () => void;
+  close(): void;
+}
+
+interface Review {
+  readonly ticket: string;
+  readonly review: GitReview;
+  readonly at: number;
+  readonly deadline: number;
+  readonly answer: (answer: GitReviewAnswer) => void;
+}
+
+/** A person's pace: pushes wait in the gate, and it lets no more than a few. */
+const MAX_REVIEWS = 16;
+/** Timers hold 31 bits of milliseconds. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
+export function createInbox(options: InboxOptions): Inbox {
+  const { bottle, log, planned, secrets, patienceMs, notify } = options;
+  let ledger = options.ledger;
+  let frozen = options.frozen;
+  /** Counts the changes of what the bottle may do. */
+  let epoch = 0;
+  let inForce = `${epoch} ${frozen}`;
+  let timer: NodeJS.Timeout | undefined;
+  let closed = false;
+  let tail: Promise<unknown> = Promise.resolve();
+  const reviews = new Map<string, Review>();
+  const watchers = new Set<() => void>();
+
+  const allowed = (now: number): Allowed => allowedNow(planned, ledger, now);
+  const state = (): InForce => ({ allowed: allowed(Date.now()), ledger, frozen });
+  const moment = (now: number): decide.Moment => ({ bottle, epoch, allowed: allowed(now), now });
+
+  /** One at a time, in the order in which they came. */
+  function inTurn<T>(step: () => Promise<T>): Promise<T> {
+    const done = tail.then(step);
+    tail = done.catch(() => {});
+    return done;
+  }
+
+  async function settle(event: ApprovalEvent): Promise<void> {
+    await log.append(event.event, event.data);
+    ledger = record(ledger, event);
+    if (event.event === "request.approved" || event.event === "grant.ended") epoch += 1;
+  }
+
+  /** Limits first, then whoever waits is told. What no limit hangs on costs the other sidecars nothing. */
+  async function putInForce(): Promise<void> {
+    arm();
+    try {
+      const wanted = `${epoch} ${frozen}`;
+      if (wanted !== inForce) await options.apply();
+      inForce = wanted;
+      await options.tellAgent();
+    } finally {
+      for (const tell of watchers) tell();
+    }
+  }
+
+  function arm(): void {
+    clearTimeout(timer);
+    const deadlines = [...reviews.values()].map(({ deadline }) => deadline);
+    const next = Math.min(decide.nextDue(ledger) ?? Number.POSITIVE_INFINITY, ...deadlines);
+    if (closed || next === Number.POSITIVE_INFINITY) return;
+    const wait = Math.min(Math.max(0, next - Date.now()), LONGEST_TIMER_MS);
+    timer = setTimeout(() => void inTurn(pass).catch(() => {}), wait);
+  }
+
+  /** What time has decided. */
+  async function pass(): Promise<void> {
+    const now = Date.now();
+    for (const event of decide.due(ledger, now)) {
+      await settle(event);
+      notify(event.event, event.data);
+    }
+    for (const review of [...reviews.values()].filter(({ deadline }) => deadline <= now))
+      await answerReview(review, { decision: "refuse", note: NOBODY_ANSWERED }, { by: "deadline" });
+    await putInForce();
+  }
+
+  async function answerReview(
+    review: Review,
+    answer: GitReviewAnswer,
+    { by }: { readonly by: string },
+  ): Promise<void> {
+    reviews.delete(review.ticket);
+    const { repo, updates } = review.review;
+    const event = answer.decision === "approve" ? "review.approved" : "review.refused";
+    const { note } = answer;
+    try {
+      await log.append(event, {
+        ticket: review.ticket,
+        repo,
+        updates,
+        by,
+        ...(note !== undefined && { note }),
+      });
+    } catch (error) {
+      review.answer({ decision: "refuse", note: "the bottle's log could not be written" });
+      throw error;
+    }
+    review.answer(answer);
+  }
+
+  function reviewDigest({ ticket, review }: Review): string {
+    return createHash("sha256").update(canonicalJson({ bottle, ticket, review })).digest("hex");
+  }
+
+  function requestNamed(ticket: string): Request {
+    const request = ledger.get(ticket);
+    if (request === undefined) throw new UserError(`bottle ${bottle} has no request ${ticket}`, LOOK_AGAIN);
+    return request;
+  }
+
+  async function decided(decision: decide.Decision): Promise<void> {
+    if (decision.kind === "refused") throw new UserError(decision.reason, LOOK_AGAIN);
+    await settle(decision.event);
+    await putInForce();
+  }
+
+  async function setFrozen(to: boolean, event: string, data: object): Promise<void> {
+    if (frozen === to) return;
+    await log.append(event, { ...data });
+    frozen = to;
+    await putInForce();
+  }
+
+  arm();
+  return {
+    get state() {
+      return state();
+    },
+    ask: (data) =>
+      inTurn(async (): Promise<SuperviseAnswer> => {
+        const parsed = superviseAskSchema.safeParse(data);
+        if (!parsed.success) return refused("not-grantable", "this is no request that there is");
+        const now = Date.now();
+        if (parsed.data.kind === "withdraw") {
+          const { ticket } = parsed.data;
+          const decision = decide.withdraw(ledger, ticket, now);
+          if (decision.kind === "refused") return answerOf(decision);
+          await settle(decision.event);
+          await putInForce();
+          return { kind: "request", request: viewOf(requestNamed(ticket)), joined: false };
+        }
+        const ticket = randomBytes(16).toString("hex");
+        const { ask, justification } = parsed.data;
+        const request = { ticket, ask, justification, at: now, deadline: now + patienceMs };
+        const asked = decide.ask(ledger, { allowed: allowed(now), secrets }, request);
+        if (asked.kind === "refused") return answerOf(asked);
+        if (asked.kind === "joined") return { kind: "request", request: viewOf(asked.request), joined: true };
+        await settle(asked.event);
+        notify(asked.event.event, asked.event.data);
+        await putInForce();
+        return { kind: "request", request: viewOf(requestNamed(ticket)), joined: false };
+      }),
+    async review(data) {
+      const parsed = gitReviewSchema.safeParse(data);
+      if (!parsed.success || reviews.size >= MAX_REVIEWS) {
+        const note = parsed.success ? "too many pushes wait already" : "the gate's question made no sense";
+        await log.append("review.refused", { by: "keeper", note });
+        return { decision: "refuse", note };
+      }
+      const at = Date.now();
+      const ticket = randomBytes(16).toString("hex");
+      return new Promise((resolve, reject) => {
+        const review = { ticket, review: parsed.data, at, deadline: at + patienceMs, answer: resolve };
+        inTurn(async () => {
+          const { repo, updates, commitCount, fileCount } = parsed.data;
+          const event = { ticket, repo, updates, commitCount, fileCount, deadline: review.deadline };
+          await log.append("review.asked", event);
+          reviews.set(ticket, review);
+          notify("review.asked", event);
+          await putInForce();
+        }).catch(reject);
+      });
+    },
+    requests: () => [...ledger.values()].map(viewOf),
+    view() {
+      const now = moment(Date.now());
+      const requests = [...ledger.values()].flatMap((request): readonly Pending[] => {
+        if (request.outcome.status !== "pending") return [];
+        const { ticket, ask, justification, at, deadline } = request;
+        const { changes, digest } = decide.shown(request, ask, now);
+        const described = changes.map(describeChange);
+        const kind = "request" as const;
+        return [{ kind, ticket, ask, justification, changes: [...changes], described, digest, at, deadline }];
+      });
+      const pushes = [...reviews.values()].map((review): Pending => {
+        const { answer: _answer, ...shown } = review;
+        return { kind: "push", ...shown, digest: reviewDigest(review) };
+      });
+      return {
+        frozen,
+        pending: [...requests, ...pushes].sort((a, b) => a.at - b.at),
+        grants: [...ledger.values()].flatMap(activeGrant),
+      };
+    },
+    preview(ticket, ask) {
+      const canonical = canonicalAsk(ask);
+      if (!canonical.ok) throw new UserError(canonical.reason);
+      const { changes, digest } = decide.shown(requestNamed(ticket), canonical.value, moment(Date.now()));
+      return { ask: canonical.value, changes: [...changes], described: changes.map(describeChange), digest };
+    },
+    approve: (answer) =>
+      inTurn(async () => {
+        const review = reviews.get(answer.ticket);
+        if (review !== undefined) {
+          if (answer.digest !== reviewDigest(review)) throw new UserError("this is another push", LOOK_AGAIN);
+          const note = answer.reason;
+          const given = { decision: "approve" as const, ...(note !== undefined && { note }) };
+          await answerReview(review, given, answer);
+          await putInForce();
+          return;
+        }
+        const { ticket, ask, bytes, digest, by, reason } = answer;
+        const approval: decide.Approval = {
+          ...{ ticket, digest, by, lifetime: answer.lifetime ?? USUALLY },
+          ...(ask !== undefined && { ask }),
+          ...(bytes !== undefined && { bytes }),
+          ...(reason !== undefined && { reason }),
+        };
+        const decision = decide.approve(ledger, approval, moment(Date.now()));
+        try {
+          await decided(decision);
+        } catch (error) {
+          // What a sidecar will not have is not in force, and the log must not say that it is.
+          const undone = decide.revoke(ledger, { ticket, by: "keeper", reason: NOT_APPLIED }, Date.now());
+          if (undone.kind === "decided") await settle(undone.event).then(putInForce, () => {});
+          throw error;
+        }
+      }),
+    deny: (answer) =>
+      inTurn(async () => {
+        const review = reviews.get(answer.ticket);
+        if (review === undefined) return decided(decide.deny(ledger, answer, Date.now()));
+        await answerReview(review, { decision: "refuse", note: answer.reason }, answer);
+        await putInForce();
+      }),
+    revoke: ({ ticket, by, reason }) =>
+      inTurn(() => {
+        const why = { ticket, by, ...(reason !== undefined && { reason }) };
+        return decided(decide.revoke(ledger, why, Date.now()));
+      }),
+    freeze: (by, reason) =>
+      inTurn(() => setFrozen(true, "bottle.frozen", { by, ...(reason !== undefined && { reason }) })),
+    thaw: (by) => inTurn(() => setFrozen(false, "bottle.thawed", { by })),
+    used: (use) =>
+      inTurn(async () => {
+        const grant = ledger.get(use.ticket);
+        if (grant?.outcome.status !== "approved") return;
+        const { uses, bytes } = grant.outcome.grant.terms;
+        // Without a bound there is nothing to count down; the log has each use as egress told it.
+        if (uses === null && bytes === null) return;
+        const events = decide.use(ledger, use, Date.now());
+        for (const event of events) await settle(event);
+        if (events.some(({ event }) => event === "grant.ended")) await putInForce();
+      }),
+    watch(onChange) {
+      watchers.add(onChange);
+      return () => void watchers.delete(onChange);
+    },
+    close() {
+      closed = true;
+      clearTimeout(timer);
+      for (const review of reviews.values())
+        review.answer({ decision: "refuse", note: "the bottle is ending" });
+      reviews.clear();
+    },
+  };
+}
+
+const USUALLY: decide.Lifetime = { kind: "for", milliseconds: decide.USUAL_GRANT_MS };
+const LOOK_AGAIN = { hint: "bottle inbox" };
+const NOBODY_ANSWERED = "nobody answered in time, and the answer is no";
+const NOT_APPLIED = "a sidecar could not be told";
+
+function activeGrant(request: Request): readonly ActiveGrant[] {
+  const { outcome, ticket } = request;
+  if (outcome.status !== "approved" || !isActive(request)) return [];
+  const { ask, terms, usesLeft, bytesLeft, by, described } = outcome.grant;
+  return [
+    {
+      ticket,
+      ask,
+      described: [...described],
+      by,
+      at: outcome.at,
+      expiresAt: terms.expiresAt,
+      usesLeft,
+      bytesLeft,
+    },
+  ];
+}
+
+type RefusalCode = Extract<SuperviseAnswer, { kind: "refused" }>["code"];
+
+function refused(code: RefusalCode, reason: string): SuperviseAnswer {
+  return { kind: "refused", code, reason };
+}
+
+/** Faults that only an operator can meet are none that the agent could mend. */
+function answerOf({ code, reason }: decide.Refused): SuperviseAnswer {
+  switch (code) {
+    case "stale":
+    case "not-active":
+      return refused("unavailable", reason);
+    case "deadline-passed":
+      return refused("not-pending", reason);
+    default:
+      return refused(code, reason);
+  }
+}

@@ -1,0 +1,85 @@
+/**
+ * A bottle's inbox, as its log left it: a keeper that was killed between a decision and its effect comes back to the
+ * decision.
+ */
+import { spawn } from "node:child_process";
+import { approvalEvent, replay } from "../approvals/ledger.ts";
+import type { AuditLog } from "../audit/log.ts";
+import { readEvents } from "../audit/read-events.ts";
+import type { BottlePlan } from "../contract/plan.ts";
+import type { Scope } from "../lib/scope.ts";
+import { plannedAllowed } from "./in-force.ts";
+import { createInbox, type Inbox } from "./inbox.ts";
+
+export interface InboxRequest {
+  readonly id: string;
+  readonly plan: BottlePlan;
+  readonly log: AuditLog;
+  /** The bottle has lived before. */
+  readonly resumed: boolean;
+  readonly secrets: readonly string[];
+  readonly tellAgent: () => Promise<void>;
+  readonly apply: () => Promise<void>;
+}
+
+/** For pushes that wait where the agent itself cannot ask. */
+const PATIENCE_MS = 15 * 60_000;
+/** A command that hears of something has this long for it. */
+const NOTIFY_MS = 30_000;
+/** At once; what comes while so many still run is not told, and waits in the inbox as everything does. */
+const MOST_NOTIFIERS = 4;
+
+export async function openInbox(request: InboxRequest, scope: Scope): Promise<Inbox> {
+  const { id, plan, log } = request;
+  const { ledger, frozen } = request.resumed
+    ? await recalled(log.path)
+    : { ledger: replay([]), frozen: false };
+  const inbox = createInbox({
+    bottle: id,
+    log,
+    planned: plannedAllowed(id, plan),
+    secrets: request.secrets,
+    ledger,
+    frozen,
+    patienceMs: plan.supervise?.patienceMs ?? PATIENCE_MS,
+    apply: request.apply,
+    tellAgent: request.tellAgent,
+    notify: notifier(id, plan.supervise?.notify, log),
+  });
+  scope.defer("inbox", async () => inbox.close());
+  return inbox;
+}
+
+async function recalled(path: string) {
+  const isOurs = (event: string): boolean => /^(?:request|grant)\.|^bottle\.(?:frozen|thawed)$/.test(event);
+  const { entries } = await readEvents(path, isOurs);
+  const ledger = replay(entries.flatMap(({ event, data }) => approvalEvent(event, data) ?? []));
+  const last = entries.findLast(({ event }) => event.startsWith("bottle."));
+  return { ledger, frozen: last?.event === "bottle.frozen" };
+}
+
+/** A fixed argv, and no word of the agent's in it: what happened is on its stdin, as data. */
+function notifier(
+  id: string,
+  argv: readonly [string, ...string[]] | undefined,
+  log: AuditLog,
+): (event: string, data: object) => void {
+  if (argv === undefined) return () => {};
+  const [program, ...args] = argv;
+  let running = 0;
+  return (event, data) => {
+    if (running >= MOST_NOTIFIERS) return;
+    running += 1;
+    const child = spawn(program, args, { stdio: ["pipe", "ignore", "ignore"], timeout: NOTIFY_MS });
+    const ended = (problem: string | undefined): void => {
+      running -= 1;
+      if (problem !== undefined) log.append("notify.failed", { program, problem }).catch(() => {});
+    };
+    child.once("error", (error) => ended(error.message));
+    child.once("close", (code, signal) => {
+      if (child.pid !== undefined) ended(code === 0 ? undefined : `ended with ${signal ?? code}`);
+    });
+    child.stdin.on("error", () => {});
+    child.stdin.end(`${JSON.stringify({ bottle: id, event, data })}\n`);
+  };
+}
