@@ -14,18 +14,26 @@ export interface LoggedEvents {
 
 /** Those that `wanted` picks by name, oldest first. @throws what opening the file throws */
 export async function readEvents(path: string, wanted: (event: string) => boolean): Promise<LoggedEvents> {
+  const entries: Entry[] = [];
+  const damaged = await eachEvent(path, (entry) => {
+    if (wanted(entry.event)) entries.push(entry);
+  });
+  return { entries, damaged };
+}
+
+/** Each event, oldest first. @returns the number of damaged lines. @throws what opening the file throws */
+export async function eachEvent(path: string, take: (entry: Entry) => void): Promise<number> {
   const file = await open(path);
   try {
-    const entries: Entry[] = [];
     let damaged = 0;
     for await (const { bytes, terminated } of readRawLines(file, (await file.stat()).size)) {
       // Being written at this moment.
       if (!terminated) continue;
       const line = bytes === undefined ? undefined : parseLine(bytes);
       if (line?.kind !== "entry" || !line.hashIsRight) damaged++;
-      else if (wanted(line.entry.event)) entries.push(line.entry);
+      else take(line.entry);
     }
-    return { entries, damaged };
+    return damaged;
   } finally {
     await file.close();
   }

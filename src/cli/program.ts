@@ -188,6 +188,20 @@ Examples:
     .addOption(json())
     .action(act(async () => (await import("./commands/audit-verify.ts")).auditVerify));
 
+  audit
+    .command("report <id>")
+    .description("one page on what the agent did, reached, was refused, asked for, was given and pushed")
+    .option("--html", "one HTML file that needs nothing else, instead of Markdown")
+    .option("-o, --output <file>", "write it there instead of printing it")
+    .addHelpText(
+      "after",
+      `
+Examples:
+  bottle audit report claude-k3x9p | less
+  bottle audit report claude-k3x9p --html -o report.html`,
+    )
+    .action(act(async () => (await import("./commands/audit-report.ts")).auditReport));
+
   program
     .command("demo")
     .description("run a real agent in a real bottle against local stand-ins, and show what it could not do")

@@ -8,6 +8,7 @@ import { bottlePaths } from "../../keeper/bottle-record.ts";
 import { homeOf } from "../../lib/paths.ts";
 import { printable } from "../../lib/printable.ts";
 import { print, printJson } from "../output.ts";
+import { VERDICT_WORDS } from "../verdict-words.ts";
 
 const EXIT_CODES: Readonly<Record<VerifyReport["verdict"], number>> = {
   intact: 0,
@@ -17,21 +18,13 @@ const EXIT_CODES: Readonly<Record<VerifyReport["verdict"], number>> = {
   torn: 3,
 };
 
-const WORDS: Readonly<Record<VerifyReport["verdict"], string>> = {
-  intact: "intact",
-  open: "intact so far; its bottle is running",
-  broken: "BROKEN",
-  "open-or-cut": "no closing head: its keeper was killed, or lines were cut off",
-  torn: "its last line is torn, by a crash while it was written or by a cut; all before it is in its place",
-};
-
 export async function auditVerify(id: string, flags: { readonly json?: true }): Promise<number> {
   bottlePaths(id);
   const report = await verifyLog(logPath(homeOf(), id), { bottle: id });
   if (flags.json) printJson(report);
   else {
     print(
-      `${id}: ${WORDS[report.verdict]}; ${report.lines} lines, signed up to line ${report.sealed}, key ${report.key}`,
+      `${id}: ${VERDICT_WORDS[report.verdict]}; ${report.lines} lines, signed up to line ${report.sealed}, key ${report.key}`,
     );
     for (const { line, code, detail } of report.problems)
       print(`  line ${line}: ${code}: ${printable(detail, 500)}`);
