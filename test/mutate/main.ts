@@ -9,7 +9,8 @@
  */
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { type Batch, detectorBatches, type Mutant, mutantsOf } from "./mutants.ts";
+import type { Batch, Mutant } from "./guards.ts";
+import { batchesOf, mutantsOf } from "./mutants.ts";
 import { Workspace } from "./workspace.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
@@ -76,7 +77,7 @@ function shuffled<T>(items: readonly T[]): readonly T[] {
     .map(({ item }) => item);
 }
 
-const batches = detectorBatches(ROOT);
+const batches = batchesOf(ROOT);
 const all = mutantsOf(ROOT).filter(({ name }) => name.includes(only));
 const inBatches = batches.flatMap(({ killers }) => [...killers.keys()]).filter((name) => name.includes(only));
 if (values.list) {

@@ -1,28 +1,11 @@
 /**
  * What is broken on purpose, one at a time, to see whether a test notices: each detector, decoder, surface and rule on
- * targets. A mutant is a replacement in the source; one whose text is not there any more is an error, not a pass.
+ * targets, and what git-gate does. A mutant is a replacement in the source; one whose text is not there any more is an error, not a pass.
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-
-export interface Mutant {
-  /** For people and `--only`: `decoder: base32`. */
-  readonly name: string;
-  readonly file: string;
-  /** Stands in the file exactly once. */
-  readonly find: string;
-  readonly replace: string;
-  /** Test files of which one must fail; in the order in which they are tried. */
-  readonly tests: readonly string[];
-  /** Only tests with such names. */
-  readonly pattern?: string;
-}
-
-/** Mutants that are tried together, because each has a test of its own that looks at nothing else. */
-export interface Batch extends Omit<Mutant, "pattern"> {
-  /** What stands in the name of each one's test, by the mutant's name. */
-  readonly killers: ReadonlyMap<string, string>;
-}
+import { gitGateMutants, protectedPathsBatch } from "./git-gate.ts";
+import { type Batch, type Guarded, guards, type Mutant, type Table, tables } from "./guards.ts";
 
 const EGRESS = "src/sidecars/egress";
 const INSPECTION = `${EGRESS}/inspection`;
@@ -41,7 +24,7 @@ function detectorIds(root: string, key: string): readonly string[] {
   });
 }
 
-export function detectorBatches(root: string): readonly Batch[] {
+export function batchesOf(root: string): readonly Batch[] {
   const batch = (what: string, key: string, change: string, test: string): Batch => ({
     name: `detectors: ${what}`,
     file: "src/inspect/detectors/index.ts",
@@ -56,6 +39,7 @@ export function detectorBatches(root: string): readonly Batch[] {
     batch("finds nothing", "", "check: () => false", finds),
     batch("checks nothing", "check:", "check: () => true", leaves),
     batch("has no minimum of entropy", "minEntropy:", "minEntropy: 0", leaves),
+    protectedPathsBatch(root),
   ];
 }
 
@@ -584,7 +568,7 @@ const TARGETS = [
   `${T}/targets/http2.test.ts`,
 ];
 /** Files of rules on targets, of which each guard is left out in turn, and the tests that must notice. */
-const GUARDED: readonly { readonly file: string; readonly tests: readonly string[] }[] = [
+const GUARDED: readonly Guarded[] = [
   { file: "target/target.ts", tests: [...TARGETS, `${T}/direct.test.ts`] },
   { file: "target/authority.ts", tests: ["test/unit/egress/authority.test.ts", ...TARGETS] },
   { file: "allow-list/allow-list.ts", tests: [...TARGETS, `${T}/direct.test.ts`] },
@@ -609,24 +593,23 @@ const GUARDED: readonly { readonly file: string; readonly tests: readonly string
 ];
 
 /** Lines of tables, each left out in turn. */
-const TABLES: readonly { readonly file: string; readonly line: RegExp; readonly tests: readonly string[] }[] =
-  [
-    {
-      file: "address/ranges.ts",
-      line: /^ {2}"[0-9a-f.:]+\/\d+",.*$/gm,
-      tests: ["test/unit/egress/ranges.test.ts"],
-    },
-    {
-      file: "address/ranges.ts",
-      line: /^ {2}\{ range: range\(.*$/gm,
-      tests: ["test/unit/egress/ranges.test.ts"],
-    },
-    {
-      file: "rules/headers.ts",
-      line: /^ {2}\["[a-z0-9-]+", "[a-z]+"\],$/gm,
-      tests: ["test/unit/egress/head.test.ts", ...TARGETS],
-    },
-  ];
+const TABLES: readonly Table[] = [
+  {
+    file: "address/ranges.ts",
+    line: /^ {2}"[0-9a-f.:]+\/\d+",.*$/gm,
+    tests: ["test/unit/egress/ranges.test.ts"],
+  },
+  {
+    file: "address/ranges.ts",
+    line: /^ {2}\{ range: range\(.*$/gm,
+    tests: ["test/unit/egress/ranges.test.ts"],
+  },
+  {
+    file: "rules/headers.ts",
+    line: /^ {2}\["[a-z0-9-]+", "[a-z]+"\],$/gm,
+    tests: ["test/unit/egress/head.test.ts", ...TARGETS],
+  },
+];
 
 /**
  * Guards without which the same comes out, only later, and tables' own checks at the program's start: nothing to notice.
@@ -639,38 +622,13 @@ const EQUIVALENT: ReadonlySet<string> = new Set([
   "address/ranges.ts: parsed === undefined",
 ]);
 
-function guards(root: string): readonly Mutant[] {
-  return GUARDED.flatMap(({ file, tests }) => {
-    const path = `${EGRESS}/${file}`;
-    const text = readFileSync(join(root, path), "utf8");
-    const lines = [...text.matchAll(/^ *(?:\} else )?if \((.+)\) (?:return\b|\{$|throw\b).*$/gm)];
-    return lines.flatMap(([line, condition = ""]) =>
-      // A line that stands there twice cannot be told from the other.
-      text.split(line).length === 2 && !EQUIVALENT.has(`${file}: ${condition}`)
-        ? [
-            {
-              name: `rule: ${file}: ${condition}`,
-              file: path,
-              find: line,
-              replace: line.replace(condition, "0 === 1"),
-              tests,
-            },
-          ]
-        : [],
-    );
-  });
-}
-
-function tables(root: string): readonly Mutant[] {
-  return TABLES.flatMap(({ file, line, tests }) => {
-    const path = `${EGRESS}/${file}`;
-    const text = readFileSync(join(root, path), "utf8");
-    return [...text.matchAll(line)].map(([row]) => ({
-      ...{ name: `rule: ${file}: ${row.trim()}`, file: path, find: `${row}\n`, replace: "", tests },
-    }));
-  });
-}
-
 export function mutantsOf(root: string): readonly Mutant[] {
-  return [...DECODERS, ...SURFACE_MUTANTS, ...guards(root), ...tables(root)];
+  const rules = { root, base: EGRESS, prefix: "rule: " };
+  return [
+    ...DECODERS,
+    ...SURFACE_MUTANTS,
+    ...guards({ ...rules, guarded: GUARDED, equivalent: EQUIVALENT }),
+    ...tables({ ...rules, tables: TABLES }),
+    ...gitGateMutants(root),
+  ];
 }

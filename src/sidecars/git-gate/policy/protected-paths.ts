@@ -38,7 +38,6 @@ export const PROTECTED_PATHS: readonly string[] = [
   "buildspec.yaml",
   "codemagic.yaml",
   "bitrise.yml",
-  "Jenkinsfile",
   "**/Jenkinsfile",
   ".ci/**",
   // Hooks that run on a developer's machine at the next commit or checkout.
@@ -54,7 +53,6 @@ export const PROTECTED_PATHS: readonly string[] = [
   "lefthook-local.yml",
   ".overcommit.yml",
   // Who must look at a change, and what bots may do.
-  "CODEOWNERS",
   "**/CODEOWNERS",
   ".github/dependabot.yml",
   ".github/dependabot.yaml",
