@@ -66,7 +66,7 @@ export function startEgressProcess(keepsLog = true): EgressProcess {
       const index = read[type] ?? 0;
       read[type] = index + 1;
       const of = () => messages.filter((message) => message.type === type);
-      await until(() => of().length > index || child.exitCode !== null);
+      await until(() => of().length > index || child.exitCode !== null, 30_000);
       const found = of()[index];
       if (found === undefined) throw new Error(`egress ended: ${lines.join("\n")}\n${errors}`);
       return found as Extract<FromSidecar, { type: typeof type }>;

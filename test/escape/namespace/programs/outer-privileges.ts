@@ -142,7 +142,8 @@ async function setIdPrograms(of: Guest): Promise<readonly string[]> {
 
 async function openIn(of: Guest): Promise<readonly string[]> {
   const script = 'for fd in /proc/[0-9]*/fd/*; do echo "$fd $(readlink $fd 2>/dev/null)"; done';
-  const harmless = /^(socket:|pipe:|anon_inode:\[event|\/dev\/null$|\/dev\/pts\/|\/proc\/\d+\/fd$)/;
+  const harmless =
+    /^(socket:|pipe:|anon_inode:\[(?:event|io_uring\])|\/dev\/null$|\/dev\/pts\/|\/proc\/\d+\/fd$)/;
   return (await sh(of, script)).split("\n").filter((line) => {
     const target = line.slice(line.indexOf(" ") + 1);
     return target !== "" && !harmless.test(target);

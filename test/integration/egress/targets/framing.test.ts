@@ -111,15 +111,21 @@ describe("a head", () => {
       `${POST}Transfer-Encoding : chunked\r\n${CLOSE}\r\n0\r\n\r\n`,
       "request-malformed",
     ],
-    ["with an empty coding", `${POST}Transfer-Encoding:\r\n${CLOSE}\r\n0\r\n\r\n`, "framing-refused"],
+    // Node 24's parser takes it for no request at all.
+    [
+      "with an empty coding",
+      `${POST}Transfer-Encoding:\r\n${CLOSE}\r\n0\r\n\r\n`,
+      "framing-refused|request-malformed",
+    ],
     [
       "of HTTP/1.0 with chunks",
       `POST /a HTTP/1.0\r\n${HOST_LINE}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n`,
       "framing-refused",
     ],
-  ])("%s is refused, and what follows it is no request", async (_what, text, code) => {
+  ])("%s is refused, and what follows it is no request", async (_what, text, codes) => {
     const site = await serve({ hosts: [HOST] });
-    expect(codeOfRaw(await inTunnel(site, text + SMUGGLED))).toBe(code);
+    const code = codeOfRaw(await inTunnel(site, text + SMUGGLED));
+    expect(codes.split("|")).toContain(code);
     expect(site.reached).toEqual([]);
     expect(await site.egress.waitFor("egress.denied")).toMatchObject([{ code }]);
   });
