@@ -3,6 +3,8 @@
  * line break forges a second line, no bidirectional or invisible character shows one thing and means another.
  */
 
+/** Most texts, which need no second look. */
+const PLAIN = /^[ -~]*$/;
 const UNSAFE = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Zl}\p{Zp}]/gu;
 
 /** Long enough for a path or a sentence; a screen is not filled by one hostile value. */
@@ -10,6 +12,7 @@ const DEFAULT_LENGTH = 200;
 
 /** `text` on one line: what cannot be shown as itself is written `\u{1b}`; cut at `length` characters. */
 export function printable(text: string, length: number = DEFAULT_LENGTH): string {
+  if (text.length <= length && PLAIN.test(text)) return text;
   const head = text.slice(0, length + 1);
   const safe = head.replace(UNSAFE, (character) => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`);
   return text.length > length ? `${safe.slice(0, length)}…` : safe;

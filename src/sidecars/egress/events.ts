@@ -74,7 +74,7 @@ export function createReporter(emit: Emit, limits: Limits, level: EgressLogLevel
     down = 0,
   ): void {
     const full = folded.size >= limits.countedEvents;
-    let id = JSON.stringify([event, ...key]);
+    let id = `${event}\n${key.join("\n")}`;
     if (full && !folded.has(id)) {
       id = event;
       data = { others: true };
@@ -101,8 +101,11 @@ export function createReporter(emit: Emit, limits: Limits, level: EgressLogLevel
     allowed({ headers, answerHeaders, ...event }) {
       if (level === 0) return;
       if (++told <= limits.eventsPerSecond) {
-        const sizes = { headers: sizesOf(headers, limits), answerHeaders: sizesOf(answerHeaders, limits) };
-        tell("egress.allowed", { ...event, ...(level === 2 && sizes) });
+        const sizes = level === 2 && {
+          headers: sizesOf(headers, limits),
+          answerHeaders: sizesOf(answerHeaders, limits),
+        };
+        tell("egress.allowed", { ...event, ...sizes });
       } else {
         const { method, host, via, status, credential, grant } = event;
         const data = { method, host, via, status, credential, ...(grant !== undefined && { grant }) };

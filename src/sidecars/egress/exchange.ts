@@ -177,10 +177,10 @@ export class Exchange implements Activity {
   }
 
   #reach(admission: Admission, mayReuse: boolean): void {
-    const { method, subject, target, route } = { ...admission, method: this.#client.method };
-    const { scheme, host } = target;
-    const path = shownPath(subject.path ?? "");
-    const { grant, credential } = route;
+    const { method } = this.#client;
+    const { scheme, host } = admission.target;
+    const path = shownPath(admission.subject.path ?? "");
+    const { grant, credential } = admission.route;
     if (grant !== undefined && !this.#services.grants.use(grant.id)) {
       this.#fail(ended());
       return;

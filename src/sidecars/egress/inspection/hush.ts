@@ -18,6 +18,8 @@ export interface Hush {
 
 /** Instead of what is secret only as a whole. */
 const ALL_OF_IT = "MASKED";
+/** Hosts and paths of which it is known what may be shown; each is at most as long as a request's head. */
+const REMEMBERED = 64;
 
 /** @param names finds known values in lower case, as names of hosts and headers are. */
 export function createHush(inspector: Inspector, names: Inspector): Hush {
@@ -32,8 +34,22 @@ export function createHush(inspector: Inspector, names: Inspector): Hush {
     return mask(Buffer.from(text, "latin1"), findings).toString("latin1");
   }
 
-  /** Its parts could be pieces of one value. */
+  /** Agents ask the same hosts for the same paths again and again. Oldest first. */
+  const said = new Map<string, string>();
+
   function hushedParts(text: string, border: string): string {
+    const key = border + text;
+    let shown = said.get(key);
+    if (shown !== undefined) return shown;
+    shown = lookedInto(text, border);
+    said.set(key, shown);
+    const oldest = said.size > REMEMBERED ? said.keys().next().value : undefined;
+    if (oldest !== undefined) said.delete(oldest);
+    return shown;
+  }
+
+  /** Its parts could be pieces of one value. */
+  function lookedInto(text: string, border: string): string {
     const parts = text.split(border).filter((part) => part !== "");
     if (parts.length > 1 && findingsIn(parts.join("")).length > 0) return ALL_OF_IT;
     return hushed(text);

@@ -88,7 +88,12 @@ export class Incoming {
 
   #scrubbed(texts: readonly string[]): readonly string[] {
     const scrubber = this.#scrubber;
-    return scrubber === undefined ? texts : texts.map((text) => scrubbedText(scrubber, text));
+    if (scrubber === undefined) return texts;
+    // All at once, since there is almost never anything in them.
+    const joined = texts.join("\n");
+    return scrubbedText(scrubber, joined) === joined
+      ? texts
+      : texts.map((text) => scrubbedText(scrubber, text));
   }
 
   /** The head of an answer that was held, with what was found in it. */
@@ -182,9 +187,10 @@ function headerOf(headers: readonly string[], name: string): string | undefined 
 }
 
 function valuesOf(headers: readonly string[], name: string): string[] {
-  return headers.flatMap((value, i) =>
-    i % 2 === 1 && canonicalName(headers[i - 1] ?? "") === name ? [value] : [],
-  );
+  const values: string[] = [];
+  for (let i = 0; i + 1 < headers.length; i += 2)
+    if (canonicalName(headers[i] ?? "") === name) values.push(headers[i + 1] ?? "");
+  return values;
 }
 
 function without(headers: readonly string[], names: readonly string[]): readonly string[] {
