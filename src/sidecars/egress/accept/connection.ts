@@ -52,6 +52,8 @@ export class Connection {
   readonly direct: boolean;
   tunnel: Tunnel | undefined;
   session: ServerHttp2Session | undefined;
+  /** Looks at what only shows from time to time. */
+  onSweep: (() => void) | undefined;
   readonly activities = new Set<Activity>();
   #phase: Phase = "head";
   #since = performance.now();
@@ -107,6 +109,7 @@ export class Connection {
   }
 
   sweep(now: number, limits: Limits): void {
+    this.onSweep?.();
     if (this.session !== undefined) this.#probe(this.session, now, limits.pingMs);
     if (this.activities.size > 0) {
       for (const activity of [...this.activities]) activity.sweep(now);
@@ -192,6 +195,7 @@ export class Connections {
     this.#all.add(connection);
     raw.once("close", () => {
       this.#all.delete(connection);
+      connection.onSweep?.();
       for (const activity of [...connection.activities]) activity.clientGone();
     });
     return connection;

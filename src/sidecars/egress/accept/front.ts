@@ -7,15 +7,17 @@ import type { IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from 
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { codeOf } from "../../../lib/errors.ts";
+import { printable } from "../../../lib/printable.ts";
 import { Http1Client, responseOn } from "../client/http1.ts";
 import { Http2Client } from "../client/http2.ts";
-import { type Refusal, refuse } from "../denial.ts";
+import { type Refusal, refuse, type Subject } from "../denial.ts";
 import { Exchange, type Upgrade } from "../exchange.ts";
 import type { Limits } from "../limits.ts";
 import type { Services } from "../services.ts";
 import type { Connection } from "./connection.ts";
 import { openDirect } from "./direct.ts";
 import { answerRaw } from "./raw-answer.ts";
+import { StreamNumbers } from "./stream-numbers.ts";
 import { openTunnel } from "./tunnel.ts";
 
 /** Each takes over a socket that was just accepted. */
@@ -63,11 +65,21 @@ export function createFront(services: Services): Front {
   }
 
   function onSession(connection: Connection, session: ServerHttp2Session): void {
+    const numbers = new StreamNumbers();
     let takenBack = 0;
+    const tellRefused = (): void => void tellUnreadable(connection, badStream());
+    connection.onSweep = () => {
+      if (numbers.taken(session.state.lastProcStreamID ?? 0)) tellRefused();
+    };
+    session.on("error", (error) => {
+      connection.onSweep?.();
+      tellUnreadable(connection, badSession(codeOf(error) ?? ""));
+    });
     session.on(
       "stream",
       (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, _flags: number, raw: readonly string[]) => {
         stream.on("error", () => {});
+        if (numbers.came(stream.id ?? 0)) tellRefused();
         // Who takes requests back in the same breath shall not have had a certificate checked for each.
         setImmediate(() => {
           if (!stream.closed) new Exchange(services, connection, new Http2Client(stream, headers, raw)).run();
@@ -75,6 +87,16 @@ export function createFront(services: Services): Front {
         });
       },
     );
+  }
+
+  /** No request came of it, so there is no more to say than where it was. */
+  function tellUnreadable(connection: Connection, refusal: Refusal): Subject {
+    const subject = services.current.inspection.hush.subject({
+      method: "?",
+      ...(connection.tunnel && { scheme: connection.tunnel.scheme, host: connection.tunnel.host }),
+    });
+    services.report.denied(refusal, subject);
+    return subject;
   }
 
   function onUnreadable(error: Error, duplex: Duplex): void {
@@ -100,13 +122,8 @@ export function createFront(services: Services): Front {
       return;
     }
     const refusal = badHead(codeOf(error) ?? "");
-    const subject = services.current.inspection.hush.subject({
-      method: "?",
-      ...(connection.tunnel && { scheme: connection.tunnel.scheme, host: connection.tunnel.host }),
-    });
-    services.report.denied(refusal, subject);
     connection.enter("closing");
-    answerRaw(socket, refusal, subject);
+    answerRaw(socket, refusal, tellUnreadable(connection, refusal));
   }
 
   function http1Server(): Server {
@@ -196,4 +213,18 @@ function badHead(code: string): Refusal {
   return code === "HPE_HEADER_OVERFLOW"
     ? refuse("head-too-large", "the request line and headers are too long", "size of a request's head")
     : refuse("request-malformed", "this is not a proper HTTP/1.1 request", "HTTP/1.1, strictly read");
+}
+
+/** All that the client sees of it is the reset. */
+function badStream(): Refusal {
+  const rule = "HTTP/2, strictly read: the stream was reset";
+  return refuse("request-malformed", "a request's fields are not what HTTP/2 allows", rule);
+}
+
+function badSession(code: string): Refusal {
+  return refuse(
+    "request-malformed",
+    "what was sent is not proper HTTP/2",
+    `HTTP/2, strictly read: the connection was closed (${printable(code)})`,
+  );
 }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { denialIn, openTunnel } from "../../../support/egress.ts";
 import { type Site, sites } from "../../../support/egress-site.ts";
-import { type Field, outcomeOf, requestBytes } from "../../../support/http2-frames.ts";
+import { type Field, frame, literal, outcomeOf, requestBytes } from "../../../support/http2-frames.ts";
 
 const HOST = "api.example.test";
 const { serve } = sites();
@@ -110,6 +110,8 @@ describe("over HTTP/2", () => {
     const site = await serve({ hosts: [HOST] });
     expect(await outcome(site, fields)).toBe("reset");
     expect(site.reached).toEqual([]);
+    const [denied] = await site.egress.waitFor("egress.denied");
+    expect(denied).toMatchObject({ code: "request-malformed", target: `? https://${HOST}` });
   });
 
   it.each<[string, Field]>([
@@ -139,4 +141,34 @@ describe("over HTTP/2", () => {
     expect(["reset", "goaway", "framing-refused"]).toContain(await outcome(site, fields, body));
     expect(site.reached).toEqual([]);
   });
+
+  it.each<[string, Buffer]>([
+    ["something else altogether", Buffer.from("GET / HTTP/1.1\r\nHost: api.example.test\r\n\r\n")],
+    ["fields that cannot be unpacked", badlyPacked()],
+  ])("%s closes the connection, and the log says so", async (_what, bytes) => {
+    const { egress } = await serve({ hosts: [HOST] });
+    const socket = await openTunnel(egress, HOST, { alpn: ["h2"] });
+    expect(["closed", "goaway"]).toContain(await outcomeOf(socket, bytes));
+    const [denied] = await egress.waitFor("egress.denied");
+    expect(denied).toMatchObject({ code: "request-malformed", target: `? https://${HOST}` });
+    socket.destroy();
+  });
+
+  it("a request among others that is refused does not disturb them", async () => {
+    const site = await serve({ hosts: [HOST] });
+    const socket = await openTunnel(site.egress, HOST, { alpn: ["h2"] });
+    const bad = Buffer.concat([...PLAIN, ["X-Upper", "b"] as const].map(literal));
+    const good = requestBytes(PLAIN);
+    const third = frame(1, 0x5, 3, bad);
+    const fifth = frame(1, 0x5, 5, Buffer.concat(PLAIN.map(literal)));
+    expect(await outcomeOf(socket, Buffer.concat([good, third, fifth]))).toBe("reached");
+    await expect.poll(() => site.reached.length).toBe(2);
+    expect(await site.egress.waitFor("egress.denied")).toMatchObject([{ code: "request-malformed" }]);
+    socket.destroy();
+  });
 });
+
+/** An index of HPACK's table that there is not. */
+function badlyPacked(): Buffer {
+  return Buffer.concat([requestBytes([]).subarray(0, 24 + 9), frame(1, 0x5, 1, Buffer.from([0xff, 0x7f]))]);
+}
