@@ -56,6 +56,8 @@ export async function startSshd(folder: string, address = "127.0.0.1"): Promise<
     "LogLevel VERBOSE",
     "MaxStartups 200",
     "PrintMotd no",
+    // Or each session would run what this user's shell is told to begin with.
+    "SetEnv HOME=/nonexistent",
   ];
   const config = join(folder, "sshd_config");
   await writeFile(config, `${settings.join("\n")}\n`);

@@ -4,13 +4,13 @@
  * end of a push) holds the mirror's lock.
  */
 import { existsSync, readFileSync } from "node:fs";
-import { mkdir, readdir, rename, rm } from "node:fs/promises";
+import { mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { GitRepoPolicy } from "../../contract/git-gate.ts";
 import { messageOf } from "../../lib/errors.ts";
 import { allow, type Refusal, refuse, type Verdict } from "./denial.ts";
 import type { Ended, Git, Place } from "./git/run.ts";
-import type { Home } from "./git/settings.ts";
+import { BOOT, type Home, MIRROR_SETTINGS } from "./git/settings.ts";
 import { LIMITS } from "./limits.ts";
 import { createLock } from "./lock.ts";
 import { failureOf, wordsForLog } from "./upstream/failure.ts";
@@ -30,8 +30,10 @@ export interface Mirror {
   receiving(): Promise<(byItself: boolean) => Promise<void>>;
   /** Holds off every other change of a ref. */
   lock(): Promise<() => void>;
-  /** As they are now. */
+  /** As they are now: read once, and kept until they may have moved. */
   refs(): Promise<Refs>;
+  /** To be called with the lock held, after a receive-pack that was let move refs has ended. */
+  moved(): void;
   /** Upstream's symbolic refs, as of the last refresh. */
   symbolic(): ReadonlySet<string>;
 }
@@ -54,6 +56,7 @@ export async function openMirror(options: MirrorOptions): Promise<Mirror> {
   const place: Place = { gitDir };
   const lock = createLock();
   let symbolic: ReadonlySet<string> = new Set();
+  if (existsSync(gitDir) && !isOfThisBoot(gitDir)) await rm(gitDir, { recursive: true, force: true });
   if (existsSync(gitDir)) await sweep(gitDir);
 
   let receivers = 0;
@@ -82,8 +85,20 @@ export async function openMirror(options: MirrorOptions): Promise<Mirror> {
     };
   }
 
-  const refs = async (): Promise<Refs> =>
-    parseRefs(await git.must(place, ["for-each-ref", "--format=%(objectname) %(refname)"]));
+  let moves = 0;
+  let known: { readonly refs: Refs; readonly at: number } | undefined;
+  const moved = (): void => {
+    moves += 1;
+  };
+
+  async function refs(): Promise<Refs> {
+    if (known?.at === moves) return known.refs;
+    const at = moves;
+    const read = parseRefs(await git.must(place, ["for-each-ref", "--format=%(objectname) %(refname)"]));
+    // Of a list that was read while refs moved nobody knows which ones it shows.
+    if (at === moves) known = { refs: read, at };
+    return read;
+  }
 
   function failed(ended: Ended): Refusal {
     options.log(`${name}: upstream could not be read: ${wordsForLog(ended, remote)}`);
@@ -112,11 +127,16 @@ export async function openMirror(options: MirrorOptions): Promise<Mirror> {
       "--quiet",
     ];
     const specs = hierarchies.map((prefix) => `+${prefix}*:${prefix}*`);
-    const ended = await git.run(place, [...args, "fetch", ...options, "--", url, ...specs], {
-      env,
-      timeoutMs: LIMITS.refreshMs,
-      ...(credential !== undefined && { credential }),
-    });
+    const ended = await git.run(
+      place,
+      [...args, ...MIRROR_SETTINGS, "fetch", ...options, "--", url, ...specs],
+      {
+        env,
+        timeoutMs: LIMITS.refreshMs,
+        ...(credential !== undefined && { credential }),
+      },
+    );
+    moved();
     if (ended.code === 0) return undefined;
     isLittered = true;
     await clean();
@@ -130,8 +150,10 @@ export async function openMirror(options: MirrorOptions): Promise<Mirror> {
     await git.must({ gitDir: draft }, ["init", "--bare", "--quiet", `--object-format=${format}`, "."], {
       cwd: draft,
     });
+    if (BOOT !== undefined) await writeFile(join(draft, BOOT_FILE), BOOT);
     await rm(gitDir, { recursive: true, force: true });
     await rename(draft, gitDir);
+    moved();
   }
 
   async function refresh(): Promise<Verdict<{ readonly changed: number }>> {
@@ -144,7 +166,8 @@ export async function openMirror(options: MirrorOptions): Promise<Mirror> {
     }
     remote.use();
     const hierarchies = hierarchiesOf(options.policy());
-    const listed = await list(hierarchies);
+    // The one is read while the other is waited for.
+    const [listed] = await Promise.all([list(hierarchies), existsSync(gitDir) && refs()]);
     if (!listed.allow) return listed;
     const { refs: wanted, head } = listed.value;
     symbolic = listed.value.symbolic;
@@ -180,8 +203,17 @@ export async function openMirror(options: MirrorOptions): Promise<Mirror> {
     receiving,
     lock: () => lock.take(),
     refs,
+    moved,
     symbolic: () => symbolic,
   };
+}
+
+const BOOT_FILE = "bot-bottle-boot";
+
+/** What was written before a crash of the host may be half on the disk, for nobody waited for it. */
+function isOfThisBoot(gitDir: string): boolean {
+  const file = join(gitDir, BOOT_FILE);
+  return BOOT === undefined || (existsSync(file) && readFileSync(file, "latin1") === BOOT);
 }
 
 /** One runs, and at most one waits, for all who asked since it began. */

@@ -21,9 +21,9 @@ export interface StartOptions {
   readonly timeoutMs: number;
   /** Opens file descriptor 3 in both directions. */
   readonly channel?: boolean;
+  /** Opens file descriptor 3 as a second stdout. Not beside a channel. */
+  readonly more?: boolean;
   readonly signal?: AbortSignal | undefined;
-  /** Of its own memory; it fails when it asks for more, where the system can hold it to that. */
-  readonly memoryBytes?: number;
   /** It ends by itself when its stdin does. */
   readonly endsWithStdin?: boolean;
 }
@@ -40,6 +40,7 @@ export interface Running {
   readonly stdin: Writable;
   readonly stdout: Readable;
   readonly channel: Duplex | undefined;
+  readonly more: Readable | undefined;
   /** When the program has ended and its output has been read. Never rejects. */
   readonly ended: Promise<Ended>;
   /** Ends it and all that it started. */
@@ -58,11 +59,17 @@ export function createGit(home: Home) {
 
   function start(place: Place | undefined, args: readonly string[], options: StartOptions): Running {
     const env = { ...base, ...placeEnvironment(place), ...options.env };
-    return startProgram(["git", ...args], {
-      ...options,
-      cwd: options.cwd ?? place?.gitDir ?? home.stateDir,
-      env,
-    });
+    const cwd = options.cwd ?? place?.gitDir ?? home.stateDir;
+    return startProgram(["git", ...args], { ...options, cwd, env });
+  }
+
+  /**
+   * Starts several gits that are joined by pipes, as a text of shell with `args` for its `$@`: starting a program from
+   * here takes as long as this process is large, and starting one from a shell next to nothing.
+   */
+  function startJoined(place: Place, text: string, args: readonly string[], options: StartOptions): Running {
+    const env = { ...base, ...placeEnvironment(place), ...options.env };
+    return startProgram(["sh", "-c", text, "git-gate", ...args], { ...options, cwd: place.gitDir, env });
   }
 
   /** Runs it to the end; its answer is read whole. */
@@ -94,7 +101,7 @@ export function createGit(home: Home) {
     return stdout.toString("utf8");
   }
 
-  return { start, run, must, serving: servingSettings(home) };
+  return { start, startJoined, run, must, serving: servingSettings(home) };
 }
 
 function placeEnvironment(place: Place | undefined): Readonly<Record<string, string>> {
@@ -128,36 +135,33 @@ async function readWhole(running: Running): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-const hasProgram = (name: string): boolean =>
-  process.platform === "linux" && [`/usr/bin/${name}`, `/bin/${name}`].some((path) => existsSync(path));
-
 /** Makes a program end with its parent. On other systems git ends when the pipes break that it reads and writes. */
-const LEASH: readonly string[] = hasProgram("setpriv") ? ["setpriv", "--pdeathsig", "KILL", "--"] : [];
-const CAN_LIMIT = hasProgram("prlimit");
-
-function leashed(argv: readonly string[], { memoryBytes, endsWithStdin }: StartOptions): readonly string[] {
-  if (endsWithStdin === true) return argv;
-  const limit = memoryBytes !== undefined && CAN_LIMIT ? ["prlimit", `--data=${memoryBytes}`] : [];
-  return [...LEASH, ...limit, ...argv];
-}
+const LEASH: readonly string[] =
+  process.platform === "linux" && ["/usr/bin/setpriv", "/bin/setpriv"].some((path) => existsSync(path))
+    ? ["setpriv", "--pdeathsig", "KILL", "--"]
+    : [];
 
 /** Starts any program. `env` is all of its environment. */
 export function startProgram(
   argv: readonly string[],
   options: StartOptions & { readonly env: Readonly<Record<string, string>>; readonly cwd: string },
 ): Running {
-  const [command = "", ...args] = leashed(argv, options);
+  const [command = "", ...args] = options.endsWithStdin === true ? argv : [...LEASH, ...argv];
+  const hasThird = options.channel === true || options.more === true;
   const child: ChildProcess = spawn(command, args, {
     cwd: options.cwd,
     env: options.env,
-    stdio: ["pipe", "pipe", "pipe", ...(options.channel === true ? (["pipe"] as const) : [])],
+    stdio: ["pipe", "pipe", "pipe", ...(hasThird ? (["pipe"] as const) : [])],
     detached: true,
   });
   const { stdin, stdout, stderr } = child;
   if (stdin === null || stdout === null || stderr === null) throw new Error("spawn gave no pipes");
-  const channel = options.channel === true ? (child.stdio[3] as Duplex) : undefined;
+  const third = hasThird ? (child.stdio[3] as Duplex) : undefined;
+  const [channel, more] = options.more === true ? [undefined, third] : [third, undefined];
   // How it ended says more than a broken pipe does.
-  for (const stream of [stdin, stdout, stderr, channel]) stream?.on("error", () => {});
+  for (const stream of [stdin, stdout, stderr, third]) stream?.on("error", () => {});
+  // It is open in both directions, and would not close before both are done with.
+  more?.end();
   let tail = Buffer.alloc(0);
   stderr.on("data", (chunk: Buffer) => {
     tail = Buffer.concat([tail, chunk]).subarray(-STDERR_BYTES);
@@ -203,5 +207,5 @@ export function startProgram(
       settle(signal === null ? (code ?? WAS_KILLED) : WAS_KILLED, tail.toString("utf8")),
     );
   });
-  return { stdin, stdout, channel, ended, kill };
+  return { stdin, stdout, channel, more, ended, kill };
 }

@@ -3,6 +3,7 @@
  * is not read, the environment is made anew for every run, and no repository of the guest's is ever worked in: a
  * mirror's own config is what `git init` wrote. So nothing that a push holds can switch anything.
  */
+import { readFileSync } from "node:fs";
 import { chmod, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { PRE_RECEIVE } from "./hook.ts";
@@ -13,6 +14,17 @@ export interface Home {
   readonly stateDir: string;
   /** Sockets and ssh's files. */
   readonly runtimeDir: string;
+}
+
+/** Names the time since the host was started; undefined where the system does not say. */
+export const BOOT: string | undefined = readBoot();
+
+function readBoot(): string | undefined {
+  try {
+    return readFileSync("/proc/sys/kernel/random/boot_id", "latin1").trim();
+  } catch {
+    return undefined;
+  }
 }
 
 /** The largest single piece of memory git may ask for: an object that unpacks to more is refused, not unpacked. */
@@ -54,6 +66,12 @@ const SETTINGS: readonly (readonly [section: string, lines: readonly string[]])[
   ["credential", ["helper = "]],
 ];
 
+/**
+ * `-c` settings for what writes into a mirror. Waiting for a disk is most of what a small push would take, and a mirror
+ * is a copy: one that a crash of the host may have spoilt is made anew (mirror.ts).
+ */
+export const MIRROR_SETTINGS: readonly string[] = BOOT === undefined ? [] : ["-c", "core.fsync=none"];
+
 /** `-c` settings for what serves the guest. */
 export function servingSettings(home: Home): readonly string[] {
   const settings = [
@@ -78,7 +96,7 @@ export function servingSettings(home: Home): readonly string[] {
     "uploadpack.allowAnySHA1InWant=true",
     "uploadpack.keepAlive=5",
   ];
-  return settings.flatMap((setting) => ["-c", setting]);
+  return [...MIRROR_SETTINGS, ...settings.flatMap((setting) => ["-c", setting])];
 }
 
 /** Writes settings and hook. The folders exist. */

@@ -187,6 +187,7 @@ async function answerAsked(
           answerHook(channel, true);
           // receive-pack moves the mirror's refs now.
           await running.ended;
+          repo.mirror.moved();
           return (await hasAll(repo.mirror, end.updates)) ? "true" : "untrue";
         } finally {
           end.release();

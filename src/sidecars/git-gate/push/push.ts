@@ -141,17 +141,19 @@ async function lookAt(context: PushContext, push: Push): Promise<Verdict<Inspect
   const { place, tips } = push;
   const names = await judgeNames(context, push);
   if (!names.allow) return names;
-  const targets = await judgeTargets(git, place, names.value);
-  if (targets !== undefined) return targets;
   const { policy, paths, excepted } = repoPolicy(context);
-  const deadline = AbortSignal.any([signal, AbortSignal.timeout(LIMITS.inspectMs)]);
-  return await inspectPush({
+  const enough = new AbortController();
+  const looking = inspectPush({
     ...{ git, place, tips, paths, excepted },
     refs: push.updates.map(({ ref }) => ref),
     inspector: context.policy().inspector,
     limits: policy.limits,
-    signal: deadline,
+    signal: AbortSignal.any([signal, enough.signal, AbortSignal.timeout(LIMITS.inspectMs)]),
   });
+  const targets = await judgeTargets(git, place, names.value);
+  if (targets !== undefined) enough.abort();
+  const inspected = await looking;
+  return targets ?? inspected;
 }
 
 async function askOperator(

@@ -3,8 +3,8 @@
  * took over from one was judged there, or is upstream's own. Every path of every new commit that upstream does not
  * have is among them, under each of its names.
  */
-import type { Git, Place } from "../git/run.ts";
-import { LIMITS } from "../limits.ts";
+import type { Readable } from "node:stream";
+import { LAST } from "./listing.ts";
 
 export interface Change {
   readonly commit: string;
@@ -22,66 +22,28 @@ export interface Change {
 const ID = /^[0-9a-f]{40,64}$/;
 const MAX_RECORD_BYTES = 1024 * 1024;
 const ABSENT = "000000";
-
-/** What git takes for itself, and for a path while it compares. */
-const BASE_BYTES = 256 * 1024 ** 2;
-const PATH_BYTES = 1024;
+/** What is no commit is passed on as it came. */
+const END = `${LAST}\n`;
 
 /**
- * Oldest first. Stops early when `take` says false. Says false when one commit changes more than `most` paths and git
- * cannot hold them: a few folders within each other stand for more of them than there is memory.
- * @throws Error when git fails.
+ * Reads what `diff-tree --stdin -z` says, oldest first, until `take` says false.
+ * @throws Error when git did not say all.
  */
-export async function walkChanges(
-  git: Git,
-  place: Place,
-  { tips, most }: { readonly tips: readonly string[]; readonly most: number },
-  take: (change: Change) => boolean,
-  signal: AbortSignal,
-): Promise<boolean> {
-  const timeoutMs = LIMITS.inspectMs;
-  const list = git.start(place, ["rev-list", "--reverse", "--topo-order", ...tips, "--not", "--all", "--"], {
-    timeoutMs,
-    signal,
-  });
-  const options = [
-    "--stdin",
-    "-r",
-    "-c",
-    "--root",
-    "--raw",
-    "-z",
-    "--no-abbrev",
-    "--no-renames",
-    "--no-ext-diff",
-  ];
-  const memoryBytes = BASE_BYTES + most * PATH_BYTES;
-  const diff = git.start(place, ["diff-tree", ...options], { timeoutMs, signal, memoryBytes });
-  list.stdin.end();
-  list.stdout.pipe(diff.stdin);
+export async function readChanges(stream: Readable, take: (change: Change) => boolean): Promise<void> {
   let commit = "";
   let meta: string | undefined;
-  let wanted = true;
-  for await (const token of records(diff.stdout)) {
-    if (meta === undefined) {
-      const text = token.toString("latin1");
-      if (text.startsWith(":")) meta = text;
-      else if (ID.test(text)) commit = text;
-      else throw new Error("git showed a change that cannot be read");
-      continue;
-    }
-    wanted = take(changeOf(commit, meta, token.toString("latin1")));
-    meta = undefined;
-    if (!wanted) break;
+  let last = false;
+  for await (const token of records(stream)) {
+    const text = token.toString("latin1");
+    if (meta !== undefined) {
+      if (!take(changeOf(commit, meta, text))) return;
+      meta = undefined;
+    } else if (text.startsWith(":")) meta = text;
+    else if (ID.test(text)) commit = text;
+    else if (text === END) last = true;
+    else throw new Error("git showed a change that cannot be read");
   }
-  list.kill();
-  diff.kill();
-  const [listEnd, diffEnd] = await Promise.all([list.ended, diff.ended]);
-  if (wanted && diffEnd.code !== 0 && /out of memory/i.test(diffEnd.stderr)) return false;
-  if (wanted && (listEnd.code !== 0 || diffEnd.code !== 0 || meta !== undefined)) {
-    throw new Error("git could not compare what the push brings");
-  }
-  return true;
+  if (!last || meta !== undefined) throw new Error("git could not compare what the push brings");
 }
 
 /** `:100644 100644 <id> <id> M`, or with a colon, a mode and an id for each parent, and one more of each. */
@@ -100,7 +62,7 @@ function changeOf(commit: string, meta: string, path: string): Change {
   return { commit, path, letter, id: mode === ABSENT ? undefined : id, before, mode };
 }
 
-/** What stands between NULs. */
+/** What stands between NULs, and what follows the last. */
 async function* records(stream: AsyncIterable<unknown>): AsyncGenerator<Buffer, void, void> {
   let rest: Buffer = Buffer.alloc(0);
   for await (const chunk of stream) {
@@ -114,5 +76,5 @@ async function* records(stream: AsyncIterable<unknown>): AsyncGenerator<Buffer, 
     if (rest.length > MAX_RECORD_BYTES)
       throw new Error("a path of the push is longer than any file system takes");
   }
-  if (rest.length > 0) throw new Error("git stopped in the middle of a change");
+  if (rest.length > 0) yield rest;
 }

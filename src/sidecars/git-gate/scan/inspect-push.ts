@@ -8,14 +8,15 @@ import type { Finding } from "../../../inspect/finding.ts";
 import type { Inspector } from "../../../inspect/inspector.ts";
 import { messageOf } from "../../../lib/errors.ts";
 import { allow, type DenialCode, type Refusal, refuse, type Verdict } from "../denial.ts";
-import type { Git, Place } from "../git/run.ts";
+import type { Git, Place, Running } from "../git/run.ts";
 import { LIMITS } from "../limits.ts";
 import { isLfsPointer, rulesFileKind } from "../policy/content.ts";
 import { foldPath } from "../policy/glob.ts";
 import type { PathPolicy } from "../policy/paths.ts";
-import { type Change, walkChanges } from "./changes.ts";
+import { type Change, readChanges } from "./changes.ts";
 import { type Budget, type Content, inspectContent } from "./content.ts";
-import { type ObjectHead, type ObjectSink, streamNewObjects } from "./object-stream.ts";
+import { listChanges, listPush, ranOutOfMemory } from "./listing.ts";
+import { type ObjectHead, type ObjectSink, readObjects } from "./object-stream.ts";
 import { newRule, type RulesFile, readBlobs } from "./rules-files.ts";
 import { shownBytes } from "./shown.ts";
 import { inspectText } from "./text.ts";
@@ -87,21 +88,16 @@ class Inspection {
   }
 
   async run(): Promise<Verdict<Inspected>> {
-    const { git, place, tips, signal, refs } = this.#push;
+    const { tips, refs } = this.#push;
     for (const ref of refs) {
       for (const finding of this.#push.inspector.scan(Buffer.from(ref))) this.#add(finding, { in: "ref" });
     }
     if (tips.length > 0) {
-      const [{ failure }] = await Promise.all([
-        streamNewObjects(git, place, tips, this.#sink(), signal),
-        this.#walk((change) => this.#change(change)),
-      ]);
+      await this.#lookAtAll();
       if (this.#budget.refusal !== undefined) return this.#budget.refusal;
-      if (failure !== undefined) throw new Error(failure);
       this.#inspectNames();
       // Most pushes hold nothing; those that do are looked at once more for where it came in.
-      if (this.#unplaced().length > 0) await this.#walk((change) => this.#place(change));
-      if (this.#budget.refusal !== undefined) return this.#budget.refusal;
+      if (this.#unplaced().length > 0) await this.#findPlaces();
     }
     const verdict =
       this.#findings() ?? this.#pathRefusal() ?? this.#lfsRefusal() ?? (await this.#rulesRefusal());
@@ -114,6 +110,35 @@ class Inspection {
       files: this.#changed,
       fileCount: this.#files,
     });
+  }
+
+  async #lookAtAll(): Promise<void> {
+    const { git, place, tips, limits, signal } = this.#push;
+    const running = listPush(git, place, { tips, paths: limits.files }, signal);
+    const { stdout, more } = running;
+    if (more === undefined) throw new Error("a list of half of it");
+    await this.#read(running, [
+      readObjects(stdout, this.#sink()),
+      readChanges(more, (change) => this.#change(change)),
+    ]);
+  }
+
+  async #findPlaces(): Promise<void> {
+    const { git, place, tips, limits, signal } = this.#push;
+    const running = listChanges(git, place, { tips, paths: limits.files }, signal);
+    await this.#read(running, [readChanges(running.stdout, (change) => this.#place(change))]);
+  }
+
+  /** To the end of all, unless one has had enough. */
+  async #read(running: Running, readers: readonly Promise<void>[]): Promise<void> {
+    let failure: unknown;
+    await Promise.all(readers).catch((error: unknown) => {
+      failure = error ?? new Error("it could not be read");
+    });
+    running.kill();
+    const { stderr } = await running.ended;
+    if (failure !== undefined && ranOutOfMemory(stderr)) this.#refuseFiles();
+    if (failure !== undefined && this.#budget.refusal === undefined) throw failure;
   }
 
   // --- objects ---
@@ -236,12 +261,6 @@ class Inspection {
   }
 
   // --- paths ---
-
-  async #walk(take: (change: Change) => boolean): Promise<void> {
-    const { git, place, tips, limits, signal } = this.#push;
-    const isWhole = await walkChanges(git, place, { tips, most: limits.files }, take, signal);
-    if (!isWhole) this.#refuseFiles();
-  }
 
   #refuseFiles(): void {
     this.#budget.refusal ??= refuse(

@@ -2,8 +2,8 @@
  * Every object that some commits and tags reach and upstream has not, with its content, as the object store has it: no
  * diff, so no merge, attribute, binary mark or later removal hides any. In constant memory, and each object once.
  */
-import type { Git, Place } from "../git/run.ts";
-import { LIMITS } from "../limits.ts";
+import type { Readable } from "node:stream";
+import { LAST } from "./listing.ts";
 
 export type ObjectType = "commit" | "tree" | "blob" | "tag";
 
@@ -28,50 +28,14 @@ const HEAD = /^([0-9a-f]+) (commit|tree|blob|tag) ([0-9]+)(?: (.*))?$/s;
 const MAX_HEAD_BYTES = 1024 * 1024;
 const NEWLINE = 10;
 
-export interface StreamOutcome {
-  /** Undefined when every object was given to the sink, or the sink had enough. */
-  readonly failure: string | undefined;
-}
-
-export async function streamNewObjects(
-  git: Git,
-  place: Place,
-  tips: readonly string[],
-  sink: ObjectSink,
-  signal: AbortSignal,
-): Promise<StreamOutcome> {
-  const timeoutMs = LIMITS.inspectMs;
-  const list = git.start(place, ["rev-list", "--objects", ...tips, "--not", "--all", "--"], {
-    timeoutMs,
-    signal,
-  });
-  const cat = git.start(
-    place,
-    ["cat-file", "--buffer", "--batch=%(objectname) %(objecttype) %(objectsize) %(rest)"],
-    { timeoutMs, signal },
-  );
-  list.stdin.end();
-  let listed = 0;
-  list.stdout.on("data", (chunk: Buffer) => {
-    for (let at = chunk.indexOf(NEWLINE); at >= 0; at = chunk.indexOf(NEWLINE, at + 1)) listed += 1;
-  });
-  list.stdout.pipe(cat.stdin);
-
+/**
+ * Reads what `cat-file --batch` says of one object after the other, until the sink has enough.
+ * @throws Error when git did not say all.
+ */
+export async function readObjects(stream: Readable, sink: ObjectSink): Promise<void> {
   const reader = new ObjectReader(sink);
-  let enough = false;
-  for await (const chunk of cat.stdout) {
-    enough = !(await reader.push(chunk as Buffer));
-    if (enough || reader.failure !== undefined) break;
-  }
-  list.kill();
-  cat.kill();
-  const [listEnd, catEnd] = await Promise.all([list.ended, cat.ended]);
-  if (enough) return { failure: undefined };
-  if (reader.failure !== undefined) return { failure: reader.failure };
-  if (listEnd.code !== 0 || catEnd.code !== 0) return { failure: "git could not read what the push brings" };
-  if (!reader.atRest || reader.count !== listed)
-    return { failure: "git did not show all that the push brings" };
-  return { failure: undefined };
+  for await (const chunk of stream) if (!(await reader.push(chunk as Buffer))) return;
+  if (!reader.complete) throw new Error("git did not show all that the push brings");
 }
 
 class ObjectReader {
@@ -80,15 +44,15 @@ class ObjectReader {
   #headSize = 0;
   /** Bytes of the object that are still to come; undefined between objects. */
   #left: number | undefined;
-  count = 0;
-  failure: string | undefined;
+  #ended = false;
 
   constructor(sink: ObjectSink) {
     this.#sink = sink;
   }
 
-  get atRest(): boolean {
-    return this.#left === undefined && this.#headSize === 0;
+  /** The list of objects came to its end, and so did the last of them. */
+  get complete(): boolean {
+    return this.#ended && this.#left === undefined && this.#headSize === 0;
   }
 
   /** False when the sink has had enough. */
@@ -101,10 +65,10 @@ class ObjectReader {
         this.#head.push(part);
         this.#headSize += part.length;
         if (this.#headSize > MAX_HEAD_BYTES)
-          this.failure = "a path of the push is longer than any file system takes";
-        if (end < 0 || this.failure !== undefined) return true;
+          throw new Error("a path of the push is longer than any file system takes");
+        if (end < 0) return true;
         rest = rest.subarray(end + 1);
-        if (!this.#begin(Buffer.concat(this.#head).toString("latin1"))) return this.failure !== undefined;
+        if (!this.#begin(Buffer.concat(this.#head).toString("latin1"))) return false;
         continue;
       }
       const part = rest.subarray(0, this.#left);
@@ -128,13 +92,14 @@ class ObjectReader {
   #begin(line: string): boolean {
     this.#head = [];
     this.#headSize = 0;
-    const [, id, type, size, path = ""] = HEAD.exec(line) ?? [];
-    if (id === undefined || type === undefined) {
-      // "<id> missing": the push refers to what nobody has.
-      this.failure = "an object of the push is missing";
-      return false;
+    if (line === `${LAST} missing`) {
+      this.#ended = true;
+      return true;
     }
-    this.count += 1;
+    const [, id, type, size, path = ""] = HEAD.exec(line) ?? [];
+    // "<id> missing": the push refers to what nobody has.
+    if (id === undefined || type === undefined || this.#ended)
+      throw new Error("an object of the push is missing");
     this.#left = Number(size);
     return this.#sink.begin({ id, type: type as ObjectType, size: Number(size), path });
   }

@@ -1,0 +1,226 @@
+/**
+ * What the gate costs: pushes of 1, 1,000 and 100,000 objects through it against the same pushes straight to the
+ * upstream, turn by turn, over ssh (the system's sshd) and over https (git's http-backend), on this host. A direct
+ * push runs as a developer's does: it connects anew each time, and asks a helper for its credential.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync } from "node:fs";
+import { chmod, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { basename, dirname, join } from "node:path";
+import type { GitUpstream } from "../src/contract/git-gate.ts";
+import { readJsonLines, writeJsonLine } from "../src/lib/json-lines.ts";
+import { packagePath } from "../src/lib/package-root.ts";
+import { bareUpstream, must, OWN, siteConfig } from "../test/support/git-gate.ts";
+import { makeRange } from "../test/support/git-range.ts";
+import { startGitSite } from "../test/support/git-site.ts";
+import { type MemoryWatch, watchMemory } from "../test/support/process-memory.ts";
+import { HAS_SSHD, startSshd } from "../test/support/sshd.ts";
+import { makeTestCa } from "../test/support/test-ca.ts";
+import { benchGitScan } from "./git-scan.ts";
+import { codeFiles } from "./git-texts.ts";
+import { type BenchRow, row } from "./row.ts";
+
+/** How often each size is pushed, either way. */
+const SIZES = [
+  { objects: 1, rounds: 15 },
+  { objects: 1_000, rounds: 9 },
+  { objects: 100_000, rounds: 1 },
+] as const;
+const CREDENTIAL = { username: "x-access-token", token: "bench-credential" };
+
+export async function benchGit(): Promise<readonly BenchRow[]> {
+  const folder = mkdtempSync(join(tmpdir(), "bb-bench-"));
+  const closing: (() => unknown)[] = [() => rm(folder, { recursive: true, force: true, maxRetries: 5 })];
+  try {
+    const work = join(folder, "work.git");
+    await must(["git", "init", "-q", "--bare", work]);
+    const file = codeFiles();
+    const rows: BenchRow[] = [];
+    for (const kind of HAS_SSHD ? (["ssh", "https"] as const) : (["https"] as const)) {
+      const upstream = await (kind === "ssh" ? sshUpstream : httpsUpstream)(folder, closing);
+      const gate = await startGate(join(folder, `gate-${kind}`), upstream.settings, closing);
+      rows.push(...(await benchPushes(kind, work, upstream, gate, file)));
+    }
+    if (!HAS_SSHD) rows.push(missing("git push over ssh", "no sshd: apt-get install openssh-server"));
+    rows.push(...(await benchGitScan(folder, file)));
+    return rows;
+  } finally {
+    for (const close of closing.reverse()) await close();
+  }
+}
+
+export function missing(name: string, note: string): BenchRow {
+  return { name, unit: "-", median: Number.NaN, p95: Number.NaN, note };
+}
+
+interface Upstream {
+  readonly settings: GitUpstream;
+  readonly bare: string;
+  /** For git's direct push. */
+  readonly url: string;
+  readonly args: readonly string[];
+  readonly env: Record<string, string>;
+}
+
+async function sshUpstream(folder: string, closing: (() => unknown)[]): Promise<Upstream> {
+  const sshd = await startSshd(join(folder, "sshd"));
+  closing.push(() => sshd.close());
+  const bare = await upstreamRepository(closing);
+  const key = join(folder, "key");
+  const hosts = join(folder, "hosts");
+  await writeFile(key, sshd.privateKey, { mode: 0o600 });
+  await writeFile(hosts, `[127.0.0.1]:${sshd.port} ${sshd.hostKey}\n`);
+  return {
+    bare,
+    settings: {
+      kind: "ssh",
+      user: sshd.user,
+      host: "127.0.0.1",
+      port: sshd.port,
+      path: bare,
+      key: { kind: "private-key", text: sshd.privateKey },
+      hostKeys: [sshd.hostKey],
+    },
+    url: `ssh://${sshd.user}@127.0.0.1:${sshd.port}${bare}`,
+    args: [],
+    env: {
+      GIT_SSH_COMMAND: `ssh -F none -i ${key} -o IdentitiesOnly=yes -o UserKnownHostsFile=${hosts} -o BatchMode=yes`,
+      GIT_SSH_VARIANT: "ssh",
+    },
+  };
+}
+
+async function httpsUpstream(folder: string, closing: (() => unknown)[]): Promise<Upstream> {
+  const ca = await makeTestCa("bench");
+  closing.push(() => ca.remove());
+  const bare = await upstreamRepository(closing);
+  const server = await startGitSite(await ca.issue(["localhost"]), dirname(bare), CREDENTIAL);
+  closing.push(() => server.close());
+  const helper = join(folder, "helper");
+  const { username, token } = CREDENTIAL;
+  await writeFile(helper, `#!/bin/sh\necho username=${username}; echo password=${token}\n`);
+  await chmod(helper, 0o700);
+  const url = `https://localhost:${server.port}/${basename(bare)}`;
+  return {
+    bare,
+    settings: { kind: "https", url, credential: CREDENTIAL, ca: [ca.certificate] },
+    url,
+    args: ["-c", `http.sslCAInfo=${ca.file}`, "-c", `credential.helper=${helper}`],
+    env: {},
+  };
+}
+
+async function upstreamRepository(closing: (() => unknown)[]): Promise<string> {
+  const bare = await bareUpstream();
+  closing.push(() => rm(dirname(bare), { recursive: true, force: true }));
+  return bare;
+}
+
+interface GateProcess {
+  readonly url: string;
+  readonly memory: MemoryWatch;
+}
+
+/** The program that is shipped, as a bundle starts it. */
+async function startGate(
+  folder: string,
+  upstream: GitUpstream,
+  closing: (() => unknown)[],
+): Promise<GateProcess> {
+  const child: ChildProcess = spawn(
+    process.execPath,
+    [packagePath("dist/bottle.js"), "sidecar", "git-gate"],
+    {
+      stdio: ["pipe", "pipe", "inherit"],
+      env: { PATH: process.env["PATH"] },
+    },
+  );
+  const { stdin, stdout, pid = 0 } = child;
+  if (stdin === null || stdout === null) throw new Error("no pipes");
+  const memory = watchMemory(pid, 250);
+  closing.push(async () => {
+    memory.stop();
+    const exit = once(child, "exit");
+    stdin.end();
+    await exit;
+  });
+  await writeJsonLine(stdin, { type: "config", config: siteConfig(folder, { upstream }) });
+  const address = await new Promise<string>((resolve, reject) => {
+    child.once("exit", (code) => reject(new Error(`git-gate ended (${code})`)));
+    void (async () => {
+      for await (const line of readJsonLines(stdout)) {
+        const message = line as {
+          readonly type: string;
+          readonly listening?: readonly string[];
+          text?: string;
+        };
+        if (message.type === "ready") resolve(message.listening?.[0] ?? "");
+        if (message.type === "log") process.stderr.write(`${message.text}\n`);
+      }
+    })();
+  });
+  return { url: `http://${address}/app.git`, memory };
+}
+
+async function benchPushes(
+  kind: string,
+  work: string,
+  upstream: Upstream,
+  gate: GateProcess,
+  file: (n: number) => Buffer,
+): Promise<BenchRow[]> {
+  const { bare, url, args, env } = upstream;
+  await must(["git", "--git-dir", work, "fetch", "-q", bare, "main:main", "--force"]);
+  const base = await must(["git", "--git-dir", work, "rev-parse", "main"]);
+  const gitIn = ["git", "--git-dir", work];
+  const push = async (name: string, through: boolean): Promise<number> => {
+    const began = performance.now();
+    const spec = `refs/ranges/${name}:${OWN}/${name}`;
+    await must(
+      through ? [...gitIn, "push", "-q", gate.url, spec] : [...gitIn, ...args, "push", "-q", url, spec],
+      through ? {} : { env },
+    );
+    return performance.now() - began;
+  };
+  const rows: BenchRow[] = [];
+  for (const { objects, rounds } of SIZES) {
+    const times: [direct: number[], through: number[]] = [[], []];
+    // The first round warms up, where there are several.
+    for (let round = objects > 1_000 ? 1 : 0; round <= rounds; round++) {
+      for (const way of round % 2 === 0 ? ([0, 1] as const) : ([1, 0] as const)) {
+        const name = `${kind}-${objects}-${round}-${way}`;
+        const seed = hashOf(name);
+        await makeRange(work, `refs/ranges/${name}`, {
+          seed,
+          objects,
+          from: base,
+          file: (n) => file(seed + n),
+        });
+        await must([...gitIn, "repack", "-q", "-d"]);
+        const time = await push(name, way === 1);
+        if (round > 0) times[way].push(time);
+      }
+    }
+    const label = `git push over ${kind}, ${objects.toLocaleString("en")} object${objects === 1 ? "" : "s"}`;
+    const [direct, through] = times;
+    const ratios = through.map((time, i) => (100 * time) / (direct[i] ?? Number.NaN));
+    const goal = kind === "ssh" && objects === 1_000 ? "goal 130" : undefined;
+    rows.push(
+      row(`${label}: direct`, "ms", direct),
+      row(`${label}: through the gate`, "ms", through),
+      row(`${label}: gate / direct`, "ratio x 100", ratios, goal),
+    );
+  }
+  const { all, own } = gate.memory.peak();
+  return [
+    ...rows,
+    row(`git push over ${kind}: gate and all its programs, at most`, "MB PSS", [all / 1e6]),
+    row(`git push over ${kind}: of it, not pages of files`, "MB PSS", [own / 1e6]),
+  ];
+}
+
+function hashOf(name: string): number {
+  return [...name].reduce((hash, letter) => (hash * 31 + letter.charCodeAt(0)) % 1_000_003, 7);
+}
