@@ -27,6 +27,11 @@ export function printJson(value: unknown): void {
   print(JSON.stringify(value, null, 2));
 }
 
+/** One value on one line: of a stream of them. */
+export function printJsonLine(value: unknown): void {
+  print(JSON.stringify(value));
+}
+
 /** Columns as wide as they need be, without trailing spaces. No header when there are no rows. */
 export function printTable(header: readonly string[], rows: readonly (readonly string[])[]): void {
   if (rows.length === 0) return;

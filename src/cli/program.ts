@@ -2,10 +2,8 @@
 import { Command, CommanderError, Option } from "commander";
 import { codeOf } from "../lib/errors.ts";
 import { packageVersion } from "../lib/package-root.ts";
+import { type Action, addInboxCommands } from "./inbox-commands.ts";
 import { report } from "./output.ts";
-
-/** A command's own code: its values in, the process's exit code out. */
-type Action = (...values: never[]) => Promise<number>;
 
 /** @returns the exit code: 0, what a command's contract says, 1 for a UserError, 2 for wrong usage. */
 export async function runProgram(argv: readonly string[]): Promise<number> {
@@ -156,6 +154,8 @@ Examples:
     .addOption(json())
     .action(act(async () => (await import("./commands/doctor.ts")).doctor));
 
+  addInboxCommands(program, { act, json });
+
   const egress = program.command("egress").description("what a bottle's agent may reach over HTTP");
   egress
     .command("test <agent> <url>")
@@ -236,5 +236,6 @@ Examples:
   bottle doctor                      what this host can do
   bottle start claude --cwd          Claude Code on a copy of the current folder
   bottle list                        what is running and what was kept
+  bottle inbox                       what agents ask for; approve or deny it
   bottle pull <id>                   take its work, as refs/bottles/<id>/*
   bottle demo                        see it work, without a key or a network`;

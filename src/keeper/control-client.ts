@@ -15,6 +15,7 @@ import {
   replySchema,
   type Settlement,
 } from "./control-protocol.ts";
+import type { InboxView } from "./inbox-protocol.ts";
 
 type RequestBody = ControlRequest extends infer R
   ? R extends { token: string }
@@ -32,6 +33,10 @@ export interface Keeper {
   status(): Promise<BottleStatus>;
   /** One request with one answer. @throws UserError with the keeper's words. */
   ask(request: RequestBody): Promise<ControlReply>;
+  /** What waits for the operator, and what was given. @throws UserError when it does not answer in time. */
+  inbox(): Promise<InboxView>;
+  /** The same now and after every change, until either side hangs up. */
+  watchInbox(onView: (view: InboxView) => void): InboxWatch;
   dial(port: number): Promise<Socket>;
   session(
     request:
@@ -39,6 +44,12 @@ export interface Keeper {
       | { op: "agent"; start: boolean },
     tty?: TerminalSize,
   ): Promise<Session>;
+}
+
+export interface InboxWatch {
+  /** Resolves when the bottle ended, the keeper died, or after {@link close}. */
+  readonly ended: Promise<void>;
+  close(): void;
 }
 
 export interface Session {
@@ -111,6 +122,29 @@ function createKeeper(id: string, path: string, token: string): Keeper {
       const reply = await ask({ op: "status" }, STATUS_TIMEOUT_MS);
       if (!("status" in reply)) throw new Error("the keeper did not tell its status");
       return reply.status;
+    },
+    async inbox() {
+      const reply = await ask({ op: "inbox" }, STATUS_TIMEOUT_MS);
+      if (!("inbox" in reply)) throw new Error("the keeper did not tell what waits");
+      return reply.inbox;
+    },
+    watchInbox(onView) {
+      const abort = new AbortController();
+      const follow = async (): Promise<void> => {
+        const socket = await open({ op: "inbox-watch" });
+        abort.signal.addEventListener("abort", () => socket.destroy(), { once: true });
+        if (abort.signal.aborted) socket.destroy();
+        try {
+          const replies = readJsonLines(socket);
+          for (let reply = await nextReply(replies); reply !== undefined; reply = await nextReply(replies)) {
+            const accepting = accepted(reply, id);
+            if ("inbox" in accepting) onView(accepting.inbox);
+          }
+        } finally {
+          socket.destroy();
+        }
+      };
+      return { ended: follow().catch(() => {}), close: () => abort.abort() };
     },
     async dial(port) {
       const socket = await open({ op: "dial", port });

@@ -3,16 +3,34 @@ import type { Command } from "commander";
 import { UserError } from "../../lib/errors.ts";
 import { print } from "../output.ts";
 
-/** Commands whose arguments are ids of bottles, and those that take an agent. */
-const TAKES_ID = ["attach", "exec", "logs", "stop", "diff", "pull", "rm", "resume"];
-const TAKES_AGENT = ["start", "info", "edit"];
+/** What the first argument of a command is, where it can be listed. Of a command below another: both names. */
+const TAKES: Readonly<Record<string, readonly string[]>> = {
+  id: [
+    ...["attach", "exec", "logs", "stop", "diff", "pull", "rm", "resume", "freeze", "thaw"],
+    ...["git log", "audit verify", "audit report"],
+  ],
+  agent: ["start", "info", "edit"],
+  ticket: ["inbox show", "inbox approve", "inbox edit", "inbox deny", "inbox revoke"],
+};
+const LISTED: Readonly<Record<string, string>> = {
+  id: "bottle list 2>/dev/null | awk 'NR>1{print $1}'",
+  agent: "bottle list --agents 2>/dev/null | awk 'NR>1{print $1}'",
+  ticket: "bottle inbox 2>/dev/null | awk '$1 ~ /^[0-9a-f]+$/{print $1}'",
+};
+
+interface Known {
+  /** `inbox`, or `inbox show`. */
+  readonly name: string;
+  readonly description: string;
+  readonly options: readonly string[];
+  readonly below: readonly string[];
+}
 
 export async function completion(shell: string, program: Command): Promise<number> {
-  const commands = program.commands.map((command) => ({
-    name: command.name(),
-    description: command.description(),
-    options: command.options.flatMap(({ long }) => long ?? []),
-  }));
+  const commands = program.commands.flatMap((command) => [
+    known(command, command.name()),
+    ...command.commands.map((below) => known(below, `${command.name()} ${below.name()}`)),
+  ]);
   switch (shell) {
     case "bash":
       print(bash(commands));
@@ -31,42 +49,66 @@ export async function completion(shell: string, program: Command): Promise<numbe
   }
 }
 
-type Commands = readonly { name: string; description: string; options: readonly string[] }[];
+function known(command: Command, name: string): Known {
+  return {
+    name,
+    description: command.description(),
+    options: command.options.flatMap(({ long }) => long ?? []),
+    below: command.commands.map((below) => below.name()),
+  };
+}
 
-const LIST_IDS = "bottle list 2>/dev/null | awk 'NR>1{print $1}'";
-const LIST_AGENTS = "bottle list --agents 2>/dev/null | awk 'NR>1{print $1}'";
-
-function bash(commands: Commands): string {
-  const cases = commands.map(({ name, options }) => `    ${name}) words="${options.join(" ")}" ;;`);
+function bash(commands: readonly Known[]): string {
+  const first = commands.filter(({ name }) => !name.includes(" ")).map(({ name }) => name);
+  const cases = commands.map(
+    ({ name, options, below }) => `    "${name}") words="${[...below, ...options].join(" ")}" ;;`,
+  );
+  const above = commands.filter(({ below }) => below.length > 0).map(({ name }) => name);
+  const listed = Object.entries(TAKES).map(
+    ([what, names]) =>
+      `    ${names.map((name) => `"${name}"`).join("|")}) words="$words $(${LISTED[what] ?? ""})" ;;`,
+  );
   return `_bottle() {
   local word="\${COMP_WORDS[COMP_CWORD]}" command="\${COMP_WORDS[1]}" words=""
   if [ "$COMP_CWORD" -eq 1 ]; then
-    COMPREPLY=($(compgen -W "${commands.map(({ name }) => name).join(" ")}" -- "$word"))
+    COMPREPLY=($(compgen -W "${first.join(" ")}" -- "$word"))
     return
   fi
+  case "$command" in
+    ${above.join("|")}) [ "$COMP_CWORD" -gt 2 ] && command="$command \${COMP_WORDS[2]}" ;;
+  esac
   case "$command" in
 ${cases.join("\n")}
   esac
   case "$command" in
-    ${TAKES_ID.join("|")}) words="$words $(${LIST_IDS})" ;;
-    ${TAKES_AGENT.join("|")}) words="$words $(${LIST_AGENTS})" ;;
+${listed.join("\n")}
   esac
   COMPREPLY=($(compgen -W "$words" -- "$word"))
 }
 complete -o default -F _bottle bottle bot-bottle`;
 }
 
-function fish(commands: Commands): string {
+function fish(commands: readonly Known[]): string {
   const quote = (text: string): string => `'${text.replaceAll("\\", "\\\\").replaceAll("'", "\\'")}'`;
-  const lines = commands.flatMap(({ name, description, options }) => [
-    `complete -c bottle -n __fish_use_subcommand -f -a ${name} -d ${quote(description)}`,
-    ...options.map(
-      (option) => `complete -c bottle -n '__fish_seen_subcommand_from ${name}' -l ${option.slice(2)}`,
-    ),
-  ]);
-  return [
-    ...lines,
-    `complete -c bottle -n '__fish_seen_subcommand_from ${TAKES_ID.join(" ")}' -f -a '(bottle list 2>/dev/null | awk "NR>1{print \\$1}")'`,
-    `complete -c bottle -n '__fish_seen_subcommand_from ${TAKES_AGENT.join(" ")}' -f -a '(bottle list --agents 2>/dev/null | awk "NR>1{print \\$1}")'`,
-  ].join("\n");
+  /** True once each word of the name was typed. */
+  const seen = (name: string): string =>
+    name
+      .split(" ")
+      .map((word) => `__fish_seen_subcommand_from ${word}`)
+      .join("; and ");
+  const lines = commands.flatMap(({ name, description, options }) => {
+    const [first = "", second] = name.split(" ");
+    const offered =
+      second === undefined
+        ? `complete -c bottle -n __fish_use_subcommand -f -a ${first} -d ${quote(description)}`
+        : `complete -c bottle -n '${seen(first)}' -f -a ${second} -d ${quote(description)}`;
+    return [
+      offered,
+      ...options.map((option) => `complete -c bottle -n '${seen(name)}' -l ${option.slice(2)}`),
+    ];
+  });
+  const listed = Object.entries(TAKES).flatMap(([what, names]) =>
+    names.map((name) => `complete -c bottle -n '${seen(name)}' -f -a ${quote(`(${LISTED[what] ?? ""})`)}`),
+  );
+  return [...lines, ...listed].join("\n");
 }

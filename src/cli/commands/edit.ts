@@ -1,5 +1,4 @@
 /** `bottle edit`: the operator's editor on an agent's file, and a check when it returns. */
-import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
@@ -8,6 +7,7 @@ import { homeOf } from "../../lib/paths.ts";
 import { loadIndex } from "../../manifest/index-scan.ts";
 import { validateFile } from "../../manifest/load.ts";
 import { confirm, hasTerminal } from "../ask.ts";
+import { openEditor } from "../editor.ts";
 import { report, tell } from "../output.ts";
 
 const NEW_AGENT = "---\nbottle: claude\ndescription: what this agent is for\n---\nYou are …\n";
@@ -33,23 +33,4 @@ export async function edit(agent: string): Promise<number> {
       if (!hasTerminal() || !(await confirm("edit again?", ""))) return code;
     }
   }
-}
-
-/** `$VISUAL` or `$EDITOR` may hold arguments, as git takes them; it is split at spaces and never given to a shell. */
-async function openEditor(path: string): Promise<void> {
-  const words = (process.env["VISUAL"] || process.env["EDITOR"] || "vi").trim().split(/\s+/);
-  const [command = "vi", ...args] = words;
-  const code = await new Promise<number | null>((resolve, reject) => {
-    const child = spawn(command, [...args, path], { stdio: "inherit" });
-    child.once("error", (cause) =>
-      reject(
-        new UserError(`cannot run the editor ${command}`, {
-          hint: "set EDITOR to one that is installed",
-          cause,
-        }),
-      ),
-    );
-    child.once("exit", resolve);
-  });
-  if (code !== 0) throw new UserError(`${command} ended with ${code}; ${path} is as it left it`);
 }

@@ -13,7 +13,7 @@ afterAll(() => cli.remove());
 
 const COMMANDS = [
   ...["start", "resume", "list", "attach", "exec", "logs", "stop", "cp", "diff", "pull", "rm", "cleanup"],
-  ...["info", "edit", "schema", "doctor", "egress", "audit", "demo", "completion"],
+  ...["info", "edit", "schema", "doctor", "inbox", "freeze", "thaw", "egress", "audit", "demo", "completion"],
 ];
 
 describe("help", () => {
@@ -211,12 +211,17 @@ describe("bottle completion", () => {
       COMP_WORDS=(bottle sta) COMP_CWORD=1; _bottle; echo "\${COMPREPLY[*]}"
       bottle() { printf 'ID AGENT\\nworker-00000 worker\\n'; }
       COMP_WORDS=(bottle stop wor) COMP_CWORD=2; _bottle; echo "\${COMPREPLY[*]}"
-      COMP_WORDS=(bottle start --la) COMP_CWORD=2; _bottle; echo "\${COMPREPLY[*]}"`;
+      COMP_WORDS=(bottle start --la) COMP_CWORD=2; _bottle; echo "\${COMPREPLY[*]}"
+      COMP_WORDS=(bottle inbox ap) COMP_CWORD=2; _bottle; echo "\${COMPREPLY[*]}"
+      COMP_WORDS=(bottle inbox approve --dig) COMP_CWORD=3; _bottle; echo "\${COMPREPLY[*]}"
+      COMP_WORDS=(bottle audit report wor) COMP_CWORD=3; _bottle; echo "\${COMPREPLY[*]}"
+      bottle() { printf 'TICKET BOTTLE\\n0123abcd worker-00000\\nGRANT BOTTLE\\n4567abcd worker-00000\\n'; }
+      COMP_WORDS=(bottle inbox revoke 4) COMP_CWORD=3; _bottle; echo "\${COMPREPLY[*]}"`;
     const child = spawn("bash", ["--norc"], { stdio: ["pipe", "pipe", "inherit"] });
     child.stdin.end(complete);
     let text = "";
     for await (const chunk of child.stdout.setEncoding("utf8")) text += chunk;
-    expect(text).toBe("start\nworker-00000\n--label\n");
+    expect(text).toBe("start\nworker-00000\n--label\napprove\n--digest\nworker-00000\n4567abcd\n");
     expect((await cli.run(["completion", "zsh"])).stdout).toContain("bashcompinit");
     expect((await cli.run(["completion", "fish"])).stdout).toMatch(/^complete -c bottle .* -a start -d '/m);
   });

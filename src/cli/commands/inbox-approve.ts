@@ -1,0 +1,60 @@
+/**
+ * `bottle inbox approve`. I6: what is approved is what was shown, named by its digest: shown here just before the
+ * question, or to whoever names `--digest`. The keeper computes it again, and refuses if anything differs.
+ */
+import { UserError } from "../../lib/errors.ts";
+import { confirm } from "../ask.ts";
+import { findPending } from "../inbox/inboxes.ts";
+import { type LifetimeFlags, termsOf, termsText } from "../inbox/lifetime.ts";
+import { operatorName } from "../inbox/operator.ts";
+import { showPending } from "../inbox/show.ts";
+import { tell } from "../output.ts";
+
+export interface ApproveFlags extends LifetimeFlags {
+  readonly reason?: string;
+  readonly yes?: true;
+  readonly digest?: string;
+}
+
+export async function inboxApprove(prefix: string, flags: ApproveFlags): Promise<number> {
+  const terms = termsOf(flags);
+  const found = await findPending(prefix);
+  const { keeper, pending } = found;
+  const isPush = pending.kind === "push";
+  if (
+    isPush &&
+    [flags.once, flags.for, flags.session, flags.always, flags.bytes].some((each) => each !== undefined)
+  ) {
+    throw new UserError("a push is approved or denied: it has no lifetime and no bytes", { exitCode: 2 });
+  }
+  if (flags.yes) refuseUnseen(flags.digest, pending.digest, prefix);
+  showPending(found, tell);
+  const question = isPush ? "let this push through?" : `approve ${termsText(terms)}?`;
+  if (!flags.yes) {
+    const hint = `bottle inbox show ${prefix} --json has the digest; add --yes --digest <it> to approve just that`;
+    if (!(await confirm(question, hint))) {
+      tell("not approved; it still waits");
+      return 1;
+    }
+  }
+  await keeper.ask({
+    op: "approve",
+    ticket: pending.ticket,
+    ...(!isPush && terms),
+    digest: pending.digest,
+    by: operatorName(),
+    ...(flags.reason !== undefined && { reason: flags.reason }),
+  });
+  tell(isPush ? "approved" : `approved ${termsText(terms)}; bottle inbox revoke ${prefix} takes it back`);
+  return 0;
+}
+
+/** A script that says yes to whatever there is approves what nobody has seen. */
+function refuseUnseen(given: string | undefined, digest: string, prefix: string): void {
+  const hint = `bottle inbox show ${prefix}`;
+  if (given === undefined) {
+    throw new UserError("--yes needs --digest: the digest of what was shown", { hint, exitCode: 2 });
+  }
+  if (given !== digest)
+    throw new UserError("what it would allow is not what was shown: look at it again", { hint });
+}

@@ -1,0 +1,22 @@
+/** `bottle inbox deny`: no, and why, which the agent is told. */
+import { askLine, hasTerminal } from "../ask.ts";
+import { findPending } from "../inbox/inboxes.ts";
+import { operatorName } from "../inbox/operator.ts";
+import { summaryOf } from "../inbox/words.ts";
+import { tell } from "../output.ts";
+
+const NO_REASON = "the operator gave no reason";
+
+export async function inboxDeny(prefix: string, flags: { readonly reason?: string }): Promise<number> {
+  const { keeper, view, pending } = await findPending(prefix);
+  tell(`${view.bottle}: ${summaryOf(pending)}`);
+  const typed = flags.reason ?? (hasTerminal() ? await askLine("why not? (the agent is told) ", "") : "");
+  await keeper.ask({
+    op: "deny",
+    ticket: pending.ticket,
+    by: operatorName(),
+    reason: typed.trim() || NO_REASON,
+  });
+  tell("denied");
+  return 0;
+}

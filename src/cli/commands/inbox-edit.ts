@@ -1,0 +1,60 @@
+/** `bottle inbox edit`: gives something else than was asked for, once what that would allow was shown. */
+import { UserError } from "../../lib/errors.ts";
+import { confirm, hasTerminal } from "../ask.ts";
+import { editAsk } from "../inbox/edit-ask.ts";
+import { findPending } from "../inbox/inboxes.ts";
+import { type LifetimeFlags, termsOf, termsText } from "../inbox/lifetime.ts";
+import { operatorName } from "../inbox/operator.ts";
+import { showPassages, showPending } from "../inbox/show.ts";
+import { tell } from "../output.ts";
+
+export async function inboxEdit(
+  prefix: string,
+  flags: LifetimeFlags & { readonly reason?: string },
+): Promise<number> {
+  const terms = termsOf(flags);
+  const found = await findPending(prefix);
+  const { keeper, pending } = found;
+  if (pending.kind === "push") {
+    throw new UserError("a push is what it is: approve or deny it", { hint: `bottle inbox show ${prefix}` });
+  }
+  if (!hasTerminal()) {
+    throw new UserError("there is no terminal to edit on", {
+      hint: `bottle inbox approve ${prefix}, or deny it with the reason: the agent can ask for something narrower`,
+    });
+  }
+  showPending(found, tell);
+  const ask = await editAsk(pending, (fault) => confirm(`${fault}; edit again?`, ""));
+  if (ask === undefined) {
+    tell("nothing was changed; it still waits");
+    return 1;
+  }
+  const reply = await keeper.ask({ op: "preview", ticket: pending.ticket, ask });
+  if (!("preview" in reply)) throw new Error("the keeper did not tell what it would allow");
+  const { preview } = reply;
+  showPassages(
+    [
+      {
+        heading: "as you wrote it, would newly be possible",
+        lines: preview.described.length === 0 ? ["nothing"] : preview.described,
+        kind: "fact",
+      },
+    ],
+    tell,
+  );
+  if (!(await confirm(`approve that ${termsText(terms)}?`, ""))) {
+    tell("not approved; it still waits");
+    return 1;
+  }
+  await keeper.ask({
+    op: "approve",
+    ticket: pending.ticket,
+    ask: preview.ask,
+    ...terms,
+    digest: preview.digest,
+    by: operatorName(),
+    ...(flags.reason !== undefined && { reason: flags.reason }),
+  });
+  tell(`approved ${termsText(terms)}; bottle inbox revoke ${prefix} takes it back`);
+  return 0;
+}

@@ -1,0 +1,23 @@
+/** `bottle inbox revoke`: takes a grant back at once, with the connections that hang on it. */
+import { UserError } from "../../lib/errors.ts";
+import { findTicket } from "../inbox/inboxes.ts";
+import { operatorName } from "../inbox/operator.ts";
+import { grantSummary } from "../inbox/words.ts";
+import { tell } from "../output.ts";
+
+export async function inboxRevoke(prefix: string, flags: { readonly reason?: string }): Promise<number> {
+  const found = await findTicket(prefix);
+  if (found.kind === "pending") {
+    throw new UserError(`${prefix} waits, and nothing was given for it`, {
+      hint: `bottle inbox deny ${prefix}`,
+    });
+  }
+  await found.keeper.ask({
+    op: "revoke",
+    ticket: found.grant.ticket,
+    by: operatorName(),
+    ...(flags.reason !== undefined && { reason: flags.reason }),
+  });
+  tell(`revoked: ${found.view.bottle}: ${grantSummary(found.grant)}`);
+  return 0;
+}

@@ -1,0 +1,72 @@
+/**
+ * `bottle inbox`: what waits for the operator in all running bottles, and what was given. Exits 3 when something
+ * waits, so that a script need not read it; 1 when a bottle did not say and nothing waits elsewhere.
+ */
+import { UserError } from "../../lib/errors.ts";
+import { printable } from "../../lib/printable.ts";
+import { type Inboxes, readInboxes, shownDigits } from "../inbox/inboxes.ts";
+import { durationText } from "../inbox/quantities.ts";
+import { grantSummary, remainderOf, summaryOf } from "../inbox/words.ts";
+import { printJson, printTable, tell } from "../output.ts";
+
+const SOMETHING_WAITS = 3;
+
+export interface InboxFlags {
+  readonly watch?: true;
+  readonly once?: true;
+  readonly json?: true;
+}
+
+export async function inbox(flags: InboxFlags): Promise<number> {
+  if (flags.watch && flags.once)
+    throw new UserError("--watch goes on and --once ends: choose one", { exitCode: 2 });
+  if (flags.watch) {
+    if (flags.json) return (await import("../inbox/watch-lines.ts")).watchLines();
+    throw new UserError("--watch goes with --json", { exitCode: 2 });
+  }
+  const read = await readInboxes();
+  if (flags.json) {
+    printJson({ bottles: read.inboxes.map(({ view }) => view), unreached: read.unreached });
+  } else {
+    printInboxes(read, Date.now());
+  }
+  for (const { bottle, reason } of read.unreached) tell(`warning: ${bottle}: ${printable(reason, 500)}`);
+  if (read.inboxes.some(({ view }) => view.pending.length > 0)) return SOMETHING_WAITS;
+  return read.unreached.length > 0 ? 1 : 0;
+}
+
+function printInboxes({ inboxes }: Inboxes, now: number): void {
+  const views = inboxes.map(({ view }) => view);
+  const digits = shownDigits(
+    views.flatMap(({ pending, grants }) => [...pending, ...grants].map(({ ticket }) => ticket)),
+  );
+  const pending = views.flatMap((view) => view.pending.map((each) => ({ ...each, bottle: view.bottle })));
+  const grants = views.flatMap((view) => view.grants.map((each) => ({ ...each, bottle: view.bottle })));
+  printTable(
+    ["TICKET", "BOTTLE", "WAITS", "REFUSED IN", "WOULD NEWLY BE POSSIBLE"],
+    pending
+      .sort((a, b) => a.at - b.at)
+      .map((each) => [
+        each.ticket.slice(0, digits),
+        each.bottle,
+        durationText(now - each.at),
+        durationText(each.deadline - now),
+        summaryOf(each),
+      ]),
+  );
+  printTable(
+    ["GRANT", "BOTTLE", "GIVEN BY", "LEFT", "NEWLY POSSIBLE WITH IT"],
+    grants.map((each) => [
+      each.ticket.slice(0, digits),
+      each.bottle,
+      printable(each.by),
+      remainderOf(each, now),
+      grantSummary(each),
+    ]),
+  );
+  for (const { bottle, frozen } of views)
+    if (frozen) tell(`${bottle} is frozen; bottle thaw ${bottle} ends that`);
+  if (pending.length > 0)
+    tell("bottle inbox show <ticket> tells all of one; approve, edit or deny answers it");
+  else tell("nothing waits for you");
+}
