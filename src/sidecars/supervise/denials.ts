@@ -48,6 +48,7 @@ export const EGRESS_DENIALS: Readonly<Record<string, Explanation>> = {
   ),
   "path-not-allowed": says("access", "The host is reachable, but no rule covers this path."),
   "method-not-allowed": says("access", "The path is allowed, but not with this method."),
+  frozen: says("wait", "The operator has frozen the bottle: nothing leaves it until it is thawed."),
   "grant-ended": says("access", "What was granted for a while is over, or used up."),
   "header-not-allowed": says(
     "change",

@@ -2,8 +2,9 @@
  * What an agent is told: one value a call, with what to do next first. It has no words of the agent's own in it but
  * what was parsed, and of the operator's only the reason that is meant for it.
  */
+import { describeAsk } from "../../approvals/ask-words.ts";
 import { routesOfHost } from "../../approvals/host-routes.ts";
-import type { Ask, Capabilities, RequestView, SupervisePolicy } from "../../contract/approvals.ts";
+import type { Capabilities, RequestView, SupervisePolicy } from "../../contract/approvals.ts";
 
 /** JSON, told as text and as a structure alike. */
 export type Told = { readonly next: string } & Readonly<Record<string, unknown>>;
@@ -15,7 +16,7 @@ export function tellRequest(view: RequestView, now: number): Told {
   const about = {
     status,
     ticket,
-    asked: askInWords(ask),
+    asked: describeAsk(ask),
     ...(reason !== undefined && { operator_says: reason }),
   };
   switch (status) {
@@ -49,7 +50,7 @@ export function tellRequest(view: RequestView, now: number): Told {
 function tellGrant(grant: NonNullable<RequestView["grant"]>): Told {
   const { ask, status, expiresAt, usesLeft, bytesLeft, reason } = grant;
   const given = {
-    granted: askInWords(ask),
+    granted: describeAsk(ask),
     grant: status,
     until: expiresAt === null ? "the bottle's end" : iso(expiresAt),
     ...(usesLeft !== null && { uses_left: usesLeft }),
@@ -68,23 +69,6 @@ function tellGrant(grant: NonNullable<RequestView["grant"]>): Told {
       return { next: "The grant has expired. Ask again if you still need it.", ...given };
     case "revoked":
       return { next: "The operator took the grant back. Do not ask for it again.", ...given };
-  }
-}
-
-export function askInWords(ask: Ask): string {
-  switch (ask.kind) {
-    case "host": {
-      const paths = ask.paths.map(({ type, value }) => pathInWords({ type, value }));
-      return `${ask.methods.join(", ") || "any method"} on ${ask.host}${paths.join(" or ") || ", any path"}`;
-    }
-    case "repository": {
-      const more = [ask.force ? "forced" : "", ask.delete ? "deletion" : ""].filter((text) => text !== "");
-      return `push to ${ask.refs.join(", ")} of ${ask.repo}${more.length > 0 ? ` (${more.join(", ")})` : ""}`;
-    }
-    case "finding":
-      return `${ask.detector} finding ${ask.finding} to ${ask.host}`;
-    case "git-exception":
-      return `${ask.code} in ${ask.repo}: ${ask.subjects.join(", ")}`;
   }
 }
 

@@ -40,7 +40,7 @@ describe("a request", () => {
     const first = await s.call("request_access", { ...ASK, justification: "the tests post there" });
     expect(first).toMatchObject({
       isError: false,
-      data: { status: "pending", asked: "POST on api.x.test/v1/a" },
+      data: { status: "pending", asked: "POST on api.x.test: /v1/a" },
     });
     const ticket = String(first.data["ticket"]);
     const waiting = s.call("check_request", { ticket });
@@ -52,7 +52,7 @@ describe("a request", () => {
       data: {
         status: "approved",
         grant: "active",
-        granted: "POST on api.x.test/v1/a",
+        granted: "POST on api.x.test: /v1/a",
         until: expect.any(String),
       },
     });
@@ -147,11 +147,11 @@ describe("a denial's ready-made call", () => {
       path: "/v1/items?q=secret",
     }).denied;
     expect((await s.call(ask.tool, ask.arguments)).data).toMatchObject({
-      asked: "GET on api.x.test/v1/items",
+      asked: "GET on api.x.test: /v1/items",
     });
     const finding = { finding: "a1b2c3", detector: "github-token", host: "api.x.test" };
     expect((await s.call("request_exception", finding)).data).toMatchObject({
-      asked: "github-token finding a1b2c3 to api.x.test",
+      asked: "that finding a1b2c3 (github-token) passes to api.x.test",
     });
   });
 
@@ -162,7 +162,7 @@ describe("a denial's ready-made call", () => {
       repo: "app",
     }).denied;
     expect((await s.call(ask.tool, ask.arguments)).data).toMatchObject({
-      asked: "ref-not-allowed in app: refs/heads/main",
+      asked: "that ref-not-allowed is lifted in app: refs/heads/main",
     });
   });
 

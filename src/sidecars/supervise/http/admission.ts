@@ -6,10 +6,19 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 
+/** Stable; docs/supervise.md says what each one means. */
+export const REFUSAL_STATUS = {
+  "bearer-required": 401,
+  "host-mismatch": 403,
+  "origin-refused": 403,
+  "not-found": 404,
+  "request-rate": 429,
+  overloaded: 503,
+  stopping: 503,
+} as const satisfies Record<string, number>;
+
 export interface Refusal {
-  readonly status: number;
-  /** Stable, kebab-case; docs/supervise.md lists them. */
-  readonly code: string;
+  readonly code: keyof typeof REFUSAL_STATUS;
   readonly reason: string;
   readonly headers?: Readonly<Record<string, string>>;
 }
@@ -31,20 +40,20 @@ export function createAdmission(options: {
       const [, given] = /^bearer +([^ ]+) *$/i.exec(headers.authorization ?? "") ?? [];
       if (given === undefined || !timingSafeEqual(digest(given), expected)) {
         const reason = "supervise serves one bottle, and the request lacks its bearer";
-        return { status: 401, code: "bearer-required", reason, headers: { "www-authenticate": "Bearer" } };
+        return { code: "bearer-required", reason, headers: { "www-authenticate": "Bearer" } };
       }
     }
     const named = rawHeaders.filter((name, i) => i % 2 === 0 && name.toLowerCase() === "host").length;
     if (named !== 1 || !hosts.has(hostOf(headers.host ?? ""))) {
-      return { status: 403, code: "host-mismatch", reason: "the Host header does not name this server" };
+      return { code: "host-mismatch", reason: "the Host header does not name this server" };
     }
     const { origin } = headers;
     const from = origin === undefined ? undefined : /^https?:\/\/([^/]+)$/.exec(origin.toLowerCase())?.[1];
     if (origin !== undefined && (from === undefined || !hosts.has(hostOf(from)))) {
-      return { status: 403, code: "origin-refused", reason: "the request comes from a page of another site" };
+      return { code: "origin-refused", reason: "the request comes from a page of another site" };
     }
     if (request.url !== PATH) {
-      return { status: 404, code: "not-found", reason: `there is nothing here but ${PATH}` };
+      return { code: "not-found", reason: `there is nothing here but ${PATH}` };
     }
     return undefined;
   };

@@ -6,7 +6,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { messageOf } from "../../../lib/errors.ts";
 import { createBucket } from "../bucket.ts";
 import { LIMITS } from "../limits.ts";
-import type { Refusal } from "./admission.ts";
+import { REFUSAL_STATUS, type Refusal } from "./admission.ts";
 
 export interface FrontOptions {
   readonly admit: (request: IncomingMessage) => Refusal | undefined;
@@ -32,13 +32,13 @@ export function createFront(options: FrontOptions): Front {
     const seconds = flood.take();
     if (seconds > 0) {
       const headers = { "retry-after": String(seconds) };
-      return { status: 429, code: "request-rate", reason: `too many requests: wait ${seconds} s`, headers };
+      return { code: "request-rate", reason: `too many requests: wait ${seconds} s`, headers };
     }
     const refusal = options.admit(request);
     if (refusal !== undefined) return refusal;
-    if (stopping) return { status: 503, code: "stopping", reason: "the bottle is ending" };
+    if (stopping) return { code: "stopping", reason: "the bottle is ending" };
     if (busy >= LIMITS.exchanges) {
-      return { status: 503, code: "overloaded", reason: `${LIMITS.exchanges} requests are in progress` };
+      return { code: "overloaded", reason: `${LIMITS.exchanges} requests are in progress` };
     }
     return undefined;
   }
@@ -90,9 +90,9 @@ export function createFront(options: FrontOptions): Front {
 
 /** In the protocol's form of an error that belongs to no call. A body that still comes is not waited for. */
 function answer(request: IncomingMessage, response: ServerResponse, refusal: Refusal): void {
-  const { status, code, reason, headers } = refusal;
+  const { code, reason, headers } = refusal;
   const body = JSON.stringify({ jsonrpc: "2.0", error: { code: -32_000, message: reason }, id: null });
-  response.writeHead(status, {
+  response.writeHead(REFUSAL_STATUS[code], {
     "content-type": "application/json",
     "content-length": Buffer.byteLength(body),
     "cache-control": "no-store",
