@@ -180,6 +180,15 @@ export type GitFinding = z.infer<typeof gitFindingSchema>;
 export const gitEventSchemas = {
   /** A fetch or clone was let in, its upstream read just before. */
   "git.fetched": z.looseObject({ repo: z.string(), changed: z.number().int(), ms: z.number() }),
+  /** It was found fit, and is on the log before upstream hears of it: what became of it is the next word on it. */
+  "git.forwarding": z.looseObject({
+    repo: z.string(),
+    updates: z.array(updateSchema),
+    commits: z.number().int(),
+    objects: z.number().int(),
+    bytes: z.number().int(),
+    reviewed: z.boolean(),
+  }),
   /** Upstream has taken it. */
   "git.pushed": z.looseObject({
     repo: z.string(),

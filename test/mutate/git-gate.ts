@@ -427,7 +427,7 @@ export function protectedPathsBatch(root: string): Batch {
     replace:
       "export const PROTECTED_PATHS: readonly string[] = [];\nexport const NONE: readonly string[] = [",
     killers: new Map(
-      examples.map(([pattern, path]) => [`git-gate: protected: ${pattern}`, `protects '${path}'`]),
+      examples.map(([pattern, path]) => [`git-gate: protected: ${pattern}`, `protects "${path}"`]),
     ),
   };
 }

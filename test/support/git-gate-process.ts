@@ -29,13 +29,19 @@ export function launchGate(config: unknown, path?: string): GateProcess {
   if (stdin === null || stdout === null) throw new Error("no pipes");
   stdin.on("error", () => {});
   const messages: FromSidecar[] = [];
+  const send = (message: unknown): void => void stdin.write(`${JSON.stringify(message)}\n`);
   void (async () => {
-    for await (const line of readLines(stdout)) messages.push(fromSidecarSchema.parse(JSON.parse(line)));
+    for await (const line of readLines(stdout)) {
+      const message = fromSidecarSchema.parse(JSON.parse(line));
+      messages.push(message);
+      // As a keeper does, once it has written it down.
+      if (message.type === "event" && message.receipt !== undefined)
+        send({ type: "recorded", receipt: message.receipt });
+    }
   })();
   const ended = new Promise<number | string>((resolve) => {
     child.once("close", (code, signal) => resolve(code ?? signal ?? "?"));
   });
-  const send = (message: unknown): void => void stdin.write(`${JSON.stringify(message)}\n`);
   send({ type: "config", config });
   return {
     child,

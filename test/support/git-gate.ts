@@ -126,6 +126,8 @@ export interface SiteOptions {
   readonly repo?: Partial<GitRepoPolicy>;
   readonly policy?: Partial<GitGatePolicy>;
   readonly config?: Partial<GitGateConfig>;
+  /** The keeper's writing of what is recorded before it happens. */
+  readonly recording?: (event: string) => Promise<void>;
   /** Reused, when a gate is started again. */
   readonly folder?: string;
 }
@@ -167,7 +169,13 @@ export async function startSite(options: SiteOptions): Promise<GateSite> {
   const folder = options.folder ?? newFolder();
   const messages: FromSidecar[] = [];
   const config = siteConfig(folder, options);
-  const gate = await startGate(config, { emit: (message) => messages.push(message) });
+  const gate = await startGate(config, {
+    emit: (message) => messages.push(message),
+    async record(event, data) {
+      await options.recording?.(event);
+      messages.push({ type: "event", event, data: { ...data } });
+    },
+  });
   const url = `http://${gate.listening[0]}`;
   let copies = 0;
   return {

@@ -50,6 +50,13 @@ function linesOf({ event, data }: Entry): readonly string[] {
       if (!parsed.success) break;
       return [`fetched   ${show(parsed.data.repo)}  ${count(parsed.data.changed, "ref")} changed`];
     }
+    case "git.forwarding": {
+      const parsed = gitEventSchemas[event].safeParse(data);
+      if (!parsed.success) break;
+      // What became of it follows, and says more.
+      const { repo, updates } = parsed.data;
+      return [`sent on   ${show(repo)}  ${updates.map(({ ref }) => show(ref)).join(" ")}`];
+    }
     case "git.pushed": {
       const parsed = gitEventSchemas[event].safeParse(data);
       if (!parsed.success) break;

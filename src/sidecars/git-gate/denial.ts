@@ -21,6 +21,7 @@ export const DENIAL_STATUS = {
   "upstream-denied": 502,
   "upstream-failed": 502,
   "request-too-large": 413,
+  "log-unavailable": 503,
   overloaded: 503,
   stopping: 503,
   "push-abandoned": 403,

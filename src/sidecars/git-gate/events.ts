@@ -1,18 +1,23 @@
 /**
- * Decisions, told to the keeper. Pushes and fetches are told one by one: each has cost a talk with upstream.
+ * Decisions, told to the keeper. What lets something out or in is on the bottle's log before it happens, and what cannot be
+ * recorded does not happen (I8); how it ended is told afterwards, and not waited for. Pushes and fetches are told one by one: each has cost a talk with upstream.
  * Requests that were refused cost nothing, so those above a rate are counted and told together.
  */
 import type { z } from "zod";
 import type { GitUpdate, gitEventSchemas } from "../../contract/git-gate.ts";
 import type { FromSidecar } from "../../contract/sidecar.ts";
-import { type Refusal, type Subject, targetOf } from "./denial.ts";
+import { type Refusal, refuse, type Subject, targetOf } from "./denial.ts";
 import type { Limits } from "./limits.ts";
 
 export type Emit = (message: FromSidecar) => void;
+/** Resolves once the event is on the log; rejects when that cannot be said. */
+export type RecordEvent = (event: string, data: Readonly<Record<string, unknown>>) => Promise<void>;
 type EventData = { [K in keyof typeof gitEventSchemas]: z.infer<(typeof gitEventSchemas)[K]> };
 
 export interface Reporter {
-  fetched(data: EventData["git.fetched"]): void;
+  /** Undefined once it is recorded: only then may it be done. */
+  fetched(data: EventData["git.fetched"]): Promise<Refusal | undefined>;
+  forwarding(data: EventData["git.forwarding"]): Promise<Refusal | undefined>;
   pushed(data: EventData["git.pushed"]): void;
   unresolved(data: EventData["git.unresolved"]): void;
   refusedPush(refusal: Refusal, repo: string, updates: readonly GitUpdate[]): void;
@@ -22,9 +27,11 @@ export interface Reporter {
   flush(): void;
 }
 
-export function createReporter(emit: Emit, limits: Limits): Reporter {
+export function createReporter(emit: Emit, record: RecordEvent, limits: Limits): Reporter {
   const tell = <K extends keyof EventData>(event: K, data: EventData[K]): void =>
     emit({ type: "event", event, data });
+  const recorded = <K extends keyof EventData>(event: K, data: EventData[K]): Promise<Refusal | undefined> =>
+    record(event, data).then(() => undefined, unrecorded);
   const counted = new Map<string, { data: EventData["git.refused"]; count: number }>();
   let told = 0;
 
@@ -44,7 +51,8 @@ export function createReporter(emit: Emit, limits: Limits): Reporter {
   });
 
   return {
-    fetched: (data) => tell("git.fetched", data),
+    fetched: (data) => recorded("git.fetched", data),
+    forwarding: (data) => recorded("git.forwarding", data),
     pushed: (data) => tell("git.pushed", data),
     unresolved: (data) => tell("git.unresolved", data),
     refusedPush(refusal, repo, updates) {
@@ -71,4 +79,12 @@ export function createReporter(emit: Emit, limits: Limits): Reporter {
       counted.clear();
     },
   };
+}
+
+function unrecorded(): Refusal {
+  return refuse(
+    "log-unavailable",
+    "the bottle's log could not be written, and nothing passes unrecorded",
+    "every push and fetch is on the log before it passes",
+  );
 }

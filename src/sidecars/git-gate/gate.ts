@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { type GitGateConfig, gitGatePolicySchema } from "../../contract/git-gate.ts";
 import { messageOf, UserError } from "../../lib/errors.ts";
 import { removeTree } from "../../lib/remove-tree.ts";
-import { createReporter, type Emit } from "./events.ts";
+import { createReporter, type Emit, type RecordEvent } from "./events.ts";
 import { answerHook } from "./git/hook.ts";
 import { createGit, startProgram } from "./git/run.ts";
 import { gitEnvironment, type Home, hookFile, writeSettings } from "./git/settings.ts";
@@ -23,6 +23,7 @@ import { openRemote, type Remote } from "./upstream/remote.ts";
 
 export interface GateOptions {
   readonly emit: Emit;
+  readonly record: RecordEvent;
   /** The handle for `listen.kind: "inherited"`; already listening. */
   readonly listener?: Server;
 }
@@ -47,7 +48,7 @@ const TRIAL_MS = 10_000;
 /** @throws UserError when the configuration cannot be served. */
 export async function startGate(config: GitGateConfig, options: GateOptions): Promise<Gate> {
   const home: Home = { stateDir: config.stateDir, runtimeDir: config.runtimeDir };
-  const report = createReporter(options.emit, LIMITS);
+  const report = createReporter(options.emit, options.record, LIMITS);
   const remotes: Remote[] = [];
   try {
     let policy: CompiledPolicy = await compilePolicy(config, config.policy);

@@ -8,10 +8,16 @@ import { type GitGateConfig, gitGateConfigSchema } from "../../contract/git-gate
 import type { FromSidecar } from "../../contract/sidecar.ts";
 import { messageOf, UserError } from "../../lib/errors.ts";
 import { readLines } from "../../lib/json-lines.ts";
+import { createReceipts } from "../../lib/receipts.ts";
 import { type Gate, startGate } from "./gate.ts";
 
 /** The keeper hands the listener over right after the configuration. */
 const HANDOVER_MS = 10_000;
+
+/** For a line to be on the log: a disk that is busy takes seconds, one that takes longer is as good as gone. */
+const RECORDING_MS = 10_000;
+
+const receipts = createReceipts();
 
 const handoverSchema = z.object({ listener: z.literal("git-gate") });
 
@@ -26,7 +32,7 @@ export async function runGitGate(): Promise<void> {
     if (first.done) process.exit(0);
     const config = parseConfig(first.value);
     const listener = config.listen.kind === "inherited" ? await inherited() : undefined;
-    const gate = await startGate(config, { emit, ...(listener && { listener }) });
+    const gate = await startGate(config, { emit, record, ...(listener && { listener }) });
     process.once("SIGTERM", () => void gate.drain().then(() => process.exit(0)));
     emit({ type: "ready", listening: [...gate.listening] });
     for await (const line of lines) await obey(gate, line);
@@ -40,6 +46,10 @@ export async function runGitGate(): Promise<void> {
 /** A sidecar's stdout is a pipe: node writes to it at once, in order. */
 function emit(message: FromSidecar): void {
   process.stdout.write(`${JSON.stringify(message)}\n`);
+}
+
+function record(event: string, data: Readonly<Record<string, unknown>>): Promise<void> {
+  return receipts.ask((receipt) => emit({ type: "event", event, data, receipt }), RECORDING_MS);
 }
 
 function fail(text: string): never {
@@ -66,6 +76,9 @@ async function obey(gate: Gate, line: string): Promise<void> {
       } catch (error) {
         emit({ type: "reloaded", error: explain(error) });
       }
+      return;
+    case "recorded":
+      receipts.given(message["receipt"]);
       return;
     case "answer":
       if (!gate.answer(String(message["ask"]), message["answer"])) {

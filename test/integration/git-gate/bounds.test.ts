@@ -297,3 +297,60 @@ describe("Git-Protocol", () => {
     expect(readFileSync(join(folder, "seen"), "utf8")).toBe(`${passed}\n`);
   });
 });
+
+describe("I8: what cannot be recorded", () => {
+  it("is neither sent on nor shown", async () => {
+    let isBroken = false;
+    const asked: string[] = [];
+    const site = await startSite({
+      upstream: { kind: "local", path: target.bare },
+      async recording(event) {
+        asked.push(event);
+        if (isBroken) throw new Error("no space left");
+      },
+    });
+    closing.push(() => site.close());
+    const copy = await site.clone();
+    await copy.commit({ "a.txt": "a\n" });
+    expect(await copy.push("one")).toMatchObject({ code: 0 });
+    expect(asked).toEqual(["git.fetched", "git.forwarding"]);
+    const order = site.messages.flatMap((each) => (each.type === "event" ? [each.event] : []));
+    expect(order).toEqual(["git.fetched", "git.forwarding", "git.pushed"]);
+
+    isBroken = true;
+    const before = await snapshot(target.bare);
+    await copy.commit({ "a.txt": "b\n" });
+    const pushed = await copy.push("two");
+    expect(pushed.code).not.toBe(0);
+    expect(pushed.stderr).toContain("denied: log-unavailable: ");
+    const fetched = await copy.try("fetch");
+    expect(fetched.code).not.toBe(0);
+    expect(fetched.stderr).toContain("denied: log-unavailable: ");
+    expect(await snapshot(target.bare)).toBe(before);
+  });
+
+  it("is waited for: until then nothing goes to the upstream", async () => {
+    let write: () => void = () => {};
+    const written = new Promise<void>((resolve) => {
+      write = resolve;
+    });
+    let isAsked = false;
+    const site = await startSite({
+      upstream: { kind: "local", path: target.bare },
+      recording(event) {
+        isAsked ||= event === "git.forwarding";
+        return event === "git.forwarding" ? written : Promise.resolve();
+      },
+    });
+    closing.push(() => site.close());
+    const copy = await site.clone();
+    await copy.commit({ "a.txt": "a\n" });
+    const before = await snapshot(target.bare);
+    const pushing = copy.push("waits");
+    await until(() => isAsked);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    expect(await snapshot(target.bare)).toBe(before);
+    write();
+    expect(await pushing).toMatchObject({ code: 0 });
+  });
+});

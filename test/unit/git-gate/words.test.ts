@@ -214,9 +214,13 @@ describe("docs/git-gate.md", () => {
 describe("events", () => {
   it("of refused requests are told one by one up to a rate, then counted", () => {
     const told: { data: Record<string, unknown> }[] = [];
-    const report = createReporter((message) => {
-      if (message.type === "event") told.push(message);
-    }, LIMITS);
+    const report = createReporter(
+      (message) => {
+        if (message.type === "event") told.push(message);
+      },
+      async () => {},
+      LIMITS,
+    );
     const refusal = refuse("not-git", "r", "u");
     for (let i = 0; i < 1000; i++) report.refusedRequest(refusal, { action: "request", what: [`GET /${i}`] });
     expect(told).toHaveLength(LIMITS.eventsPerSecond);

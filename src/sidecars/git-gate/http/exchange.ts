@@ -32,13 +32,15 @@ export async function advertise(exchange: Exchange): Promise<void> {
   const refreshed = await repo.mirror.refresh();
   if (!refreshed.allow) return refuseWith(exchange, refreshed);
   if (response.destroyed) return;
+  if (service === "git-upload-pack") {
+    const ms = Math.round(performance.now() - began);
+    const { changed } = refreshed.value;
+    const unrecorded = await repo.report.fetched({ repo: repo.name, changed, ms });
+    if (unrecorded !== undefined) return refuseWith(exchange, unrecorded);
+  }
   const running = backendOf(exchange, true);
   running.stdin.end();
   await relay(exchange, running, () => {});
-  if (service === "git-upload-pack") {
-    const ms = Math.round(performance.now() - began);
-    repo.report.fetched({ repo: repo.name, changed: refreshed.value.changed, ms });
-  }
   request.resume();
 }
 

@@ -87,6 +87,11 @@ export async function judgePush(context: PushContext, request: HookRequest): Pro
     // Both the policy and upstream may be others by now.
     const again = await judgeNames(context, push);
     if (!again.allow) return refused(again);
+    const { commits, objects, bytes, unopened } = inspected.value;
+    const what = { repo: name, updates: [...updates], commits, objects, bytes, reviewed: review };
+    const unrecorded = await report.forwarding(what);
+    if (unrecorded !== undefined) return refused(unrecorded);
+    if (context.signal.aborted) return refused(abandoned());
     const end = await forward(context.git, push.place, context.remote, updates, (text) =>
       report.log("warn", `${name}: ${text}`),
     );
@@ -96,12 +101,8 @@ export async function judgePush(context: PushContext, request: HookRequest): Pro
       return end;
     }
 
-    const { commits, objects, bytes, unopened } = inspected.value;
     const ms = Math.round(performance.now() - began);
-    report.pushed({
-      ...{ repo: name, updates: [...updates], commits, objects, bytes },
-      ...{ unopened: [...unopened], reviewed: review, ms },
-    });
+    report.pushed({ ...what, unopened: [...unopened], ms });
     locked = false;
     return { kind: "accepted", updates, words: end.words, release };
   } finally {
