@@ -2,6 +2,7 @@
  * What leaves a little at a time: a value cut over many requests to one host, or more bytes or more randomness than
  * work needs. Nothing is refused for it, since honest work has such days; it is told, once a window.
  */
+import { isDocumentedExample } from "../../../inspect/detectors/documented-examples.ts";
 import type { Finding } from "../../../inspect/finding.ts";
 import type { Inspector } from "../../../inspect/inspector.ts";
 
@@ -63,7 +64,9 @@ export function createCorrelation(inspector: Inspector): Correlation {
     const border = memory.tail.length;
     const text = Buffer.concat([memory.tail, words]);
     memory.tail = text.subarray(Math.max(0, text.length - REMEMBERED_BYTES));
-    const findings = inspector.scan(text).filter(({ start, end }) => start < border && end > border);
+    const findings = inspector
+      .scan(text)
+      .filter((each) => each.start < border && each.end > border && !isExampleBesides(text, border, each));
     return findings.length === 0 ? [] : [{ kind: "pieced", findings }];
   }
 
@@ -85,6 +88,14 @@ export function createCorrelation(inspector: Inspector): Correlation {
       return [{ kind: "bytes", bytes: memory.bytes }];
     },
   };
+}
+
+/** A published example, whole in what was sent before or in what comes now, and a word beside it. */
+function isExampleBesides(text: Buffer, border: number, { kind, start, end }: Finding): boolean {
+  if (kind !== "pattern") return false;
+  return [text.toString("latin1", start, border), text.toString("latin1", border, end)].some(
+    isDocumentedExample,
+  );
 }
 
 /** Shannon's, of the bytes as they are distributed here, in bits of the whole. */
