@@ -55,24 +55,32 @@ async function resolveOnce(
   resolve: Resolve,
   timeoutMs: number,
 ): Promise<Verdict<readonly string[]>> {
-  let timer: NodeJS.Timeout | undefined;
-  const deadline = new Promise<readonly string[]>((_, reject) => {
-    timer = setTimeout(() => reject(Object.assign(new Error("no answer"), { code: "ETIMEOUT" })), timeoutMs);
-  });
   let why = "ENODATA";
   try {
-    const addresses = await Promise.race([resolve(name), deadline]);
+    const addresses = await resolveWithin(timeoutMs, name, resolve);
     if (addresses.length > 0) return allow([...new Set(addresses)]);
   } catch (error) {
     why = codeOf(error) ?? "error";
-  } finally {
-    clearTimeout(timer);
   }
   return refuse(
     "upstream-unresolvable",
     `the name ${name} has no address (${why})`,
     `route ${route.host}: its name must resolve, or the route needs connect_to`,
   );
+}
+
+/** Those that are known by then; none is no error. */
+export function knownAddresses(ms: number, name: string, resolve: Resolve): Promise<readonly string[]> {
+  return resolveWithin(ms, name, resolve).catch(() => []);
+}
+
+/** Rejects with the code ETIMEOUT when there is no answer by then. */
+async function resolveWithin(ms: number, name: string, resolve: Resolve): Promise<readonly string[]> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(Object.assign(new Error("no answer"), { code: "ETIMEOUT" })), ms);
+  });
+  return Promise.race([resolve(name), late]).finally(() => clearTimeout(timer));
 }
 
 /** Questions under way: who asks the same meanwhile gets the same answer. The system answers four at a time. */

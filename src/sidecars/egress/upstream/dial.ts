@@ -6,7 +6,7 @@ import { connect as connectTcp, isIP, type Socket } from "node:net";
 import { connect as connectTls, type SecureContext, type TLSSocket } from "node:tls";
 import { codeOf } from "../../../lib/errors.ts";
 import { printable } from "../../../lib/printable.ts";
-import { addressesOf, type Destination, type Resolve } from "../address/resolve.ts";
+import { addressesOf, type Destination, knownAddresses, type Resolve } from "../address/resolve.ts";
 import { allow, type Refusal, refuse, type Verdict } from "../denial.ts";
 import type { Limits } from "../limits.ts";
 import type { CompiledRoute } from "../policy/compile.ts";
@@ -63,7 +63,8 @@ async function throughProxy(
   const to = await farSide(route, host, PORTS[scheme], resolve, limits);
   if (!to.allow) return to;
   // The operator's own word for where to go, and no route of the guest's: it may well be private.
-  const addresses = isIP(proxy.host) === 0 ? await resolved(proxy.host, resolve, limits) : [proxy.host];
+  const addresses =
+    isIP(proxy.host) === 0 ? await knownAddresses(limits.resolveMs, proxy.host, resolve) : [proxy.host];
   const near = await connectAny(proxy.name, { addresses, port: proxy.port }, limits, signal);
   if (!near.allow) return near;
   const spoken = proxy.tls
@@ -72,20 +73,6 @@ async function throughProxy(
   if (!spoken.allow) return spoken;
   const isAsked = absoluteForm(proxy, route, { scheme, host, path: "/" }) !== undefined;
   return isAsked ? spoken : askForTunnel(spoken.value, proxy, to.value, limits);
-}
-
-async function resolved(name: string, resolve: Resolve, limits: Limits): Promise<readonly string[]> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<readonly string[]>((done) => {
-    timer = setTimeout(() => done([]), limits.resolveMs);
-  });
-  try {
-    return await Promise.race([resolve(name), late]);
-  } catch {
-    return [];
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 async function connectAny(

@@ -5,7 +5,7 @@
  * must still prove that it is the route's host. The proxy's own credential is told to the proxy alone (I2).
  */
 import { isIP, isIPv4, type Socket } from "node:net";
-import { addressesOf, isFit, type Resolve } from "../address/resolve.ts";
+import { addressesOf, isFit, knownAddresses, type Resolve } from "../address/resolve.ts";
 import { allow, type Refusal, refuse, type Verdict } from "../denial.ts";
 import type { Limits } from "../limits.ts";
 import type { CompiledRoute } from "../policy/compile.ts";
@@ -53,7 +53,8 @@ export async function farSide(
     const checked = await addressesOf(route, host, port, resolve, limits.resolveMs);
     return checked.allow ? allow(to) : checked;
   }
-  const here = await known(to.host, resolve, limits.proxiedResolveMs);
+  // That a name is unknown here is what such a proxy is for.
+  const here = await knownAddresses(limits.proxiedResolveMs, to.host, resolve);
   const unfit = here.find((address) => !isFit(route, address));
   if (unfit === undefined) return allow(to);
   return refuse(
@@ -61,21 +62,6 @@ export async function farSide(
     `${to.host} leads to an address that is private, local or reserved, as this machine resolves it`,
     `route ${route.host}: not within its allow_addresses`,
   );
-}
-
-/** That a name is unknown here is what such a proxy is for. */
-async function known(name: string, resolve: Resolve, ms: number): Promise<readonly string[]> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<readonly string[]>((done) => {
-    timer = setTimeout(() => done([]), ms);
-  });
-  try {
-    return await Promise.race([resolve(name), late]);
-  } catch {
-    return [];
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 /** Has the proxy open a tunnel on `socket`. Destroys it when that fails. */
