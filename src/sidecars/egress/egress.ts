@@ -2,7 +2,7 @@
  * Egress as a value: what the process (main.ts), tests and benches start. It serves from the moment the
  * promise resolves; until then, and after it has ended, a connection is refused and not left waiting.
  */
-import { createServer, type Server, type Socket } from "node:net";
+import type { Server } from "node:net";
 import { createGrants } from "../../approvals/grant-counter.ts";
 import { LISTENER_ROLES, type ListenerRole } from "../../contract/backend.ts";
 import {
@@ -11,7 +11,8 @@ import {
   egressPolicySchema,
   type RouteGrant,
 } from "../../contract/sidecar.ts";
-import { messageOf, UserError } from "../../lib/errors.ts";
+import { UserError } from "../../lib/errors.ts";
+import { listen, listeningOn } from "../../lib/listening.ts";
 import { bearerCheck } from "./accept/bearer.ts";
 import { Connections } from "./accept/connection.ts";
 import { createFront, type Front } from "./accept/front.ts";
@@ -103,7 +104,7 @@ export async function startEgress(config: EgressConfig, options: EgressOptions):
   }
 
   return {
-    listening: servers.map(({ server, where }) => addressOf(server, where)),
+    listening: servers.map(({ server, where }) => listeningOn(server, where)),
     async reload(policy) {
       const parsed = egressPolicySchema.parse(policy);
       const next = await generation(parsed);
@@ -166,44 +167,14 @@ async function listenAll(
     for (const role of LISTENER_ROLES) {
       const where = wanted[role];
       if (where === undefined) continue;
-      servers.push({ server: await listen(where, inherited.get(role), front[role]), where });
+      servers.push({
+        server: await listen(where, inherited.get(role), front[role], { allowHalfOpen: true }),
+        where,
+      });
     }
     return servers;
   } catch (error) {
     for (const { server } of servers) server.close();
     throw error;
   }
-}
-
-async function listen(
-  where: EgressConfig["listen"],
-  inherited: Server | undefined,
-  serve: (raw: Socket) => void,
-): Promise<Server> {
-  if (where.kind === "inherited") {
-    if (inherited === undefined) throw new UserError("no listening handle was handed over");
-    // Until now somebody closed what came.
-    inherited.removeAllListeners("connection").on("connection", serve);
-    inherited.on("error", passOver);
-    return inherited;
-  }
-  const server = createServer({ allowHalfOpen: true, noDelay: true }, serve);
-  const address = where.kind === "unix" ? { path: where.path } : { host: where.host, port: where.port };
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", (error) => reject(new UserError(`cannot listen: ${messageOf(error)}`)));
-    server.listen(address, resolve);
-  });
-  server.on("error", passOver);
-  return server;
-}
-
-/** Errors of a server that listens are about single connections (out of file descriptors), and pass. */
-function passOver(): void {}
-
-function addressOf(server: Server, where: EgressConfig["listen"]): string {
-  if (where.kind === "inherited") return "inherited";
-  if (where.kind === "unix") return where.path;
-  const address = server.address();
-  const port = typeof address === "object" ? (address?.port ?? where.port) : where.port;
-  return where.host.includes(":") ? `[${where.host}]:${port}` : `${where.host}:${port}`;
 }

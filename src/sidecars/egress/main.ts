@@ -6,7 +6,8 @@ import type { Server, Socket } from "node:net";
 import * as z from "zod";
 import { LISTENER_ROLES, type ListenerRole } from "../../contract/backend.ts";
 import { type EgressConfig, egressConfigSchema, type FromSidecar } from "../../contract/sidecar.ts";
-import { messageOf, UserError } from "../../lib/errors.ts";
+import { describeBug, explain, parseFields } from "../../lib/discreet-words.ts";
+import { UserError } from "../../lib/errors.ts";
 import { readLines } from "../../lib/json-lines.ts";
 import { createReceipts } from "../../lib/receipts.ts";
 import { type Egress, startEgress } from "./egress.ts";
@@ -58,7 +59,7 @@ function fail(text: string): never {
 }
 
 function parseConfig(line: string): EgressConfig {
-  const message = parseLine(line);
+  const message = parseFields(line);
   if (message === undefined || message["type"] !== "config") {
     throw new UserError("the first line on stdin is not a config message");
   }
@@ -67,7 +68,7 @@ function parseConfig(line: string): EgressConfig {
 
 async function obey(egress: Egress, line: string): Promise<void> {
   if (line.trim() === "") return;
-  const message = parseLine(line);
+  const message = parseFields(line);
   if (message?.["type"] === "recorded") {
     receipts.given(message["receipt"]);
     return;
@@ -82,31 +83,6 @@ async function obey(egress: Egress, line: string): Promise<void> {
   } catch (error) {
     emit({ type: "reloaded", error: explain(error) });
   }
-}
-
-/** The parser's own error would quote the line, and secrets are on it. */
-function parseLine(line: string): Record<string, unknown> | undefined {
-  try {
-    const value: unknown = JSON.parse(line);
-    return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-/** What is known to quote no secret, in its own words; of anything else only what kind it is. */
-function explain(error: unknown): string {
-  if (error instanceof z.ZodError) {
-    return error.issues.map(({ path, message }) => `${path.join(".") || "config"}: ${message}`).join("; ");
-  }
-  if (error instanceof UserError) return messageOf(error);
-  return describeBug(error);
-}
-
-function describeBug(error: unknown): string {
-  if (!(error instanceof Error)) return typeof error;
-  const where = error.stack?.split("\n").find((line) => line.trimStart().startsWith("at "));
-  return `${error.name}${where === undefined ? "" : ` ${where.trim()}`}`;
 }
 
 function inheritedRoles({ listen, direct }: EgressConfig): readonly ListenerRole[] {

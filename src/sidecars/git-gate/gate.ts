@@ -3,10 +3,11 @@
  * resolves. What it protects: upstreams, from what nobody looked at (I4); and their credentials, from the guest (I2).
  */
 import { mkdir, readdir } from "node:fs/promises";
-import { createServer, type Server, type Socket } from "node:net";
+import type { Server, Socket } from "node:net";
 import { join } from "node:path";
 import { type GitGateConfig, gitGatePolicySchema } from "../../contract/git-gate.ts";
-import { messageOf, UserError } from "../../lib/errors.ts";
+import { UserError } from "../../lib/errors.ts";
+import { listen, listeningOn } from "../../lib/listening.ts";
 import { removeTree } from "../../lib/remove-tree.ts";
 import { createReporter, type Emit, type RecordEvent } from "./events.ts";
 import { answerHook } from "./git/hook.ts";
@@ -96,7 +97,7 @@ export async function startGate(config: GitGateConfig, options: GateOptions): Pr
       report.flush();
     };
     return {
-      listening: [addressOf(server, config.listen)],
+      listening: [listeningOn(server, config.listen)],
       async reload(next) {
         policy = await compilePolicy(config, gitGatePolicySchema.parse(next));
       },
@@ -135,37 +136,4 @@ async function tryHook(home: Home): Promise<void> {
       hint: "the folder must be on a file system that is not mounted noexec",
     });
   }
-}
-
-async function listen(
-  where: GitGateConfig["listen"],
-  inherited: Server | undefined,
-  serve: (socket: Socket) => void,
-): Promise<Server> {
-  if (where.kind === "inherited") {
-    if (inherited === undefined) throw new UserError("no listening handle was handed over");
-    // Until now somebody closed what came.
-    inherited.removeAllListeners("connection").on("connection", serve);
-    inherited.on("error", passOver);
-    return inherited;
-  }
-  const server = createServer({ noDelay: true }, serve);
-  const address = where.kind === "unix" ? { path: where.path } : { host: where.host, port: where.port };
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", (error) => reject(new UserError(`cannot listen: ${messageOf(error)}`)));
-    server.listen(address, resolve);
-  });
-  server.on("error", passOver);
-  return server;
-}
-
-/** Errors of a server that listens are about single connections (out of file descriptors), and pass. */
-function passOver(): void {}
-
-function addressOf(server: Server, where: GitGateConfig["listen"]): string {
-  if (where.kind === "inherited") return "inherited";
-  if (where.kind === "unix") return where.path;
-  const address = server.address();
-  const port = typeof address === "object" ? (address?.port ?? where.port) : where.port;
-  return where.host.includes(":") ? `[${where.host}]:${port}` : `${where.host}:${port}`;
 }

@@ -6,7 +6,8 @@ import type { Server, Socket } from "node:net";
 import * as z from "zod";
 import { type GitGateConfig, gitGateConfigSchema } from "../../contract/git-gate.ts";
 import type { FromSidecar } from "../../contract/sidecar.ts";
-import { messageOf, UserError } from "../../lib/errors.ts";
+import { describeBug, explain, parseFields } from "../../lib/discreet-words.ts";
+import { UserError } from "../../lib/errors.ts";
 import { readLines } from "../../lib/json-lines.ts";
 import { createReceipts } from "../../lib/receipts.ts";
 import { type Gate, startGate } from "./gate.ts";
@@ -58,7 +59,7 @@ function fail(text: string): never {
 }
 
 function parseConfig(line: string): GitGateConfig {
-  const message = parseLine(line);
+  const message = parseFields(line);
   if (message === undefined || message["type"] !== "config") {
     throw new UserError("the first line on stdin is not a config message");
   }
@@ -67,7 +68,7 @@ function parseConfig(line: string): GitGateConfig {
 
 async function obey(gate: Gate, line: string): Promise<void> {
   if (line.trim() === "") return;
-  const message = parseLine(line);
+  const message = parseFields(line);
   switch (message?.["type"]) {
     case "reload":
       try {
@@ -92,31 +93,6 @@ async function obey(gate: Gate, line: string): Promise<void> {
         text: "a line on stdin that is no message for git-gate was ignored",
       });
   }
-}
-
-/** The parser's own error would quote the line, and secrets are on it. */
-function parseLine(line: string): Record<string, unknown> | undefined {
-  try {
-    const value: unknown = JSON.parse(line);
-    return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-/** What is known to quote no secret, in its own words; of anything else only what kind it is. */
-function explain(error: unknown): string {
-  if (error instanceof z.ZodError) {
-    return error.issues.map(({ path, message }) => `${path.join(".") || "config"}: ${message}`).join("; ");
-  }
-  if (error instanceof UserError) return messageOf(error);
-  return describeBug(error);
-}
-
-function describeBug(error: unknown): string {
-  if (!(error instanceof Error)) return typeof error;
-  const where = error.stack?.split("\n").find((line) => line.trimStart().startsWith("at "));
-  return `${error.name}${where === undefined ? "" : ` ${where.trim()}`}`;
 }
 
 /** A client that comes before the gate serves is closed at once: it would wait for nobody. */

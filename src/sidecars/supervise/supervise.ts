@@ -2,10 +2,10 @@
  * Supervise as a value: what the process (main.ts), tests and benches start. The agent asks here; the keeper records
  * and decides nothing without the operator. What it protects: the operator, from floods and from words that act.
  */
-import { createServer, type Server, type Socket } from "node:net";
+import type { Server, Socket } from "node:net";
 import { type SuperviseConfig, supervisePolicySchema } from "../../contract/approvals.ts";
 import type { FromSidecar } from "../../contract/sidecar.ts";
-import { messageOf, UserError } from "../../lib/errors.ts";
+import { listen, listeningOn } from "../../lib/listening.ts";
 import { packageVersion } from "../../lib/package-root.ts";
 import { createBoard } from "./board.ts";
 import { createAdmission } from "./http/admission.ts";
@@ -77,7 +77,7 @@ export async function startSupervise(config: SuperviseConfig, options: Supervise
     for (const socket of connections) socket.destroy();
   };
   return {
-    listening: [addressOf(server, config.listen)],
+    listening: [listeningOn(server, config.listen)],
     accept,
     reload: (policy) => board.replace(supervisePolicySchema.parse(policy)),
     answer: keeper.answer,
@@ -111,37 +111,4 @@ function countRefusals(emit: (message: FromSidecar) => void) {
       tell();
     },
   };
-}
-
-async function listen(
-  where: SuperviseConfig["listen"],
-  inherited: Server | undefined,
-  serve: (socket: Socket) => void,
-): Promise<Server> {
-  if (where.kind === "inherited") {
-    if (inherited === undefined) throw new UserError("no listening handle was handed over");
-    // Until now somebody closed what came.
-    inherited.removeAllListeners("connection").on("connection", serve);
-    inherited.on("error", passOver);
-    return inherited;
-  }
-  const server = createServer({ noDelay: true }, serve);
-  const address = where.kind === "unix" ? { path: where.path } : { host: where.host, port: where.port };
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", (error) => reject(new UserError(`cannot listen: ${messageOf(error)}`)));
-    server.listen(address, resolve);
-  });
-  server.on("error", passOver);
-  return server;
-}
-
-/** Errors of a server that listens are about single connections (out of file descriptors), and pass. */
-function passOver(): void {}
-
-function addressOf(server: Server, where: SuperviseConfig["listen"]): string {
-  if (where.kind === "inherited") return "inherited";
-  if (where.kind === "unix") return where.path;
-  const address = server.address();
-  const port = typeof address === "object" ? (address?.port ?? where.port) : where.port;
-  return where.host.includes(":") ? `[${where.host}]:${port}` : `${where.host}:${port}`;
 }
