@@ -13,9 +13,12 @@ import { zipOf } from "../support/zip.ts";
 export interface Served {
   readonly type: string;
   readonly body: string | Buffer;
+  /** Default 200. */
+  readonly status?: number;
+  readonly headers?: Readonly<Record<string, string>>;
 }
 /** What is at a path (decoded, without query); undefined: 404. */
-export type Registry = (path: string) => Served | undefined;
+export type Registry = (path: string, authorization: string | undefined) => Served | undefined;
 
 /** One server for all of them, told apart by their names. */
 export function servingByHost(registries: Readonly<Record<string, Registry>>): RequestListener {
@@ -23,15 +26,20 @@ export function servingByHost(registries: Readonly<Record<string, Registry>>): R
     response.on("error", () => {});
     request.resume();
     const path = decodeURIComponent(new URL(request.url ?? "/", "http://registry").pathname);
-    const found = registries[request.headers.host ?? ""]?.(path);
+    const found = registries[request.headers.host ?? ""]?.(path, request.headers.authorization);
     const reading = request.method === "GET" || request.method === "HEAD";
-    if (found === undefined || !reading) response.writeHead(reading ? 404 : 405).end();
+    if (found === undefined || !reading) {
+      response.writeHead(reading ? 404 : 405).end();
+      return;
+    }
+    const { status = 200, type, body, headers } = found;
     // As the real ones do, and clients ask for: texts come packed.
-    else if (/gzip/.test(String(request.headers["accept-encoding"])) && typeof found.body === "string")
-      response
-        .writeHead(200, { "content-type": found.type, "content-encoding": "gzip" })
-        .end(gzipSync(found.body));
-    else response.writeHead(200, { "content-type": found.type }).end(found.body);
+    const packs = typeof body === "string" && /gzip/.test(String(request.headers["accept-encoding"]));
+    response.writeHead(status, {
+      ...{ "content-type": type, ...headers },
+      ...(packs && { "content-encoding": "gzip" }),
+    });
+    response.end(packs ? gzipSync(body) : body);
   };
 }
 
@@ -245,6 +253,52 @@ export function debianArchive(folder: string, base: string, name: string, progra
     return found && bytes(found);
   };
 }
+
+/** One image, for whoever has the token that its own authority gives out to everybody. */
+export function imageRegistry(
+  name: string,
+  token: string,
+  realm: string,
+): { readonly registry: Registry; readonly authority: Registry } {
+  const layer = gzipSync("a layer");
+  const config = JSON.stringify({
+    architecture: "amd64",
+    os: "linux",
+    rootfs: { type: "layers", diff_ids: [] },
+  });
+  const descriptor = (mediaType: string, content: Buffer | string): object => ({
+    ...{ mediaType, digest: `sha256:${hash("sha256", content)}`, size: content.length },
+  });
+  const manifest = JSON.stringify({
+    schemaVersion: 2,
+    mediaType: IMAGE,
+    config: descriptor("application/vnd.docker.container.image.v1+json", config),
+    layers: [descriptor("application/vnd.docker.image.rootfs.diff.tar.gzip", layer)],
+  });
+  const headers = { "docker-distribution-api-version": "registry/2.0" };
+  return {
+    registry(path, authorization) {
+      if (authorization !== `Bearer ${token}`) {
+        const challenge = `Bearer realm="${realm}",service="registry",scope="repository:${name}:pull"`;
+        const errors = [{ code: "UNAUTHORIZED", message: "authentication required" }];
+        return { ...json({ errors }), status: 401, headers: { ...headers, "www-authenticate": challenge } };
+      }
+      if (path === "/v2/") return { ...json({}), headers };
+      if (path.startsWith(`/v2/${name}/manifests/`))
+        return {
+          ...{ type: IMAGE, body: Buffer.from(manifest) },
+          headers: { ...headers, "docker-content-digest": `sha256:${hash("sha256", manifest)}` },
+        };
+      return path.startsWith(`/v2/${name}/blobs/`) ? { ...bytes(Buffer.from(config)), headers } : undefined;
+    },
+    authority: (path) =>
+      path === new URL(realm).pathname
+        ? json({ token, access_token: token, expires_in: 300, issued_at: new Date().toISOString() })
+        : undefined,
+  };
+}
+
+const IMAGE = "application/vnd.docker.distribution.manifest.v2+json";
 
 function write(path: string, text: string, mode = 0o644): void {
   mkdirSync(dirname(path), { recursive: true });

@@ -3,6 +3,7 @@
  * passes, and nothing of it is taken for a secret. Only the registries are stand-ins, under their real names.
  */
 import { execFileSync, spawnSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
@@ -13,6 +14,7 @@ import {
   crateRegistry,
   debianArchive,
   goProxy,
+  imageRegistry,
   npmRegistry,
   pythonIndex,
   servingByHost,
@@ -28,11 +30,14 @@ import {
 } from "../../support/real-bottle.ts";
 import { httpsUpstream, httpUpstream, type Upstream } from "../../support/tls-upstream.ts";
 
+const IMAGE_HOSTS = ["registry-1.docker.io", "auth.docker.io"];
 const PRESETS: readonly PresetName[] = ["npm", "pypi", "crates", "go", "debian", "github-read"];
 
 /** A Rust with sparse indexes (1.68), wherever the host has it; it is mounted. */
 const RUST = rustToolchain();
 const RUST_IN_BOTTLE = "/opt/rust";
+
+const DOCKER = ["/usr/local/bin/docker", "/usr/bin/docker"].find((path) => existsSync(path));
 
 let operator: RealOperator;
 let bottle: RealBottle;
@@ -63,6 +68,7 @@ beforeAll(async () => {
     ],
     "https://static.crates.io",
   );
+  const images = imageRegistry("library/thing", jwt(), "https://auth.docker.io/token");
   const hosts = {
     "registry.npmjs.org": npmRegistry(packagePath("node_modules"), "https://registry.npmjs.org"),
     "pypi.org": python.index,
@@ -84,8 +90,12 @@ beforeAll(async () => {
       ? debianArchive(operator.path("sec"), "/debian-security", "safe", "#!/bin/sh\necho safe is here\n")
       : () => undefined,
   };
-  const serve = servingByHost(hosts);
-  const [first = "", ...others] = Object.keys(hosts);
+  const serve = servingByHost({
+    ...hosts,
+    "registry-1.docker.io": images.registry,
+    "auth.docker.io": images.authority,
+  });
+  const [first = "", ...others] = [...Object.keys(hosts), ...IMAGE_HOSTS];
   site = await httpsUpstream(await operator.authority.issue([first, ...others]), serve);
   plain = await httpUpstream(serve);
   const bare = operator.path("git", "owner", "thing.git");
@@ -101,9 +111,12 @@ beforeAll(async () => {
     ...(RUST !== undefined && { mounts: [{ from: RUST, to: RUST_IN_BOTTLE }] }),
     egress: {
       upstream_ca: [operator.caFile],
-      routes: routes.map(({ host, matches }: Route) => ({
-        ...{ host, matches, connect_to: `127.0.0.1:${portOf(host)}` },
-      })),
+      routes: [
+        ...routes.map(({ host, matches }: Route) => ({
+          ...{ host, matches, connect_to: `127.0.0.1:${portOf(host)}` },
+        })),
+        ...IMAGE_HOSTS.map((host) => ({ host, connect_to: `127.0.0.1:${portOf(host)}` })),
+      ],
     },
   });
   bottle = await operator.start("builder");
@@ -179,12 +192,29 @@ describe("ordinary work in a bottle", () => {
     },
   );
 
+  it.skipIf(DOCKER === undefined)(
+    "docker reads an image's manifest, with the token that it is told to get",
+    async () => {
+      // The client alone does it: no engine is asked.
+      const { stdout } = await run(`${DOCKER} manifest inspect --verbose thing:latest`);
+      expect(stdout).toContain("docker.io/library/thing:latest");
+      expect(stdout).toContain("sha256:");
+    },
+  );
+
   it("git clones and fetches this very repository", async () => {
     const { stdout } = await run(`cd && git clone -q https://github.com/owner/thing.git clone && cd clone
       git fetch -q --all --tags && git fetch -q --depth 1 origin && git log --oneline | wc -l`);
     expect(Number(stdout)).toBeGreaterThan(0);
   }, 120_000);
 });
+
+/** What an authority gives out: of the form, signed by nobody. */
+function jwt(): string {
+  const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString("base64url");
+  const claims = { iss: "auth.docker.io", aud: "registry.docker.io", jti: randomBytes(12).toString("hex") };
+  return `${part({ alg: "ES256", typ: "JWT" })}.${part(claims)}.${randomBytes(64).toString("base64url")}`;
+}
 
 /** Lines with hashes and identifiers in them, as files of packages have. */
 function filler(comment: string): string {
