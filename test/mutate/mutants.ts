@@ -456,8 +456,8 @@ const SURFACE_MUTANTS: readonly Mutant[] = [
     "known values in what was issued",
     ISSUED,
     "inspection.ts",
-    'kind !== "pattern" && start < finding.end && finding.start < end',
-    "kind === finding.detector && start === end",
+    "may(each) || each.end <= finding.start || finding.end <= each.start",
+    "may(each) || each.kind !== finding.detector",
     "new policy",
   ),
   surface(

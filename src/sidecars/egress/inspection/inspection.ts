@@ -113,12 +113,13 @@ export async function compileInspection(
     return ruling;
   }
 
-  /** What an upstream said that may go there, and is nothing else besides. */
+  /** What an upstream said that may go there; nothing else touches it, which would go with it. */
   function isIssued(finding: Finding, among: readonly Finding[], to: Audience): boolean {
+    const may = ({ kind, fingerprint }: Finding): boolean =>
+      kind === "pattern" && issued.mayGo(fingerprint, to);
     return (
-      finding.kind === "pattern" &&
-      issued.mayGo(finding.fingerprint, to) &&
-      !among.some(({ kind, start, end }) => kind !== "pattern" && start < finding.end && finding.start < end)
+      may(finding) &&
+      among.every((each) => may(each) || each.end <= finding.start || finding.end <= each.start)
     );
   }
 

@@ -3,10 +3,11 @@
  *
  *   `Set-Cookie`, and fields of JSON that are called tokens: to the same host, in headers;
  *   `refresh_token`: also in the body of a request to the very endpoint that gave it;
- *   a URL in `Location` or in JSON, with what is in it: to the host that it names, in the URL;
+ *   a URL in `Location`, or in a batch of Git's large files, with what is in it: to the host that it names, in the URL;
  *   a token from the endpoint that a host of the same site named in its `WWW-Authenticate`: to that host, in headers.
  *
- * Nowhere else: what an answer merely contains (a file, a page, a comment) is not issued by it.
+ * Nowhere else: what an answer merely contains (a file, a page, what a model wrote) is not issued by it, least of all
+ * together with a host to send it to: a model can be talked into saying any URL.
  */
 import type { Inspector } from "../../../inspect/inspector.ts";
 import type { AnswerHead } from "../client/client.ts";
@@ -41,10 +42,19 @@ const MAX_DEPTH = 8;
 /** In one answer. Each costs a look into what is for it; the hosts that large files are spread over are a few. */
 const MAX_AUDIENCES = 16;
 
+const JSON_TYPE = /^application\/(?:[\w.-]+\+)?json$/;
+/** https://github.com/git-lfs/git-lfs/blob/main/docs/api/batch.md */
+const BATCH_TYPE = "application/vnd.git-lfs+json";
+
 const TOKEN_NAME = /^(?:(?:access|id|session|auth|refresh)?_?token|authorization)$/i;
 const REFRESH_NAME = /^refresh_?token$/i;
 /** What the distribution of container images calls the one that a host referred to. */
 const REFERRED_NAME = /^(?:access_?)?token$/i;
+
+interface JsonAnswer extends Issuer {
+  /** Says where large files are. */
+  readonly isBatch: boolean;
+}
 
 /** Texts of an answer, by where what is in them may go. */
 type Texts = Map<Audience, string[]>;
@@ -71,20 +81,20 @@ export function createIssuance(inspector: Inspector, tokens: IssuedTokens): Issu
       note(texts, inUrl(host), `${pathname}\n${search.slice(1)}`);
   }
 
-  function noteJson(texts: Texts, value: unknown, name: string, depth: number, issuer: Issuer): void {
-    const { host, path } = issuer;
+  function noteJson(texts: Texts, value: unknown, name: string, depth: number, answer: JsonAnswer): void {
+    const { host, path, isBatch } = answer;
     if (typeof value === "string") {
-      if (value.startsWith("https://")) noteUrl(texts, value);
+      if (isBatch && name === "href") noteUrl(texts, value);
       if (!TOKEN_NAME.test(name)) return;
       const referrers = depth === 1 && REFERRED_NAME.test(name) ? tokens.referrers(`${host}${path}`) : [];
       for (const each of [host, ...referrers]) note(texts, inHeader(each), value);
       if (REFRESH_NAME.test(name)) note(texts, inBody(host, path), value);
     } else if (typeof value === "object" && value !== null && depth < MAX_DEPTH) {
-      for (const [key, each] of Object.entries(value)) noteJson(texts, each, key, depth + 1, issuer);
+      for (const [key, each] of Object.entries(value)) noteJson(texts, each, key, depth + 1, answer);
     }
   }
 
-  function reader(issuer: Issuer): TokenReader {
+  function reader(answer: JsonAnswer): TokenReader {
     let chunks: Buffer[] | undefined = [];
     let size = 0;
     return {
@@ -96,9 +106,9 @@ export function createIssuance(inspector: Inspector, tokens: IssuedTokens): Issu
       end() {
         const text = Buffer.concat(chunks ?? []).toString();
         chunks = undefined;
-        if (!/token|authorization|https:/i.test(text)) return;
+        if (!answer.isBatch && !/token|authorization/i.test(text)) return;
         const texts: Texts = new Map();
-        noteJson(texts, parsed(text), "", 0, issuer);
+        noteJson(texts, parsed(text), "", 0, answer);
         issue(texts);
       },
     };
@@ -108,7 +118,7 @@ export function createIssuance(inspector: Inspector, tokens: IssuedTokens): Issu
     answer(issuer, { status, headers, bodyless }) {
       const texts: Texts = new Map();
       let readable = !bodyless && (status === 200 || status === 201);
-      let isJson = false;
+      let type = "";
       for (let i = 0; i < headers.length; i += 2) {
         const value = headers[i + 1] ?? "";
         switch (canonicalName(headers[i] ?? "")) {
@@ -125,14 +135,15 @@ export function createIssuance(inspector: Inspector, tokens: IssuedTokens): Issu
             break;
           }
           case "content-type":
-            isJson = /^application\/(?:[\w.-]+\+)?json\b/i.test(value);
+            type = value.split(";", 1)[0]?.trim().toLowerCase() ?? "";
             break;
           case "content-length":
             readable &&= Number(value) <= MAX_BODY;
         }
       }
       issue(texts);
-      return isJson && readable ? reader(issuer) : undefined;
+      if (!readable || !JSON_TYPE.test(type)) return undefined;
+      return reader({ ...issuer, isBatch: type === BATCH_TYPE });
     },
   };
 }

@@ -43,6 +43,12 @@ const json = (value: unknown, more: Readonly<Record<string, string>> = {}): Site
   headers: { "content-type": "application/json", ...more },
   body: JSON.stringify(value),
 });
+/** https://github.com/git-lfs/git-lfs/blob/main/docs/api/batch.md */
+const batch = (href: string): SiteAnswer =>
+  json(
+    { transfer: "basic", objects: [{ oid: "00", size: 1, actions: { download: { href } } }] },
+    { "content-type": "application/vnd.git-lfs+json" },
+  );
 const get = (site: Site, host: string, path: string, ...headers: string[]): Promise<Answer> =>
   ask(site, { method: "GET", host, path, headers });
 const bearer = (token: string): string => `Authorization: Bearer ${token}`;
@@ -167,7 +173,9 @@ describe("signing in to a service", () => {
     expect((await renew(API, "/oauth/token?tenant=one")).status).toBe(200);
     expect(code(await renew(API, "/comments"))).toBe("secret-found");
     expect(code(await renew(EVIL, "/oauth/token"))).toBe("secret-found");
-    // Another one beside it is still one.
+    // Another one beside it is still one, also in the same piece of base64.
+    const pair = Buffer.from(`${access}:${jwt()}`).toString("base64");
+    expect(code(await get(site, API, "/x", `Authorization: Basic ${pair}`))).toBe("secret-found");
     const both = `refresh_token=${refresh}&note=${jwt()}`;
     expect(code(await ask(site, { host: API, path: "/oauth/token", body: both }))).toBe("secret-found");
     expect(code(await get(site, API, "/x", bearer(access), `X-Note: ${jwt()}`))).toBe("secret-found");
@@ -203,13 +211,7 @@ describe("an address that was handed out", () => {
 
   it.each<[string, SiteAnswer]>([
     ["in a redirect", { status: 302, headers: { location: `https://${STORE}${path}` }, body: "" }],
-    [
-      "in a batch of large files",
-      {
-        ...json({ objects: [{ oid: "00", actions: { download: { href: `https://${STORE}${path}` } } }] }),
-        headers: { "content-type": "application/vnd.git-lfs+json" },
-      },
-    ],
+    ["in a batch of large files", batch(`https://${STORE}${path}`)],
   ])("%s, is fetched from its host alone, and what is in it goes nowhere else", async (_where, answer) => {
     const site = await start(({ headers }) => (headers.host === API ? answer : undefined));
     expect(code(await get(site, STORE, path))).toBe("secret-found");
@@ -260,10 +262,15 @@ describe("a secret that an allowed host repeats", () => {
     ["a page", { headers: { "content-type": "text/html" }, body: `<p>token: ${stolen}</p>` }],
     ["a file", { headers: { "content-type": "text/plain" }, body: JSON.stringify({ token: stolen }) }],
     ["another field", json({ content: stolen, note: `token ${stolen}` })],
+    [
+      "an address that a model wrote",
+      json({ content: [{ input: { url: `https://${STORE}/?t=${stolen}` } }] }),
+    ],
+    ["an address of what is no batch", json({ href: `https://${STORE}/?t=${stolen}` })],
     ["a long list", json({ token: stolen, padding: "x".repeat(70_000) })],
     ["a failure", { ...json({ token: stolen }), status: 500 }],
-    ["an address without TLS", json({ href: `http://${STORE}/?t=${stolen}` })],
-    ["an address of another port", json({ href: `https://${STORE}:8443/?t=${stolen}` })],
+    ["an address without TLS", batch(`http://${STORE}/?t=${stolen}`)],
+    ["an address of another port", batch(`https://${STORE}:8443/?t=${stolen}`)],
     ["no proper JSON", { headers: { "content-type": "application/json" }, body: `{"token": "${stolen}"` }],
   ])("is none where it stands in %s", async (_where, answer) => {
     const site = await start(() => answer);
