@@ -47,7 +47,7 @@ describe("what is done about what was found", () => {
     expect(kindOf([pattern], "redact", { ...BODY, isBody: false })).toBe("refuse");
     expect(kindOf([pattern, finding("known", "OTHER", 0, 20)], "redact")).toBe("refuse");
     expect(kindOf([pattern, finding("canary", "decoy", 0, 20)], "redact")).toBe("refuse");
-    for (const unread of ["too-much-encoding", "too-many-secrets"])
+    for (const unread of ["too-much-encoding", "too-many-secrets", "too-many-near-misses"])
       expect(kindOf([pattern, finding("pattern", unread, 90, 5000)], "redact")).toBe("refuse");
   });
 
