@@ -1,13 +1,20 @@
 /** What a stand-in model says, as data, and which line of it a request has reached. */
 import * as z from "zod";
 
-/** One answer of the model. After the script's last turn it answers {@link LAST_WORDS} for ever. */
+/** One answer of the model; what it says may depend on what tools returned. After the script's last turn it answers {@link LAST_WORDS} for ever. */
 export type ScriptedTurn =
   | { readonly text: string }
   /** Asks the agent to run a tool of its own, and waits for what it returns. */
-  | { readonly tool: string; readonly input: Readonly<Record<string, unknown>> }
+  | { readonly tool: string; readonly input: ToolInput | ((results: readonly string[]) => ToolInput) }
   /** Fails the way the API does: `{status: 529, type: "overloaded_error", message: "Overloaded"}`. */
   | { readonly error: { readonly status: number; readonly type: string; readonly message: string } };
+
+/** With whatever depended on the conversation. */
+export type SpokenTurn =
+  | Exclude<ScriptedTurn, { tool: string }>
+  | { readonly tool: string; readonly input: ToolInput };
+
+type ToolInput = Readonly<Record<string, unknown>>;
 
 export const LAST_WORDS = "The script has ended.";
 
@@ -37,10 +44,13 @@ export type MessagesRequest = z.infer<typeof messagesRequestSchema>;
  * repeated request gets the same answer, and any number of conversations may run at once.
  * A request without tools is no turn of the agent's loop but one of its errands (a title, a quota check).
  */
-export function turnFor(request: MessagesRequest, script: readonly ScriptedTurn[]): ScriptedTurn {
+export function turnFor(request: MessagesRequest, script: readonly ScriptedTurn[]): SpokenTurn {
   if ((request.tools?.length ?? 0) === 0) return { text: errandAnswer(request) };
   const said = request.messages.filter((message) => message.role === "assistant").length;
-  return script[said] ?? { text: LAST_WORDS };
+  const turn = script[said] ?? { text: LAST_WORDS };
+  if (!("tool" in turn)) return turn;
+  const { tool, input } = turn;
+  return { tool, input: typeof input === "function" ? input(toolResultsOf(request)) : input };
 }
 
 /** The results of tools that the conversation holds, as text, oldest first. */
