@@ -22,6 +22,7 @@ export interface BottlePaths {
   readonly lock: string;
   /** Deploy keys that may still be at a forge; absent when there are none. */
   readonly deployKeys: string;
+  readonly findingsKey: string;
 }
 
 export function bottlePaths(id: string, home: Home = homeOf()): BottlePaths {
@@ -39,6 +40,7 @@ export function bottlePaths(id: string, home: Home = homeOf()): BottlePaths {
     socket: checkSocketPath(join(runtime, "control.sock")),
     lock: join(state, "keeper.lock"),
     deployKeys: join(state, "deploy-keys.json"),
+    findingsKey: join(state, "findings-key"),
   };
 }
 

@@ -2,7 +2,6 @@
  * What the keeper gets ready for git-gate, and answers it. The keys of a bottle's repositories are in three places: where
  * the operator has them, in this process's memory, and on the gate's stdin (I2).
  */
-import { randomBytes } from "node:crypto";
 import { chownSync, existsSync, statSync } from "node:fs";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -60,12 +59,14 @@ export async function gateRequest(
     readonly bearer: string;
     /** The bottle's decoy credential. */
     readonly decoy: string;
+    /** Of the marks that its findings carry. */
+    readonly findingsKey: Buffer;
   },
   { reservation, request, endpoint, inbox }: GateParts,
   scope: Scope,
 ): Promise<SidecarRequest> {
   const { id, paths, log } = reservation;
-  const { repos, bearer, decoy } = gate;
+  const { repos, bearer, decoy, findingsKey } = gate;
   endpoint.catch(() => {});
   refuseMissingFolders(repos);
   const uid = gateUid(id, repos);
@@ -92,7 +93,7 @@ export async function gateRequest(
   const material: GateMaterial = {
     ...{ tokens, authorities, bearer },
     keys: new Map([...operators, ...made.keys]),
-    fingerprintKey: randomBytes(32).toString("base64"),
+    fingerprintKey: findingsKey.toString("base64"),
   };
   const places: GatePlaces = {
     stateDir: INSIDE.state,

@@ -28,6 +28,7 @@ import { proxyEnvironment } from "../provision/proxy-environment.ts";
 import type { BaseSnapshot } from "../provision/workspace/snapshot.ts";
 import { recordNotice } from "./bottle-log.ts";
 import { type BottlePaths, type BottleRecord, writeRecord } from "./bottle-record.ts";
+import { findingsKeyOf } from "./findings-key.ts";
 import { gateRequest } from "./git-gate.ts";
 import { countUses } from "./grant-uses.ts";
 import { egressInForce } from "./in-force.ts";
@@ -112,6 +113,7 @@ export async function launchBottle(
   signal.throwIfAborted();
 
   const decoy = mintDecoy();
+  const findingsKey = await findingsKeyOf(paths);
   const secrets = secretNames(plan);
   const inbox = await openInbox(
     {
@@ -136,12 +138,12 @@ export async function launchBottle(
   );
   const minting = mint(id);
   const wanted = [
-    egressRequest({ reservation, linking, minting, request, decoy, inbox }, scope),
+    egressRequest({ reservation, linking, minting, request, decoy, findingsKey, inbox }, scope),
     ...(gate === undefined
       ? []
       : [
           gateRequest(
-            { ...gate, decoy },
+            { ...gate, decoy, findingsKey },
             { reservation, request, inbox, endpoint: endpointIn(linking, "git-gate") },
             scope,
           ),
@@ -279,6 +281,7 @@ async function egressRequest(
     readonly minting: Promise<CertificateAuthority>;
     readonly request: LaunchRequest;
     readonly decoy: string;
+    readonly findingsKey: Buffer;
     readonly inbox: Inbox;
   },
   scope: Scope,
@@ -290,7 +293,7 @@ async function egressRequest(
   const { credentials, env } = request;
   const material = { plan, upstreamCa, credentials, env, decoy: parts.decoy };
   const policy = (): EgressPolicy => egressInForce(material, inbox.state);
-  const findingsKey = randomBytes(32).toString("hex");
+  const findingsKey = parts.findingsKey.toString("hex");
   const rootDir = join(paths.state, "egress-root");
   scope.defer("egress root", () => removeTree(rootDir));
   return {
