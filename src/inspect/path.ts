@@ -2,7 +2,7 @@
 import type { Decoding } from "./finding.ts";
 import type { Frame } from "./frame.ts";
 import { squeeze } from "./squeeze.ts";
-import { type Origins, TextCleaner } from "./text-cleaner.ts";
+import { type Doubling, type Origins, TextCleaner } from "./text-cleaner.ts";
 import { GROUPS, type Packing } from "./unpack.ts";
 
 /** One decoding: of these bytes of `parent`. */
@@ -12,7 +12,7 @@ export type Step = { origins?: Origins } & (
       readonly parent: Frame;
       readonly from: number;
       readonly to: number;
-      readonly doublesDeeper: boolean;
+      readonly doubling: Doubling;
     }
   | {
       readonly kind: "squeeze";
@@ -66,7 +66,7 @@ function originsOf(step: Step): Origins {
   if (step.kind === "text")
     new TextCleaner().clean(bytes, step.from, step.to, Buffer.alloc(room), {
       origins,
-      doublesDeeper: step.doublesDeeper,
+      doubling: step.doubling,
     });
   else if (step.kind === "squeeze") {
     squeeze(bytes, step.from, step.to, Buffer.alloc(room), step.hex, origins.from);

@@ -18,7 +18,7 @@ import type { RuleSet } from "./own-rules.ts";
 import type { Span } from "./path.ts";
 import { type RunProbe, RunSearch } from "./run-search.ts";
 import { sweep } from "./sweep.ts";
-import { TextCleaner } from "./text-cleaner.ts";
+import { type Doubling, TextCleaner } from "./text-cleaner.ts";
 import { Unpacker } from "./unpacker.ts";
 import type { WordList } from "./word-list.ts";
 
@@ -91,9 +91,9 @@ export class Scanner {
     for (let i = 0; i < regions.count; i++) {
       const start = regions.begin(i);
       const end = regions.end(i);
-      if (end <= settled || !this.#clean(level, { start, end }, false)) continue;
+      if (end <= settled || !this.#clean(level, { start, end }, "none")) continue;
       const wide = regions.widened(i, raw);
-      this.#clean(level, wide, false);
+      this.#clean(level, wide, "none");
       settled = wide.end;
     }
   }
@@ -111,18 +111,18 @@ export class Scanner {
     return goesOn;
   }
 
-  #clean(level: Level, { start: from, end: to }: Span, doublesDeeper: boolean): boolean {
+  #clean(level: Level, { start: from, end: to }: Span, doubling: Doubling): boolean {
     const ledger = this.#ledger;
     if (!ledger.afford(to - from)) return false;
     const { raw, cleaned, unpacker } = level;
     const out = cleaned.reserve(to - from);
-    cleaned.commit(this.#cleaner.clean(raw.bytes, from, to, out, { doublesDeeper }));
-    const { ambiguous } = this.#cleaner;
-    ledger.path.push({ kind: "text", parent: raw, from, to, doublesDeeper });
-    const goesOn = this.#search(cleaned);
+    cleaned.commit(this.#cleaner.clean(raw.bytes, from, to, out, { doubling }));
+    const others = doubling === "none" ? this.#cleaner.otherReadings : [];
+    ledger.path.push({ kind: "text", parent: raw, from, to, doubling });
+    let goesOn = this.#search(cleaned);
     unpacker?.unpackAll(cleaned, NO_REGIONS);
     ledger.path.pop();
-    if (ambiguous && !doublesDeeper) return this.#clean(level, { start: from, end: to }, true) || goesOn;
+    for (const other of others) goesOn = this.#clean(level, { start: from, end: to }, other) || goesOn;
     return goesOn;
   }
 

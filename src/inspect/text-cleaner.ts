@@ -31,6 +31,13 @@ export interface Origins {
   readonly to: Int32Array;
 }
 
+/**
+ * Which backslashes are doubled by a deeper one before them, that is by one which was itself written as an escape (JSON in
+ * JSON, some of it percent-encoded), rather than by one that begins an escape of its own. Which was meant cannot be known:
+ * `none`, those that were themselves `encoded`, or `all`.
+ */
+export type Doubling = "none" | "encoded" | "all";
+
 export class TextCleaner {
   #out: Uint8Array = new Uint8Array(0);
   #length = 0;
@@ -38,17 +45,14 @@ export class TextCleaner {
   /** How many escapes deep each byte of the output is, as far as it can be part of one. */
   #depths = new Uint8Array(0);
   #depth = 0;
-  #doublesDeeper = false;
-  /** Whether the last text had a backslash before a less deep one (`%5c\u0041`), and so can be read in two ways. */
-  ambiguous = false;
+  #doubling: Doubling = "none";
+  /** How the last text can be read besides, because it had a backslash before a less deep one (`%5c\u0041`). */
+  #ambiguity = { plain: false, encoded: false };
   #origins: Origins | undefined;
   #from = 0;
   #to = 0;
 
   /**
-   * `doublesDeeper`: a backslash that was itself written as an escape doubles the plain one behind it (JSON in JSON,
-   * some of it percent-encoded), rather than beginning an escape of its own. Which was meant cannot be known.
-   *
    * Cleans `source[from, to)` into `out`, which must have as much room; says how long it became.
    */
   clean(
@@ -56,10 +60,10 @@ export class TextCleaner {
     from: number,
     to: number,
     out: Uint8Array,
-    { origins, doublesDeeper = false }: { origins?: Origins; doublesDeeper?: boolean } = {},
+    { origins, doubling = "none" }: { origins?: Origins; doubling?: Doubling } = {},
   ): number {
-    this.ambiguous = false;
-    this.#doublesDeeper = doublesDeeper;
+    this.#ambiguity = { plain: false, encoded: false };
+    this.#doubling = doubling;
     this.#out = out;
     this.#length = 0;
     this.#armed = IDLE;
@@ -84,6 +88,13 @@ export class TextCleaner {
       this.#put(byte);
     }
     return this.#length;
+  }
+
+  /** Other readings of the text that was just cleaned with `none`. */
+  get otherReadings(): readonly Doubling[] {
+    const { plain, encoded } = this.#ambiguity;
+    if (plain && encoded) return ["encoded", "all"];
+    return plain || encoded ? ["all"] : [];
   }
 
   #store(byte: number): void {
@@ -253,8 +264,8 @@ export class TextCleaner {
         const before = this.#depths[start - 1] as number;
         if ((before & DEEPEST) <= depth) continue;
         if ((before & FOREIGN) === 0) break;
-        this.ambiguous = true;
-        if (!this.#doublesDeeper) break;
+        this.#ambiguity[depth === 0 ? "plain" : "encoded"] = true;
+        if (this.#doubling === "none" || (this.#doubling === "encoded" && depth === 0)) break;
       }
     let deepest = 0;
     for (let i = start; i < this.#length; i++)

@@ -103,6 +103,17 @@ describe("scan", () => {
     },
   );
 
+  it("regression: finds JSON in JSON whose backslashes were encoded twice, each in another way", () => {
+    const units = [...`forge: ${TOKEN}.`].map((letter) => letter.charCodeAt(0).toString(16).padStart(4, "0"));
+    const inner = units.map((unit) => `\\\\u${unit}`).join("");
+    const percent = [...inner].map((letter) => `%${letter.charCodeAt(0).toString(16)}`).join("");
+    const outer = [...percent].map((letter, i) =>
+      i % 4 === 0 ? `\\u${letter.charCodeAt(0).toString(16).padStart(4, "0")}` : letter,
+    );
+    for (const text of [percent, outer.join("")])
+      expect(inspector.scan(Buffer.from(text)).map(({ detector }) => detector)).toContain("forge-token");
+  });
+
   it("compares keywords without case only where the detector says so", () => {
     const loud = TOKEN.replace("ghp", "GHP");
     expect(names(loud)).toEqual([]);
