@@ -60,7 +60,12 @@ describe("a keeper that is killed", () => {
 
     expect((await cli.run(["cleanup", "--yes"])).code).toBe(0);
     expect(await cli.leftovers()).toEqual([]);
-    expect(readdirSync(join(cli.home, "state", id)).sort()).toEqual(["agent.log", "bottle.json", "findings-key", "home"]);
+    expect(readdirSync(join(cli.home, "state", id)).sort()).toEqual([
+      "agent.log",
+      "bottle.json",
+      "findings-key",
+      "home",
+    ]);
     expect(await cli.list()).toMatchObject([{ id, state: "kept", exit: "crashed" }]);
     expect(await cli.run(["cleanup", "--yes"])).toMatchObject({
       code: 0,
