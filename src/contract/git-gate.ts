@@ -188,6 +188,8 @@ export const gitEventSchemas = {
     objects: z.number().int(),
     bytes: z.number().int(),
     reviewed: z.boolean(),
+    /** What was given for a while and is used by it. */
+    grants: z.array(z.string()).optional(),
   }),
   /** Upstream has taken it. */
   "git.pushed": z.looseObject({

@@ -6,6 +6,7 @@ import type { Inbox } from "./inbox.ts";
 
 const used = z.looseObject({
   grant: z.string().optional(),
+  grants: z.array(z.string()).optional(),
   up: z.number().optional(),
   down: z.number().optional(),
   count: z.number().optional(),
@@ -16,7 +17,7 @@ const USES: Readonly<Record<string, (data: z.infer<typeof used>) => { uses: numb
   "egress.admitted": () => ({ uses: 1, bytes: 0 }),
   "egress.excepted": () => ({ uses: 1, bytes: 0 }),
   "egress.allowed": ({ up = 0, down = 0 }) => ({ uses: 0, bytes: up + down }),
-  "git.granted": () => ({ uses: 1, bytes: 0 }),
+  "git.forwarding": () => ({ uses: 1, bytes: 0 }),
 };
 
 export async function countUses(notice: SidecarNotice, inbox: Inbox, plan: BottlePlan): Promise<void> {
@@ -26,6 +27,8 @@ export async function countUses(notice: SidecarNotice, inbox: Inbox, plan: Bottl
     await inbox.freeze("keeper", "the bottle's decoy credential was on its way out");
   const uses = USES[event];
   const parsed = used.safeParse(data);
-  if (uses === undefined || !parsed.success || parsed.data.grant === undefined) return;
-  await inbox.used({ ticket: parsed.data.grant, ...uses(parsed.data) });
+  if (uses === undefined || !parsed.success) return;
+  const { grant, grants = [] } = parsed.data;
+  for (const ticket of grant === undefined ? grants : [grant, ...grants])
+    await inbox.used({ ticket, ...uses(parsed.data) });
 }

@@ -48,6 +48,8 @@ export const DENIAL_STATUS = {
   "archive-too-large": 403,
   "inspection-failed": 403,
   "secret-found": 403,
+  "grant-ended": 403,
+  frozen: 403,
   "review-refused": 403,
   "review-unanswered": 403,
   "upstream-refused": 403,

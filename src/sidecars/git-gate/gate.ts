@@ -5,7 +5,9 @@
 import { mkdir, readdir } from "node:fs/promises";
 import type { Server, Socket } from "node:net";
 import { join } from "node:path";
-import { type GitGateConfig, gitGatePolicySchema } from "../../contract/git-gate.ts";
+import { createGrants } from "../../approvals/grant-counter.ts";
+import { type GitGateConfig, type GitGatePolicy, gitGatePolicySchema } from "../../contract/git-gate.ts";
+import type { RouteGrant } from "../../contract/sidecar.ts";
 import { UserError } from "../../lib/errors.ts";
 import { listen, listeningOn } from "../../lib/listening.ts";
 import { removeTree } from "../../lib/remove-tree.ts";
@@ -52,7 +54,9 @@ export async function startGate(config: GitGateConfig, options: GateOptions): Pr
   const report = createReporter(options.emit, options.record, LIMITS);
   const remotes: Remote[] = [];
   try {
+    const grants = createGrants();
     let policy: CompiledPolicy = await compilePolicy(config, config.policy);
+    grants.adopt(grantsOf(config.policy));
     await mkdir(home.stateDir, { recursive: true, mode: 0o700 });
     await mkdir(home.runtimeDir, { recursive: true, mode: 0o700 });
     for (const left of await readdir(home.runtimeDir)) await removeTree(join(home.runtimeDir, left));
@@ -74,7 +78,16 @@ export async function startGate(config: GitGateConfig, options: GateOptions): Pr
       };
       const log = (text: string): void => report.log("warn", text);
       const mirror = await openMirror({ name, home, git, remote, policy: repoPolicy, log });
-      repos.set(name, { name, git, mirror, remote, report, policy: () => policy, review: reviews.ask });
+      repos.set(name, {
+        name,
+        git,
+        mirror,
+        remote,
+        report,
+        policy: () => policy,
+        grants,
+        review: reviews.ask,
+      });
     }
 
     const front = createFront({ checkBearer: bearerCheck(config.bearer), repos, report });
@@ -99,7 +112,9 @@ export async function startGate(config: GitGateConfig, options: GateOptions): Pr
     return {
       listening: [listeningOn(server, config.listen)],
       async reload(next) {
-        policy = await compilePolicy(config, gitGatePolicySchema.parse(next));
+        const parsed = gitGatePolicySchema.parse(next);
+        policy = await compilePolicy(config, parsed);
+        grants.adopt(grantsOf(parsed));
       },
       answer: reviews.answer,
       async drain() {
@@ -117,6 +132,10 @@ export async function startGate(config: GitGateConfig, options: GateOptions): Pr
     for (const remote of remotes) remote.close();
     throw error;
   }
+}
+
+function grantsOf({ repos, exceptions }: GitGatePolicy): readonly (RouteGrant | undefined)[] {
+  return [...Object.values(repos).flatMap(({ refs }) => refs), ...exceptions].map(({ grant }) => grant);
 }
 
 /** A hook that cannot be run is one that git passes over, with a warning to nobody. */

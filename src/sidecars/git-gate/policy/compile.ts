@@ -1,14 +1,16 @@
 /** The policy as it is asked: everything that can be worked out beforehand is. */
 import type { GitGateConfig, GitGatePolicy, GitRepoPolicy } from "../../../contract/git-gate.ts";
+import type { RouteGrant } from "../../../contract/sidecar.ts";
 import { DETECTORS } from "../../../inspect/detectors/index.ts";
 import { compileInspector, type Inspector } from "../../../inspect/inspector.ts";
 import { type KnownSecret, MIN_KNOWN } from "../../../inspect/known-secret.ts";
 import { compileRules } from "../../../inspect/own-rules.ts";
 import { UserError } from "../../../lib/errors.ts";
-import type { DenialCode } from "../denial.ts";
 import { compilePaths, type PathPolicy } from "./paths.ts";
 
 export interface CompiledPolicy {
+  /** Nothing is pushed. */
+  readonly frozen: boolean;
   readonly inspector: Inspector;
   readonly repos: ReadonlyMap<string, CompiledRepo>;
 }
@@ -16,7 +18,8 @@ export interface CompiledPolicy {
 export interface CompiledRepo {
   readonly policy: GitRepoPolicy;
   readonly paths: PathPolicy;
-  readonly excepted: (code: DenialCode, subject: string) => boolean;
+  /** By `<code> <subject>`; undefined among them: for as long as the bottle runs. */
+  readonly exceptions: ReadonlyMap<string, readonly (RouteGrant | undefined)[]>;
 }
 
 /** @throws UserError when it does not fit the configuration, or a rule or a known secret cannot be used. */
@@ -32,16 +35,23 @@ export async function compilePolicy(config: GitGateConfig, policy: GitGatePolicy
   for (const { name } of config.repos) {
     const repo = policy.repos[name];
     if (repo === undefined) throw new UserError(`the policy says nothing of the repository ${name}`);
-    const granted = new Set(
-      exceptions.filter(({ repo }) => repo === name).map((e) => `${e.code} ${e.subject}`),
-    );
     repos.set(name, {
       policy: repo,
       paths: compilePaths(repo.paths),
-      excepted: (code, subject) => granted.has(`${code} ${subject}`),
+      exceptions: grouped(exceptions, name),
     });
   }
-  return { inspector, repos };
+  return { frozen: policy.frozen === true, inspector, repos };
+}
+
+function grouped(exceptions: GitGatePolicy["exceptions"], name: string): CompiledRepo["exceptions"] {
+  const groups = new Map<string, (RouteGrant | undefined)[]>();
+  for (const { repo, code, subject, grant } of exceptions) {
+    if (repo !== name) continue;
+    const key = `${code} ${subject}`;
+    groups.set(key, [...(groups.get(key) ?? []), grant]);
+  }
+  return groups;
 }
 
 /** What the gate holds itself. A key's text is found by what keys look like; its lines are not worth knowing. */

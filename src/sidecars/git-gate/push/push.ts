@@ -4,6 +4,7 @@
  *
  *   names of refs -> what they point to -> all that is new, looked at -> the operator -> lock -> upstream
  */
+import type { Grants } from "../../../approvals/grant-counter.ts";
 import type { GitReview, GitReviewAnswer, GitUpdate } from "../../../contract/git-gate.ts";
 import type { Inspector } from "../../../inspect/inspector.ts";
 import { type Refusal, refuse, type Verdict } from "../denial.ts";
@@ -18,6 +19,7 @@ import { type Inspected, inspectPush } from "../scan/inspect-push.ts";
 import { shownBytes } from "../scan/shown.ts";
 import { forward } from "../upstream/forward.ts";
 import type { Remote } from "../upstream/remote.ts";
+import { createPermits, type Permits } from "./permits.ts";
 import { describePush } from "./review.ts";
 import { judgeTargets } from "./targets.ts";
 
@@ -29,6 +31,8 @@ export interface PushContext {
   readonly report: Reporter;
   /** As it is now: it may be replaced while a push waits. */
   readonly policy: () => CompiledPolicy;
+  /** What was given for a while. */
+  readonly grants: Pick<Grants, "holds" | "use">;
   readonly review: (review: GitReview, signal: AbortSignal) => Promise<GitReviewAnswer | undefined>;
   /** Aborted when the agent goes away. Not heeded any more once the forward has begun. */
   readonly signal: AbortSignal;
@@ -63,8 +67,10 @@ export async function judgePush(context: PushContext, request: HookRequest): Pro
   };
 
   if (!parsed.allow) return refused(parsed);
+  if (context.policy().frozen) return refused(frozen());
   const push: Push = {
     updates,
+    permits: createPermits(() => repoPolicy(context), context.grants),
     tips: [...new Set(updates.map((update) => update.new).filter((id) => !isZero(id)))],
     place: {
       ...context.mirror.place,
@@ -87,9 +93,15 @@ export async function judgePush(context: PushContext, request: HookRequest): Pro
     // Both the policy and upstream may be others by now.
     const again = await judgeNames(context, push);
     if (!again.allow) return refused(again);
+    if (context.policy().frozen) return refused(frozen());
+    const grants = push.permits.take();
+    if ("allow" in grants) return refused(grants);
     const { commits, objects, bytes, unopened } = inspected.value;
     const what = { repo: name, updates: [...updates], commits, objects, bytes, reviewed: review };
-    const unrecorded = await report.forwarding(what);
+    const unrecorded = await report.forwarding({
+      ...what,
+      ...(grants.length > 0 && { grants: [...grants] }),
+    });
     if (unrecorded !== undefined) return refused(unrecorded);
     if (context.signal.aborted) return refused(abandoned());
     const end = await forward(context.git, push.place, context.remote, updates, (text) =>
@@ -116,6 +128,7 @@ export function shownUpdates(inspector: Inspector, updates: readonly GitUpdate[]
 }
 
 interface Push {
+  readonly permits: Permits;
   readonly updates: readonly GitUpdate[];
   readonly tips: readonly string[];
   readonly place: Place;
@@ -128,13 +141,15 @@ function repoPolicy({ policy, name }: PushContext): CompiledRepo {
 }
 
 async function judgeNames(context: PushContext, push: Push): Promise<Verdict<readonly RefGrant[]>> {
-  const { policy, excepted } = repoPolicy(context);
-  return judgeRefs(push.updates, {
-    rules: policy.refs,
-    excepted: (ref) => excepted("ref-not-allowed", ref),
+  const { permits, updates } = push;
+  const judged = judgeRefs(updates, {
+    rules: permits.rules(),
+    excepted: (ref) => permits.excepted("ref-not-allowed", ref),
     current: await context.mirror.refs(),
     symbolic: context.mirror.symbolic(),
   });
+  if (judged.allow) permits.note(updates);
+  return judged;
 }
 
 async function lookAt(context: PushContext, push: Push): Promise<Verdict<Inspected>> {
@@ -142,7 +157,8 @@ async function lookAt(context: PushContext, push: Push): Promise<Verdict<Inspect
   const { place, tips } = push;
   const names = await judgeNames(context, push);
   if (!names.allow) return names;
-  const { policy, paths, excepted } = repoPolicy(context);
+  const { policy, paths } = repoPolicy(context);
+  const { excepted } = push.permits;
   const enough = new AbortController();
   const looking = inspectPush({
     ...{ git, place, tips, paths, excepted },
@@ -181,6 +197,11 @@ async function askOperator(
   }
   const words = answer.note === undefined ? [] : [`the operator says: ${answer.note}`];
   return refuse("review-refused", "the operator does not want this push", "review of every push", { words });
+}
+
+function frozen(): Refusal {
+  const reason = "the operator has frozen this bottle: nothing leaves it until they thaw it";
+  return refuse("frozen", reason, "a bottle that is not frozen");
 }
 
 function abandoned(): Refusal {

@@ -1,0 +1,112 @@
+/** What the operator gave for a while, at the gate: used as often as it was given, and no longer than it lasts. */
+import { rm } from "node:fs/promises";
+import { afterEach, describe, expect, it } from "vitest";
+import type { GitRepoPolicy } from "../../../src/contract/git-gate.ts";
+import {
+  bareUpstream,
+  type GateSite,
+  repoPolicy,
+  snapshot,
+  startSite,
+  type WorkingCopy,
+} from "../../support/git-gate.ts";
+
+const closing: (() => Promise<unknown>)[] = [];
+afterEach(async () => {
+  for (const close of closing.splice(0).reverse()) await close();
+});
+
+async function serve(): Promise<{ site: GateSite; bare: string; copy: WorkingCopy }> {
+  const bare = await bareUpstream();
+  closing.push(() => rm(bare, { recursive: true, force: true }));
+  const site = await startSite({ upstream: { kind: "local", path: bare } });
+  closing.push(() => site.close());
+  return { site, bare, copy: await site.clone() };
+}
+
+const OWN_RULES = repoPolicy().refs;
+const MAIN = "refs/heads/main";
+const given = (grant: GitRepoPolicy["refs"][number]["grant"]): Partial<GitRepoPolicy> => ({
+  refs: [...OWN_RULES, { pattern: MAIN, force: false, delete: false, grant }],
+});
+
+describe("a ref that hangs on a grant", () => {
+  it("takes as many pushes as were given, each named on the log before it is forwarded; one that is refused uses none", async () => {
+    const { site, bare, copy } = await serve();
+    await site.reload({}, given({ id: "g1", uses: { most: 2, before: 0 } }));
+    await copy.commit({ ".github/workflows/x.yml": "on: push\n" });
+    expect((await copy.try("push", "origin", `HEAD:${MAIN}`)).stderr).toContain("path-protected");
+    await copy.git("reset", "-q", "--hard", "HEAD^");
+    for (const name of ["one", "two"]) {
+      await copy.commit({ [`${name}.txt`]: name });
+      expect(await copy.try("push", "origin", `HEAD:${MAIN}`), name).toMatchObject({ code: 0 });
+    }
+    const before = await snapshot(bare);
+    await copy.commit({ "three.txt": "three" });
+    const third = await copy.try("push", "origin", `HEAD:${MAIN}`);
+    expect(third.code).not.toBe(0);
+    expect(third.stderr).toContain("grant-ended");
+    expect(await snapshot(bare)).toBe(before);
+    expect(await copy.push("own")).toMatchObject({ code: 0 });
+    const used = site.events("git.forwarding").map(({ grants }) => grants);
+    expect(used).toEqual([["g1"], ["g1"], undefined]);
+  });
+
+  it("is not there before it is given, when its time is over, and once it is taken back", async () => {
+    const { site, bare, copy } = await serve();
+    await copy.commit({ "one.txt": "one" });
+    const before = await snapshot(bare);
+    const refused = async (): Promise<void> => {
+      const pushed = await copy.try("push", "origin", `HEAD:${MAIN}`);
+      expect(pushed.stderr).toContain("ref-not-allowed");
+      expect(await snapshot(bare)).toBe(before);
+    };
+    await refused();
+    await site.reload({}, given({ id: "g1", until: Date.now() - 1 }));
+    await refused();
+    await site.reload({}, given({ id: "g1" }));
+    await site.reload({});
+    await refused();
+  });
+
+  it("is not used by what the bottle may do anyway", async () => {
+    const { site, copy } = await serve();
+    const grant = { id: "g1", uses: { most: 1, before: 0 } };
+    await site.reload(
+      {},
+      { refs: [...OWN_RULES, { ...OWN_RULES[0], grant } as GitRepoPolicy["refs"][number]] },
+    );
+    for (const name of ["one", "two"]) {
+      await copy.commit({ [`${name}.txt`]: name });
+      expect(await copy.push(name)).toMatchObject({ code: 0 });
+    }
+  });
+});
+
+describe("an exception that hangs on a grant", () => {
+  it("lets one push through when it was given once", async () => {
+    const { site, copy } = await serve();
+    const subject = ".github/workflows/x.yml";
+    const grant = { id: "g1", uses: { most: 1, before: 0 } };
+    await site.reload({ exceptions: [{ repo: "app", code: "path-protected", subject, grant }] });
+    await copy.commit({ [subject]: "on: push\n" });
+    expect(await copy.push("one")).toMatchObject({ code: 0 });
+    await copy.commit({ [subject]: "on: pull_request\n" });
+    const second = await copy.push("two");
+    expect(second.code).not.toBe(0);
+    expect(second.stderr).toContain("grant-ended");
+  });
+});
+
+describe("a frozen bottle", () => {
+  it("pushes nothing, and can again once it is thawed", async () => {
+    const { site, bare, copy } = await serve();
+    await copy.commit({ "one.txt": "one" });
+    const before = await snapshot(bare);
+    await site.reload({ frozen: true });
+    expect((await copy.push("one")).stderr).toContain("frozen");
+    expect(await snapshot(bare)).toBe(before);
+    await site.reload({ frozen: false });
+    expect(await copy.push("one")).toMatchObject({ code: 0 });
+  });
+});
