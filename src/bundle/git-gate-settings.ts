@@ -9,6 +9,7 @@ import {
   type GitGateConfig,
   type GitGatePolicy,
 } from "../contract/git-gate.ts";
+import type { UpstreamProxyPlace } from "../contract/policy.ts";
 import { BOTTLE_ID, type PlannedRepo, type PlannedUpstream } from "../contract/repository.ts";
 import { spellingsOf, upstreamUrl } from "../plan/upstream-url.ts";
 import type { Secrets } from "./egress-settings.ts";
@@ -32,6 +33,8 @@ export interface GateMaterial {
   /** PEM texts by host path. */
   readonly authorities: ReadonlyMap<string, string>;
   readonly bearer: string;
+  /** Through which https upstreams are reached. */
+  readonly proxy?: UpstreamProxyPlace | undefined;
   /** Base64. */
   readonly fingerprintKey: string;
 }
@@ -107,10 +110,22 @@ function upstreamOf(repo: PlannedRepo, places: GatePlaces, material: GateMateria
           },
         }),
         ca: upstream.authorities.map((path) => given(material.authorities.get(path), path)),
+        ...(material.proxy !== undefined && { proxy: proxyOf(material.proxy, material.tokens) }),
       };
     case "local":
       return { kind: "local", path: places.local(repo) };
   }
+}
+
+function proxyOf(
+  { host, port, tls, tokenRef }: UpstreamProxyPlace,
+  tokens: Secrets,
+): NonNullable<Extract<Upstream, { kind: "https" }>["proxy"]> {
+  if (tokenRef === undefined) return { host, port, tls };
+  const pair = given(tokens[tokenRef], tokenRef);
+  const colon = pair.indexOf(":");
+  if (colon < 0) return { host, port, tls, credential: { username: pair, token: "" } };
+  return { host, port, tls, credential: { username: pair.slice(0, colon), token: pair.slice(colon + 1) } };
 }
 
 function sshKeyOf(

@@ -23,6 +23,9 @@ const sshKeySchema = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("agent"), socket: absolute, publicKey: z.string().optional() }),
 ]);
 
+/** Secret. */
+const credentialSchema = z.strictObject({ username: z.string(), token: z.string() });
+
 export const gitUpstreamSchema = z.discriminatedUnion("kind", [
   z.strictObject({
     kind: z.literal("ssh"),
@@ -42,9 +45,18 @@ export const gitUpstreamSchema = z.discriminatedUnion("kind", [
     /** Without user, password, query and fragment. */
     url: z.string().regex(/^https:\/\/[^\s@?#"'\\]+$/, "must be an https URL without a user and a query"),
     /** Sent as Basic. Forges take any name beside a token; absent with it: anonymous. */
-    credential: z.strictObject({ username: z.string(), token: z.string() }).optional(),
+    credential: credentialSchema.optional(),
     /** PEM texts. When there are any, this upstream's certificate must come from one of them. */
     ca: z.array(z.string()),
+    /** Through which it is reached, and where its name is resolved. */
+    proxy: z
+      .strictObject({
+        host: z.string().regex(/^(?:[A-Za-z0-9.-]+|\[[0-9a-f:.]+\])$/, "must be a name or an address"),
+        port: z.number().int().min(1).max(65_535),
+        tls: z.boolean(),
+        credential: credentialSchema.optional(),
+      })
+      .optional(),
   }),
   /** A bare repository on this host, as the operator's own manifest says. */
   z.strictObject({ kind: z.literal("local"), path: absolute }),

@@ -91,7 +91,7 @@ export async function gateRequest(
     ),
   ]);
   const material: GateMaterial = {
-    ...{ tokens, authorities, bearer },
+    ...{ tokens, authorities, bearer, proxy: request.plan.upstreamProxy },
     keys: new Map([...operators, ...made.keys]),
     fingerprintKey: findingsKey.toString("base64"),
   };

@@ -5,6 +5,7 @@ import { rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { GitUpstream } from "../../../src/contract/git-gate.ts";
+import { type ConnectProxy, startConnectProxy } from "../../doubles/connect-proxy.ts";
 import { bareUpstream, type GateSite, must, newFolder, OWN, run, startSite } from "../../support/git-gate.ts";
 import { type GitSite, startGitSite } from "../../support/git-site.ts";
 import { HAS_SSHD, type Sshd, startSshd } from "../../support/sshd.ts";
@@ -267,6 +268,72 @@ describe("an upstream that is not what it should be", () => {
     const objects = (folder: string): Promise<string> =>
       must(["git", "--git-dir", folder, "cat-file", "--batch-all-objects", "--batch-check"]);
     expect((await objects(mirror)).split("\n").sort()).toEqual((await objects(bare)).split("\n").sort());
+  });
+});
+
+describe("an upstream behind a company's proxy", () => {
+  const PROXY_LOGIN = { username: "gate-user", token: ["proxy", "password", "Vw72KxQd"].join("-") };
+
+  async function behind(
+    change: { readonly wanted?: string; readonly known?: boolean } = {},
+  ): Promise<{ gate: GateSite; bare: string; proxy: ConnectProxy }> {
+    const bare = await bareRepository();
+    const server = await startGitSite(await ca.issue(["git.corp.test"]), dirname(bare), CREDENTIAL);
+    const proxy = await startConnectProxy({
+      names: change.known === false ? {} : { "git.corp.test:443": server.port },
+      credential: change.wanted ?? `${PROXY_LOGIN.username}:${PROXY_LOGIN.token}`,
+    });
+    closing.push(
+      () => server.close(),
+      () => proxy.close(),
+    );
+    const gate = await site({
+      ...{ kind: "https", url: `https://git.corp.test/${basename(bare)}`, ca: [ca.certificate] },
+      credential: CREDENTIAL,
+      proxy: { host: "127.0.0.1", port: proxy.port, tls: false, credential: PROXY_LOGIN },
+    });
+    return { gate, bare, proxy };
+  }
+
+  it("is fetched from and pushed to through it, by a name that only it knows, each with its own credential", async () => {
+    const { gate, bare, proxy } = await behind();
+    await writeFile(
+      join(bare, "hooks", "pre-receive"),
+      "#!/bin/sh\nfor p in /proc/[0-9]*; do tr '\\0' '\\n' <$p/cmdline; tr '\\0' '\\n' <$p/environ; done >seen 2>/dev/null\nexit 0\n",
+      { mode: 0o755 },
+    );
+    const copy = await gate.clone();
+    const id = await copy.commit({ "a.txt": "a\n" });
+    expect(await copy.push("work")).toMatchObject({ code: 0 });
+    expect(await must(["git", "--git-dir", bare, "rev-parse", `${OWN}/work`])).toBe(id);
+    const basic = Buffer.from(`${PROXY_LOGIN.username}:${PROXY_LOGIN.token}`).toString("base64");
+    expect(new Set(proxy.asked.map(({ line }) => line))).toEqual(new Set(["CONNECT git.corp.test:443"]));
+    expect(proxy.asked.some(({ authorization }) => authorization === `Basic ${basic}`)).toBe(true);
+    expect(JSON.stringify(proxy.asked)).not.toContain(CREDENTIAL.token);
+    // I2: neither stands where others can read.
+    const seen = readFileSync(join(bare, "seen"), "latin1");
+    expect(seen).toContain("http.proxy=http://gate@127.0.0.1");
+    for (const secret of [PROXY_LOGIN.token, PROXY_LOGIN.username, basic, CREDENTIAL.token]) {
+      expect(seen).not.toContain(secret);
+      expect(grep(gate.folder, secret)).toEqual([]);
+      expect(JSON.stringify(gate.messages)).not.toContain(secret);
+    }
+    await copy.commit({ "b.txt": PROXY_LOGIN.token });
+    expect((await copy.push("leak")).stderr).toContain("denied: secret-found");
+  });
+
+  it.each([
+    ["does not take the gate's credential", { wanted: "somebody:else" }],
+    ["does not lead there", { known: false }],
+  ])("that %s fails, says whose it is, and names neither", async (_, change) => {
+    const { gate, proxy } = await behind(change);
+    const { code, stderr } = await run(["git", "clone", `${gate.url}/app.git`, join(gate.folder, "x")]);
+    expect(code).not.toBe(0);
+    expect(stderr).toContain(
+      "denied: upstream-unreachable: the operator's proxy does not let the gate through",
+    );
+    expect(stderr + JSON.stringify(gate.messages)).not.toContain(String(proxy.port));
+    expect(proxy.asked.length).toBeGreaterThan(0);
   });
 });
 

@@ -67,6 +67,20 @@ describe("what git-gate is told", () => {
     expect(gitGateConfigSchema.parse(config())).toEqual(config());
   });
 
+  it("has the operator's proxy for upstreams over https, with the pair of its credential, and for no other", () => {
+    const proxy = { host: "proxy.corp.test", port: 3128, tls: false, tokenRef: "PROXY" };
+    const tokens = { ...MATERIAL.tokens, PROXY: "user:pass:word" };
+    const behind = config({ ...MATERIAL, tokens, proxy });
+    expect(gitGateConfigSchema.parse(behind)).toEqual(behind);
+    const credential = { username: "user", token: "pass:word" };
+    for (const { upstream } of behind.repos) {
+      if (upstream.kind === "https")
+        expect(upstream.proxy).toEqual({ host: "proxy.corp.test", port: 3128, tls: false, credential });
+      else expect(JSON.stringify(upstream)).not.toContain("proxy");
+    }
+    expect(JSON.stringify(config())).not.toContain("proxy");
+  });
+
   it("has each repository's own proof, and its place in the gate's world", () => {
     expect(config().repos.map(({ upstream }) => upstream)).toMatchObject([
       { kind: "ssh", key: { kind: "private-key", text: "key of file" }, hostKeys: ["ssh-ed25519 AAAA"] },

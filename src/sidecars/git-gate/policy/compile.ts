@@ -58,10 +58,14 @@ function grouped(exceptions: GitGatePolicy["exceptions"], name: string): Compile
 function ownSecrets({ bearer, repos }: GitGateConfig): readonly KnownSecret[] {
   const secrets = [
     ["git-gate bearer", bearer],
-    ...repos.map(({ name, upstream }) => [
-      `token of ${name}`,
-      upstream.kind === "https" ? upstream.credential?.token : undefined,
-    ]),
+    ...repos.flatMap(({ name, upstream }) =>
+      upstream.kind === "https"
+        ? [
+            [`token of ${name}`, upstream.credential?.token],
+            [`the proxy's password`, upstream.proxy?.credential?.token],
+          ]
+        : [],
+    ),
   ];
   return secrets.flatMap(([name = "", value]) =>
     value === undefined || Buffer.byteLength(value) < MIN_KNOWN

@@ -10,6 +10,15 @@ import type { Remote } from "./remote.ts";
 
 const MEANINGS: readonly (readonly [RegExp, () => Refusal])[] = [
   [
+    /from proxy after CONNECT|CONNECT tunnel failed|Proxy CONNECT aborted|Could not resolve proxy/i,
+    () =>
+      refuse(
+        "upstream-unreachable",
+        "the operator's proxy does not let the gate through to the upstream",
+        "egress.upstream_proxy",
+      ),
+  ],
+  [
     /REMOTE HOST IDENTIFICATION HAS CHANGED|Host key verification failed|host key is known for/i,
     () =>
       refuse(

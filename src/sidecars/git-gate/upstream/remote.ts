@@ -78,20 +78,24 @@ export async function openRemote(repo: RepoConfig, home: Home): Promise<Remote> 
       };
     }
     case "https": {
-      const { credential, ca } = upstream;
+      const { credential, ca, proxy } = upstream;
       const args: string[] = [];
       if (ca.length > 0) {
         const file = join(home.runtimeDir, `${name}.ca`);
         await writeFile(file, ca.map((pem) => `${pem.trim()}\n`).join(""), { mode: 0o600 });
         args.push("-c", `http.sslCAInfo=${file}`, "-c", "http.sslCAPath=/nonexistent");
       }
-      if (credential !== undefined) args.push("-c", `credential.helper=${HELPER}`);
+      // Each asks for what is its own: neither is shown what the other one wants.
+      if (proxy !== undefined) args.push(...proxySettings(proxy));
+      const { origin } = new URL(upstream.url);
+      if (credential !== undefined) args.push("-c", `credential.${origin}.helper=${HELPER}`);
+      const told = [proxy?.credential, credential].flatMap((each) => each ?? []);
       return {
         ...common,
         url: upstream.url,
         args,
         env: { GIT_ALLOW_PROTOCOL: "https" },
-        ...(credential !== undefined && { credential: credentialText(credential) }),
+        ...(told.length > 0 && { credential: told.map(credentialText).join("") }),
         close: () => {},
       };
     }
@@ -102,6 +106,23 @@ export async function openRemote(repo: RepoConfig, home: Home): Promise<Remote> 
 
 /** Git asks it before it would ask a person, adds the word `get`, and reads what it prints. */
 const HELPER = '!f() { test "$1" = get && cat <&3; }; f';
+
+/** Of two, a proxy's comes first: git asks for it before it dials. What is left in the pipe is the upstream's. */
+const PROXY_HELPER =
+  '!f() { test "$1" = get && IFS= read -r user <&3 && IFS= read -r password <&3 && printf "%s\\n" "$user" "$password"; }; f';
+
+type Proxy = NonNullable<Extract<GitUpstream, { kind: "https" }>["proxy"]>;
+
+function proxySettings({ host, port, tls, credential }: Proxy): readonly string[] {
+  const place = `${host}:${port}`;
+  const scheme = tls ? "https" : "http";
+  if (credential === undefined) return ["-c", `http.proxy=${scheme}://${place}`];
+  return [
+    // With no user named git asks for none. Who it really is stands in the answer.
+    ...["-c", `http.proxy=${scheme}://gate@${place}`, "-c", "http.proxyAuthMethod=basic"],
+    ...["-c", `credential.${scheme}://${place}.helper=${PROXY_HELPER}`],
+  ];
+}
 
 function credentialText({ username, token }: { username: string; token: string }): string {
   // A line break would add a field, such as another host.
@@ -133,9 +154,13 @@ function createScrub({ upstream, spellings }: RepoConfig, home: Home): (text: st
       break;
     case "https": {
       places.push(upstream.url, new URL(upstream.url).host, new URL(upstream.url).hostname);
-      const { username = "", token = "" } = upstream.credential ?? {};
-      const basic = Buffer.from(`${username}:${token}`).toString("base64");
-      if (token !== "") hidden.push(token, encodeURIComponent(token), basic);
+      for (const { username, token } of [upstream.credential, upstream.proxy?.credential].flatMap(
+        (each) => each ?? [],
+      )) {
+        const basic = Buffer.from(`${username}:${token}`).toString("base64");
+        if (token !== "") hidden.push(token, encodeURIComponent(token), basic);
+      }
+      if (upstream.proxy !== undefined) places.push(upstream.proxy.host);
       break;
     }
     case "local":
