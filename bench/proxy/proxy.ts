@@ -20,6 +20,17 @@ const CONNECTIONS = 32;
 const BURST_MS = 1_500;
 const BULK_BYTES = 256 * 1024 * 1024;
 const EVENT_STREAMS = 30;
+const MANY_REQUESTS = 500_000;
+/** Between two looks at the memory. */
+const MANY_MS = 5_000;
+
+/** What ours is to reach of each of the others', in requests of 1 KB. */
+const GOALS: Readonly<Record<string, number>> = {
+  tunnel: 0.5,
+  mitmproxy: 7,
+  mockttp: 2,
+  "http-mitm-proxy": 1.1,
+};
 
 const LOADS: Readonly<Record<string, Load>> = {
   "1 KB": { kind: "keep-alive", bytes: 1024, connections: CONNECTIONS, ms: BURST_MS },
@@ -77,6 +88,7 @@ export async function benchProxy(): Promise<readonly BenchRow[]> {
       rows.push(...rowsOf(title, load, measured));
       await catchesSecret(client, subjects);
     }
+    rows.push(...(await overManyRequests(client, subjects)));
     for (const { name, child } of subjects) {
       const megabytes = memoryOf(child);
       if (megabytes !== undefined)
@@ -89,16 +101,50 @@ export async function benchProxy(): Promise<readonly BenchRow[]> {
   }
 }
 
+/** Whether memory is flat: that of our own, over more requests than a bottle makes in days. */
+async function overManyRequests(client: ChildProcess, subjects: readonly Subject[]): Promise<BenchRow[]> {
+  const ours = subjects.find(({ name }) => name === "bot-bottle");
+  if (ours === undefined || memoryOf(ours.child) === undefined) return [];
+  const samples: number[] = [];
+  for (let requests = 0; requests < MANY_REQUESTS; ) {
+    const load = { kind: "keep-alive", bytes: 1024, connections: CONNECTIONS, ms: MANY_MS } as const;
+    requests += (await ask(client, ours, load)).latencies.length;
+    samples.push(memoryOf(ours.child) ?? Number.NaN);
+  }
+  const first = row("", "", samples.slice(0, Math.ceil(samples.length / 4))).median;
+  const last = row("", "", samples.slice(-Math.ceil(samples.length / 4))).median;
+  const change = `${first.toFixed(0)} in the first quarter, ${last.toFixed(0)} in the last`;
+  const name = `proxy bot-bottle: memory (PSS) over ${MANY_REQUESTS} requests`;
+  return [row(name, "MB", samples, `${change}; goal: flat, at most 130`)];
+}
+
 function rowsOf(title: string, load: Load, measured: ReadonlyMap<string, Measured>): BenchRow[] {
   const base = measured.get("tunnel");
   return [...measured].flatMap(([name, { rates, latencies }]): BenchRow[] => {
     const label = `proxy ${name}: ${title}`;
     const isAlone = load.kind === "events" || (load.kind === "keep-alive" && load.connections === 1);
-    if (isAlone) return [row(label, "us", latencies, added(latencies, base?.latencies))];
+    const isOurs = name === "bot-bottle";
+    if (isAlone) {
+      const goal = load.kind === "events" ? "p50 2000" : "p50 1000, p99 5000";
+      const note = added(latencies, base?.latencies);
+      return [row(label, "us", latencies, isOurs ? `${note}; goal: ${goal}` : note)];
+    }
     const isBulk = load.kind === "download" || load.kind === "upload";
     const figures = isBulk ? rates.map((rate) => rate / 1e6) : rates;
-    return [row(label, isBulk ? "MB/s" : "requests/s", figures, share(rates, base?.rates))];
+    const note = isOurs && title === "1 KB" ? besideAll(rates, measured) : share(rates, base?.rates);
+    return [row(label, isBulk ? "MB/s" : "requests/s", figures, note)];
   });
+}
+
+function besideAll(rates: readonly number[], measured: ReadonlyMap<string, Measured>): string {
+  const own = row("", "", rates).median;
+  return Object.entries(GOALS)
+    .flatMap(([name, goal]) => {
+      const other = measured.get(name);
+      if (other === undefined) return [];
+      return [`${(own / row("", "", other.rates).median).toFixed(2)} of ${name}, goal ${goal}`];
+    })
+    .join("; ");
 }
 
 function share(rates: readonly number[], base: readonly number[] | undefined): string {
