@@ -94,8 +94,11 @@ describe("a connection is closed", () => {
     // A PRIORITY frame of the wrong size, after which nothing is read or written any more.
     const broken = Buffer.concat([Buffer.from([0, 0, 9, 2, 0, 0, 0, 0, 1]), Buffer.alloc(9)]);
     socket.resume();
-    socket.write(Buffer.concat([preface, get, broken]));
-    await closed(socket);
+    const gone = closed(socket);
+    socket.write(Buffer.concat([preface, get]));
+    await until(() => upstream.accepted() === 1);
+    socket.write(broken);
+    await gone;
     expect(await egress.waitFor("egress.allowed")).toMatchObject([
       { method: "GET", host: HOST, complete: false },
     ]);
