@@ -584,6 +584,7 @@ const GUARDED: readonly Guarded[] = [
       ...TARGETS,
       `${T}/forward.test.ts`,
       `${T}/limits.test.ts`,
+      `${T}/operators-limits.test.ts`,
       `${T}/websocket.test.ts`,
       `${T}/targets/placeholder.test.ts`,
       `${T}/targets/git-push.test.ts`,
