@@ -2,6 +2,7 @@
 import { ASK_LIMITS, type Ask } from "../contract/approvals.ts";
 import { unreachable } from "../lib/errors.ts";
 import { printable } from "../lib/printable.ts";
+import { pathInWords } from "./path-words.ts";
 
 /** A list of paths or refs is cut where nobody would read on. */
 const SHOWN_LENGTH = 2 * ASK_LIMITS.itemLength;
@@ -11,9 +12,7 @@ export function describeAsk(ask: Ask): string {
   switch (ask.kind) {
     case "host": {
       const methods = ask.methods.length === 0 ? "any method" : ask.methods.join(", ");
-      const paths = ask.paths.map(({ type, value }) =>
-        type === "prefix" ? `${value.replace(/\/$/, "")}/*` : value,
-      );
+      const paths = ask.paths.map(pathInWords);
       return shown(`${methods} on ${ask.host}${paths.length === 0 ? ", any path" : `: ${paths.join(" ")}`}`);
     }
     case "repository": {

@@ -2,7 +2,7 @@
  * An ask, from the arguments of an agent's call: those of a denial's ready-made call, or broader ones. They are read
  * whole or refused whole, and nothing in them is repaired into something wider.
  */
-import { type Ask, askSchema, GIT_EXCEPTION_CODES } from "../contract/approvals.ts";
+import { ASK_LIMITS, type Ask, askSchema, GIT_EXCEPTION_CODES } from "../contract/approvals.ts";
 import { faultOfRefPattern } from "../lib/git-ref.ts";
 import { parseHost } from "../lib/host.ts";
 import { accept, type Parsed, quoted, reject } from "../lib/parsed.ts";
@@ -98,8 +98,14 @@ export function canonicalAsk(ask: Ask): Parsed<Ask> {
       const host = parseHost(ask.host);
       return host.ok ? checked({ ...ask, host: host.value }) : reject(`host: ${host.reason}`);
     }
-    case "git-exception":
-      return checked({ ...ask, subjects: sorted(ask.subjects) });
+    case "git-exception": {
+      const most = ASK_LIMITS.subjects;
+      return ask.subjects.length > most
+        ? reject(
+            `subjects: ${ask.subjects.length} at once is more than the ${most} that a person looks through`,
+          )
+        : checked({ ...ask, subjects: sorted(ask.subjects) });
+    }
   }
 }
 

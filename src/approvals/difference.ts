@@ -5,11 +5,11 @@
  */
 import { canonicalJson } from "../audit/canonical-json.ts";
 import type { Change } from "../contract/approvals.ts";
-import type { PathMatch } from "../contract/policy.ts";
 import { coversRefs } from "../lib/git-ref.ts";
 import { printable } from "../lib/printable.ts";
 import type { Allowed } from "./allowed.ts";
 import { routesOfHost } from "./host-routes.ts";
+import { pathInWords } from "./path-words.ts";
 import {
   covers,
   isCarried,
@@ -96,18 +96,6 @@ function groupedByMethods(host: string, permissions: readonly Permission[]): rea
       },
     ];
   });
-}
-
-function pathInWords({ type, value }: PathMatch): string {
-  switch (type) {
-    // A star of its own must not look like the sign for all below.
-    case "exact":
-      return value.includes("*") ? `=${value}` : value;
-    case "prefix":
-      return `${value.replace(/\/$/, "")}/*`;
-    case "regex":
-      return `~${value}`;
-  }
 }
 
 const RIGHTS = ["push", "force", "delete"] as const;

@@ -9,11 +9,15 @@ import { listenSchema } from "./sidecar.ts";
 
 /** What one request may hold: its record fits into one line of the log uncut, and on a screen or two. */
 export const ASK_LIMITS = {
-  /** Paths, or refs, or subjects, in one request. Whoever needs more asks for a prefix. */
+  /** Paths, or refs, in one request. Whoever needs more asks for a prefix. */
   items: 16,
+  /** Of one exception: more than git-gate names in one denial. */
+  subjects: 24,
+  /** Characters of a subject, likewise. */
+  subjectLength: 320,
   /** Methods of a request; there are nine, and WebDAV's. */
   methods: 16,
-  /** Characters of a path, a ref or a subject: what a denial names. */
+  /** Characters of a path or a ref: what a denial names. */
   itemLength: 512,
   /** Characters of the agent's words. People read them. */
   justification: 2_000,
@@ -31,11 +35,11 @@ export const GIT_EXCEPTION_CODES = [
   "ref-not-allowed",
 ] as const;
 
-const { items, methods, itemLength, justification } = ASK_LIMITS;
+const { items, subjects, subjectLength, methods, itemLength, justification } = ASK_LIMITS;
 const plainLine = z
   .string()
   .min(1)
-  .max(itemLength)
+  .max(subjectLength)
   .regex(/^[^\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Zl}\p{Zp}]+$/u);
 
 /**
@@ -76,7 +80,7 @@ export const askSchema = z.discriminatedUnion("kind", [
     repo: gitRepoName,
     code: z.enum(GIT_EXCEPTION_CODES),
     /** As the denial named them. */
-    subjects: z.array(plainLine).min(1).max(items),
+    subjects: z.array(plainLine).min(1).max(subjects),
   }),
 ]);
 export type Ask = z.infer<typeof askSchema>;
@@ -195,7 +199,8 @@ export const requestViewSchema = z.strictObject({
 });
 export type RequestView = z.infer<typeof requestViewSchema>;
 
-const textMatch = z.strictObject({ type: z.string(), value: z.string() });
+const pathMatch = z.strictObject({ type: z.enum(["exact", "prefix", "regex"]), value: z.string() });
+const headerMatch = z.strictObject({ name: z.string(), type: z.enum(["exact", "regex"]), value: z.string() });
 
 /** What the bottle can do, as the agent is told it: no secret, and no name of one. */
 export const capabilitiesSchema = z.strictObject({
@@ -205,9 +210,9 @@ export const capabilitiesSchema = z.strictObject({
       /** A {@link RouteMatch} each, any one; empty: every request. */
       matches: z.array(
         z.strictObject({
-          paths: z.array(textMatch).exactOptional(),
+          paths: z.array(pathMatch).exactOptional(),
           methods: z.array(z.string()).exactOptional(),
-          headers: z.array(textMatch.extend({ name: z.string() })).exactOptional(),
+          headers: z.array(headerMatch).exactOptional(),
         }),
       ),
       /** Egress adds a credential: the agent sends none. */

@@ -4,6 +4,8 @@ import { ASK_LIMITS, ticketSchema } from "../../contract/approvals.ts";
 
 /** Longer than anything a denial names, so that such a call is judged and not misread. */
 const text = z.string().max(1_024);
+/** More than can be asked for at once, which is then said in words. */
+const MOST_SUBJECTS = 100;
 const list = z.array(text).max(ASK_LIMITS.items);
 const justification = z
   .string()
@@ -34,7 +36,7 @@ export const exceptionShape = z.strictObject({
   host: text.optional().describe("Of a denial of egress: where it would go."),
   repo: text.optional().describe("Of a denial of git-gate: the repository."),
   code: text.optional().describe("Of a denial of git-gate: its code."),
-  subjects: list.optional().describe("Of a denial of git-gate: what it named."),
+  subjects: z.array(text).max(MOST_SUBJECTS).optional().describe("Of a denial of git-gate: what it named."),
   justification,
 });
 

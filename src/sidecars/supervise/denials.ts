@@ -36,6 +36,12 @@ const BOTH: Readonly<Record<string, Explanation>> = {
   stopping: says("wait", "This part of the bottle is being stopped or replaced."),
   "upstream-unreachable": says("wait", "The other side cannot be reached."),
   "upstream-failed": says("wait", "The other side went away before it answered."),
+  frozen: says("wait", "The operator has frozen the bottle: nothing leaves it until it is thawed."),
+  "grant-ended": says("access", "What was granted for a while is over, or used up."),
+  "log-unavailable": says(
+    "wait",
+    "Nothing leaves that cannot be recorded, and the log cannot be written now.",
+  ),
 };
 
 export const EGRESS_DENIALS: Readonly<Record<string, Explanation>> = {
@@ -48,8 +54,6 @@ export const EGRESS_DENIALS: Readonly<Record<string, Explanation>> = {
   ),
   "path-not-allowed": says("access", "The host is reachable, but no rule covers this path."),
   "method-not-allowed": says("access", "The path is allowed, but not with this method."),
-  frozen: says("wait", "The operator has frozen the bottle: nothing leaves it until it is thawed."),
-  "grant-ended": says("access", "What was granted for a while is over, or used up."),
   "header-not-allowed": says(
     "change",
     "A header that the route's rule asks for is missing, different or there twice: send it as the rule says.",
@@ -115,10 +119,6 @@ export const EGRESS_DENIALS: Readonly<Record<string, Explanation>> = {
   "upload-too-large": says(
     "change",
     "The body alone is more than the bottle may send in a minute: send less.",
-  ),
-  "log-unavailable": says(
-    "wait",
-    "Nothing leaves that cannot be recorded, and the log cannot be written now.",
   ),
   "upstream-unresolvable": says("change", "The name has no address: check its spelling."),
   "upstream-tls": says("report", "The other side shows no certificate that is trusted here."),

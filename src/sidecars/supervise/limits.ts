@@ -25,7 +25,7 @@ export const LIMITS = {
   keeperMs: 10_000,
   /** Live requests' time to finish after SIGTERM: those that wait are answered at once. */
   drainMs: 2_000,
-  /** Kinds of refused requests that are told to the keeper, with their counts. */
+  /** How often the keeper is told of refused requests, by kind and number: the guest could make any number. */
   reportMs: 10_000,
 } as const;
 

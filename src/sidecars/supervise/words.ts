@@ -4,6 +4,7 @@
  */
 import { describeAsk } from "../../approvals/ask-words.ts";
 import { routesOfHost } from "../../approvals/host-routes.ts";
+import { pathInWords } from "../../approvals/path-words.ts";
 import type { Capabilities, RequestView, SupervisePolicy } from "../../contract/approvals.ts";
 
 /** JSON, told as text and as a structure alike. */
@@ -117,11 +118,6 @@ function repoInWords({ name, refs }: Capabilities["repos"][number]): string {
       `${pattern}${force ? " forced" : ""}${remove ? " deletable" : ""}`,
   );
   return `${name}: push to ${rules.join(", ") || "nothing"}`;
-}
-
-function pathInWords({ type, value }: { readonly type: string; readonly value: string }): string {
-  if (type === "prefix") return `${value.replace(/\/$/, "")}/*`;
-  return type === "exact" ? value : `~${value}`;
 }
 
 function iso(at: number): string {

@@ -5,6 +5,7 @@ import { warningsOfHost } from "../../../src/approvals/asked-host.ts";
 import { ASK_LIMITS } from "../../../src/contract/approvals.ts";
 import { denialOf as egressDenial, refuse as egressRefuse } from "../../../src/sidecars/egress/denial.ts";
 import { denialOf as gitDenial, refuse as gitRefuse } from "../../../src/sidecars/git-gate/denial.ts";
+import { LIMITS } from "../../../src/sidecars/git-gate/limits.ts";
 
 const reasonOf = (parsed: ReturnType<typeof parseAccess>): string =>
   parsed.ok ? "was accepted" : parsed.reason;
@@ -58,6 +59,15 @@ describe("a denial's ready-made call", () => {
         value: { kind: "git-exception", repo: "app", code: "path-protected", subjects: ["a", "b"] },
       },
     ]);
+  });
+
+  it("asks for as many subjects as git-gate names at most, and is told of more in words", () => {
+    const named = (count: number): string[] =>
+      Array.from({ length: count }, (_, i) => `${"d".repeat(296)}/${i}`);
+    const args = (count: number) => ({ repo: "app", code: "path-protected", subjects: named(count) });
+    expect(LIMITS.toldFindings).toBeLessThanOrEqual(ASK_LIMITS.subjects);
+    expect(parseException(args(LIMITS.toldFindings))).toMatchObject({ ok: true });
+    expect(reasonOf(parseException(args(ASK_LIMITS.subjects + 1)))).toContain("more than the 24");
   });
 
   it("is told in words when no operator could lift it", () => {

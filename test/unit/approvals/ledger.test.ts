@@ -380,10 +380,19 @@ describe("the largest request", () => {
     };
     const asked = { kind: "request", ask: wanted, justification: "\u20ac".repeat(justification) };
     expect(superviseAskSchema.parse(asked)).toEqual(asked);
+    const { subjects, subjectLength } = ASK_LIMITS;
+    const exception: Ask = {
+      kind: "git-exception",
+      repo: "app",
+      code: "path-protected",
+      subjects: Array.from({ length: subjects }, (_, i) => longest(i).slice(0, subjectLength)),
+    };
     const k = keeper();
+    k.ask(exception, 0, asked.justification);
+    expect(k.approve(ticketOf(1), 1, { reason: asked.justification })).toBe("decided");
     k.ask(wanted, 0, asked.justification);
-    expect(k.approve(T1, 1, { reason: asked.justification })).toBe("decided");
-    expect(k.log.length).toBe(2);
+    expect(k.approve(ticketOf(2), 1, { reason: asked.justification })).toBe("decided");
+    expect(k.log.length).toBe(4);
     for (const { data } of k.log) expect(boundedData(data)).toEqual(data);
   });
 });

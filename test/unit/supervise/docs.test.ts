@@ -38,7 +38,7 @@ describe("docs/supervise.md", () => {
       "calls of `request_access`, `request_exception`, `withdraw_request`": `${burst} at once, ${perMinute} a minute each`,
       "requests of any kind": `${LIMITS.burst} at once, ${LIMITS.perSecond} a second; then 429`,
       "a request's body; a justification": `${LIMITS.bodyBytes / 1024} KiB; 2,000 characters`,
-      "methods; paths, refs or subjects in one request": `${ASK_LIMITS.methods}; ${ASK_LIMITS.items} of ${ASK_LIMITS.itemLength} characters`,
+      "methods; paths or refs; subjects in one request": `${ASK_LIMITS.methods}; ${ASK_LIMITS.items} of ${ASK_LIMITS.itemLength} characters; ${ASK_LIMITS.subjects}`,
       "calls that wait at once": `${LIMITS.waiting}; one more is answered at once with what is known`,
       "connections; requests in progress": `${LIMITS.connections}; ${LIMITS.exchanges}`,
     });

@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Capabilities } from "../../../src/contract/approvals.ts";
 import {
@@ -10,6 +11,7 @@ import {
   denialOf as gitDenial,
   refuse as gitRefuse,
 } from "../../../src/sidecars/git-gate/denial.ts";
+import { accessShape, exceptionShape } from "../../../src/sidecars/supervise/arguments.ts";
 import { EGRESS_DENIALS, GIT_DENIALS } from "../../../src/sidecars/supervise/denials.ts";
 import { explain } from "../../../src/sidecars/supervise/explain.ts";
 
@@ -17,6 +19,35 @@ const CAPABILITIES: Capabilities = {
   routes: [{ host: "*.x.test", matches: [{ methods: ["GET"] }], authenticated: true }],
   repos: [{ name: "app", refs: [{ pattern: "refs/heads/bottle/*", force: false, delete: false }] }],
 };
+
+describe("a denial's ready-made call", () => {
+  const text = fc.string({ unit: "binary", maxLength: 700 });
+
+  it("is always one that the tool reads, whatever was refused", () => {
+    const subject = fc.record({ method: text, host: text, path: text }, { requiredKeys: ["method"] });
+    fc.assert(
+      fc.property(subject, (refused) => {
+        const { ask } = egressDenial(egressRefuse("host-not-allowed", "no", "no route"), refused).denied;
+        expect(accessShape.safeParse(ask.arguments).success).toBe(true);
+      }),
+    );
+    const push = fc.record({ repo: text, subjects: fc.array(text, { maxLength: 60 }) });
+    fc.assert(
+      fc.property(
+        push,
+        fc.constantFrom(...(Object.keys(GIT_STATUS) as (keyof typeof GIT_STATUS)[])),
+        (refused, code) => {
+          const { repo, subjects } = refused;
+          const { ask } = gitDenial(gitRefuse(code, "no", "rule", { subjects }), {
+            action: "push",
+            repo,
+          }).denied;
+          expect(exceptionShape.safeParse(ask.arguments).success).toBe(true);
+        },
+      ),
+    );
+  });
+});
 
 describe("the explanations", () => {
   it("are of every code of egress's and of git-gate's, and of no other", () => {
