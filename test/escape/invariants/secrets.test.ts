@@ -191,7 +191,7 @@ describe("I2: while the bottle runs", () => {
     const inside = await bottle.sh(`echo ${planted.planted} > /tmp/planted; echo`);
     expect(inside).toBe("");
     expect(await insideSearch(planted)).toEqual(["planted in /tmp/planted"]);
-  });
+  }, 180_000);
 
   it("no credential is in any argument, environment, file or log of the host", () => {
     expect(hostSearch(CREDENTIALS)).toEqual([]);
@@ -279,7 +279,7 @@ describe("I2: after the bottle has ended", () => {
     expect(tree.filter((pid) => commandOf(pid) !== "")).toEqual([]);
     await operator.bottle(["rm", "--force", bottle.id]);
     expect(hostSearch({ ...CREDENTIALS, asked: PROMPTED })).toEqual([]);
-  });
+  }, 180_000);
 });
 
 async function insideSearch(needles: Needles): Promise<readonly string[]> {

@@ -444,6 +444,8 @@ describe("streaming", () => {
     const result = await curl(
       egress,
       version,
+      "--max-time",
+      "55",
       "--limit-rate",
       "150M",
       "-o",

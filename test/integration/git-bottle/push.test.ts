@@ -129,15 +129,61 @@ describe("an agent behind git-gate", () => {
     expect(await snapshot(far)).toBe(before);
   });
 
-  it("I7: is refused where the manifest asks for a review, with the reason, since nobody can be asked", async () => {
-    const before = await snapshot(waits);
-    const { stderr } = await gated.inside(
-      id,
-      `git clone -q git-gate:waits waits && cd waits && git commit -q --allow-empty -m x && git push origin HEAD:${own("r")}`,
-    );
-    expect(stderr).toContain("denied: review-refused:");
-    expect(stderr).toContain("the operator has no inbox in this version");
-    expect(await snapshot(waits)).toBe(before);
+  describe("where the manifest asks for a review", () => {
+    interface Waiting {
+      readonly ticket: string;
+      readonly digest: string;
+      readonly review: {
+        readonly repo: string;
+        readonly commits: { subject: string }[];
+        readonly files: string[];
+      };
+    }
+
+    /** What waits in the inbox, which scripts are told by the exit code. */
+    async function waiting(): Promise<Waiting> {
+      for (;;) {
+        const { code, stdout } = await gated.cli.run(["inbox", "--json"]);
+        const { bottles } = JSON.parse(stdout) as { bottles: { pending: Waiting[] }[] };
+        const [first] = bottles.flatMap(({ pending }) => pending);
+        if (code === 3 && first !== undefined) return first;
+      }
+    }
+
+    const push = (name: string) =>
+      gated.inside(
+        id,
+        `rm -rf waits && git clone -q git-gate:waits waits && cd waits && echo ${name} > ${name} && git add ${name} && git commit -qm ${name} && git push origin HEAD:${own(name)}`,
+      );
+
+    it("waits for the operator, who sees it, and is refused with their words", async () => {
+      const before = await snapshot(waits);
+      const pushing = push("unwanted");
+      const { ticket, review } = await waiting();
+      expect(review).toMatchObject({
+        repo: "waits",
+        commits: [{ subject: "unwanted" }],
+        files: ["A unwanted"],
+      });
+      expect(await snapshot(waits)).toBe(before);
+      await gated.cli.run(["inbox", "deny", ticket, "--reason", "not in this repository"]);
+      const { code, stderr } = await pushing;
+      expect(code).not.toBe(0);
+      expect(stderr).toContain("denied: review-refused:");
+      expect(stderr).toContain("not in this repository");
+      expect(await snapshot(waits)).toBe(before);
+    });
+
+    it("is forwarded once the operator has approved just that", async () => {
+      const pushing = push("wanted");
+      const { ticket, digest } = await waiting();
+      const approve = ["inbox", "approve", ticket, "--yes", "--digest"];
+      expect((await gated.cli.run([...approve, "0".repeat(64)])).code).not.toBe(0);
+      expect(refOf(waits, own("wanted"))).toBe("");
+      expect(await gated.cli.run([...approve, digest])).toMatchObject({ code: 0 });
+      expect(await pushing).toMatchObject({ code: 0 });
+      expect(refOf(waits, own("wanted"))).not.toBe("");
+    });
   });
 
   it("has no other way: without the bearer, by another name, with the settings gone", async () => {
