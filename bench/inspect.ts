@@ -3,9 +3,9 @@
  * very run, small requests, and starting. Each text is scanned in pieces that fit a processor's turn, and each piece's
  * fastest scan counts: on a busy machine the others time the neighbours. The bench fails if a planted secret is missed.
  */
-import { spawnSync } from "node:child_process";
 import { DETECTORS } from "../src/inspect/detectors/index.ts";
 import { compileInspector, type Inspector } from "../src/inspect/inspector.ts";
+import { besides } from "./inspect-others.ts";
 import { base64OfBinary, base64OfText, jsonLogs, prose, randomBytes, sourceCode } from "./inspect-texts.ts";
 import { searchWorst } from "./inspect-worst.ts";
 import { type BenchRow, row } from "./row.ts";
@@ -45,7 +45,7 @@ export async function benchInspect(): Promise<BenchRow[]> {
   rows.push(smallRequests(inspector, request));
   rows.push(row("first request of 1 KiB", "ms", [cold]));
   rows.push(row("compiling the inspector", "ms", [compiled], `${DETECTORS.length} detectors, cold`));
-  rows.push(...besides(texts[0]?.[1] ?? Buffer.alloc(0)));
+  rows.push(...besides("source code", sourceCode(SIZE)));
   return rows;
 }
 
@@ -89,19 +89,4 @@ function smallRequests(inspector: Inspector, request: Buffer): BenchRow {
     samples.push(Number(process.hrtime.bigint() - begin) / 100_000);
   }
   return row("inspect a request of 1 KiB", "microseconds", samples);
-}
-
-const OTHER = "gitleaks";
-
-/** Another scanner on the same bytes, where it is installed. */
-function besides(text: Buffer): BenchRow[] {
-  if (spawnSync(OTHER, ["version"]).error !== undefined) return [];
-  const samples = [1, 2, 3].map(() => {
-    const begin = performance.now();
-    spawnSync(OTHER, ["stdin", "--no-banner", "--log-level", "error", "--exit-code", "0"], {
-      input: text,
-    });
-    return text.length / (performance.now() - begin) / 1000;
-  });
-  return [row(`${OTHER}, source code`, "MB/s", samples, "its start included")];
 }

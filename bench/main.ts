@@ -26,7 +26,9 @@ if (json) process.stdout.write(`${JSON.stringify(rows, null, 2)}\n`);
 else {
   const width = Math.max(...rows.map(({ name }) => name.length));
   for (const { name, unit, median, p95, note } of rows) {
-    const figures = `${median.toFixed(1).padStart(9)} median ${p95.toFixed(1).padStart(9)} p95 ${unit}`;
+    const figures = Number.isNaN(median)
+      ? "-".padStart(9)
+      : `${median.toFixed(1).padStart(9)} median ${p95.toFixed(1).padStart(9)} p95 ${unit}`;
     process.stdout.write(`${name.padEnd(width)}  ${figures}${note === undefined ? "" : `  (${note})`}\n`);
   }
 }

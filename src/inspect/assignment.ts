@@ -12,17 +12,26 @@ const BYTES = Array.from({ length: 256 }, (_, byte) => String.fromCharCode(byte)
 const GOES_ON = Uint8Array.from(BYTES, (character) => (NAME.test(character) ? 1 : 0));
 const ASSIGNING = Uint8Array.from(BYTES, (character) => (ASSIGNS.test(character) ? 1 : 0));
 
-/** Whether in all matches of a detector's pattern NAMED follows one of its keywords. */
-export function isNamed(pattern: string): boolean {
-  const names = pattern.slice(0, Math.max(0, pattern.indexOf(NAMED)));
-  if (!names.startsWith("(?:") || !names.endsWith(")")) return false;
+/** Whether NAMED follows `keyword` in all matches of a detector's pattern in which it stands. */
+export function isNamed(pattern: string, keyword: string): boolean {
+  const at = pattern.indexOf(NAMED);
+  if (at < 0) return false;
+  const open = openingOf(pattern, at - 1);
+  // Nothing but names stands before it, or the keyword nowhere else.
+  if (open === 0) return true;
+  const others = pattern.slice(0, Math.max(0, open)) + pattern.slice(at + NAMED.length);
+  return pattern.slice(open, at).includes(keyword) && !others.includes(keyword);
+}
+
+/** Where the group begins that is closed at `close`. */
+function openingOf(pattern: string, close: number): number {
   let depth = 0;
-  for (let i = 0; i < names.length - 1; i++) {
-    if (names[i] === "(") depth++;
-    else if (names[i] === ")") depth--;
-    if (depth === 0) return false;
+  for (let i = close; i >= 0; i--) {
+    if (pattern[i] === ")") depth++;
+    else if (pattern[i] === "(") depth--;
+    if (depth === 0) return i;
   }
-  return depth === 1;
+  return -1;
 }
 
 export class AssignmentMemo {

@@ -21,7 +21,7 @@ export class ProbeTarget {
   constructor(probe: Probe, keyword: Uint8Array) {
     this.probe = probe;
     this.keyword = keyword;
-    this.named = isNamed(probe.detector.pattern);
+    this.named = isNamed(probe.detector.pattern, Buffer.from(keyword).toString("latin1"));
   }
 
   /** So far behind a match's beginning the keyword can stand. */
@@ -93,6 +93,7 @@ export class KeywordSearch {
     }
     const { offsets } = target;
     const { ready } = probe;
+    if (ready.growing && !this.#matchesNearest(frame, target, keyword)) return;
     for (let i = 0; i < offsets.length; i++) {
       const at = keyword - (offsets[i] as number);
       if (at < probe.until || !mayBegin(ready, frame.bytes, at, frame.length)) continue;
@@ -102,6 +103,15 @@ export class KeywordSearch {
       reportMatch(this.#ledger, frame, probe, match);
       return;
     }
+  }
+
+  /** Where a match that begins farther from its keyword has one in it that begins nearer: it is enough to try that. */
+  #matchesNearest(frame: Frame, { probe, offsets }: ProbeTarget, keyword: number): boolean {
+    const at = keyword - (offsets[offsets.length - 1] ?? 0);
+    if (!mayBegin(probe.ready, frame.bytes, at, frame.length)) return false;
+    const { sticky } = probe.ready;
+    sticky.lastIndex = at;
+    return sticky.test(frame.text);
   }
 
   #compareKnown(frame: Frame, at: number, offset: number, target: KnownTarget): void {

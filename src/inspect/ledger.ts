@@ -38,6 +38,7 @@ export class Ledger {
   #work = 0;
   #rejected = new Set<string>();
   #mostRejected = 0;
+  #lastRejected = { detector: "", value: "" };
 
   /** To be called before each text. */
   open(length: number): void {
@@ -46,7 +47,10 @@ export class Ledger {
     this.#findings = [];
     this.#length = length;
     this.#work = length * WORK_FACTOR + FREE_WORK;
-    if (this.#rejected.size > 0) this.#rejected = new Set();
+    if (this.#rejected.size > 0) {
+      this.#rejected = new Set();
+      this.#lastRejected = { detector: "", value: "" };
+    }
     this.#mostRejected = FREE_REJECTIONS + Math.floor(length / BYTES_A_REJECTION);
   }
 
@@ -73,12 +77,15 @@ export class Ledger {
   }
 
   /** Values that proved wrong are not looked at again: placeholders come in crowds. */
-  wasRejected(name: string): boolean {
-    return this.#rejected.has(name);
+  wasRejected(detector: string, value: string): boolean {
+    const last = this.#lastRejected;
+    if (value === last.value && detector === last.detector) return true;
+    return this.#rejected.has(`${detector} ${value}`);
   }
 
-  reject(name: string): void {
-    this.#rejected.add(name);
+  reject(detector: string, value: string): void {
+    this.#lastRejected = { detector, value };
+    this.#rejected.add(`${detector} ${value}`);
     if (this.#rejected.size > this.#mostRejected) this.#giveUp("too-many-near-misses");
   }
 

@@ -40,6 +40,10 @@ export interface Readiness {
   /** Bytes that may stand before a match. */
   readonly before: Uint8Array;
   readonly sticky: RegExp;
+  /** The pattern begins with one byte or more of a class, so that what it matches goes on matching when its first byte goes. */
+  readonly growing: boolean;
+  /** The same, and it tells where the group `secret` is; undefined where there is none. */
+  readonly withIndices: RegExp | undefined;
 }
 
 function makeReady({ pattern, ignoreCase = false, trigger }: Detector): Readiness {
@@ -53,7 +57,9 @@ function makeReady({ pattern, ignoreCase = false, trigger }: Detector): Readines
     allowed,
     places: Uint8Array.from(tellingFirst(shape.places)),
     before: shape.before ?? new Uint8Array(256).fill(1),
-    sticky: new RegExp(pattern, ignoreCase ? "dyi" : "dy"),
+    sticky: new RegExp(pattern, ignoreCase ? "yi" : "y"),
+    growing: /^\[[^\]]{1,40}\]\{1,\d+\}/.test(pattern),
+    withIndices: pattern.includes("(?<secret>") ? new RegExp(pattern, ignoreCase ? "dyi" : "dy") : undefined,
   };
 }
 
@@ -114,23 +120,26 @@ export function mayBegin(ready: Readiness, bytes: Uint8Array, at: number, length
 /** The match that begins at `at` of `text`, if there is one and what it holds is credible. */
 export function matchAt(probe: Probe, text: string, at: number, ledger: Ledger): Match | undefined {
   if (ledger.gaveUp) return undefined;
-  const { sticky } = probe.ready;
+  const { sticky, withIndices } = probe.ready;
   sticky.lastIndex = at;
   const found = sticky.exec(text);
   if (found === null) return undefined;
-  const [secretStart, secretEnd] = found.indices?.groups?.["secret"] ?? [at, at + found[0].length];
-  const { id, minEntropy, check } = probe.detector;
-  if (minEntropy !== undefined || check !== undefined) {
-    const secret = text.slice(secretStart, secretEnd);
-    const name = `${id} ${secret}`;
-    if (ledger.wasRejected(name)) return undefined;
-    const isDull = minEntropy !== undefined && entropy(secret) < minEntropy;
-    if (isDull || check?.(secret) === false) {
-      ledger.reject(name);
-      return undefined;
-    }
-  }
-  return { start: at, end: at + found[0].length, secretStart, secretEnd };
+  const end = at + found[0].length;
+  const secret = found.groups?.["secret"] ?? found[0];
+  if (!isCredible(probe.detector, secret, ledger)) return undefined;
+  if (withIndices === undefined) return { start: at, end, secretStart: at, secretEnd: end };
+  withIndices.lastIndex = at;
+  const [secretStart, secretEnd] = withIndices.exec(text)?.indices?.groups?.["secret"] ?? [at, end];
+  return { start: at, end, secretStart, secretEnd };
+}
+
+function isCredible({ id, minEntropy, check }: Detector, secret: string, ledger: Ledger): boolean {
+  if (minEntropy === undefined && check === undefined) return true;
+  if (ledger.wasRejected(id, secret)) return false;
+  const isDull = minEntropy !== undefined && entropy(secret) < minEntropy;
+  if (!isDull && check?.(secret) !== false) return true;
+  ledger.reject(id, secret);
+  return false;
 }
 
 export function reportMatch(ledger: Ledger, frame: Frame, probe: Probe, match: Match): void {

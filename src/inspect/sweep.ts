@@ -51,31 +51,39 @@ interface Carried {
   last: number;
 }
 
-/** Fills the frame's events and hits. */
-export function sweep(frame: Frame, gramBits: Int32Array): void {
-  const count = (frame.length + 3) >> 2;
-  const carried: Carried = { run1: 0, run2: 0, run3: 0, wide: 0, old: 0, last: 0 };
+/** Of the sweep that is under way: texts are many and small, and nothing is made for each. */
+const carried: Carried = { run1: 0, run2: 0, run3: 0, wide: 0, old: 0, last: 0 };
+
+function begin(frame: Frame): number {
+  carried.run1 = 0;
+  carried.run2 = 0;
+  carried.run3 = 0;
+  carried.wide = 0;
+  carried.old = 0;
+  carried.last = 0;
   frame.eventCount = 0;
   frame.hitCount = 0;
+  return (frame.length + 3) >> 2;
+}
+
+/** Fills the frame's events and hits. */
+export function sweep(frame: Frame, gramBits: Int32Array): void {
+  const count = begin(frame);
   for (let from = 0; from < count; from += STRIP) {
     const to = Math.min(count, from + STRIP);
-    noteRuns(frame, from, to, carried);
+    noteRuns(frame, from, to);
     noteGrams(frame, from, to, gramBits);
   }
 }
 
 /** The same for a text in which no keyword is looked for. */
 export function sweepRuns(frame: Frame): void {
-  const count = (frame.length + 3) >> 2;
-  const carried: Carried = { run1: 0, run2: 0, run3: 0, wide: 0, old: 0, last: 0 };
-  frame.eventCount = 0;
-  frame.hitCount = 0;
-  for (let from = 0; from < count; from += STRIP)
-    noteRuns(frame, from, Math.min(count, from + STRIP), carried);
+  const count = begin(frame);
+  for (let from = 0; from < count; from += STRIP) noteRuns(frame, from, Math.min(count, from + STRIP));
 }
 
 /** Few names and no options: all that the loop uses must fit the processor's registers. */
-function noteRuns(frame: Frame, from: number, to: number, carried: Carried): void {
+function noteRuns(frame: Frame, from: number, to: number): void {
   const { words, events } = frame;
   const { first, second } = WORD_TABLES;
   let noted = frame.eventCount;

@@ -5,9 +5,11 @@
 import {
   BASE32_LOWER,
   BASE32_UPPER,
+  BASE64,
   BASE64_ASCII,
   BASE64_UTF8,
   BASE64_VALUE,
+  BYTE_CLASSES,
   HEX,
   HEX_ASCII,
   HEX_SEPARATED,
@@ -79,6 +81,8 @@ export class Unpacker {
   }
 
   #lookAt(frame: Frame, at: number, classes: number, done: Int32Array): void {
+    if ((classes & SPACED) !== 0) this.#squeeze(frame, at, SPACED);
+    if ((classes & HEX_SEPARATED) !== 0) this.#squeeze(frame, at, HEX_SEPARATED);
     if ((classes & (BASE64_ASCII | BASE64_UTF8)) !== 0) {
       const phases = (classes | (classes >> 4)) & BASE64_ASCII;
       for (let phase = 0; phase < 4; phase++)
@@ -87,9 +91,6 @@ export class Unpacker {
     if ((classes & (HEX_ASCII | HEX)) !== 0) this.#hex(frame, at, classes, done);
     if ((classes & BASE32_UPPER) !== 0) this.#base32(frame, at, BASE32_UPPER, done);
     if ((classes & BASE32_LOWER) !== 0) this.#base32(frame, at, BASE32_LOWER, done);
-    if (frame === this.#squeezed) return;
-    if ((classes & SPACED) !== 0) this.#squeeze(frame, at, SPACED);
-    if ((classes & HEX_SEPARATED) !== 0) this.#squeeze(frame, at, HEX_SEPARATED);
   }
 
   #base64(frame: Frame, at: number, phase: number, classes: number, done: Int32Array): void {
@@ -129,11 +130,13 @@ export class Unpacker {
     const start = stretchStart(frame.bytes, at, HEX);
     const end = stretchEndByWords(frame, at, HEX);
     if ((classes & HEX_ASCII) === 0 && end - start < DISGUISED_IN_HEX) return;
+    let readable = false;
     if (even) {
       done[EVEN_HEX] = end;
-      this.#unpack("hex", frame, start + (start & 1), end);
+      readable = this.#unpack("hex", frame, start + (start & 1), end);
     }
-    if (odd) {
+    // What is readable at even places is not looked at for chance at odd ones: that must look like text for itself.
+    if (odd && !(readable && (classes & 0x200) === 0)) {
       done[ODD_HEX] = end;
       this.#unpack("hex", frame, start + ((start ^ 1) & 1), end);
     }
@@ -145,6 +148,8 @@ export class Unpacker {
     const start = stretchStart(frame.bytes, at, alphabet);
     const end = stretchEndByWords(frame, at, alphabet);
     done[slot] = end;
+    // Base32 of text has other letters than hex: the first of each group stands for the upper half of a byte.
+    if (isHexOnly(frame.bytes, start, end)) return;
     // Lower-case prose without its spaces is base32 from beginning to end.
     if (frame !== this.#squeezed) this.#unpack("base32", frame, start, end);
     // Behind junk it begins elsewhere: wherever 16 digits and more can be text.
@@ -181,15 +186,22 @@ export class Unpacker {
     const slot = hex ? SQUEEZED_HEX : SQUEEZED_64;
     if (at < (this.#done[slot] as number)) return;
     const { bytes } = frame;
-    const start = stretchStart(bytes, Math.min(at, frame.length), of);
-    const end = stretchEndByWords(frame, at, of);
+    const digits = hex ? HEX : BASE64;
+    let start = stretchStart(bytes, Math.min(at, frame.length), of);
+    let end = stretchEndByWords(frame, at, of);
     this.#done[slot] = end;
+    // Line ends and padding around an unbroken stretch separate nothing.
+    while (start < end && ((BYTE_CLASSES[bytes[start] as number] as number) & digits) === 0) start++;
+    while (start < end && ((BYTE_CLASSES[bytes[end - 1] as number] as number) & digits) === 0) end--;
     if (!hex && !isMixed(frame, start, end)) return;
     if (this.#regions.covers(start, end) || !this.#ledger.afford(end - start)) return;
     const out = this.#squeezed.reserve(end - start);
     const count = squeeze(bytes, start, end, out, hex);
     if (count === end - start || count < 16) return;
     this.#squeezed.commit(count);
+    // What is read without its separators is not read with them.
+    if (hex) this.#done.fill(end, EVEN_HEX, ODD_HEX + 1);
+    else this.#done.fill(end, 0, COVERED);
     this.#unpackSqueezed(frame, start, end, hex);
   }
 

@@ -129,6 +129,34 @@ const DECODERS: readonly Mutant[] = [
   ),
 ];
 
+const NEIGHBOURHOODS = "test/unit/inspect/neighbourhoods.test.ts";
+
+/** What keeps a value whole that is longer than what is cleaned around an escape. */
+const REACHES: readonly Mutant[] = [
+  {
+    ...decoder("reach back to a keyword", "disguise-regions.ts", "keywords[this.#keyword] ?? at", "at"),
+    tests: [NEIGHBOURHOODS],
+  },
+  {
+    ...decoder(
+      "reach on from a keyword",
+      "scanner.ts",
+      "const wide = regions.widened(i, raw);",
+      "const wide = { start, end };",
+    ),
+    tests: [NEIGHBOURHOODS],
+  },
+  {
+    ...decoder(
+      "reach on from words of a list",
+      "scanner.ts",
+      "list.search(frame, this.#ledger) || goesOn",
+      "list.search(frame, this.#ledger) && goesOn",
+    ),
+    tests: ["test/unit/inspect/seed-phrases.test.ts"],
+  },
+];
+
 const SURFACES = `${T}/inspection/surfaces.test.ts`;
 const BODIES = `${T}/inspection/bodies.test.ts`;
 const ANSWERS = `${T}/inspection/answers.test.ts`;
@@ -627,6 +655,7 @@ export function mutantsOf(root: string): readonly Mutant[] {
   const rules = { root, base: EGRESS, prefix: "rule: " };
   return [
     ...DECODERS,
+    ...REACHES,
     ...SURFACE_MUTANTS,
     ...guards({ ...rules, guarded: GUARDED, equivalent: EQUIVALENT }),
     ...tables({ ...rules, tables: TABLES }),

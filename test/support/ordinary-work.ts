@@ -111,6 +111,23 @@ export const GENERATED: Readonly<Record<string, () => string>> = {
         sources: ["a.ts"],
       }),
     ).toString("base64")}`,
+  "tables of code points in hexadecimal": () =>
+    Array.from({ length: 90 }, (_, page) => {
+      const codes = Array.from(
+        { length: 256 },
+        (_, i) => 0x4e00 + ((page * 256 + i * 7 + (i >> 3) * 61) % 0x51a5),
+      );
+      const lines = codes.map((code) => code.toString(16).toUpperCase().padStart(4, "0")).join("");
+      return `${page.toString(16).toUpperCase()}\n${lines.replace(/.{64}/g, "$&\n")}`;
+    }).join(""),
+  "base64 of base64 of base64 of source, in lines": () => {
+    let text = Array.from(
+      { length: 2000 },
+      (_, i) => `const a${i} = f(${i * 7919}, "${randomUUID()}");`,
+    ).join("\n");
+    for (let i = 0; i < 3; i++) text = Buffer.from(text).toString("base64").replace(/.{76}/g, "$&\n");
+    return text;
+  },
   "binary as JSON, base64, hex and percent": () => {
     const bytes = randomBytes(60_000);
     return [

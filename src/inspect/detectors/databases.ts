@@ -1,6 +1,6 @@
 import { isMixedCase } from "../checks/randomness.ts";
 import type { Detector } from "../detector.ts";
-import { standalone } from "./patterns.ts";
+import { standalone, upTo } from "./patterns.ts";
 
 /** Keys to hosted databases. Passwords inside connection strings are in connections.ts. */
 export const DATABASES: readonly Detector[] = [
@@ -27,7 +27,7 @@ export const DATABASES: readonly Detector[] = [
     title: "MongoDB Atlas service account secret",
     group: "database",
     trigger: { kind: "keyword", keywords: ["mdb_sa_sk_"] },
-    pattern: "mdb_sa_sk_[A-Za-z0-9_-]{36,44}",
+    pattern: `mdb_sa_sk_${upTo("mdb_sa_sk_", "[A-Za-z0-9_-]", 36, 44)}`,
     minEntropy: 4,
     source: "https://www.mongodb.com/docs/atlas/api/service-accounts-overview/",
   },

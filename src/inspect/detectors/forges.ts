@@ -42,7 +42,7 @@ export const FORGES: readonly Detector[] = [
     title: "GitLab personal, project or group access token",
     group: "forge",
     trigger: { kind: "keyword", keywords: ["glpat-"] },
-    pattern: `glpat-(?:${upTo("glpat-", "[A-Za-z0-9_-]", 27, 300)}\\.[0-9a-z]{2}\\.?[0-9a-z]{7}|[A-Za-z0-9_-]{20})`,
+    pattern: `glpat-(?:${upTo("glpat-", "[A-Za-z0-9_-]", 27, 300)}\\.[0-9a-z]{2}\\.?[0-9a-z]{7}|${upTo("glpat-", "[A-Za-z0-9_-]", 20, 20)})`,
     check: looksRandom,
     source: "https://docs.gitlab.com/security/tokens/#token-prefixes",
   },

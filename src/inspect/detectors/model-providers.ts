@@ -1,6 +1,6 @@
 import { looksRandom } from "../checks/randomness.ts";
 import type { Detector } from "../detector.ts";
-import { assignedTo } from "./patterns.ts";
+import { assignedTo, upTo } from "./patterns.ts";
 
 /** Keys to model providers: what an agent's own environment most often holds. */
 export const MODEL_PROVIDERS: readonly Detector[] = [
@@ -19,7 +19,7 @@ export const MODEL_PROVIDERS: readonly Detector[] = [
     title: "Anthropic OAuth access, refresh or session token (Claude Code)",
     group: "model-provider",
     trigger: { kind: "keyword", keywords: ["sk-ant-oat", "sk-ant-ort", "sk-ant-sid"] },
-    pattern: String.raw`sk-ant-(?:oat|ort|sid)\d{2}-[A-Za-z0-9_-]{80,120}`,
+    pattern: String.raw`sk-ant-(?:oat|ort|sid)\d{2}-${upTo("sk-ant-", "[A-Za-z0-9_-]", 80, 120)}`,
     minEntropy: 4,
     source: "https://code.claude.com/docs/en/authentication",
   },
@@ -48,7 +48,7 @@ export const MODEL_PROVIDERS: readonly Detector[] = [
     title: "Google AI or Google Cloud API key",
     group: "model-provider",
     trigger: { kind: "keyword", keywords: ["AIza"] },
-    pattern: "AIza[A-Za-z0-9_-]{35}(?![A-Za-z0-9_-])",
+    pattern: `AIza${upTo("AIza", "[A-Za-z0-9_-]", 35, 35)}(?![A-Za-z0-9_-])`,
     check: looksRandom,
     source: "https://cloud.google.com/docs/authentication/api-keys",
   },
@@ -93,7 +93,7 @@ export const MODEL_PROVIDERS: readonly Detector[] = [
     title: "Together AI API key",
     group: "model-provider",
     trigger: { kind: "keyword", keywords: ["tgp_v1_"] },
-    pattern: "tgp_v1_[A-Za-z0-9_-]{43}",
+    pattern: `tgp_v1_${upTo("tgp_v1_", "[A-Za-z0-9_-]", 43, 43)}`,
     minEntropy: 4,
     source: "https://docs.together.ai/docs/quickstart",
   },
@@ -129,7 +129,7 @@ export const MODEL_PROVIDERS: readonly Detector[] = [
     title: "NVIDIA API catalogue key",
     group: "model-provider",
     trigger: { kind: "keyword", keywords: ["nvapi-"] },
-    pattern: "nvapi-[A-Za-z0-9_-]{64}",
+    pattern: `nvapi-${upTo("nvapi-", "[A-Za-z0-9_-]", 64, 64)}`,
     minEntropy: 4,
     source: "https://docs.api.nvidia.com/nim/docs/api-quickstart",
   },

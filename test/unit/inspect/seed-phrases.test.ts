@@ -4,12 +4,12 @@ import { isSeedPhrase } from "../../../src/inspect/checks/bip39.ts";
 import { BIP39_WORDS } from "../../../src/inspect/checks/bip39-words.ts";
 import { inspected } from "../../support/inspected.ts";
 
-/** Phrases with a right checksum, of 12 words: made here, so that they are nobody's. */
-function phrases(count: number): string[][] {
+/** Phrases with a right checksum: made here, so that they are nobody's. */
+function phrases(count: number, length = 12): string[][] {
   const found: string[][] = [];
   for (let seed = 1; found.length < count; seed++) {
     const words = Array.from(
-      { length: 12 },
+      { length },
       (_, i) => BIP39_WORDS[(seed * 7919 + i * i * 104_729 + i * 613) % BIP39_WORDS.length] ?? "",
     );
     if (isSeedPhrase(words)) found.push(words);
@@ -18,6 +18,8 @@ function phrases(count: number): string[][] {
 }
 
 const [phrase = [], other = []] = phrases(2);
+/** Of which no part is a phrase too, so that it must be read whole. */
+const long = phrases(40, 24).find((words) => !holdsShorter(words)) ?? [];
 const isFound = (text: string): boolean => inspected(text).some(({ detector }) => detector === "seed-phrase");
 const capital = (word: string): string => `${word.charAt(0).toUpperCase()}${word.slice(1)}`;
 const PROSE = "It was so, and the rest of what they had written on that day is not in question here. ".repeat(
@@ -33,7 +35,8 @@ describe("seed phrases", () => {
     ["in a list with numbers", phrase.map((word, i) => `${i + 1}. ${capital(word)}`).join("\n")],
     ["in JSON", JSON.stringify(phrase.map((word) => word.toUpperCase()))],
     ["in base64, in capitals", Buffer.from(phrase.join(" ").toUpperCase()).toString("base64")],
-    ["with one letter escaped", phrase.join(" ").replace(/(?<=^.{35})./, (letter) => `\\u00${hex(letter)}`)],
+    ["with one letter escaped", phrase.join(" ").replace(/(?<=^.{35})./, escaped)],
+    ["of 24 words with one letter escaped", long.join(" ").replace(/(?<=^.{80})./, escaped)],
   ])("finds one %s", (_, text) => {
     expect(isFound(text)).toBe(true);
     expect(isFound(`${PROSE}${text}. ${PROSE}`)).toBe(true);
@@ -65,6 +68,12 @@ describe("seed phrases", () => {
   });
 });
 
-function hex(letter: string): string {
-  return letter.charCodeAt(0).toString(16).padStart(2, "0");
+function holdsShorter(words: readonly string[]): boolean {
+  return [12, 15, 18, 21].some((length) =>
+    words.some((_, from) => from + length <= words.length && isSeedPhrase(words.slice(from, from + length))),
+  );
+}
+
+function escaped(letter: string): string {
+  return `\\u00${letter.charCodeAt(0).toString(16).padStart(2, "0")}`;
 }
