@@ -249,7 +249,7 @@ describe("what is not whole", () => {
     ["rules", '*"cat-file --batch=%(objectname) %(objectsize)"'],
     ["types", '*"cat-file --batch-check=%(objecttype)"'],
   ])("a git that fails while it shows %s sends nothing on", async (_, pattern) => {
-    await insteadOfGit(pattern, '$git "$@"; exit 3');
+    await insteadOfGit(pattern, '$git "$@" | head -c 60; exit 3');
     const site = await startSite({ upstream: { kind: "local", path: target.bare } });
     closing.push(() => site.close());
     const copy = await site.clone();

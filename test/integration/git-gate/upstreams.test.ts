@@ -2,6 +2,8 @@
 import { spawn } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:https";
+import type { AddressInfo } from "node:net";
 import { basename, dirname, join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { GitUpstream } from "../../../src/contract/git-gate.ts";
@@ -268,6 +270,26 @@ describe("an upstream that is not what it should be", () => {
     const objects = (folder: string): Promise<string> =>
       must(["git", "--git-dir", folder, "cat-file", "--batch-all-objects", "--batch-check"]);
     expect((await objects(mirror)).split("\n").sort()).toEqual((await objects(bare)).split("\n").sort());
+  });
+});
+
+describe("an upstream that sends the gate elsewhere", () => {
+  it("by a redirect is not followed, with the credential or without", async () => {
+    const bare = await bareRepository();
+    const { server } = await overHttps(bare);
+    const { key, certificate: cert } = await ca.issue(["localhost"]);
+    const away = createServer({ key, cert }, (request, response) => {
+      response.writeHead(302, { Location: `https://localhost:${server.port}${request.url}` }).end();
+    });
+    await new Promise<void>((resolve) => away.listen(0, "127.0.0.1", resolve));
+    closing.push(() => away.close());
+    const { port } = away.address() as AddressInfo;
+    const url = `https://localhost:${port}/${basename(bare)}`;
+    const gate = await site({ kind: "https", url, credential: CREDENTIAL, ca: [ca.certificate] });
+    const { code, stderr } = await run(["git", "clone", `${gate.url}/app.git`, join(gate.folder, "x")]);
+    expect(code).not.toBe(0);
+    expect(stderr).toContain("denied: upstream-failed");
+    expect(server.requests).toEqual([]);
   });
 });
 
