@@ -14,7 +14,7 @@ export function addInboxCommands(program: Command, { act, json }: Declaring): vo
   const inbox = program
     .command("inbox")
     .description("what agents ask for, in all running bottles; and what was given")
-    .option("-w, --watch", "go on; with --json, a line at every change")
+    .option("-w, --watch", "a screen of it that stays; with --json a line at every change")
     .option("--once", "look once and end (the default)")
     .addOption(json())
     .addHelpText(
@@ -25,6 +25,7 @@ A ticket may be cut to as much of its beginning as no other has.
 
 Examples:
   bottle inbox                               what waits, and what was given
+  bottle inbox --watch                       decide on a screen: a approves, d denies, ? tells more
   bottle inbox show 3f9c                     all of one: what it would newly allow
   bottle inbox approve 3f9c --for 2h         after showing it and asking
   bottle inbox || notify-send "an agent asks"  for scripts`,
@@ -47,6 +48,7 @@ Examples:
   bottle inbox approve 3f9c                  for an hour
   bottle inbox approve 3f9c --once           for one request
   bottle inbox approve 3f9c --session --bytes 10M
+  bottle inbox approve 3f9c --always         and write it into the bottle's manifest
   bottle inbox approve 3f9c --yes --digest "$(bottle inbox show 3f9c --json | jq -r .pending.digest)"`,
     )
     .action(act(async () => (await import("./commands/inbox-approve.ts")).inboxApprove));
@@ -84,6 +86,7 @@ function withLifetime(command: Command): Command {
     .option("--once", "for one request or push")
     .option("--for <time>", "for 90s, 30m, 2h, 1d (default 1h)")
     .option("--session", "until the bottle ends")
+    .option("--always", "until the bottle ends, and in its manifest from now on")
     .option("--bytes <size>", "for as many bytes of body, both ways: 64K, 10M")
     .option("--reason <text>", "why, for the log; the agent is told");
 }

@@ -4,10 +4,11 @@
  */
 import { UserError } from "../../lib/errors.ts";
 import { confirm } from "../ask.ts";
+import { planAlways } from "../inbox/always.ts";
 import { findPending } from "../inbox/inboxes.ts";
 import { type LifetimeFlags, termsOf, termsText } from "../inbox/lifetime.ts";
 import { operatorName } from "../inbox/operator.ts";
-import { showPending } from "../inbox/show.ts";
+import { showPassages, showPending } from "../inbox/show.ts";
 import { tell } from "../output.ts";
 
 export interface ApproveFlags extends LifetimeFlags {
@@ -29,6 +30,9 @@ export async function inboxApprove(prefix: string, flags: ApproveFlags): Promise
   }
   if (flags.yes) refuseUnseen(flags.digest, pending.digest, prefix);
   showPending(found, tell);
+  const lasting = pending.kind === "request" && terms.lifetime.kind === "always";
+  const plan = lasting ? await planAlways(found.view.bottle, pending.ask) : undefined;
+  if (plan !== undefined) showPassages(plan.passages, tell);
   const question = isPush ? "let this push through?" : `approve ${termsText(terms)}?`;
   if (!flags.yes) {
     const hint = `bottle inbox show ${prefix} --json has the digest; add --yes --digest <it> to approve just that`;
@@ -37,14 +41,17 @@ export async function inboxApprove(prefix: string, flags: ApproveFlags): Promise
       return 1;
     }
   }
-  await keeper.ask({
-    op: "approve",
-    ticket: pending.ticket,
-    ...(!isPush && terms),
-    digest: pending.digest,
-    by: operatorName(),
-    ...(flags.reason !== undefined && { reason: flags.reason }),
-  });
+  const approve = async (): Promise<void> => {
+    await keeper.ask({
+      op: "approve",
+      ticket: pending.ticket,
+      ...(!isPush && terms),
+      digest: pending.digest,
+      by: operatorName(),
+      ...(flags.reason !== undefined && { reason: flags.reason }),
+    });
+  };
+  await (plan === undefined ? approve() : plan.carryOut(approve));
   tell(isPush ? "approved" : `approved ${termsText(terms)}; bottle inbox revoke ${prefix} takes it back`);
   return 0;
 }

@@ -1,6 +1,7 @@
 /** `bottle inbox edit`: gives something else than was asked for, once what that would allow was shown. */
 import { UserError } from "../../lib/errors.ts";
 import { confirm, hasTerminal } from "../ask.ts";
+import { planAlways } from "../inbox/always.ts";
 import { editAsk } from "../inbox/edit-ask.ts";
 import { findPending } from "../inbox/inboxes.ts";
 import { type LifetimeFlags, termsOf, termsText } from "../inbox/lifetime.ts";
@@ -42,19 +43,25 @@ export async function inboxEdit(
     ],
     tell,
   );
+  const plan =
+    terms.lifetime.kind === "always" ? await planAlways(found.view.bottle, preview.ask) : undefined;
+  if (plan !== undefined) showPassages(plan.passages, tell);
   if (!(await confirm(`approve that ${termsText(terms)}?`, ""))) {
     tell("not approved; it still waits");
     return 1;
   }
-  await keeper.ask({
-    op: "approve",
-    ticket: pending.ticket,
-    ask: preview.ask,
-    ...terms,
-    digest: preview.digest,
-    by: operatorName(),
-    ...(flags.reason !== undefined && { reason: flags.reason }),
-  });
+  const approve = async (): Promise<void> => {
+    await keeper.ask({
+      op: "approve",
+      ticket: pending.ticket,
+      ask: preview.ask,
+      ...terms,
+      digest: preview.digest,
+      by: operatorName(),
+      ...(flags.reason !== undefined && { reason: flags.reason }),
+    });
+  };
+  await (plan === undefined ? approve() : plan.carryOut(approve));
   tell(`approved ${termsText(terms)}; bottle inbox revoke ${prefix} takes it back`);
   return 0;
 }

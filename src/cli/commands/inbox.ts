@@ -22,7 +22,7 @@ export async function inbox(flags: InboxFlags): Promise<number> {
     throw new UserError("--watch goes on and --once ends: choose one", { exitCode: 2 });
   if (flags.watch) {
     if (flags.json) return (await import("../inbox/watch-lines.ts")).watchLines();
-    throw new UserError("--watch goes with --json", { exitCode: 2 });
+    return (await import("../screen/screen.ts")).openScreen();
   }
   const read = await readInboxes();
   if (flags.json) {
