@@ -34,7 +34,8 @@ afterEach(async () => {
 
 async function serve(limits: Partial<Limits>): Promise<TestEgress> {
   upstream = await httpsUpstream(await root.issue([HOST]), (request, response) => {
-    if (request.url !== "/hang") response.end(request.url === "/long" ? Buffer.alloc(2 ** 25) : "ok");
+    if (request.url === "/late") setTimeout(() => response.end("late"), 300);
+    else if (request.url !== "/hang") response.end(request.url === "/long" ? Buffer.alloc(2 ** 25) : "ok");
   });
   const egress = await testEgress(
     {
@@ -304,6 +305,21 @@ describe("more than enough", () => {
     const ping = setInterval(() => socket.write(frame(6, 0, 0, Buffer.alloc(8))), 1);
     await closed(socket);
     clearInterval(ping);
+  });
+});
+
+describe("while egress is being stopped", () => {
+  it("what is in progress is finished, and a request behind it is not begun", async () => {
+    const egress = await serve({});
+    const socket = await openTunnel(egress, HOST);
+    const answer = readAll(socket);
+    socket.write(`GET /late HTTP/1.1\r\nHost: ${HOST}\r\n\r\n`);
+    await until(() => upstream.accepted() === 1);
+    const drained = egress.drain();
+    socket.write(`GET /behind HTTP/1.1\r\nHost: ${HOST}\r\n\r\n`);
+    expect(await egress.waitFor("egress.denied")).toMatchObject([{ code: "stopping" }]);
+    expect((await answer).text).toContain("late");
+    await drained;
   });
 });
 
