@@ -10,7 +10,6 @@ import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, describe, expect, it } from "vitest";
 import { bareUpstream, must, OWN, startSite, TOKEN, type WorkingCopy } from "../../support/git-gate.ts";
-import { until } from "../../support/git-gate-process.ts";
 
 const CLIENTS = 8;
 const PUSHES = process.env["SOAK"] === undefined ? 5 : 25;
@@ -57,22 +56,11 @@ describe("many clients at once", () => {
       );
 
       // Those that were killed may still be on their way.
-      await until(async () => {
-        const there = await must([
-          "git",
-          "--git-dir",
-          bare,
-          "for-each-ref",
-          "--format=%(objectname)\t%(refname)",
-        ]);
-        const shown = await must(["git", "ls-remote", `${site.url}/app.git`, "refs/*"]);
-        const settled = site.events("git.pushed").length + site.events("git.refused").length;
-        return (
-          settled >= pushes.length - pushes.filter(({ told }) => told === "nothing").length && there === shown
-        );
-      });
-      const reader = await site.clone();
-      await reader.git("fetch", "-q", "origin", "+refs/*:refs/seen/*");
+      await site.gate.drain();
+      const next = await startSite({ upstream: { kind: "local", path: bare }, folder: site.folder });
+      closing.push(() => next.close());
+      const reader = copies[0] ?? (await next.clone());
+      await reader.git("fetch", "-q", `${next.url}/app.git`, "+refs/*:refs/seen/*");
       const seen = new Set((await reader.git("rev-list", "--glob=refs/seen/*")).split("\n"));
       const there = new Set((await must(["git", "--git-dir", bare, "rev-list", "--all"])).split("\n"));
       expect(seen).toEqual(there);
