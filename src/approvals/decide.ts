@@ -10,7 +10,7 @@ import { type Allowed, withGrant } from "./allowed.ts";
 import { canonicalAsk } from "./ask.ts";
 import { describeChange, difference } from "./difference.ts";
 import { digestOf } from "./digest.ts";
-import { type ApprovalEvent, isActive, isSpent, type Ledger, type Request } from "./ledger.ts";
+import { type ApprovalEvent, isLive, type Ledger, type Request } from "./ledger.ts";
 
 /** Waiting for the operator at once: as many as a person looks through. */
 export const MAX_PENDING = 50;
@@ -195,7 +195,7 @@ export function revoke(
 ): Decision {
   const request = ledger.get(ticket);
   if (request === undefined) return refused("no-such-request", "there is no request with this ticket");
-  if (!isActive(request)) return refused("not-active", "no grant is in force for it");
+  if (!isLive(request)) return refused("not-active", "no grant is in force for it");
   const data = {
     ticket,
     how: "revoked" as const,
@@ -213,13 +213,11 @@ export function use(
   now: number,
 ): readonly ApprovalEvent[] {
   const request = ledger.get(used.ticket);
-  if (request === undefined || !isActive(request) || request.outcome.status !== "approved") return [];
+  if (request === undefined || !isLive(request) || request.outcome.status !== "approved") return [];
   const { usesLeft, bytesLeft } = request.outcome.grant;
-  const spent = isSpent({
-    ...request.outcome.grant,
-    usesLeft: usesLeft && Math.max(0, usesLeft - used.uses),
-    bytesLeft: bytesLeft && Math.max(0, bytesLeft - used.bytes),
-  });
+  if (used.uses > 0 && usesLeft === 0) return [];
+  // A use that is the last has only begun; without bytes left it is at its end too.
+  const spent = bytesLeft !== null && bytesLeft <= used.bytes;
   const events: ApprovalEvent[] = [{ event: "grant.used", data: { ...used, at: now } }];
   if (spent) events.push({ event: "grant.ended", data: { ticket: used.ticket, how: "used-up", at: now } });
   return events;
@@ -234,7 +232,8 @@ export function due(ledger: Ledger, now: number): readonly ApprovalEvent[] {
     }
     if (outcome.status !== "approved" || outcome.grant.ended !== undefined) return [];
     const { terms } = outcome.grant;
-    if (isSpent(outcome.grant)) return [{ event: "grant.ended", data: { ticket, how: "used-up", at: now } }];
+    if (outcome.grant.bytesLeft === 0)
+      return [{ event: "grant.ended", data: { ticket, how: "used-up", at: now } }];
     if (terms.expiresAt === null || now < terms.expiresAt) return [];
     return [{ event: "grant.ended", data: { ticket, how: "expired", at: now } }];
   });

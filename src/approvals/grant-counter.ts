@@ -8,8 +8,10 @@ import type { RouteGrant } from "../contract/sidecar.ts";
 export interface Grants {
   /** From now on these, and no other. One may be told more than once. */
   adopt(grants: readonly (RouteGrant | undefined)[]): void;
-  /** Whether what hangs on it is allowed now. */
+  /** Whether what has begun on it may go on. */
   holds(id: string): boolean;
+  /** Whether anything more may begin on it. */
+  isOpen(id: string): boolean;
   /** Takes one use; false when there is none left. */
   use(id: string): boolean;
   /** Counts body bytes, of either direction. */
@@ -32,7 +34,14 @@ export function createGrants(now: () => number = Date.now): Grants {
     return (until === undefined || now() < until) && (bytes === undefined || grant.bytes < bytes.most);
   };
 
+  const isOpen = (id: string): boolean => {
+    const grant = current.get(id);
+    const most = grant?.terms.uses?.most ?? Number.POSITIVE_INFINITY;
+    return grant !== undefined && holds(id) && grant.uses < most;
+  };
+
   return {
+    isOpen,
     adopt(grants) {
       const next = new Map<string, Counted>();
       for (const terms of grants) {
@@ -50,9 +59,7 @@ export function createGrants(now: () => number = Date.now): Grants {
     holds,
     use(id) {
       const grant = current.get(id);
-      if (grant === undefined || !holds(id)) return false;
-      const { uses } = grant.terms;
-      if (uses !== undefined && grant.uses >= uses.most) return false;
+      if (grant === undefined || !isOpen(id)) return false;
       grant.uses += 1;
       return true;
     },

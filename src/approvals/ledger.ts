@@ -129,10 +129,15 @@ function minus(left: number | null, amount: number): number | null {
 
 function pruned(ledger: Map<string, Request>): Ledger {
   const settled = [...ledger.values()].filter(
-    (request) => request.outcome.status !== "pending" && !isActive(request),
+    (request) => request.outcome.status !== "pending" && !isLive(request),
   );
   for (const { ticket } of settled.slice(0, Math.max(0, settled.length - REMEMBERED))) ledger.delete(ticket);
   return ledger;
+}
+
+/** Whether something may still be under way on a grant: its last use may last, and is taken back like any. */
+export function isLive({ outcome }: Request): boolean {
+  return outcome.status === "approved" && outcome.grant.ended === undefined && outcome.grant.bytesLeft !== 0;
 }
 
 /** Whether a grant is in force, as far as events say; its time may be over, which {@link due} makes an event of. */
@@ -146,10 +151,24 @@ export function isSpent({ usesLeft, bytesLeft }: Grant): boolean {
 
 /** What the bottle may do with every grant that is in force at `now`. */
 export function allowedNow(planned: Allowed, ledger: Ledger, now: number): Allowed {
+  return withGrants(planned, ledger, now, isActive);
+}
+
+/** The same with those of which the last use may be under way: what sidecars are told, who count uses themselves. */
+export function liveNow(planned: Allowed, ledger: Ledger, now: number): Allowed {
+  return withGrants(planned, ledger, now, isLive);
+}
+
+function withGrants(
+  planned: Allowed,
+  ledger: Ledger,
+  now: number,
+  counts: (request: Request) => boolean,
+): Allowed {
   let allowed = planned;
   for (const request of ledger.values()) {
     const { outcome, ticket } = request;
-    if (outcome.status !== "approved" || !isActive(request)) continue;
+    if (outcome.status !== "approved" || !counts(request)) continue;
     const { expiresAt } = outcome.grant.terms;
     if (expiresAt === null || now < expiresAt) allowed = withGrant(allowed, outcome.grant.ask, ticket);
   }

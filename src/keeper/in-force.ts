@@ -27,21 +27,21 @@ export function plannedAllowed(id: string, plan: Pick<BottlePlan, "routes" | "re
   };
 }
 
-export function egressInForce(base: PolicyMaterial, { allowed, ledger, frozen }: InForce): EgressPolicy {
-  const planned = egressPolicy({ ...base, plan: { ...base.plan, routes: allowed.routes } });
+export function egressInForce(base: PolicyMaterial, { live, ledger, frozen }: InForce): EgressPolicy {
+  const planned = egressPolicy({ ...base, plan: { ...base.plan, routes: live.routes } });
   return {
     ...planned,
-    routes: planned.routes.map((route, i) => withGrant(route, allowed.routes[i]?.grant, ledger)),
-    exceptions: allowed.findings.map(({ host, detector, finding, grant }) =>
+    routes: planned.routes.map((route, i) => withGrant(route, live.routes[i]?.grant, ledger)),
+    exceptions: live.findings.map(({ host, detector, finding, grant }) =>
       withGrant({ host, detector, finding }, grant, ledger),
     ),
     frozen,
   };
 }
 
-export function gateInForce(base: GitGatePolicy, { allowed, ledger, frozen }: InForce): GitGatePolicy {
+export function gateInForce(base: GitGatePolicy, { live, ledger, frozen }: InForce): GitGatePolicy {
   const refsOf = (name: string): Allowed["repos"][number]["refs"] =>
-    allowed.repos.find((repo) => repo.name === name)?.refs ?? [];
+    live.repos.find((repo) => repo.name === name)?.refs ?? [];
   return {
     ...base,
     repos: Object.fromEntries(
@@ -53,7 +53,7 @@ export function gateInForce(base: GitGatePolicy, { allowed, ledger, frozen }: In
         },
       ]),
     ),
-    exceptions: allowed.gitExceptions.map(({ grant, ...exception }) =>
+    exceptions: live.gitExceptions.map(({ grant, ...exception }) =>
       withGrant({ ...exception }, grant, ledger),
     ),
     frozen,

@@ -13,6 +13,7 @@ import {
   allowedNow,
   isActive,
   type Ledger,
+  liveNow,
   type Request,
   record,
   viewOf,
@@ -31,7 +32,10 @@ import type { ActiveGrant, Approve, Deny, InboxView, Pending, Preview, Revoke } 
 
 /** What holds from now on. */
 export interface InForce {
+  /** With what was given and can be made use of. */
   readonly allowed: Allowed;
+  /** With what was given and may be under way besides. */
+  readonly live: Allowed;
   readonly ledger: Ledger;
   readonly frozen: boolean;
 }
@@ -105,7 +109,10 @@ export function createInbox(options: InboxOptions): Inbox {
   const watchers = new Set<() => void>();
 
   const allowed = (now: number): Allowed => allowedNow(planned, ledger, now);
-  const state = (): InForce => ({ allowed: allowed(Date.now()), ledger, frozen });
+  const state = (): InForce => {
+    const now = Date.now();
+    return { allowed: allowed(now), live: liveNow(planned, ledger, now), ledger, frozen };
+  };
   const moment = (now: number): decide.Moment => ({ bottle, epoch, allowed: allowed(now), now });
 
   /** One at a time, in the order in which they came. */
@@ -332,6 +339,7 @@ export function createInbox(options: InboxOptions): Inbox {
         const events = decide.use(ledger, use, Date.now());
         for (const event of events) await settle(event);
         if (events.some(({ event }) => event === "grant.ended")) await putInForce();
+        else if (uses !== null) await options.tellAgent();
       }),
     watch(onChange) {
       watchers.add(onChange);

@@ -92,7 +92,7 @@ export function admit(
   const judged = { method: client.method, path, head: head.value };
   const push = refusedPush(judged);
   if (push !== undefined) return turn(push);
-  const route = judge(routes.value, judged, limits.judgedPathLength, gate.grants.holds);
+  const route = judge(routes.value, judged, limits.judgedPathLength, gate.grants.isOpen);
   if (!route.allow) return turn(route);
   const wrongUpgrade = request.upgrading ? refusedUpgrade(client.method, head.value) : undefined;
   if (wrongUpgrade !== undefined) return turn(wrongUpgrade);

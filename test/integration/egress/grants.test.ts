@@ -89,7 +89,7 @@ describe("a route that hangs on a grant", () => {
     const egress = await serve(OWN, given({ id: "g1", uses: { most: 2, before: 0 } }));
     expect(await ask(egress, "/given/1")).toBe("ok");
     expect(await ask(egress, "/given/2")).toBe("ok");
-    expect(await ask(egress, "/given/3")).toBe("grant-ended");
+    expect(await ask(egress, "/given/3")).toBe("path-not-allowed");
     expect(await ask(egress, "/own/1")).toBe("ok");
     expect(seen).toEqual(["/given/1", "/given/2", "/own/1"]);
     const uses = egress.events("egress.admitted").filter(({ grant }) => grant === "g1");

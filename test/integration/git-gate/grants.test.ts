@@ -45,7 +45,7 @@ describe("a ref that hangs on a grant", () => {
     await copy.commit({ "three.txt": "three" });
     const third = await copy.try("push", "origin", `HEAD:${MAIN}`);
     expect(third.code).not.toBe(0);
-    expect(third.stderr).toContain("grant-ended");
+    expect(third.stderr).toContain("ref-not-allowed");
     expect(await snapshot(bare)).toBe(before);
     expect(await copy.push("own")).toMatchObject({ code: 0 });
     const used = site.events("git.forwarding").map(({ grants }) => grants);
@@ -94,7 +94,7 @@ describe("an exception that hangs on a grant", () => {
     await copy.commit({ [subject]: "on: pull_request\n" });
     const second = await copy.push("two");
     expect(second.code).not.toBe(0);
-    expect(second.stderr).toContain("grant-ended");
+    expect(second.stderr).toContain("path-protected");
   });
 });
 

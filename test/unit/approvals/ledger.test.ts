@@ -26,6 +26,7 @@ import {
   EMPTY_LEDGER,
   isActive,
   type Ledger,
+  liveNow,
   record,
   replay,
   viewOf,
@@ -233,7 +234,7 @@ describe("approving", () => {
     const k = keeper();
     k.ask(HOST, 0);
     k.approve(T1, 1, { lifetime: { kind: "once" } });
-    expect(k.use(T1, 2)).toEqual(["grant.used", "grant.ended"]);
+    expect(k.use(T1, 2)).toEqual(["grant.used"]);
     expect(k.use(T1, 3)).toEqual([]);
     expect(difference(PLANNED, k.allowed(3))).toEqual([]);
   });
@@ -277,10 +278,15 @@ describe("the log", () => {
       });
       expect(replay(read)).toEqual(ledger);
     }
-    // The line of the use is there, that of the end is not: the grant is spent all the same, and time says so.
+    // Its one use has begun: nothing more may begin, and what has may go on until its time.
     const cut = replay(k.log.slice(0, 4));
     expect(difference(PLANNED, allowedNow(PLANNED, cut, 3))).toEqual([]);
-    expect(due(cut, 3)).toMatchObject([{ event: "grant.ended", data: { how: "used-up" } }]);
+    expect(difference(PLANNED, liveNow(PLANNED, cut, 3))).not.toEqual([]);
+    expect(due(cut, 3)).toEqual([]);
+    expect(due(cut, 3 + 60 * 60_000)).toMatchObject([
+      { event: "grant.ended", data: { how: "expired" } },
+      { event: "request.expired" },
+    ]);
   });
 
   it("has other lines too, and none that is not whole counts", () => {

@@ -19,17 +19,17 @@ export interface Judged {
 const MISSES = ["path-not-allowed", "path-ambiguous", "method-not-allowed", "header-not-allowed"] as const;
 type Miss = (typeof MISSES)[number];
 
-/** @param holds whether what hangs on this grant is allowed now. */
+/** @param isOpen whether anything more may begin on this grant. */
 export function judge(
   host: HostRoutes,
   request: Judged,
   maxPathLength: number,
-  holds: (grant: string) => boolean,
+  isOpen: (grant: string) => boolean,
 ): Verdict<CompiledRoute> {
   const form = formOf(request, maxPathLength);
   let nearest: { miss: Miss; match: CompiledMatch } | undefined;
   for (const route of host.routes) {
-    if (route.grant !== undefined && !holds(route.grant.id)) continue;
+    if (route.grant !== undefined && !isOpen(route.grant.id)) continue;
     if (route.matches.length === 0) return allow(route);
     for (const match of route.matches) {
       const miss = missOf(match, request, form);

@@ -22,16 +22,16 @@ export interface Permits {
 }
 
 /** @param repo as it is now: it may be replaced while a push waits. */
-export function createPermits(repo: () => CompiledRepo, grants: Pick<Grants, "holds" | "use">): Permits {
+export function createPermits(repo: () => CompiledRepo, grants: Pick<Grants, "isOpen" | "use">): Permits {
   const needed = new Set<string>();
   const holding = (): readonly RefRule[] =>
-    repo().policy.refs.filter(({ grant }) => grant === undefined || grants.holds(grant.id));
+    repo().policy.refs.filter(({ grant }) => grant === undefined || grants.isOpen(grant.id));
 
   return {
     rules: holding,
     excepted(code, subject) {
       const found = (repo().exceptions.get(`${code} ${subject}`) ?? []).filter(
-        (grant) => grant === undefined || grants.holds(grant.id),
+        (grant) => grant === undefined || grants.isOpen(grant.id),
       );
       const [grant] = found;
       if (grant !== undefined && !found.includes(undefined)) needed.add(grant.id);

@@ -32,7 +32,7 @@ export interface PushContext {
   /** As it is now: it may be replaced while a push waits. */
   readonly policy: () => CompiledPolicy;
   /** What was given for a while. */
-  readonly grants: Pick<Grants, "holds" | "use">;
+  readonly grants: Pick<Grants, "isOpen" | "use">;
   readonly review: (review: GitReview, signal: AbortSignal) => Promise<GitReviewAnswer | undefined>;
   /** Aborted when the agent goes away. Not heeded any more once the forward has begun. */
   readonly signal: AbortSignal;
