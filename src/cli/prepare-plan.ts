@@ -2,7 +2,9 @@
 import { homedir } from "node:os";
 import { resolve } from "node:path";
 import { type Choice, chooseBackend } from "../backends/registry.ts";
-import type { BottlePlan } from "../contract/plan.ts";
+import type { BottlePlan, PlannedUserConfig } from "../contract/plan.ts";
+import type { Provider } from "../contract/provider.ts";
+import { UserError } from "../lib/errors.ts";
 import { homeOf } from "../lib/paths.ts";
 import { loadIndex } from "../manifest/index-scan.ts";
 import { type LoadedAgent, loadAgent } from "../manifest/load.ts";
@@ -45,10 +47,13 @@ export async function planAgent(name: string, flags: PlanFlags): Promise<Planned
     }),
     cwd === undefined ? undefined : operatorIdentity(cwd),
   ]);
+  const provider = providerNamed(bottle.template);
+  const userConfig = findUserConfig(loaded, provider);
   const { plan, warnings } = buildPlan({
     loaded,
-    provider: providerNamed(bottle.template),
+    provider,
     options: {
+      ...(userConfig !== undefined && { userConfig }),
       backend: choice.backend.name,
       skillsPaths: findSkills(loaded.skills, { home, userHome: homedir() }),
       availableEnv: inEnvironment,
@@ -65,6 +70,18 @@ export async function planAgent(name: string, flags: PlanFlags): Promise<Planned
     warnings,
   });
   return { plan, view, loaded };
+}
+
+/** Reads what the agent's file names of the operator's own. @throws UserError with all that is missing or refused. */
+function findUserConfig(loaded: LoadedAgent, provider: Provider): PlannedUserConfig | undefined {
+  if (loaded.userConfig === undefined) return undefined;
+  if (provider.userConfig !== undefined) return provider.userConfig(loaded.userConfig, homedir());
+  throw new UserError(
+    `user_config is not for the provider ${provider.name}: it has no configuration of yours`,
+    {
+      hint: `take user_config out of ${loaded.file ?? loaded.name}`,
+    },
+  );
 }
 
 /** The preflight, on stderr. */

@@ -22,6 +22,41 @@ export interface PlannedSkill {
   readonly path: string;
 }
 
+/** A text of the operator's own that comes along: read at launch, and put there as the agent's. */
+export interface PlannedText {
+  /** As the operator calls it: `CLAUDE.md`, `/review`. */
+  readonly name: string;
+  /** Host file. */
+  readonly from: string;
+  readonly to: string;
+}
+
+/** An MCP server of the operator's, without any credential. */
+export interface PlannedMcpServer {
+  readonly name: string;
+  readonly place:
+    | {
+        readonly type: "http" | "sse";
+        readonly url: string;
+        readonly headers: Readonly<Record<string, string>>;
+      }
+    /** Started in the guest, by the agent. */
+    | {
+        readonly type: "stdio";
+        readonly command: string;
+        readonly args: readonly string[];
+        readonly env: Readonly<Record<string, string>>;
+      };
+}
+
+/** What comes along of the operator's own configuration of the product, because the agent's file names it. */
+export interface PlannedUserConfig {
+  readonly texts: readonly PlannedText[];
+  /** The product's own settings, by key. */
+  readonly settings: Readonly<Record<string, unknown>>;
+  readonly mcpServers: readonly PlannedMcpServer[];
+}
+
 /** A credential that a sidecar will hold, or the keeper for itself. The guest never does. */
 export interface PlannedCredential {
   /** Name in the operator's environment. */
@@ -95,6 +130,8 @@ export interface BottlePlan {
   readonly task?: string;
   readonly env: readonly PlannedEnv[];
   readonly skills: readonly PlannedSkill[];
+  /** Absent: nothing of the operator's own. */
+  readonly userConfig?: PlannedUserConfig;
   readonly credentials: readonly PlannedCredential[];
   /** What stands for credentials in the guest; not secret. Absent in records of before there were any. */
   readonly placeholders?: readonly string[];

@@ -1,7 +1,10 @@
 /** One agent product: installed how, started how, authenticated how, which routes it needs. */
 import type { Progress } from "./backend.ts";
-import type { PlannedFile, PlannedMount } from "./plan.ts";
+import type { PlannedFile, PlannedMount, PlannedUserConfig } from "./plan.ts";
 import type { AuthScheme, Route } from "./policy.ts";
+
+/** What agents see before the names of the bottle's own tools: `mcp__bottle__request_access`. */
+export const BOTTLE_MCP_SERVER = "bottle";
 
 /** One way to authenticate; the first whose variable the operator has is taken. */
 export interface ProviderCredential extends AuthScheme {
@@ -22,6 +25,16 @@ export interface ProviderRequest {
   readonly command: readonly string[] | undefined;
   /** Guest path of a file that names MCP servers, in the form that `claude --mcp-config` reads. */
   readonly mcpConfig?: string | undefined;
+  /** Of the operator's own; what this provider sets itself counts more. */
+  readonly settings?: PlannedUserConfig["settings"] | undefined;
+}
+
+/** What an agent's file names of the operator's own configuration; everything else stays where it is. */
+export interface UserConfigWish {
+  readonly memory: boolean;
+  readonly settings: readonly string[];
+  readonly commands: readonly string[];
+  readonly mcpServers: readonly string[];
 }
 
 /** What to put into the guest and what to run there. Pure: computed from the request alone. */
@@ -42,6 +55,12 @@ export interface Provider {
   readonly credentialHosts: readonly string[];
   /** @throws UserError when the request lacks what this provider needs. */
   setup(request: ProviderRequest): ProviderSetup;
+  /**
+   * Finds what is wished for below `userHome`, the operator's home on the host, and refuses what holds a secret or
+   * means nothing in a guest. Absent: there is nothing of the kind.
+   * @throws UserError with everything that is missing or refused, by file and key.
+   */
+  readonly userConfig?: (wish: UserConfigWish, userHome: string) => PlannedUserConfig;
   /**
    * Makes the product available below `cacheDir`, once, verified against its pinned integrity, and
    * returns what to mount read-only. Two at once install once. Needs no install script.

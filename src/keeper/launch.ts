@@ -19,6 +19,7 @@ import { UserError } from "../lib/errors.ts";
 import { cacheOf } from "../lib/paths.ts";
 import { removeTree } from "../lib/remove-tree.ts";
 import type { Scope } from "../lib/scope.ts";
+import { mcpConfigOf } from "../plan/mcp-config.ts";
 import { describeRepo } from "../plan/preflight-repo.ts";
 import { providerNamed } from "../providers/registry.ts";
 import { caEnvironment } from "../provision/ca-environment.ts";
@@ -231,6 +232,7 @@ async function prepare(
 /** What every process in the guest finds in its environment. No credential is among it (I2). */
 function guestEnvironment(request: LaunchRequest, link: Link): Readonly<Record<string, string>> {
   const { egress: _egress, ...direct } = link.endpoints;
+  const mcpConfig = mcpConfigOf(request.plan);
   return {
     ...proxyEnvironment(
       endpointOf(link, "egress").guestUrl,
@@ -242,7 +244,7 @@ function guestEnvironment(request: LaunchRequest, link: Link): Readonly<Record<s
     ...request.env,
     BOTTLE: "1",
     BOTTLE_WORKSPACE: GUEST.workspace,
-    ...(request.plan.supervise !== undefined && { BOTTLE_MCP_CONFIG: GUEST.mcpConfig }),
+    ...(mcpConfig !== undefined && { BOTTLE_MCP_CONFIG: mcpConfig }),
   };
 }
 

@@ -3,10 +3,11 @@
  * at once.
  *
  * I5 is decided here: bottles are looked up in the index, which knows none of a repository; a repository's
- * file is read only where it really lies inside the repository, may set no identity, and runs only in a
- * bottle that says `repo_agents: true` itself.
+ * file is read only where it really lies inside the repository, may set no identity and bring in nothing of the
+ * operator's own configuration, and runs only in a bottle that says `repo_agents: true` itself.
  */
 import type { AgentSource } from "../contract/plan.ts";
+import type { UserConfigWish } from "../contract/provider.ts";
 import { UserError } from "../lib/errors.ts";
 import { didYouMean } from "../lib/names.ts";
 import { quoted } from "../lib/parsed.ts";
@@ -32,6 +33,8 @@ export interface LoadedAgent {
   readonly skills: readonly string[];
   /** The bottle's identity with the agent's laid over it. */
   readonly git: { readonly name?: string; readonly email?: string };
+  /** What of the operator's own configuration comes along. */
+  readonly userConfig?: UserConfigWish;
   readonly bottle: LoadedBottle;
   readonly warnings: readonly string[];
 }
@@ -83,17 +86,27 @@ function assemble(
     prompt: file?.body ?? "",
     skills: [...new Set(agent.skills ?? [])],
     git: { ...bottle.git, ...agent["git-gate"]?.user },
+    ...(agent.user_config === undefined ? {} : { userConfig: agent.user_config }),
     bottle,
     warnings: index.warnings,
   };
 }
 
-/** A repository that chose the name on its commits could pass them off as somebody's. */
+/** Keys of an agent that widen what it may do or have, and why a repository may not write them. */
+const NOT_FROM_A_REPOSITORY = {
+  // It could pass its commits off as somebody's.
+  "git-gate": "the bottle says who commits",
+  // It could collect the operator's own instructions and the names of their servers.
+  user_config: "what is yours is brought in by a file of yours",
+} as const;
+
 function refusedFromRepository(entry: IndexEntry, file: ObjectFile<"agent">): Problem[] {
-  if (entry.source !== "repository" || file.value?.["git-gate"] === undefined) return [];
-  return [
-    file.problemAt(["git-gate"], "is not for an agent that a repository brings: the bottle says who commits"),
-  ];
+  if (entry.source !== "repository") return [];
+  return (["git-gate", "user_config"] as const)
+    .filter((key) => file.value?.[key] !== undefined)
+    .map((key) =>
+      file.problemAt([key], `is not for an agent that a repository brings: ${NOT_FROM_A_REPOSITORY[key]}`),
+    );
 }
 
 function unknownAgent(index: ManifestIndex, name: string): UserError {

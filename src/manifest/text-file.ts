@@ -23,7 +23,7 @@ export type ReadResult =
 export const START: Place = { line: 1, column: 1 };
 
 /** `contentHash` is the sha256 (hex) of the bytes. A byte order mark is dropped from `text`. */
-export function readTextFile(path: string): ReadResult {
+export function readTextFile(path: string, most: number = MAX_FILE_BYTES): ReadResult {
   let fd: number;
   try {
     // O_NONBLOCK: opening a pipe that nobody writes to would wait for ever.
@@ -33,11 +33,11 @@ export function readTextFile(path: string): ReadResult {
   }
   try {
     const stat = fstatSync(fd);
-    if (stat.isDirectory()) return refused("is a directory; a manifest is a Markdown file");
+    if (stat.isDirectory()) return refused("is a directory, not a file");
     if (!stat.isFile()) return refused("is not a regular file");
-    if (stat.size > MAX_FILE_BYTES) return refused(tooLarge(stat.size));
-    const bytes = readUpTo(fd, MAX_FILE_BYTES + 1);
-    if (bytes.length > MAX_FILE_BYTES) return refused(tooLarge(bytes.length));
+    if (stat.size > most) return refused(tooLarge(stat.size, most));
+    const bytes = readUpTo(fd, most + 1);
+    if (bytes.length > most) return refused(tooLarge(bytes.length, most));
     return decoded(bytes, stat);
   } catch (error) {
     return refused(`cannot be read: ${codeOf(error) ?? messageOf(error)}`);
@@ -65,8 +65,8 @@ function openingFailed(error: unknown): string {
   }
 }
 
-function tooLarge(size: number): string {
-  return `is larger than ${MAX_FILE_BYTES / 1024} KiB (${size} bytes or more); shorten the prompt`;
+function tooLarge(size: number, most: number): string {
+  return `is larger than ${most / 1024} KiB (${size} bytes or more); shorten it`;
 }
 
 function readUpTo(fd: number, limit: number): Buffer {

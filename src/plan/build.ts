@@ -5,13 +5,13 @@
  * I2 is decided here: the variables that hold credentials go to `credentials`, and an `env` entry that would
  * carry one of them into the guest is refused.
  */
-import { GUEST } from "../contract/backend.ts";
 import type { BackendName } from "../contract/isolation.ts";
-import type { BottlePlan, PlannedEnv, PlannedSkill } from "../contract/plan.ts";
+import type { BottlePlan, PlannedEnv, PlannedSkill, PlannedUserConfig } from "../contract/plan.ts";
 import type { Provider } from "../contract/provider.ts";
 import { UserError } from "../lib/errors.ts";
 import type { LoadedAgent } from "../manifest/load.ts";
 import { planCredentials } from "./credentials.ts";
+import { mcpConfigOf } from "./mcp-config.ts";
 import type { ExpandedPresets } from "./presets/expand.ts";
 import { planRepoCredentials, tokenRefsOf } from "./repo-credentials.ts";
 import { planRoutes } from "./routes.ts";
@@ -23,6 +23,8 @@ export interface PlanOptions {
   readonly backend: BackendName;
   /** The skills' host folders by name, as `findSkills` returns them. */
   readonly skillsPaths: ReadonlyMap<string, string>;
+  /** What the provider found of what the agent's file names. */
+  readonly userConfig?: PlannedUserConfig;
   /** Whether the operator's environment has a variable. */
   readonly availableEnv: (name: string) => boolean;
   readonly label?: string;
@@ -55,7 +57,11 @@ export function buildPlan({ loaded, provider, options }: PlanRequest): BuiltPlan
     prompt: loaded.prompt,
     task: options.task,
     command: bottle.command,
-    mcpConfig: bottle.supervise && GUEST.mcpConfig,
+    mcpConfig: mcpConfigOf({
+      ...(bottle.supervise !== undefined && { supervise: bottle.supervise }),
+      ...(options.userConfig !== undefined && { userConfig: options.userConfig }),
+    }),
+    settings: options.userConfig?.settings,
   });
   const { presets = { routes: [], presets: [], warnings: [] }, availableEnv } = options;
   const { routes, chosen, warnings } = planRoutes(bottle.routes, presets.routes, provider, availableEnv);
@@ -87,6 +93,7 @@ export function buildPlan({ loaded, provider, options }: PlanRequest): BuiltPlan
     ...(options.task === undefined ? {} : { task: options.task }),
     env: bottle.env,
     skills: loaded.skills.map((name) => plannedSkill(name, options.skillsPaths)),
+    ...(options.userConfig === undefined ? {} : { userConfig: options.userConfig }),
     credentials: [
       ...planCredentials(routes, bottle.upstreamProxy, provider, availableEnv),
       ...planRepoCredentials(bottle.repos),
@@ -110,7 +117,16 @@ export function buildPlan({ loaded, provider, options }: PlanRequest): BuiltPlan
     ...(bottle.isolation === undefined ? {} : { isolation: bottle.isolation }),
     backend: options.backend,
   };
-  return { plan, warnings: [...loaded.warnings, ...presets.warnings, ...warnings, ...overridden(plan)] };
+  return {
+    plan,
+    warnings: [
+      ...loaded.warnings,
+      ...presets.warnings,
+      ...warnings,
+      ...overridden(plan),
+      ...unreachableServers(plan),
+    ],
+  };
 }
 
 /** Also those of credentials that were not chosen: files of the provider may hold them. */
@@ -146,6 +162,20 @@ function refuseCredentialsInEnv(
       });
     }
   }
+}
+
+/** An MCP server gets a way out like everything else: by a route, and no other way. */
+function unreachableServers({ routes, userConfig }: BottlePlan): string[] {
+  return (userConfig?.mcpServers ?? []).flatMap(({ name, place }) => {
+    if (place.type === "stdio") return [];
+    const { hostname } = new URL(place.url);
+    const host = hostname.replace(/^\[|\]$/g, "");
+    const isCovered = routes.some((route) =>
+      route.host.startsWith("*.") ? host.endsWith(route.host.slice(1)) : route.host === host,
+    );
+    if (isCovered) return [];
+    return [`the MCP server ${name} is at ${host}, for which there is no route: the agent will not reach it`];
+  });
 }
 
 function overridden(plan: BottlePlan): string[] {

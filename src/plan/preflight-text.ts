@@ -35,6 +35,7 @@ export function preflightSections(view: PreflightView): readonly PreflightSectio
       "skills",
       view.skills.map(({ name, path }) => `${name} (${path})`),
     ),
+    ...section("yours", userConfigLines(view)),
     ...section("commits as", identityLines(view)),
     ...section(
       "workspace",
@@ -155,6 +156,16 @@ function envLine(env: PreflightEnv): string {
     host: `your ${env.detail ?? ""}`,
   };
   return `${env.name} (${from[env.from]})${env.available ? "" : " - MISSING"}`;
+}
+
+function userConfigLines({ userConfig }: PreflightView): readonly string[] {
+  if (userConfig === undefined) return [];
+  const { texts, settings, mcpServers } = userConfig;
+  return [
+    ...texts.map(({ name, from }) => `${name} (${from})`),
+    ...(settings.length === 0 ? [] : [`settings: ${settings.join(", ")}`]),
+    ...mcpServers.map(({ name, at }) => `MCP server ${name}: ${at}`),
+  ];
 }
 
 function identityLines({ git }: PreflightView): readonly string[] {

@@ -12,6 +12,7 @@ import type {
   EnvSource,
   PlannedPreset,
   PlannedSupervise,
+  PlannedUserConfig,
 } from "../contract/plan.ts";
 import type { EgressLimits, EgressLogLevel, Route, UpstreamProxyPlace } from "../contract/policy.ts";
 import { printable } from "../lib/printable.ts";
@@ -91,6 +92,14 @@ export interface PreflightView {
   /** Given to the agent. */
   readonly env: readonly PreflightEnv[];
   readonly skills: readonly { readonly name: string; readonly path: string }[];
+  /** What comes along of the operator's own configuration. */
+  readonly userConfig?: {
+    readonly texts: readonly { readonly name: string; readonly from: string }[];
+    /** Keys. */
+    readonly settings: readonly string[];
+    /** `at`: a URL, or the command that the agent starts. */
+    readonly mcpServers: readonly { readonly name: string; readonly at: string }[];
+  };
   readonly git: { readonly name?: string; readonly email?: string };
   readonly workspace?: string;
   readonly mounts: readonly { readonly from: string; readonly to: string }[];
@@ -154,6 +163,7 @@ export function describePlan(plan: BottlePlan, facts: PreflightFacts): Preflight
     })),
     env: plan.env.map(({ name, source }) => describeEnv(name, source, facts.availableEnv)),
     skills: plan.skills.map((skill) => ({ name: printable(skill.name), path: path(skill.path) })),
+    ...(plan.userConfig === undefined ? {} : { userConfig: describeUserConfig(plan.userConfig) }),
     git: {
       ...(plan.git.name === undefined ? {} : { name: printable(plan.git.name) }),
       ...(plan.git.email === undefined ? {} : { email: printable(plan.git.email) }),
@@ -162,6 +172,23 @@ export function describePlan(plan: BottlePlan, facts: PreflightFacts): Preflight
     mounts: plan.mounts.map(({ from, to }) => ({ from: path(from), to: path(to) })),
     resources: plan.resources,
     warnings: (facts.warnings ?? []).map((warning) => printable(warning, PATH_LENGTH)),
+  };
+}
+
+function describeUserConfig(config: PlannedUserConfig): NonNullable<PreflightView["userConfig"]> {
+  return {
+    texts: config.texts.map(({ name, from }) => ({
+      name: printable(name),
+      from: printable(from, PATH_LENGTH),
+    })),
+    settings: Object.keys(config.settings).map((key) => printable(key)),
+    mcpServers: config.mcpServers.map(({ name, place }) => ({
+      name: printable(name),
+      at: printable(
+        place.type === "stdio" ? [place.command, ...place.args].join(" ") : place.url,
+        PATH_LENGTH,
+      ),
+    })),
   };
 }
 

@@ -26,20 +26,27 @@ function stateFile(apiKey: string): PlannedFile {
   return { path: `${GUEST.home}/.claude.json`, content: json(state), mode: 0o600 };
 }
 
-const SETTINGS_FILE: PlannedFile = {
-  path: `${GUEST.home}/.claude/settings.json`,
-  content: json({
-    skipDangerousModePermissionPrompt: true,
-    // It would tell a third party each host before fetching from it; here egress decides on hosts.
-    skipWebFetchPreflight: true,
-    disableDeepLinkRegistration: "disable",
-  }),
-  mode: 0o600,
-};
+const SETTINGS = {
+  skipDangerousModePermissionPrompt: true,
+  // It would tell a third party each host before fetching from it; here egress decides on hosts.
+  skipWebFetchPreflight: true,
+  disableDeepLinkRegistration: "disable",
+} as const;
 
-/** `apiKey` is the placeholder that stands for one in the guest. */
-export function claudeFiles(apiKey: string): readonly PlannedFile[] {
-  return [stateFile(apiKey), SETTINGS_FILE];
+/**
+ * @param apiKey the placeholder that stands for one in the guest.
+ * @param own settings of the operator's; ours count more.
+ */
+export function claudeFiles(
+  apiKey: string,
+  own: Readonly<Record<string, unknown>> = {},
+): readonly PlannedFile[] {
+  const settings: PlannedFile = {
+    path: `${GUEST.home}/.claude/settings.json`,
+    content: json({ ...own, ...SETTINGS }),
+    mode: 0o600,
+  };
+  return [stateFile(apiKey), settings];
 }
 
 export const CLAUDE_ENV: Readonly<Record<string, string>> = {

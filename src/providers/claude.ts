@@ -9,6 +9,7 @@ import type { Provider, ProviderCredential, ProviderRequest } from "../contract/
 import { UserError } from "../lib/errors.ts";
 import { CLAUDE_VERSION, claudePackage, hostPlatform } from "./claude-release.ts";
 import { CLAUDE_ENV, claudeFiles } from "./claude-settings.ts";
+import { claudeUserConfig } from "./claude-user-config.ts";
 import { installPackage } from "./npm-package.ts";
 import { PROMPT_PATH, promptFiles, taskArgument } from "./prompt-file.ts";
 
@@ -93,9 +94,10 @@ export const claude: Provider = {
       argv: argvFor(request, "new"),
       resumeArgv: argvFor(request, "latest"),
       env: CLAUDE_ENV,
-      files: [...claudeFiles(PLACEHOLDER), ...promptFiles(request.prompt)],
+      files: [...claudeFiles(PLACEHOLDER, request.settings), ...promptFiles(request.prompt)],
     };
   },
+  userConfig: claudeUserConfig,
   async install(cacheDir, progress, signal) {
     const host = hostPlatform();
     const dir = join(cacheDir, "providers", "claude", `${CLAUDE_VERSION}-linux-${host.arch}`);

@@ -1,12 +1,11 @@
 /**
- * The MCP servers of the bottle, in the file that Claude Code and others read with `--mcp-config`. The bearer is worth
- * nothing outside of this bottle's link; it stands in a file, so that it is in no argument list.
+ * The MCP servers of the bottle, in the file that Claude Code and others read with `--mcp-config`: the bottle's own,
+ * and those of the operator's that the agent's file names. The bearer is worth nothing outside of this bottle's link;
+ * it stands in a file, so that it is in no argument list.
  */
 import { GUEST } from "../contract/backend.ts";
-import type { PlannedFile } from "../contract/plan.ts";
-
-/** What agents see before the tools' names: `mcp__bottle__request_access`. */
-const SERVER_NAME = "bottle";
+import type { PlannedFile, PlannedMcpServer } from "../contract/plan.ts";
+import { BOTTLE_MCP_SERVER } from "../contract/provider.ts";
 
 export interface SuperviseAccess {
   /** With its path. */
@@ -14,11 +13,21 @@ export interface SuperviseAccess {
   readonly bearer: string;
 }
 
-export function mcpConfigFile({ url, bearer }: SuperviseAccess): PlannedFile {
-  const server = { type: "http", url, headers: { Authorization: `Bearer ${bearer}` } };
-  return {
-    path: GUEST.mcpConfig,
-    content: `${JSON.stringify({ mcpServers: { [SERVER_NAME]: server } }, null, 2)}\n`,
-    mode: 0o600,
-  };
+/** Nothing when there is no server to list. */
+export function mcpConfigFiles(
+  supervise: SuperviseAccess | undefined,
+  servers: readonly PlannedMcpServer[] = [],
+): readonly PlannedFile[] {
+  const listed = [
+    ...servers.map(({ name, place }) => [name, place] as const),
+    // Last, so that nothing takes its name.
+    ...(supervise === undefined ? [] : [[BOTTLE_MCP_SERVER, ownServer(supervise)] as const]),
+  ];
+  if (listed.length === 0) return [];
+  const mcpServers = Object.fromEntries(listed);
+  return [{ path: GUEST.mcpConfig, content: `${JSON.stringify({ mcpServers }, null, 2)}\n`, mode: 0o600 }];
+}
+
+function ownServer({ url, bearer }: SuperviseAccess): object {
+  return { type: "http", url, headers: { Authorization: `Bearer ${bearer}` } };
 }

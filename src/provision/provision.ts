@@ -1,6 +1,6 @@
 /**
  * What is put into a verified guest before its agent runs, in this order: the CA, so that everything later can
- * use TLS; the files of presets, and the provider's with the prompt; skills; git's identity; the workspace.
+ * use TLS; the files of presets, and the provider's with the prompt; what comes along of the operator's own; skills; git's identity; the workspace.
  */
 import { GUEST, type Guest, type Progress } from "../contract/backend.ts";
 import type { BottlePlan, PlannedFile } from "../contract/plan.ts";
@@ -9,10 +9,11 @@ import { decoyFile } from "./decoy.ts";
 import { GATE_CONFIG_PATH, type GateAccess, gateConfigFile } from "./gate-config.ts";
 import { gitIdentityFile } from "./git-identity.ts";
 import { runInGuestOk } from "./guest-command.ts";
-import { mcpConfigFile, type SuperviseAccess } from "./mcp-config.ts";
+import { mcpConfigFiles, type SuperviseAccess } from "./mcp-config.ts";
 import { provisionSkills } from "./skills.ts";
 import { slowStep } from "./slow-step.ts";
 import { writeGuestFiles } from "./transfer.ts";
+import { userTextFiles } from "./user-texts.ts";
 import { importWorkspace } from "./workspace/import.ts";
 import { localRemotes } from "./workspace/local-remotes.ts";
 import { type BaseSnapshot, emptyBase, snapshotBase } from "./workspace/snapshot.ts";
@@ -48,7 +49,8 @@ export async function provision(
     ...plan.provider.files,
     ...gitFiles(plan, material.gate),
     decoyFile(material.decoy),
-    ...(material.supervise === undefined ? [] : [mcpConfigFile(material.supervise)]),
+    ...userTextFiles(plan.userConfig?.texts),
+    ...mcpConfigFiles(material.supervise, plan.userConfig?.mcpServers),
   ]);
   await provisionSkills(guest, plan.skills);
   return provisionWorkspace(guest, plan, material);

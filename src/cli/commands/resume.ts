@@ -1,11 +1,11 @@
 /** `bottle resume`: a kept bottle again, with what it had, and with secrets read anew. */
 
 import { backendNamed } from "../../backends/registry.ts";
-import { GUEST } from "../../contract/backend.ts";
 import type { BottlePlan } from "../../contract/plan.ts";
 import { bottlePaths, readRecord } from "../../keeper/bottle-record.ts";
 import { tryConnectKeeper } from "../../keeper/control-client.ts";
 import { UserError } from "../../lib/errors.ts";
+import { mcpConfigOf } from "../../plan/mcp-config.ts";
 import { describePlan } from "../../plan/preflight.ts";
 import { providerNamed } from "../../providers/registry.ts";
 import { confirm } from "../ask.ts";
@@ -79,7 +79,7 @@ function withTask({ task: earlier, ...plan }: BottlePlan, task: string | undefin
   const command = name === "command" ? argv.slice(0, earlier === undefined ? undefined : -1) : undefined;
   const setup = providerNamed(name).setup({
     ...{ prompt: plan.agent.prompt, task, command },
-    mcpConfig: plan.supervise && GUEST.mcpConfig,
+    mcpConfig: mcpConfigOf(plan),
   });
   return {
     ...plan,

@@ -226,9 +226,7 @@ describe("a file that is none", () => {
 
   it("is refused by size before it is read", () => {
     tree = manifestTree({ "agents/huge.md": `---\nbottle: claude\n---\n${"x".repeat(10 * MAX_FILE_BYTES)}` });
-    expect(refusalOf("huge")).toBe(
-      "1:1: is larger than 1024 KiB (10485783 bytes or more); shorten the prompt",
-    );
+    expect(refusalOf("huge")).toBe("1:1: is larger than 1024 KiB (10485783 bytes or more); shorten it");
     tree.write("agents/full.md", `---\nbottle: claude\n---\n${"x".repeat(MAX_FILE_BYTES - 24)}`);
     expect(loadAgent(tree.index(), "full").prompt).toHaveLength(MAX_FILE_BYTES - 24);
   });
@@ -269,7 +267,7 @@ describe("a file that is none", () => {
     symlinkSync("/nonexistent/x", at("dangling"));
     symlinkSync(at("loop"), at("loop"));
     symlinkSync("/dev/zero", at("device"));
-    expect(refusalOf("folder")).toBe("1:1: is a directory; a manifest is a Markdown file");
+    expect(refusalOf("folder")).toBe("1:1: is a directory, not a file");
     expect(refusalOf("pipe")).toBe("1:1: is not a regular file");
     expect(refusalOf("dangling")).toBe("1:1: does not exist, or is a link to something that does not");
     expect(refusalOf("loop")).toBe("1:1: is a link that leads to itself");

@@ -87,6 +87,17 @@ describe("I5: what a repository can bring", () => {
     );
   });
 
+  it("may bring in nothing of the operator's own, where one of theirs may", () => {
+    const text = "---\nbottle: b\nuser_config: {memory: true, mcp_servers: [docs, docs]}\n---\n";
+    tree = manifestTree({ "bottles/b.md": BOTTLE, "repo/agents/x.md": text, "agents/mine.md": text });
+    expect(thrownBy(() => loadAgent(tree.index(), "x")).message).toMatch(
+      /x\.md:3:14: user_config: is not for an agent that a repository brings: what is yours/,
+    );
+    expect(loadAgent(tree.index(), "mine").userConfig).toEqual({
+      ...{ memory: true, settings: [], commands: [], mcpServers: ["docs"] },
+    });
+  });
+
   it("may not use any key of a bottle", () => {
     tree = manifestTree({
       "bottles/b.md": BOTTLE,

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { ISOLATION_LEVELS } from "../../../src/contract/isolation.ts";
-import type { BottlePlan, PlannedEnv } from "../../../src/contract/plan.ts";
+import type { BottlePlan, PlannedEnv, PlannedMcpServer } from "../../../src/contract/plan.ts";
 import type { Route } from "../../../src/contract/policy.ts";
 import type { Provider } from "../../../src/contract/provider.ts";
 import { UserError } from "../../../src/lib/errors.ts";
@@ -9,6 +9,7 @@ import type { LoadedAgent } from "../../../src/manifest/load.ts";
 import { type BuiltPlan, buildPlan, type PlanOptions } from "../../../src/plan/build.ts";
 import { missingCredentials, missingEnv } from "../../../src/plan/credentials.ts";
 import { meetsIsolation } from "../../../src/plan/isolation.ts";
+import { mcpConfigOf } from "../../../src/plan/mcp-config.ts";
 import { thrownBy } from "../../support/manifest-tree.ts";
 import { runner, talker } from "../../support/provider-double.ts";
 
@@ -68,6 +69,34 @@ function build(
 
 const routeFor = (plan: BottlePlan, host: string): Route | undefined =>
   plan.routes.find((each) => each.host === host);
+
+describe("MCP servers of the operator's", () => {
+  const at = (url: string, name = "it") => ({ name, place: { type: "http", url, headers: {} } }) as const;
+  const withServers = (...mcpServers: readonly PlannedMcpServer[]): BuiltPlan =>
+    build(loaded({ routes: [route("docs.test"), route("*.wild.test")] }), talker, [], {
+      userConfig: { texts: [], settings: {}, mcpServers },
+    });
+
+  it("are warned of where there is no route", () => {
+    const { warnings } = withServers(
+      at("https://docs.test/mcp"),
+      at("https://a.wild.test/mcp"),
+      at("https://wild.test/mcp", "wild"),
+      at("http://[::1]:8080/mcp", "here"),
+      { name: "run", place: { type: "stdio", command: "x", args: [], env: {} } },
+    );
+    expect(warnings).toEqual([
+      "the MCP server wild is at wild.test, for which there is no route: the agent will not reach it",
+      "the MCP server here is at ::1, for which there is no route: the agent will not reach it",
+    ]);
+  });
+
+  it("make a list of servers also where the agent cannot ask for more, and none when there is none", () => {
+    expect(mcpConfigOf(withServers(at("https://docs.test/")).plan)).toBe("/home/node/.bottle/mcp.json");
+    expect(mcpConfigOf(withServers().plan)).toBeUndefined();
+    expect(mcpConfigOf({ supervise: { patienceMs: 1, freezeOnCanary: false } })).toBeDefined();
+  });
+});
 
 describe("an upstream proxy", () => {
   const upstreamProxy = { host: "proxy.example", port: 3128, tls: false, tokenRef: "PROXY_LOGIN" };

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Availability } from "../../../src/contract/backend.ts";
-import type { BottlePlan } from "../../../src/contract/plan.ts";
+import type { BottlePlan, PlannedUserConfig } from "../../../src/contract/plan.ts";
 import { describePlan, type PreflightView } from "../../../src/plan/preflight.ts";
 import { preflightSections } from "../../../src/plan/preflight-text.ts";
 
@@ -124,6 +124,30 @@ describe("the preflight", () => {
     expect(shown).toMatch(/logged: to which hosts it was let/);
     expect(shown).toContain("leaves through: http://proxy.example:3128, with the credential PROXY_LOGIN\n");
     expect(shown).toContain("names are resolved there");
+  });
+
+  it("names what comes along of the operator's own, and no value of a setting or variable", () => {
+    const userConfig: PlannedUserConfig = {
+      texts: [{ name: "CLAUDE.md", from: "/u/.claude/CLAUDE.md", to: "/home/node/.claude/CLAUDE.md" }],
+      settings: { model: "setting-value" },
+      mcpServers: [
+        {
+          name: "docs",
+          place: { type: "http", url: "https://docs.test/mcp", headers: { a: "header-value" } },
+        },
+        { name: "sh", place: { type: "stdio", command: "sh", args: ["-c\u001b"], env: { A: "env-value" } } },
+      ],
+    };
+    const shown = view({ ...PLAN, userConfig });
+    expect(textOf(shown)).toContain(
+      [
+        "yours: CLAUDE.md (/u/.claude/CLAUDE.md)",
+        "settings: model",
+        "MCP server docs: https://docs.test/mcp",
+        "MCP server sh: sh -c\\u{1b}",
+      ].join("\n  "),
+    );
+    expect(JSON.stringify(shown)).not.toMatch(/setting-value|header-value|env-value/);
   });
 
   it("says that nothing can be reached, when nothing can", () => {
