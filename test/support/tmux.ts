@@ -53,11 +53,16 @@ export async function openTmux(
   await tmux("send-keys", "-t", "t", "-l", `${command}\n`);
   return {
     screen,
-    shows: (what) =>
-      eventually(`${what} on the screen`, async () => {
-        const text = (await screen()).join("\n");
+    async shows(what) {
+      let text = "";
+      const look = async (): Promise<string | undefined> => {
+        text = (await screen()).join("\n");
         return (typeof what === "string" ? text.includes(what) : what.test(text)) ? text : undefined;
-      }),
+      };
+      return eventually(`${what} on the screen`, look).catch((error: unknown) => {
+        throw new Error(`${String(error)}:\n${text}`);
+      });
+    },
     keys: async (...keys) => void (await tmux("send-keys", "-t", "t", ...keys)),
     type: async (text) => void (await tmux("send-keys", "-t", "t", "-l", text)),
     async paste(text) {

@@ -1,4 +1,5 @@
 /** The bottle's own life: launches, what was run in it, files, work, freezes, and what went wrong with its sidecars. */
+import { printable } from "../../lib/printable.ts";
 import { type Entry, OWN_EVENTS } from "../entry.ts";
 import {
   type Cell,
@@ -152,13 +153,15 @@ function wordsOf({ event, data }: Entry): Words | undefined {
       };
     case "exec.started":
       return { what: "the operator ran", details: shown(textsOf(data, "argv").join(" ")) };
-    case "exec.ended":
+    case "exec.ended": {
+      const code = data["code"] === undefined ? shown(data["signal"]) : numberOf(data, "code");
+      const command = textsOf(data, "argv").join(" ");
+      // Whole where it began; here as much as tells it from others.
       return {
         what: "that ended",
-        details: shown(
-          `${textsOf(data, "argv").join(" ")}: ${textOf(data, "kind")} ${data["code"] === undefined ? shown(data["signal"]) : numberOf(data, "code")}`,
-        ),
+        details: shown(`${textOf(data, "kind")} ${code}: ${printable(command, 60)}`),
       };
+    }
     case "files.copied-in":
       return { what: "files copied in", details: shown(data["to"]) };
     case "files.copied-out":

@@ -1,6 +1,7 @@
 /** `bottle freeze` and `bottle thaw`: nothing leaves a bottle, at once, until it may again. */
 import { connectKeeper } from "../../keeper/control-client.ts";
 import { operatorName } from "../inbox/operator.ts";
+import { reasonPart } from "../inbox/reason.ts";
 import { tell } from "../output.ts";
 
 export async function freeze(id: string, flags: { readonly reason?: string }): Promise<number> {
@@ -8,7 +9,7 @@ export async function freeze(id: string, flags: { readonly reason?: string }): P
   await keeper.ask({
     op: "freeze",
     by: operatorName(),
-    ...(flags.reason !== undefined && { reason: flags.reason }),
+    ...reasonPart(flags.reason),
   });
   tell(`${id} is frozen: nothing leaves it; bottle thaw ${id} ends that`);
   return 0;

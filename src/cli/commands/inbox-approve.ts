@@ -8,6 +8,7 @@ import { planAlways } from "../inbox/always.ts";
 import { findPending } from "../inbox/inboxes.ts";
 import { type LifetimeFlags, termsOf, termsText } from "../inbox/lifetime.ts";
 import { operatorName } from "../inbox/operator.ts";
+import { reasonPart } from "../inbox/reason.ts";
 import { showPassages, showPending } from "../inbox/show.ts";
 import { tell } from "../output.ts";
 
@@ -48,7 +49,7 @@ export async function inboxApprove(prefix: string, flags: ApproveFlags): Promise
       ...(!isPush && terms),
       digest: pending.digest,
       by: operatorName(),
-      ...(flags.reason !== undefined && { reason: flags.reason }),
+      ...reasonPart(flags.reason),
     });
   };
   await (plan === undefined ? approve() : plan.carryOut(approve));

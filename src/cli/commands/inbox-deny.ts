@@ -2,10 +2,9 @@
 import { askLine, hasTerminal } from "../ask.ts";
 import { findPending } from "../inbox/inboxes.ts";
 import { operatorName } from "../inbox/operator.ts";
+import { NO_REASON, reasonPart } from "../inbox/reason.ts";
 import { summaryOf } from "../inbox/words.ts";
 import { tell } from "../output.ts";
-
-const NO_REASON = "the operator gave no reason";
 
 export async function inboxDeny(prefix: string, flags: { readonly reason?: string }): Promise<number> {
   const { keeper, view, pending } = await findPending(prefix);
@@ -15,7 +14,7 @@ export async function inboxDeny(prefix: string, flags: { readonly reason?: strin
     op: "deny",
     ticket: pending.ticket,
     by: operatorName(),
-    reason: typed.trim() || NO_REASON,
+    reason: reasonPart(typed).reason ?? NO_REASON,
   });
   tell("denied");
   return 0;

@@ -6,6 +6,7 @@ import { editAsk } from "../inbox/edit-ask.ts";
 import { findPending } from "../inbox/inboxes.ts";
 import { type LifetimeFlags, termsOf, termsText } from "../inbox/lifetime.ts";
 import { operatorName } from "../inbox/operator.ts";
+import { reasonPart } from "../inbox/reason.ts";
 import { showPassages, showPending } from "../inbox/show.ts";
 import { tell } from "../output.ts";
 
@@ -58,7 +59,7 @@ export async function inboxEdit(
       ...terms,
       digest: preview.digest,
       by: operatorName(),
-      ...(flags.reason !== undefined && { reason: flags.reason }),
+      ...reasonPart(flags.reason),
     });
   };
   await (plan === undefined ? approve() : plan.carryOut(approve));

@@ -2,6 +2,7 @@
 import { UserError } from "../../lib/errors.ts";
 import { findTicket } from "../inbox/inboxes.ts";
 import { operatorName } from "../inbox/operator.ts";
+import { reasonPart } from "../inbox/reason.ts";
 import { grantSummary } from "../inbox/words.ts";
 import { tell } from "../output.ts";
 
@@ -16,7 +17,7 @@ export async function inboxRevoke(prefix: string, flags: { readonly reason?: str
     op: "revoke",
     ticket: found.grant.ticket,
     by: operatorName(),
-    ...(flags.reason !== undefined && { reason: flags.reason }),
+    ...reasonPart(flags.reason),
   });
   tell(`revoked: ${found.view.bottle}: ${grantSummary(found.grant)}`);
   return 0;

@@ -6,6 +6,7 @@ import { type AlwaysPlan, planAlways } from "../inbox/always.ts";
 import { editAsk } from "../inbox/edit-ask.ts";
 import { type Lifetime, termsText } from "../inbox/lifetime.ts";
 import { operatorName } from "../inbox/operator.ts";
+import { NO_REASON, reasonPart } from "../inbox/reason.ts";
 import type { Effect, Subject } from "./state.ts";
 import type { ScreenEvent } from "./update.ts";
 
@@ -34,15 +35,20 @@ async function answerWith(keeper: Keeper, effect: Answer): Promise<string> {
       return lifetime === undefined ? "approved" : `approved ${termsText({ lifetime })}`;
     }
     case "deny":
-      await keeper.ask({ op: "deny", ticket: effect.ticket, by, reason: effect.reason || NO_REASON });
+      await keeper.ask({
+        op: "deny",
+        ticket: effect.ticket,
+        by,
+        reason: reasonPart(effect.reason).reason ?? NO_REASON,
+      });
       return "denied";
     case "revoke": {
       const { ticket, reason } = effect;
-      await keeper.ask({ op: "revoke", ticket, by, ...(reason !== "" && { reason }) });
+      await keeper.ask({ op: "revoke", ticket, by, ...reasonPart(reason) });
       return "revoked";
     }
     case "freeze":
-      await keeper.ask({ op: "freeze", by, ...(effect.reason !== "" && { reason: effect.reason }) });
+      await keeper.ask({ op: "freeze", by, ...reasonPart(effect.reason) });
       return `${effect.bottle} is frozen; t ends that`;
     case "thaw":
       await keeper.ask({ op: "thaw", by });
@@ -92,8 +98,6 @@ export function createLasting(): Lasting {
     },
   };
 }
-
-const NO_REASON = "the operator gave no reason";
 
 /** The terminal is the editor's meanwhile. */
 export async function edit(

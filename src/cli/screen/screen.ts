@@ -50,7 +50,7 @@ export async function openScreen(): Promise<number> {
   });
 
   function take(): void {
-    if (isOurs) return;
+    if (isOurs || isOver) return;
     isOurs = true;
     stdin.setRawMode(true);
     stdin.resume();

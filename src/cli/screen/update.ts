@@ -87,10 +87,14 @@ function newSheet(title: string, passages: readonly Passage[]): Sheet {
   return { title, passages, scroll: 0, seen: 0 };
 }
 
-/** The cursor stays on what it is on; when that has gone, where it was. */
+/**
+ * The cursor stays on what it was moved to; when that has gone, where it was. Until it was moved it is at the top: the
+ * bottles' first news come in any order, and whichever is first must not hold it.
+ */
 function settled(state: State, change: Partial<State>): State {
   const at = cursorIn(itemsOf(state), state);
   const next = { ...state, ...change, position: Math.max(0, at) };
+  if (state.selected === undefined) return next;
   const items = itemsOf(next);
   const item = items[cursorIn(items, next)];
   return { ...next, selected: item?.key };

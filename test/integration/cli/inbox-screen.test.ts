@@ -14,6 +14,7 @@ import {
   type InboxBottleOptions,
   openInboxBottle,
 } from "../../support/inbox-bottle.ts";
+import { HAS_SSHD, startSshd } from "../../support/sshd.ts";
 import { openTmux, type Tmux } from "../../support/tmux.ts";
 
 let cli: BottleCli;
@@ -316,5 +317,46 @@ describe("bottle inbox --watch", () => {
     const dumb = cli.terminal(["inbox", "--watch"], { env: { TERM: "dumb" } });
     await dumb.shows("no terminal to draw");
     expect(await dumb.exit).toBe(1);
+  });
+});
+
+describe.skipIf(!HAS_SSHD)("over ssh", () => {
+  it("is drawn, resized and answered as at home", async () => {
+    const one = await bottle();
+    const ticket = await one.ask(askHost("api.x.test"));
+    const sshd = await startSshd(cli.path("sshd"));
+    try {
+      const key = cli.write("sshd/key", sshd.privateKey);
+      const env = Object.entries(cli.env).map(([name, value]) => `${name}='${value}'`);
+      const remote = `env ${env.join(" ")} ${process.execPath} ${BOTTLE} inbox --watch`;
+      const options = "-F none -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR";
+      cli.write(
+        "w/over.sh",
+        `ssh -tt ${options} -i ${key} -p ${sshd.port} ${sshd.user}@127.0.0.1 "${remote}"; echo ended with $?\n`,
+      );
+      const tmux = await openTmux(`sh ${cli.path("w", "over.sh")}`, {
+        env: { ...cli.env, PS1: "$ " },
+        cwd: cli.folder,
+      });
+      terminals.push(tmux);
+      await tmux.shows(/^> .*api\.x\.test/m);
+      await tmux.resize(100, 30);
+      await eventually("a screen of that size", async () =>
+        (await tmux.screen()).at(-1)?.startsWith("a approve"),
+      );
+      await tmux.keys("Down", "Up", "Enter");
+      await tmux.shows("q back");
+      await tmux.keys("Escape");
+      await tmux.shows("bottles, and what they were given");
+      await tmux.keys("d");
+      await tmux.type("from afar");
+      await tmux.keys("Enter");
+      await tmux.shows("denied");
+      expect(statusOf(one, ticket)).toBe("denied");
+      await tmux.keys("q");
+      await tmux.shows("ended with 0");
+    } finally {
+      sshd.close();
+    }
   });
 });

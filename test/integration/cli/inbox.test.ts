@@ -327,6 +327,7 @@ describe("bottle inbox deny and revoke, freeze and thaw", () => {
   it("denies with a reason, which the agent is told", async () => {
     const one = await bottle();
     const ticket = await one.ask(askHost("api.x.test"));
+    expect((await cli.run(["inbox", "deny", ticket, "--reason", "x".repeat(2_001)])).code).toBe(2);
     expect((await cli.run(["inbox", "deny", ticket, "--reason", "use the mirror"])).code).toBe(0);
     expect(one.inbox.requests()).toMatchObject([{ ticket, status: "denied", reason: "use the mirror" }]);
     expect((await cli.run(["inbox", "deny", ticket])).code).toBe(1);

@@ -90,6 +90,15 @@ describe("the screen", () => {
     expect(on.effects).toEqual([]);
   });
 
+  it("regression: begins at the top, in whatever order the bottles' first news come", () => {
+    const on = screen();
+    on.tell({ kind: "view", view: viewOf("b-00000", { pending: [pendingOf(5), pendingOf(6)] }) });
+    on.tell({ kind: "view", view: viewOf("a-00000", { pending: [pendingOf(1), pendingOf(2)] }) });
+    expect(on.selected).toBe(`pending ${ticketOf(1)}`);
+    on.burst("jj");
+    expect(on.selected).toBe(`pending ${ticketOf(5)}`);
+  });
+
   it("approves what was on the screen, for as long as was typed", () => {
     const on = screen([viewOf("a-00000", { pending: [pendingOf(1)] })]);
     on.type("a2h\r");
