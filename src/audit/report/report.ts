@@ -53,7 +53,7 @@ export function createReport({ bottle, describeAsk }: ReportOptions): Report {
         [
           "Reached",
           own(
-            `${counted(http.hosts, "host")}, ${counted(http.requests, "request")}, ${sizeText(http.up)} sent, ${sizeText(http.down)} received`,
+            `${http.hasMoreHosts ? "over " : ""}${counted(http.hosts, "host")}, ${counted(http.requests, "request")}, ${sizeText(http.up)} sent, ${sizeText(http.down)} received`,
           ),
         ],
         ["Refused", own(`${counted(http.refused, "request")}, ${git.refused} at repositories`)],

@@ -47,6 +47,8 @@ export interface Traffic extends Collector {
   readonly totals: {
     readonly requests: number;
     readonly hosts: number;
+    /** There were more, which were not told apart. */
+    readonly hasMoreHosts: boolean;
     readonly up: number;
     readonly down: number;
     readonly refused: number;
@@ -97,7 +99,9 @@ export function createTraffic(): Traffic {
 
   return {
     get totals() {
-      return { requests, hosts: hosts.size, up, down, refused: refusals, found: findings };
+      const hasMoreHosts = hosts.has(OTHERS);
+      const named = hosts.size - (hasMoreHosts ? 1 : 0);
+      return { requests, hosts: named, hasMoreHosts, up, down, refused: refusals, found: findings };
     },
     take(entry) {
       const { event, data } = entry;

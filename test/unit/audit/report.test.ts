@@ -187,6 +187,16 @@ describe("a report", () => {
     expect(text.length).toBeLessThan(200_000);
   });
 
+  it("says that there were more hosts than it tells apart", () => {
+    const allowed = Array.from({ length: 5_000 }, (_, i): [string, EventData] => [
+      "egress.allowed",
+      { method: "GET", host: `h${i}.test`, status: 200, up: 1, down: 0 },
+    ]);
+    const page = pageOf(allowed);
+    expect(factOf(page, "Reached")).toBe("over 4000 hosts, 5000 requests, 4.9 KiB sent, 0 B received");
+    expect(rowsOf(page, "Reached over HTTP")[0]?.slice(0, 3)).toEqual(["(others)", "GET", "1000"]);
+  });
+
   it("takes events whose data is not as it should be, and shows what is there", () => {
     const odd: EventData = { ticket: 5, repo: ["x"], count: -3, updates: "no", host: null, argv: {} };
     const page = pageOf(story("x").map(([event]) => [event, odd]));
