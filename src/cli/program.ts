@@ -66,6 +66,18 @@ Examples:
     .option("-y, --yes", "do not ask before launching")
     .option("-d, --detach", "leave the agent running and return")
     .option("-p, --prompt <text>", "give it this one task, headless")
+    .option("--with <what>", "what its environment lacked (repeatable): see below", collect, [])
+    .addHelpText(
+      "after",
+      `
+--with env:NAME            a variable, from your environment or else asked for
+--with mount:FROM:TO       a folder or file of this host, read-only
+--with manifest            everything as the agent's and bottle's files say it by now
+
+Examples:
+  bottle resume claude-k3x9p --with env:STAGE              the agent goes on where it was, and has STAGE
+  bottle resume claude-k3x9p --with mount:~/data:/mnt/data`,
+    )
     .action(act(async () => (await import("./commands/resume.ts")).resume));
 
   program

@@ -43,6 +43,8 @@ export interface LaunchRequest {
   readonly plan: BottlePlan;
   /** Continue this bottle in its state directory, instead of a new one. */
   readonly resume: string | undefined;
+  /** What the operator gave it for this life besides: names, for the log. */
+  readonly with?: readonly string[];
   /** Values by name, resolved from the operator's environment. Secret. */
   readonly env: Readonly<Record<string, string>>;
   /** Values by token name. Secret, and for sidecars only. */
@@ -110,6 +112,7 @@ export async function launchBottle(
     ...(plan.repos !== undefined && { repos: plan.repos.map((repo) => describeRepo(repo, () => true)) }),
     ...(plan.agent.contentHash !== undefined && { contentHash: plan.agent.contentHash }),
     ...(earlier !== undefined && { resumed: true }),
+    ...(request.with !== undefined && request.with.length > 0 && { with: request.with }),
   });
   signal.throwIfAborted();
 

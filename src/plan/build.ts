@@ -3,14 +3,14 @@
  * read and no value of any variable is known here, only whether it is there.
  *
  * I2 is decided here: the variables that hold credentials go to `credentials`, and an `env` entry that would
- * carry one of them into the guest is refused.
+ * carry one of them into the guest is refused (env-credentials.ts).
  */
 import type { BackendName } from "../contract/isolation.ts";
-import type { BottlePlan, PlannedEnv, PlannedSkill, PlannedUserConfig } from "../contract/plan.ts";
+import type { BottlePlan, PlannedSkill, PlannedUserConfig } from "../contract/plan.ts";
 import type { Provider } from "../contract/provider.ts";
-import { UserError } from "../lib/errors.ts";
 import type { LoadedAgent } from "../manifest/load.ts";
 import { planCredentials } from "./credentials.ts";
+import { refuseCredentialsInEnv } from "./env-credentials.ts";
 import { mcpConfigOf } from "./mcp-config.ts";
 import type { ExpandedPresets } from "./presets/expand.ts";
 import { planRepoCredentials, tokenRefsOf } from "./repo-credentials.ts";
@@ -139,29 +139,6 @@ function plannedSkill(name: string, paths: ReadonlyMap<string, string>): Planned
   // Found and named before; a plan without it would be another plan.
   if (path === undefined) throw new Error(`no folder for the skill ${name}`);
   return { name, path };
-}
-
-/** A variable whose value a sidecar presents must not be copied to the agent under any name. */
-function refuseCredentialsInEnv(
-  env: readonly PlannedEnv[],
-  tokenRefs: readonly string[],
-  provider: Provider,
-): void {
-  const held = new Set([...tokenRefs, ...provider.credentials.map((credential) => credential.tokenRef)]);
-  const placeholders = new Set(provider.credentials.flatMap((each) => Object.keys(each.placeholder)));
-  for (const { name, source } of env) {
-    if (source.kind === "host" && held.has(source.variable)) {
-      throw new UserError(
-        `env.${name} would give ${source.variable} to the agent: it is a credential, and only a sidecar presents it`,
-        { hint: `take ${name} out of env: what the agent does with it works without` },
-      );
-    }
-    if (placeholders.has(name)) {
-      throw new UserError(`env.${name} is set by the provider ${provider.name}, to a placeholder`, {
-        hint: `take ${name} out of env and keep its value in your own environment: egress presents it`,
-      });
-    }
-  }
 }
 
 /** An MCP server gets a way out like everything else: by a route, and no other way. */

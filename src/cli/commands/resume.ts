@@ -1,4 +1,6 @@
-/** `bottle resume`: a kept bottle again, with what it had, and with secrets read anew. */
+/**
+ * `bottle resume`: a kept bottle again, with what it had and what is added now, and with secrets read anew.
+ */
 
 import { backendNamed } from "../../backends/registry.ts";
 import type { BottlePlan } from "../../contract/plan.ts";
@@ -6,7 +8,8 @@ import { bottlePaths, readRecord } from "../../keeper/bottle-record.ts";
 import { tryConnectKeeper } from "../../keeper/control-client.ts";
 import { UserError } from "../../lib/errors.ts";
 import { mcpConfigOf } from "../../plan/mcp-config.ts";
-import { describePlan } from "../../plan/preflight.ts";
+import { describePlan, type PreflightView } from "../../plan/preflight.ts";
+import { preflightChanges } from "../../plan/preflight-changes.ts";
 import { providerNamed } from "../../providers/registry.ts";
 import { confirm } from "../ask.ts";
 import { onTerminal, terminalSize } from "../attach.ts";
@@ -15,21 +18,27 @@ import { launchKeeper } from "../keeper-process.ts";
 import { inEnvironment, refuseMissing, refuseUnusableKeys, resolveValues } from "../launch-order.ts";
 import { tell } from "../output.ts";
 import { tellPreflight } from "../prepare-plan.ts";
+import { planWith } from "../resume-with.ts";
 import { joinLaunched } from "../start-bottle.ts";
 
 export interface ResumeFlags {
   readonly yes?: true;
   readonly detach?: true;
   readonly prompt?: string;
+  /** What the bottle gets besides: see resume-with.ts. */
+  readonly with?: readonly string[];
 }
 
 export async function resume(id: string, flags: ResumeFlags): Promise<number> {
   const paths = bottlePaths(id);
+  const wanted = flags.with ?? [];
   if ((await tryConnectKeeper(paths, id)) !== undefined) {
-    throw new UserError(`bottle ${id} is running`, { hint: `bottle attach ${id}` });
+    const hint = wanted.length === 0 ? `bottle attach ${id}` : `bottle stop ${id}, then run this again`;
+    throw new UserError(`bottle ${id} is running`, { hint });
   }
-  const record = await readRecord(paths);
-  const plan = withTask(record.plan, flags.prompt);
+  const { plan: earlier } = await readRecord(paths);
+  const { plan: planned, approve } = await planWith(earlier, wanted);
+  const plan = withTask(planned, flags.prompt);
   const headless = plan.task !== undefined;
   if (!headless && !flags.detach && !onTerminal()) {
     throw new UserError("an interactive agent needs a terminal", {
@@ -42,8 +51,17 @@ export async function resume(id: string, flags: ResumeFlags): Promise<number> {
       hint: "bottle doctor",
     });
   }
-  const view = describePlan(plan, { availability, availableEnv: inEnvironment });
+  const describe = (each: BottlePlan): PreflightView =>
+    describePlan(each, { availability, availableEnv: inEnvironment });
+  const view = describe(plan);
   tellPreflight(view);
+  if (wanted.length > 0) {
+    const changes = preflightChanges(describe(withTask(earlier, flags.prompt)), view);
+    tell(
+      changes.length === 0 ? "nothing differs from its earlier life" : "what differs from its earlier life:",
+    );
+    for (const change of changes) tell(`  ${change}`);
+  }
   // I7: this host may give less by now than when the bottle was started.
   if (!view.backend.meetsMinimum) {
     throw new UserError(
@@ -53,6 +71,7 @@ export async function resume(id: string, flags: ResumeFlags): Promise<number> {
   }
   refuseMissing(plan);
   await refuseUnusableKeys(plan);
+  await approve();
   if (
     !flags.yes &&
     !headless &&
@@ -66,6 +85,7 @@ export async function resume(id: string, flags: ResumeFlags): Promise<number> {
     plan,
     ...values,
     resume: id,
+    with: wanted,
     detach: flags.detach === true,
     tty: headless ? undefined : terminalSize(),
   });
