@@ -159,6 +159,71 @@ describe("bottle inbox approve --always", () => {
     expect(names()).toEqual(["base.md", "heir.md"]);
   });
 
+  it("keeps what a wildcard, a preset and an heir's own say, or says why it cannot", async () => {
+    cli.write(
+      "h/bottles/base.md",
+      `---
+agent_provider: {template: command, command: ["true"]}
+egress:
+  presets: [github-read]
+  routes:
+    - host: "*.x.test"
+      auth: {scheme: Bearer, token_ref: X_TOKEN}
+      matches: [{methods: [GET], paths: [{type: regex, value: "/r/[a-z]+"}]}]
+---
+`,
+    );
+    const one = await bottle();
+    const wild = await one.ask(askHost("api.x.test", ["PUT"]));
+    const [code, shown] = await answered(wild, "y\r");
+    expect([code, shown]).toEqual([
+      0,
+      expect.stringContaining("worker(bottleheir):PUTapi.x.test/v1/*withX_TOKEN"),
+    ]);
+    expect(file("base")).toContain("host: api.x.test");
+    expect(file("base").match(/token_ref: X_TOKEN/g)).toHaveLength(2);
+    const preset = await one.ask(askHost("github.com", ["POST"], "/x"));
+    const before = file("base");
+    const refused = await cli.run(["inbox", "approve", preset, "--always"]);
+    expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining("it would not allow")]);
+    expect(file("base")).toBe(before);
+    cli.write(
+      "h/bottles/heir.md",
+      "---\nextends: base\negress: {routes: [{host: own.test, matches: [{methods: [GET]}]}]}\n---\n",
+    );
+    const own = await one.ask(askHost("own.test", ["POST"]));
+    expect((await answered(own, "y\r"))[1]).toContain("heir.md");
+    expect(file("base")).toBe(before);
+    expect(file("heir")).toContain('{routes: [{host: own.test, matches: [{methods: [GET]}, {"paths"');
+  });
+
+  it("adds refs of a repository, for every bottle that will be", async () => {
+    const bare = cli.path("bare.git");
+    await cli.git(cli.folder, "init", "--quiet", "--bare", bare);
+    cli.write(
+      "h/bottles/base.md",
+      `${BASE.slice(0, BASE.indexOf("---\nWords"))}git-gate:\n  repos:\n    app: {url: ${bare}}\n---\n`,
+    );
+    const refs = [{ pattern: "refs/heads/bottle/x/*", force: false, delete: false }];
+    open = await openInboxBottle(cli, `worker-${String(++counter).padStart(5, "0")}`, {
+      manifest: "heir",
+      planned: { repos: [{ name: "app", refs }] },
+    });
+    const ticket = await open.ask({
+      kind: "repository",
+      repo: "app",
+      refs: ["refs/heads/main"],
+      force: true,
+      delete: false,
+    });
+    const [code, shown] = await answered(ticket, "y\r");
+    expect([code, shown]).toEqual([0, expect.stringContaining("force-pushtorefs/heads/maininapp")]);
+    expect(file("base")).toContain(
+      '"refs": ["refs/heads/bottle/{id}/*",{"ref":"refs/heads/main","force":true}]',
+    );
+    expect((await cli.run(["info", "worker"])).code).toBe(0);
+  });
+
   it("says so when the manifest has it already, and gives it", async () => {
     const one = await bottle();
     const ticket = await one.ask(askHost("docs.test", ["GET"], "/x"));
