@@ -2,7 +2,7 @@
  * What a bottle may do, as plain data, and the same with one grant more. What was there stays as it was, in its order:
  * a grant only ever adds, and what it adds is asked last.
  */
-import type { Ask } from "../contract/approvals.ts";
+import type { Ask, Change } from "../contract/approvals.ts";
 import type { Route, RouteMatch } from "../contract/policy.ts";
 import type { PlannedRef } from "../contract/repository.ts";
 import { routesOfHost } from "./host-routes.ts";
@@ -19,6 +19,21 @@ export interface Allowed {
   /** Values that egress lets pass to one host. */
   readonly findings: readonly (Omit<Extract<Ask, { kind: "finding" }>, "kind"> & Granted)[];
   readonly gitExceptions: readonly (GitException & Granted)[];
+  /** What the guest is made with, or is to be; absent: nothing that anybody asks about. */
+  readonly environment?: readonly (EnvironmentPart & Granted)[];
+}
+
+export type EnvironmentPart = Omit<Extract<Change, { kind: "environment" }>, "kind">;
+
+/** An ask's parts, one by one. */
+export function environmentParts({
+  variables,
+  files,
+  programs,
+}: Omit<Extract<Ask, { kind: "environment" }>, "kind">): readonly EnvironmentPart[] {
+  const of = (what: EnvironmentPart["what"], names: readonly string[]): EnvironmentPart[] =>
+    names.map((name) => ({ what, name }));
+  return [...of("variable", variables), ...of("file", files), ...of("program", programs)];
 }
 
 interface GitException {
@@ -38,6 +53,10 @@ export function withGrant(allowed: Allowed, ask: Ask, ticket: string): Allowed {
         repo.name === ask.repo ? { ...repo, refs: [...repo.refs, ...refs] } : repo,
       );
       return { ...allowed, repos };
+    }
+    case "environment": {
+      const parts = environmentParts(ask).map((part) => ({ ...part, ...grant }));
+      return { ...allowed, environment: [...(allowed.environment ?? []), ...parts] };
     }
     case "finding": {
       const { host, detector, finding } = ask;

@@ -2,6 +2,7 @@
 import { ASK_LIMITS, type Ask } from "../contract/approvals.ts";
 import { unreachable } from "../lib/errors.ts";
 import { printable } from "../lib/printable.ts";
+import { environmentParts } from "./allowed.ts";
 import { pathInWords } from "./path-words.ts";
 
 /** A list of paths or refs is cut where nobody would read on. */
@@ -19,6 +20,12 @@ export function describeAsk(ask: Ask): string {
       const rights = ["push", ...(ask.force ? ["force-push"] : []), ...(ask.delete ? ["delete"] : [])];
       return shown(`${rights.join(", ")} in ${ask.repo}: ${ask.refs.join(" ")}`);
     }
+    case "environment":
+      return shown(
+        `in its environment ${environmentParts(ask)
+          .map(({ what, name }) => `${what} ${name}`)
+          .join(", ")}`,
+      );
     case "finding":
       return shown(`that finding ${ask.finding} (${ask.detector}) passes to ${ask.host}`);
     case "git-exception":

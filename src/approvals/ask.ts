@@ -22,6 +22,10 @@ export interface AccessArguments {
   readonly refs?: readonly string[] | undefined;
   readonly force?: boolean | undefined;
   readonly delete?: boolean | undefined;
+  /** Of the environment, by name; files by the path where they are wanted. */
+  readonly variables?: readonly string[] | undefined;
+  readonly files?: readonly string[] | undefined;
+  readonly programs?: readonly string[] | undefined;
 }
 
 /** Of `request_exception`: a finding of egress's, or a refusal of git-gate's. */
@@ -38,7 +42,20 @@ export function parseAccess(args: AccessArguments): Parsed<Ask> {
   const { host, repository } = args;
   const ofHost = [host, args.method, args.path, args.methods, args.paths].some((each) => each !== undefined);
   const ofRepository = [repository, args.refs, args.force, args.delete].some((each) => each !== undefined);
-  if (ofHost && ofRepository) return reject("ask for a host or for a repository, not for both at once");
+  const { variables, files, programs } = args;
+  const ofEnvironment = [variables, files, programs].some((each) => each !== undefined);
+  if ([ofHost, ofRepository, ofEnvironment].filter(Boolean).length > 1) {
+    return reject(
+      "ask for a host, for a repository or for what the environment lacks, not for several at once",
+    );
+  }
+  if (ofEnvironment) {
+    const of = (names: readonly string[] = []): string[] => [...names];
+    return canonicalAsk({
+      kind: "environment",
+      ...{ variables: of(variables), files: of(files), programs: of(programs) },
+    });
+  }
   if (ofRepository) {
     if (repository === undefined) return reject("name the repository whose refs are to be pushed to");
     const { refs = [], force = false, delete: remove = false } = args;
@@ -93,6 +110,13 @@ export function canonicalAsk(ask: Ask): Parsed<Ask> {
         if (fault !== undefined) return reject(`refs: ${quoted(ref)} ${fault}`);
       }
       return checked({ ...ask, refs: sorted(ask.refs) });
+    }
+    case "environment": {
+      const [variables, files, programs] = [sorted(ask.variables), sorted(ask.files), sorted(ask.programs)];
+      if (variables.length + files.length + programs.length === 0) {
+        return reject("name the variables, files or programs that the environment lacks");
+      }
+      return checked({ ...ask, variables, files, programs });
     }
     case "finding": {
       const host = parseHost(ask.host);

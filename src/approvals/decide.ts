@@ -79,6 +79,10 @@ function faultOf(ask: Ask, { allowed, secrets }: Policy): string | undefined {
   switch (ask.kind) {
     case "host":
       return undefined;
+    case "environment": {
+      const held = ask.variables.find((name) => secrets.includes(name));
+      return held && `${held} is held outside of the bottle: what it is for works without having it`;
+    }
     case "repository":
     case "git-exception": {
       const names = allowed.repos.map(({ name }) => name);
@@ -156,7 +160,12 @@ export function approve(ledger: Ledger, approval: Approval, moment: Moment): Dec
       data: {
         ticket,
         ask: canonical.value,
-        terms: termsOf(lifetime, approval.bytes ?? null, moment.now),
+        // A word that is kept is not used up, and is not over before it was kept.
+        terms: termsOf(
+          canonical.value.kind === "environment" ? { kind: "session" } : lifetime,
+          approval.bytes ?? null,
+          moment.now,
+        ),
         digest,
         changes: changes.map(describeChange),
         by,

@@ -7,7 +7,7 @@ import { canonicalJson } from "../audit/canonical-json.ts";
 import type { Change } from "../contract/approvals.ts";
 import { coversRefs } from "../lib/git-ref.ts";
 import { printable } from "../lib/printable.ts";
-import type { Allowed } from "./allowed.ts";
+import type { Allowed, EnvironmentPart } from "./allowed.ts";
 import { routesOfHost } from "./host-routes.ts";
 import { pathInWords } from "./path-words.ts";
 import {
@@ -25,6 +25,7 @@ export function difference(before: Allowed, after: Allowed): readonly Change[] {
     ...newRequests(before, after),
     ...newPushes(before, after),
     ...newExceptions(before, after),
+    ...newEnvironment(before, after),
   ];
   const byText = new Map(changes.map((change) => [canonicalJson(change), change]));
   return [...byText.keys()].sort().flatMap((text) => byText.get(text) ?? []);
@@ -120,6 +121,19 @@ function newExceptions(before: Allowed, after: Allowed): readonly Change[] {
   return exceptionsOf(after).filter((change) => !old.has(canonicalJson(change)));
 }
 
+function newEnvironment(before: Allowed, after: Allowed): readonly Change[] {
+  const isThere = ({ what, name }: EnvironmentPart): boolean =>
+    (before.environment ?? []).some((part) => part.what === what && isWithin(name, part));
+  return (after.environment ?? [])
+    .filter((part) => !isThere(part))
+    .map(({ what, name }): Change => ({ kind: "environment", what, name }));
+}
+
+/** A folder has what is in it. */
+function isWithin(name: string, part: EnvironmentPart): boolean {
+  return name === part.name || (part.what === "file" && name.startsWith(`${part.name}/`));
+}
+
 function exceptionsOf({ findings, gitExceptions }: Allowed): readonly Change[] {
   return [
     ...findings.map(({ host, detector, finding }) => exception(`host ${host}`, detector, finding)),
@@ -129,6 +143,18 @@ function exceptionsOf({ findings, gitExceptions }: Allowed): readonly Change[] {
 
 function exception(where: string, what: string, subject: string): Change {
   return { kind: "exception", where, what, subject };
+}
+
+/** What the operator does on the host, where an approval alone cannot give it. */
+export function remedyOf({ what, name }: EnvironmentPart): string {
+  switch (what) {
+    case "variable":
+      return `variable ${name} takes bottle resume --with env:${name}`;
+    case "file":
+      return `file ${name} takes bottle resume --with mount:<from>:${name}`;
+    case "program":
+      return `program ${name} takes a mount or provider that has it, and bottle resume --with manifest`;
+  }
 }
 
 const SHOWN_LENGTH = 600;
@@ -151,6 +177,8 @@ export function describeChange(change: Change): string {
       const verbs = { push: "push to", force: "force-push to", delete: "delete" } as const;
       return `${verbs[change.may]} ${shown(change.ref)} in ${shown(change.repo)}`;
     }
+    case "environment":
+      return shown(`nothing by itself: ${remedyOf(change)}`);
     case "exception":
       return `${shown(change.what)} passes at ${shown(change.where)}: ${shown(change.subject)}`;
   }

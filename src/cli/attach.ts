@@ -183,6 +183,13 @@ export async function followAgent(
   }
 }
 
+/** What the agent asked of its environment, and how it is given: on the host, and for the bottle's next life. */
+export function tellWaits(waits: readonly string[] = []): void {
+  if (waits.length === 0) return;
+  tell("it waits for what its environment lacks:");
+  for (const line of waits) tell(`  ${printable(line, 1_000)}`);
+}
+
 export function tellSettlement(settlement: Settlement): void {
   const { id, work, kept, problems } = settlement;
   for (const problem of problems) tell(`warning: ${problem}`);
@@ -203,6 +210,7 @@ export function tellSettlement(settlement: Settlement): void {
     tell(`  bottle pull ${id}    fetch it into refs/bottles/${id}/`);
     tell(`  bottle rm ${id}      throw it away`);
   }
+  tellWaits(settlement.waits);
   if (kept && !(settlement.exit.kind === "exited" && settlement.exit.code === 0)) {
     tell(`kept as it was left:  bottle resume ${id}`);
   }

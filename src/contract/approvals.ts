@@ -66,6 +66,19 @@ export const askSchema = z.discriminatedUnion("kind", [
     force: z.boolean(),
     delete: z.boolean(),
   }),
+  /**
+   * What no sidecar can give, because the guest is made with it. A yes gives nothing by itself: it is the operator's
+   * word, kept until `bottle resume --with …` makes it true.
+   */
+  z.strictObject({
+    kind: z.literal("environment"),
+    /** Names. */
+    variables: z.array(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}$/)).max(items),
+    /** Files or folders, by the guest path where they are wanted: of no character that a shell, given it, would act on. */
+    files: z.array(z.string().regex(/^\/(?!.*(?:^|\/)\.{0,2}(?:\/|$))[A-Za-z0-9@/+._=-]{1,511}$/)).max(items),
+    /** Programs or packages, by name. */
+    programs: z.array(z.string().regex(/^[A-Za-z0-9@][A-Za-z0-9@/+._:=~-]{0,127}$/)).max(items),
+  }),
   /** That egress lets one value pass to one host. */
   z.strictObject({
     kind: z.literal("finding"),
@@ -126,6 +139,12 @@ export const changeSchema = z.discriminatedUnion("kind", [
     repo: z.string(),
     ref: z.string(),
     may: z.enum(["push", "force", "delete"]),
+  }),
+  /** Possible only once the bottle is resumed with it. */
+  z.strictObject({
+    kind: z.literal("environment"),
+    what: z.enum(["variable", "file", "program"]),
+    name: z.string(),
   }),
   z.strictObject({
     kind: z.literal("exception"),

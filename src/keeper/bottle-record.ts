@@ -52,6 +52,8 @@ const recordSchema = z.looseObject({
   ended: z.looseObject({ at: z.string(), exit: z.string() }).optional(),
   /** Whether the operator has what the agent did: nothing to have, still in `work.git`, or fetched. */
   work: z.enum(["none", "exported", "pulled"]).optional(),
+  /** What the agent asked of its environment and was not given, in words: for `bottle resume --with`. */
+  waits: z.array(z.string()).optional(),
   /** The starting state of the workspace, as provisioning recorded it. */
   base: z.unknown().optional(),
   plan: z.custom<BottlePlan>((value) => typeof value === "object" && value !== null),

@@ -70,6 +70,8 @@ export const settlementSchema = z.strictObject({
   work: workSchema.optional(),
   /** What could not be undone or taken out, in words. */
   problems: z.array(z.string()),
+  /** What the agent asked of its environment and can still be given, in words. */
+  waits: z.array(z.string()).exactOptional(),
 });
 export type Settlement = z.infer<typeof settlementSchema>;
 

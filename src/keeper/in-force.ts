@@ -2,7 +2,7 @@
  * What each sidecar is to hold to now: the plan's policy with every grant that is in force, each with its end. Made
  * anew whenever something changes and whenever a sidecar starts, so a restart never brings back what was taken.
  */
-import type { Allowed } from "../approvals/allowed.ts";
+import { type Allowed, environmentParts } from "../approvals/allowed.ts";
 import { capabilitiesOf, type Ledger } from "../approvals/ledger.ts";
 import { egressPolicy, type PolicyMaterial } from "../bundle/egress-settings.ts";
 import type { RequestView, SupervisePolicy } from "../contract/approvals.ts";
@@ -13,8 +13,17 @@ import type { EgressPolicy, RouteGrant } from "../contract/sidecar.ts";
 import type { InForce } from "./inbox.ts";
 
 /** What the plan alone allows, in the terms in which grants add to it. */
-export function plannedAllowed(id: string, plan: Pick<BottlePlan, "routes" | "repos">): Allowed {
+export function plannedAllowed(
+  id: string,
+  plan: Pick<BottlePlan, "routes" | "repos"> & Partial<Pick<BottlePlan, "env" | "mounts">>,
+): Allowed {
+  const { env = [], mounts = [] } = plan;
   return {
+    environment: environmentParts({
+      variables: env.map(({ name }) => name),
+      files: mounts.map(({ to }) => to),
+      programs: [],
+    }),
     routes: plan.routes,
     repos: (plan.repos ?? []).map(({ name, refs }) => ({
       name,

@@ -141,8 +141,8 @@ async function stateOf(paths: BottlePaths): Promise<"unfinished" | "crashed" | u
 }
 
 /** It ended well and without work, and only its removal was cut short. */
-function isToBeRemoved({ ended, work }: BottleRecord): boolean {
-  return ended?.exit === "exit 0" && work === "none";
+function isToBeRemoved({ ended, work, waits = [] }: BottleRecord): boolean {
+  return ended?.exit === "exit 0" && work === "none" && waits.length === 0;
 }
 
 async function transientIn(paths: BottlePaths): Promise<readonly string[]> {

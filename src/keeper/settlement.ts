@@ -2,6 +2,8 @@
  * The end of a bottle: work is taken out while the guest still runs, then everything is undone in reverse
  * order. What the operator has not got yet is never removed.
  */
+import { remedyOf } from "../approvals/difference.ts";
+import { unkept } from "../approvals/unkept.ts";
 import type { ExitStatus } from "../contract/backend.ts";
 import { messageOf } from "../lib/errors.ts";
 import type { Scope } from "../lib/scope.ts";
@@ -9,6 +11,7 @@ import { exportWork } from "../provision/workspace/export.ts";
 import type { WorkSummary } from "../provision/workspace/work.ts";
 import { writeRecord } from "./bottle-record.ts";
 import type { Settlement } from "./control-protocol.ts";
+import { plannedAllowed } from "./in-force.ts";
 import type { LaunchedBottle } from "./launch.ts";
 
 /** Takes the agent's work, as it is now, into the state directory's own repository. */
@@ -44,19 +47,32 @@ export async function settle(
     ? undefined
     : await attempt(() => takeOutWork(bottle), "the agent's work could not be taken out");
   const isClean = exit.kind === "exited" && exit.code === 0;
-  const kept = !options.isDisposable && !(isClean && work?.empty === true);
+  // What was asked for and can still be given is for this bottle's next life.
+  const waits = unkept(plannedAllowed(bottle.id, bottle.record.plan), bottle.inbox.state.ledger).flatMap(
+    ({ status, parts }) =>
+      parts.map((part) => `${status === "approved" ? "agreed" : "asked"}: ${remedyOf(part)}`),
+  );
+  const kept = !options.isDisposable && !(isClean && work?.empty === true && waits.length === 0);
   const ended = { at: new Date().toISOString(), exit: describeExit(exit) };
   await attempt(() => bottle.log.append("bottle.ended", { ...ended, kept }), "the end was not recorded");
   // Whatever the log did: it is by this that others know the bottle for one that has ended.
   const record = {
     ...bottle.record,
     ended,
+    ...(waits.length > 0 && { waits }),
     ...(work !== undefined && { work: work.empty ? ("none" as const) : ("exported" as const) }),
   };
   await attempt(() => writeRecord(bottle.paths, record), "its record could not be written");
   if (!kept) bottle.discard();
   problems.push(...(await closeScope(scope)));
-  return { id: bottle.id, exit, kept, ...(work !== undefined && { work }), problems };
+  return {
+    id: bottle.id,
+    exit,
+    kept,
+    ...(kept && waits.length > 0 && { waits }),
+    ...(work !== undefined && { work }),
+    problems,
+  };
 }
 
 export function describeExit(exit: ExitStatus): string {

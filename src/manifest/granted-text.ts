@@ -28,6 +28,10 @@ function yamlWithGrant(yaml: Insertable, ask: Ask, bottle: string): Parsed<strin
       return done(withHost(yaml, ask));
     case "repository":
       return withRefs(yaml, ask, bottle);
+    case "environment":
+      return reject(
+        "cannot know where a variable or file comes from: write it there, then bottle resume --with manifest",
+      );
     case "finding":
     case "git-exception":
       return reject("an exception for one thing that was found has no place in a manifest");

@@ -19,9 +19,11 @@ export interface ApproveFlags extends LifetimeFlags {
 }
 
 export async function inboxApprove(prefix: string, flags: ApproveFlags): Promise<number> {
-  const terms = termsOf(flags);
   const found = await findPending(prefix);
   const { keeper, pending } = found;
+  // A word that is kept when the bottle is resumed: there is no time for which it holds.
+  const isPromise = pending.kind === "request" && pending.ask.kind === "environment";
+  const terms = termsOf(isPromise && !flags.always ? { session: true } : flags);
   const isPush = pending.kind === "push";
   if (
     isPush &&
@@ -34,7 +36,9 @@ export async function inboxApprove(prefix: string, flags: ApproveFlags): Promise
   const lasting = pending.kind === "request" && terms.lifetime.kind === "always";
   const plan = lasting ? await planAlways(found.view.bottle, pending.ask) : undefined;
   if (plan !== undefined) showPassages(plan.passages, tell);
-  const question = isPush ? "let this push through?" : `approve ${termsText(terms)}?`;
+  const question = isPush
+    ? "let this push through?"
+    : `approve ${isPromise ? "this, to be given by bottle resume" : termsText(terms)}?`;
   if (!flags.yes) {
     const hint = `bottle inbox show ${prefix} --json has the digest; add --yes --digest <it> to approve just that`;
     if (!(await confirm(question, hint))) {
@@ -53,7 +57,10 @@ export async function inboxApprove(prefix: string, flags: ApproveFlags): Promise
     });
   };
   await (plan === undefined ? approve() : plan.carryOut(approve));
-  tell(isPush ? "approved" : `approved ${termsText(terms)}; bottle inbox revoke ${prefix} takes it back`);
+  if (isPromise)
+    tell(`agreed; it is given by bottle resume ${found.view.bottle} --with …, once the bottle has ended`);
+  else
+    tell(isPush ? "approved" : `approved ${termsText(terms)}; bottle inbox revoke ${prefix} takes it back`);
   return 0;
 }
 

@@ -12,7 +12,7 @@ import { describePlan, type PreflightView } from "../../plan/preflight.ts";
 import { preflightChanges } from "../../plan/preflight-changes.ts";
 import { providerNamed } from "../../providers/registry.ts";
 import { confirm } from "../ask.ts";
-import { onTerminal, terminalSize } from "../attach.ts";
+import { onTerminal, tellWaits, terminalSize } from "../attach.ts";
 import { spawnKeeper } from "../keeper-child.ts";
 import { launchKeeper } from "../keeper-process.ts";
 import { inEnvironment, refuseMissing, refuseUnusableKeys, resolveValues } from "../launch-order.ts";
@@ -36,7 +36,8 @@ export async function resume(id: string, flags: ResumeFlags): Promise<number> {
     const hint = wanted.length === 0 ? `bottle attach ${id}` : `bottle stop ${id}, then run this again`;
     throw new UserError(`bottle ${id} is running`, { hint });
   }
-  const { plan: earlier } = await readRecord(paths);
+  const { plan: earlier, waits } = await readRecord(paths);
+  if (wanted.length === 0) tellWaits(waits);
   const { plan: planned, approve } = await planWith(earlier, wanted);
   const plan = withTask(planned, flags.prompt);
   const headless = plan.task !== undefined;

@@ -8,6 +8,8 @@ import { parseYaml } from "../../manifest/yaml-tree.ts";
 const EXPLAINED: Readonly<Record<Ask["kind"], string>> = {
   host: "methods: [] is any method, paths: [] any path; a path is {type: exact | prefix, value: /…}",
   repository: "one * in a ref stands for one or more characters",
+  environment:
+    "a yes gives nothing by itself: bottle resume --with … does, with the workspace and session kept",
   finding: "detector and finding are what the denial named: there is nothing to narrow",
   "git-exception": "subjects are what the denial named: leave out those that may not pass",
 };

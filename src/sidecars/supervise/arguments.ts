@@ -27,6 +27,9 @@ export const accessShape = z.strictObject({
   refs: list.optional().describe("Its refs to push to: refs/heads/main; one * stands for anything."),
   force: z.boolean().optional().describe("Also to what does not descend from it."),
   delete: z.boolean().optional().describe("Also to delete them."),
+  variables: list.optional().describe("Or what your environment lacks: names of variables."),
+  files: list.optional().describe("Files or folders, by the absolute path where you want them."),
+  programs: list.optional().describe("Programs or packages, by name: cargo, python3-numpy."),
   justification,
 });
 

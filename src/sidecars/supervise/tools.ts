@@ -84,7 +84,8 @@ export function createTools(context: ToolContext): (server: McpServer) => void {
       "request_access",
       {
         description:
-          "Ask the operator for a host (with methods and paths) or for refs of a repository. Returns a ticket at once; " +
+          "Ask the operator for a host (with methods and paths), for refs of a repository, or for variables, files or " +
+          "programs that your environment lacks. Returns a ticket at once; " +
           "check_request waits for the answer. Ask for no more than the task needs.",
         inputSchema: accessShape,
       },

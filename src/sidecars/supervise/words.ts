@@ -48,6 +48,11 @@ export function tellRequest(view: RequestView, now: number): Told {
   }
 }
 
+/** Said of what only a bottle's next life can have. */
+const PROMISED =
+  "The operator agreed. It is not there yet: it comes when this bottle is resumed, with your workspace and this session as " +
+  "they are. Finish what does not need it, say what you wait for, and end.";
+
 function tellGrant(grant: NonNullable<RequestView["grant"]>): Told {
   const { ask, status, expiresAt, usesLeft, bytesLeft, reason } = grant;
   const given = {
@@ -60,6 +65,7 @@ function tellGrant(grant: NonNullable<RequestView["grant"]>): Told {
   };
   switch (status) {
     case "active":
+      if (ask.kind === "environment") return { next: PROMISED, ...given };
       return {
         next: "Granted: retry what was refused now. It covers what `granted` says and no more.",
         ...given,

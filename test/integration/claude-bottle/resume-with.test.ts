@@ -1,5 +1,6 @@
 /** The real Claude Code goes on with its session in the same bottle, which has more by then. Its model is a stand-in. */
 import { randomBytes } from "node:crypto";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import {
   type MessagesApi,
@@ -7,7 +8,7 @@ import {
   startPlainSite,
   type Upstream,
 } from "../../doubles/upstreams.ts";
-import { createRealOperator, type RealOperator } from "../../support/real-bottle.ts";
+import { createRealOperator, pause, type RealOperator } from "../../support/real-bottle.ts";
 
 const KEY = ["sk", "ant", "api03", randomBytes(18).toString("hex")].join("-");
 
@@ -74,4 +75,83 @@ describe("claude, resumed with more", () => {
       expect(last).toContain(said);
     expect((await operator.bottle(["audit", "verify", id])).code).toBe(0);
   });
+
+  it("asks for what it lacks, is kept for it without any work, and goes on with it", {
+    timeout: 120_000,
+  }, async () => {
+    const model = await startMessagesApi({
+      tls: await operator.authority.issue(["api.anthropic.com"]),
+      credentials: [{ header: "x-api-key", value: KEY }],
+      script: [
+        {
+          tool: "ToolSearch",
+          input: { query: "select:mcp__bottle__request_access,mcp__bottle__check_request" },
+        },
+        {
+          tool: "mcp__bottle__request_access",
+          input: { variables: ["STAGE"], files: ["/mnt/data"], justification: "The task says so." },
+        },
+        {
+          tool: "mcp__bottle__check_request",
+          input: (results) => ({
+            ticket: /"ticket":"([0-9a-f]{32})"/.exec(results.at(-1) ?? "")?.[1] ?? "none",
+          }),
+        },
+        { text: "I wait for STAGE." },
+        { tool: "Bash", input: { command: "printenv STAGE; cat /mnt/data/table" } },
+        { tool: "mcp__bottle__request_access", input: { variables: ["STAGE"], files: ["/mnt/data/table"] } },
+        { text: "All there." },
+      ],
+    });
+    api = model;
+    operator.agent("claude", {
+      agent_provider: { template: "claude" },
+      supervise: true,
+      egress: {
+        upstream_ca: [operator.caFile],
+        routes: [{ host: "api.anthropic.com", connect_to: `127.0.0.1:${model.port}` }],
+      },
+    });
+    const env = { ANTHROPIC_API_KEY: KEY };
+    const running = operator.bottle(["start", "claude", "--prompt", "work"], { env, timeoutMs: 60_000 });
+    const { ticket, digest, described } = await waiting();
+    expect(described).toEqual([
+      "nothing by itself: file /mnt/data takes bottle resume --with mount:<from>:/mnt/data",
+      "nothing by itself: variable STAGE takes bottle resume --with env:STAGE",
+    ]);
+    const approved = await operator.bottle(["inbox", "approve", ticket, "--yes", "--digest", digest]);
+    expect(approved.stderr).toContain("agreed; it is given by bottle resume");
+    const first = await running;
+    expect(first).toMatchObject({ code: 0, stdout: "I wait for STAGE.\n" });
+    expect(model.toolResults()[2]).toContain("It is not there yet: it comes when this bottle is resumed");
+    expect(first.stderr).toContain("it waits for what its environment lacks:");
+    expect(first.stderr).toContain("agreed: variable STAGE takes bottle resume --with env:STAGE");
+    const id = /^bottle (\S+)$/m.exec(first.stderr)?.[1] ?? expect.fail(first.stderr);
+    expect((await operator.bottle(["cleanup", "--yes"])).stdout).toBe("");
+
+    mkdirSync(operator.path("data"));
+    writeFileSync(operator.path("data", "table"), "of elements");
+    const wanted = ["--with", "env:STAGE", "--with", `mount:${operator.path("data")}:/mnt/data`];
+    const second = await operator.bottle(["resume", id, ...wanted, "--prompt", "here it is"], {
+      env: { ...env, STAGE: "rehearsal" },
+    });
+    expect(second).toMatchObject({ code: 0, stdout: "All there.\n" });
+    const [looked, again] = model.toolResults().slice(-2);
+    expect(looked).toContain("rehearsal\nof elements");
+    expect(again).toContain("the bottle may do this already");
+    // Nothing waits, and there is no work: the bottle is gone.
+    expect((await operator.bottle(["list", "--json"])).stdout).not.toContain(id);
+    expect((await operator.bottle(["audit", "verify", id])).code).toBe(0);
+  });
 });
+
+async function waiting(): Promise<{ ticket: string; digest: string; described: string[] }> {
+  for (let i = 0; i < 300; i++) {
+    const { stdout } = await operator.bottle(["inbox", "--json"]);
+    const { bottles } = JSON.parse(stdout) as { bottles: { pending: unknown[] }[] };
+    const [pending] = bottles.flatMap((inbox) => inbox.pending);
+    if (pending !== undefined) return pending as Awaited<ReturnType<typeof waiting>>;
+    await pause(100);
+  }
+  throw new Error("nothing waits");
+}

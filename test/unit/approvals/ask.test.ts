@@ -119,7 +119,7 @@ describe("access to a host", () => {
     [{ methods: Array.from({ length: 17 }, (_, i) => `M${"X".repeat(i)}`) }, "methods: "],
     [{ paths: Array.from({ length: 17 }, (_, i) => `/${i}`) }, "paths: "],
     [{ path: `/${"a".repeat(ASK_LIMITS.itemLength)}` }, "paths.0.value: "],
-    [{ repository: "app" }, "not for both at once"],
+    [{ repository: "app" }, "not for several at once"],
   ])("is refused with %j", (more, reason) => {
     expect(reasonOf(parseAccess({ host: "x.test", ...more }))).toContain(reason);
   });
