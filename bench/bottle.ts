@@ -1,6 +1,6 @@
 /** A bottle for the benches: a home of its own, and the real command. */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { packagePath } from "../src/lib/package-root.ts";
@@ -12,13 +12,18 @@ export interface BenchHome {
   remove(): void;
 }
 
-/** The agent `bench` runs `command`, with no route. */
-export function makeBenchHome(command: readonly string[]): BenchHome {
+/** The agent `bench` runs `command`, with no route but those in `more`, which its bottle has besides. */
+export function makeBenchHome(
+  command: readonly string[],
+  more: Readonly<Record<string, unknown>> = {},
+): BenchHome {
   const root = mkdtempSync(join(tmpdir(), "bb-bench-"));
   for (const folder of ["home/bottles", "home/agents", "run"])
     mkdirSync(join(root, folder), { recursive: true, mode: 0o700 });
-  const provider = `agent_provider: {template: command, command: ${JSON.stringify(command)}}`;
-  writeFileSync(join(root, "home/bottles/bench.md"), `---\n${provider}\n---\n`, { mode: 0o600 });
+  const bottle = { agent_provider: { template: "command", command }, ...more };
+  writeFileSync(join(root, "home/bottles/bench.md"), `---\n${JSON.stringify(bottle)}\n---\n`, {
+    mode: 0o600,
+  });
   writeFileSync(join(root, "home/agents/bench.md"), "---\nbottle: bench\n---\n", { mode: 0o600 });
   const env = { ...process.env, BOT_BOTTLE_HOME: join(root, "home"), XDG_RUNTIME_DIR: join(root, "run") };
   const program = packagePath("dist/bottle.js");
@@ -34,4 +39,10 @@ export function makeBenchHome(command: readonly string[]): BenchHome {
       }),
     remove: () => rmSync(root, { recursive: true, force: true }),
   };
+}
+
+/** Proportional set size: what a process costs beyond what it shares. */
+export function pss(pid: number): number {
+  const kilobytes = /^Pss:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, "utf8"))?.[1];
+  return Math.round(Number(kilobytes) / 102.4) / 10;
 }

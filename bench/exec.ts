@@ -1,7 +1,7 @@
 /** A command's round trip into a running bottle, and what an idle bottle costs. */
 import { readdirSync, readFileSync } from "node:fs";
 import { connectKeeper } from "../src/keeper/control-client.ts";
-import { makeBenchHome } from "./bottle.ts";
+import { makeBenchHome, pss } from "./bottle.ts";
 import { type BenchRow, row } from "./row.ts";
 
 const RUNS = 200;
@@ -44,12 +44,6 @@ export async function benchExec(): Promise<readonly BenchRow[]> {
     home.bottleSync("rm", "--force", id);
     home.remove();
   }
-}
-
-/** Proportional set size: what a process costs beyond what it shares. */
-function pss(pid: number): number {
-  const kilobytes = /^Pss:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, "utf8"))?.[1];
-  return Math.round(Number(kilobytes) / 102.4) / 10;
 }
 
 function guestInits(): readonly number[] {

@@ -1,9 +1,10 @@
-/** `npm run bench -- start | exec | egress | git | inspect | proxy [--json]`. Prints figures; judges nothing. */
+/** `npm run bench -- start | exec | approvals | egress | git | inspect | proxy [--json]`. Prints figures; judges nothing. */
 import type { BenchRow } from "./row.ts";
 
 const benches: Readonly<Record<string, () => Promise<readonly BenchRow[]>>> = {
   start: async () => (await import("./start.ts")).benchStart(),
   exec: async () => (await import("./exec.ts")).benchExec(),
+  approvals: async () => (await import("./approvals.ts")).benchApprovals(),
   egress: async () => (await import("./egress.ts")).benchEgress(),
   git: async () => (await import("./git.ts")).benchGit(),
   inspect: async () => (await import("./inspect.ts")).benchInspect(),

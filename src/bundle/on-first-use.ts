@@ -10,7 +10,12 @@ import { type KeptSidecar, keepSidecar, type SidecarRequest } from "./bundle.ts"
 /** More than an agent opens at once; whoever comes beyond that is refused. */
 const MOST_WAITING = 16;
 
-export async function keepSidecarOnFirstUse(request: SidecarRequest, scope: Scope): Promise<KeptSidecar> {
+/** @param armed what connects before is no use: whoever verifies that the listener answers. */
+export async function keepSidecarOnFirstUse(
+  request: SidecarRequest,
+  armed: Promise<void>,
+  scope: Scope,
+): Promise<KeptSidecar> {
   const endpoint = await request.endpoint;
   if (endpoint.listen.kind !== "inherited") return keepSidecar(request, scope);
   const { roles, open: openAnew } = endpoint.listen;
@@ -19,7 +24,14 @@ export async function keepSidecarOnFirstUse(request: SidecarRequest, scope: Scop
   let held: InheritedListeners | undefined = await openAnew();
   let sidecar: Promise<KeptSidecar> | undefined;
   let kept: KeptSidecar | undefined;
+  let isOpen = false;
   let stopped = false;
+  armed.then(
+    () => {
+      isOpen = !stopped;
+    },
+    () => {},
+  );
 
   function start(): Promise<KeptSidecar> {
     const open = async (): Promise<InheritedListeners> => {
@@ -55,7 +67,7 @@ export async function keepSidecarOnFirstUse(request: SidecarRequest, scope: Scop
 
   function hold(socket: Socket): void {
     socket.on("error", () => {});
-    if (stopped || waiting.length >= MOST_WAITING) {
+    if (!isOpen || waiting.length >= MOST_WAITING) {
       socket.destroy();
       return;
     }
@@ -72,10 +84,12 @@ export async function keepSidecarOnFirstUse(request: SidecarRequest, scope: Scop
 
   for (const server of held.values()) {
     pauseOnConnect(server);
-    server.on("connection", hold);
+    // Until now somebody closed what came.
+    server.removeAllListeners("connection").on("connection", hold);
   }
   scope.defer(`${request.name} listener`, async () => {
     stopped = true;
+    isOpen = false;
     letGo();
   });
 
@@ -86,6 +100,7 @@ export async function keepSidecarOnFirstUse(request: SidecarRequest, scope: Scop
     refresh: async () => (await sidecar)?.refresh(),
     async stop() {
       stopped = true;
+      isOpen = false;
       letGo();
       await (await sidecar?.catch(() => undefined))?.stop();
     },

@@ -139,6 +139,8 @@ export interface Guest {
   dial(port: number): Promise<Duplex>;
   /** Whether `destinations` can be reached from inside; the launch's verification. */
   probe(destinations: readonly ProbeTarget[]): Promise<readonly ProbeResult[]>;
+  /** Stops whatever the agent runs, and lets it go on; where the backend can. */
+  readonly freezer?: { freeze(): Promise<void>; thaw(): Promise<void> };
   /** Resolves when the guest has ended, however. */
   readonly ended: Promise<string>;
 }

@@ -117,12 +117,22 @@ export async function launchBottle(
   signal.throwIfAborted();
 
   const decoy = mintDecoy();
+  let bootedGuest: Promise<Guest> | undefined;
+  let markVerified = (): void => {};
+  const verified = new Promise<void>((resolve) => {
+    markVerified = resolve;
+  });
   const findingsKey = await findingsKeyOf(paths);
   const secrets = secretNames(plan);
-  const inbox = await openInbox(
+  const inbox: Inbox = await openInbox(
     {
       ...{ id, plan, log, secrets, resumed: earlier !== undefined },
-      apply: () => refresh(running, (name) => name !== "supervise"),
+      apply: async () => {
+        await refresh(running, (name) => name !== "supervise");
+        // Last: what it was doing has nowhere to go by now.
+        const { freezer } = (await bootedGuest?.catch(() => undefined)) ?? {};
+        await (inbox.state.frozen ? freezer?.freeze() : freezer?.thaw());
+      },
       tellAgent: () => refresh(running, (name) => name === "supervise"),
     },
     scope,
@@ -162,12 +172,13 @@ export async function launchBottle(
   if (supervised !== undefined) {
     const endpoint = endpointIn(linking, "supervise");
     const wish = superviseRequest({ reservation, inbox, endpoint, secrets, ...supervised }, scope);
-    starting.push(kept(keepSidecarOnFirstUse(wish, scope)));
+    starting.push(kept(keepSidecarOnFirstUse(wish, verified, scope)));
   }
   const booting = linking.then((link) => {
     signal.throwIfAborted();
     return backend.boot(prepared, link, { plan, env: guestEnvironment(request, link) }, scope);
   });
+  bootedGuest = booting;
   // One that fails must not leave another at work on what is being undone.
   await Promise.allSettled([linking, minting, ...starting, booting]);
   const link = await linking;
@@ -177,6 +188,7 @@ export async function launchBottle(
   signal.throwIfAborted();
 
   await verify(guest, link, log);
+  markVerified();
   const base = await provision(endingWith(signal, guest), plan, {
     certificate: authority.certificate,
     ...(gate !== undefined && { gate: { ...gate, url: endpointOf(link, "git-gate").guestUrl } }),

@@ -17,6 +17,7 @@ import type {
 } from "../../contract/backend.ts";
 import { GUEST } from "../../contract/backend.ts";
 import type { PlannedMount } from "../../contract/plan.ts";
+import { createFreezer } from "../../jail/freezer.ts";
 import { createGuestClient, type GuestClient } from "../../jail/guest-client.ts";
 import { hostUidOf, isRoot } from "../../jail/host-uid.ts";
 import { type HeldJail, holdJail } from "../../jail/jail.ts";
@@ -125,6 +126,7 @@ export const namespaceBackend: Backend = {
     return createGuest({
       client,
       ended: jail.ended,
+      freezer: createFreezer(jail.initPid),
       rootDir,
       env: {
         HOME: GUEST.home,

@@ -4,6 +4,7 @@ import { lstatSync } from "node:fs";
 import { chmod, cp, lstat, mkdir, readdir, rename } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { type ExecOptions, type Execution, GUEST, type Guest } from "../../contract/backend.ts";
+import type { Freezer } from "../../jail/freezer.ts";
 import type { GuestClient } from "../../jail/guest-client.ts";
 import { UserError } from "../../lib/errors.ts";
 import { removeTree } from "../../lib/remove-tree.ts";
@@ -15,6 +16,7 @@ const PROBE_TIMEOUT_MS = 3_000;
 export function createGuest(parts: {
   readonly client: GuestClient;
   readonly ended: Promise<string>;
+  readonly freezer?: Freezer;
   /** Host folder behind the guest's read-only root: how the host writes the guest's /etc. */
   readonly rootDir: string;
   readonly env: Readonly<Record<string, string>>;
@@ -44,6 +46,7 @@ export function createGuest(parts: {
     copyOut: (from, to, leftOut) => copyOutOverExec(exec, from, to, leftOut),
     dial: (port) => client.dial(port),
     probe: (targets) => client.probe(targets, PROBE_TIMEOUT_MS),
+    ...(parts.freezer && { freezer: parts.freezer }),
     ended: parts.ended,
   };
 }

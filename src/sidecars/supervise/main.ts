@@ -93,11 +93,16 @@ interface Handed {
   onConnection(serve: (socket: Socket) => void): void;
 }
 
-/** A client that comes before supervise serves is closed at once, unless the keeper accepted it for us. */
+/** More than an agent opens while supervise starts. */
+const MOST_EARLY = 16;
+
+/** It is started by whoever comes first, so a client that comes before it serves is let wait. */
 function expectHandles(): Handed {
-  const close = (socket: Socket): void => void socket.destroy();
   const early: Socket[] = [];
-  let serve = (socket: Socket): void => void early.push(socket);
+  let serve = (socket: Socket): void => {
+    if (early.length < MOST_EARLY) early.push(socket);
+    else socket.destroy();
+  };
   let announce: (server: Server) => void = () => {};
   const arrived = new Promise<Server>((resolve) => {
     announce = resolve;
@@ -109,7 +114,10 @@ function expectHandles(): Handed {
       handle.on("error", () => {});
       serve(handle);
     } else if ("listener" in parsed.data && handle instanceof Server) {
-      handle.on("connection", close);
+      handle.on("connection", (socket: Socket) => {
+        socket.on("error", () => {});
+        serve(socket);
+      });
       announce(handle);
     }
   });

@@ -3,7 +3,13 @@ import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startPlainSite, type Upstream } from "../../doubles/upstreams.ts";
 import { call, rawCall } from "../../support/mcp-in-bottle.ts";
-import { createRealOperator, IDLE, type RealBottle, type RealOperator } from "../../support/real-bottle.ts";
+import {
+  createRealOperator,
+  pause,
+  type RealBottle,
+  type RealOperator,
+  shell,
+} from "../../support/real-bottle.ts";
 
 let operator: RealOperator;
 let site: Upstream;
@@ -16,7 +22,8 @@ beforeAll(async () => {
   operator = await createRealOperator();
   site = await startPlainSite({ tls: await operator.authority.issue(["site.test"]) });
   const manifest = {
-    agent_provider: IDLE,
+    // One that is at work, and starts programs all the time.
+    agent_provider: shell("while true; do date +%s%N > /tmp/tick; sleep 0.05; done"),
     supervise: { deadline: "10m", freeze_on_canary: true },
     egress: {
       upstream_ca: [operator.caFile],
@@ -32,6 +39,8 @@ afterAll(async () => {
   await site.close();
 });
 
+/** What the agent wrote last. */
+const ticksOf = (of: RealBottle) => of.sh("cat /tmp/tick");
 const paths = () => site.requests.map(({ target }) => target);
 /** What curl in the bottle gets: the body, or the code of the denial. */
 async function visit(path: string, ...more: readonly string[]): Promise<string> {
@@ -55,6 +64,21 @@ async function approve(ticket: string, ...flags: readonly string[]): Promise<voi
   const run = await operator.bottle(["inbox", "approve", ticket, ...flags, "--yes", "--digest", digest]);
   expect(run).toMatchObject({ code: 0 });
 }
+
+describe("supervise", () => {
+  it("is started by the first who asks, and lets those wait who come while it starts", async () => {
+    const supervise = async () => {
+      const { stdout } = await operator.bottle(["list", "--json"]);
+      expect(stdout).toContain(bottle.id);
+      return bottle.log().filter(({ event }) => event.startsWith("supervise."));
+    };
+    expect(await supervise()).toEqual([]);
+    const answers = await Promise.all(
+      Array.from({ length: 5 }, () => rawCall(bottle, "list_capabilities", {})),
+    );
+    expect(answers.map(({ status }) => status)).toEqual([200, 200, 200, 200, 200]);
+  });
+});
 
 describe("I6: an answer", () => {
   it("is nothing that anybody in a bottle can give", async () => {
@@ -158,12 +182,14 @@ describe("a freeze", () => {
     expect(await operator.bottle(["freeze", bottle.id, "--reason", "what is this?"])).toMatchObject({
       code: 0,
     });
-    const before = paths().length;
-    const frozen = await rawCall(bottle, "list_capabilities", {}).catch(() => undefined);
-    expect(frozen?.status ?? 0).toBeOneOf([0, 200]);
-    expect(paths()).toHaveLength(before);
+    expect(await visit("/open")).toBe("frozen");
+    const [before, ticks] = [paths().length, await ticksOf(bottle)];
+    await pause(500);
+    expect([paths().length, await ticksOf(bottle)]).toEqual([before, ticks]);
     expect(await operator.bottle(["thaw", bottle.id])).toMatchObject({ code: 0 });
     expect(await visit("/open")).not.toContain("frozen");
+    await pause(500);
+    expect(await ticksOf(bottle)).not.toBe(ticks);
   });
 
   it("comes by itself when the decoy is on its way out", async () => {
