@@ -48,7 +48,7 @@ export async function planAgent(name: string, flags: PlanFlags): Promise<Planned
     cwd === undefined ? undefined : operatorIdentity(cwd),
   ]);
   const provider = providerNamed(bottle.template);
-  const userConfig = findUserConfig(loaded, provider);
+  const userConfig = await findUserConfig(loaded, provider);
   const { plan, warnings } = buildPlan({
     loaded,
     provider,
@@ -73,7 +73,10 @@ export async function planAgent(name: string, flags: PlanFlags): Promise<Planned
 }
 
 /** Reads what the agent's file names of the operator's own. @throws UserError with all that is missing or refused. */
-function findUserConfig(loaded: LoadedAgent, provider: Provider): PlannedUserConfig | undefined {
+async function findUserConfig(
+  loaded: LoadedAgent,
+  provider: Provider,
+): Promise<PlannedUserConfig | undefined> {
   if (loaded.userConfig === undefined) return undefined;
   if (provider.userConfig !== undefined) return provider.userConfig(loaded.userConfig, homedir());
   throw new UserError(

@@ -58,9 +58,9 @@ export interface Provider {
   /**
    * Finds what is wished for below `userHome`, the operator's home on the host, and refuses what holds a secret or
    * means nothing in a guest. Absent: there is nothing of the kind.
-   * @throws UserError with everything that is missing or refused, by file and key.
+   * @throws UserError (rejects) with everything that is missing or refused, by file and key.
    */
-  readonly userConfig?: (wish: UserConfigWish, userHome: string) => PlannedUserConfig;
+  readonly userConfig?: (wish: UserConfigWish, userHome: string) => Promise<PlannedUserConfig>;
   /**
    * Makes the product available below `cacheDir`, once, verified against its pinned integrity, and
    * returns what to mount read-only. Two at once install once. Needs no install script.

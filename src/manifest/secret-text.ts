@@ -14,7 +14,7 @@ const HEX_WORD = /^[0-9a-f]+$/i;
 
 /** Names of headers, variables and parameters whose values prove who somebody is. */
 const CREDENTIAL_NAME =
-  /auth|cookie|token|secret|passw|credential|session|signature|(?:api|access|private|subscription|app)[-_]?key|^key$/i;
+  /auth(?!ors?(?![a-z]))|cookie|token(?!iz|s$)|secret|passw|credential|session|signature|(?:api|access|private|subscription|app)[-_]?key|^key$/i;
 
 let inspector: Inspector | undefined;
 

@@ -9,7 +9,6 @@ import type { Provider, ProviderCredential, ProviderRequest } from "../contract/
 import { UserError } from "../lib/errors.ts";
 import { CLAUDE_VERSION, claudePackage, hostPlatform } from "./claude-release.ts";
 import { CLAUDE_ENV, claudeFiles } from "./claude-settings.ts";
-import { claudeUserConfig } from "./claude-user-config.ts";
 import { installPackage } from "./npm-package.ts";
 import { PROMPT_PATH, promptFiles, taskArgument } from "./prompt-file.ts";
 
@@ -97,7 +96,11 @@ export const claude: Provider = {
       files: [...claudeFiles(PLACEHOLDER, request.settings), ...promptFiles(request.prompt)],
     };
   },
-  userConfig: claudeUserConfig,
+  async userConfig(wish, userHome) {
+    // With the detectors of secrets, which take long to load.
+    const { claudeUserConfig } = await import("./claude-user-config.ts");
+    return claudeUserConfig(wish, userHome);
+  },
   async install(cacheDir, progress, signal) {
     const host = hostPlatform();
     const dir = join(cacheDir, "providers", "claude", `${CLAUDE_VERSION}-linux-${host.arch}`);

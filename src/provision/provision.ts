@@ -13,7 +13,6 @@ import { mcpConfigFiles, type SuperviseAccess } from "./mcp-config.ts";
 import { provisionSkills } from "./skills.ts";
 import { slowStep } from "./slow-step.ts";
 import { writeGuestFiles } from "./transfer.ts";
-import { userTextFiles } from "./user-texts.ts";
 import { importWorkspace } from "./workspace/import.ts";
 import { localRemotes } from "./workspace/local-remotes.ts";
 import { type BaseSnapshot, emptyBase, snapshotBase } from "./workspace/snapshot.ts";
@@ -49,11 +48,18 @@ export async function provision(
     ...plan.provider.files,
     ...gitFiles(plan, material.gate),
     decoyFile(material.decoy),
-    ...userTextFiles(plan.userConfig?.texts),
+    ...(await userTexts(plan)),
     ...mcpConfigFiles(material.supervise, plan.userConfig?.mcpServers),
   ]);
   await provisionSkills(guest, plan.skills);
   return provisionWorkspace(guest, plan, material);
+}
+
+async function userTexts({ userConfig }: BottlePlan): Promise<readonly PlannedFile[]> {
+  if (userConfig === undefined || userConfig.texts.length === 0) return [];
+  // With the detectors of secrets: the keepers of most bottles do without their tables.
+  const { userTextFiles } = await import("./user-texts.ts");
+  return userTextFiles(userConfig.texts);
 }
 
 function gitFiles(plan: BottlePlan, gate: GateAccess | undefined): readonly PlannedFile[] {

@@ -5,7 +5,7 @@ import { secretIn } from "../manifest/secret-text.ts";
 import { readTextFile } from "../manifest/text-file.ts";
 
 /** @throws UserError when one is gone, too large, no text, or by now looks like it holds a secret. */
-export function userTextFiles(texts: readonly PlannedText[] = []): readonly PlannedFile[] {
+export function userTextFiles(texts: readonly PlannedText[]): readonly PlannedFile[] {
   return texts.map(({ name, from, to }) => {
     const refuse = (what: string): UserError =>
       new UserError(`${name} cannot come along: ${from} ${what}`, {

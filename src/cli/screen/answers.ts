@@ -32,6 +32,8 @@ async function answerWith(keeper: Keeper, effect: Answer): Promise<string> {
     case "approve": {
       const { subject, lifetime } = effect;
       await approve(keeper, subject, lifetime);
+      if (subject.ask?.kind === "environment")
+        return "agreed; bottle resume --with … gives it, once the bottle has ended";
       return lifetime === undefined ? "approved" : `approved ${termsText({ lifetime })}`;
     }
     case "deny":
