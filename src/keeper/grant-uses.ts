@@ -20,10 +20,19 @@ const USES: Readonly<Record<string, (data: z.infer<typeof used>) => { uses: numb
   "git.forwarding": () => ({ uses: 1, bytes: 0 }),
 };
 
+const found = z.looseObject({ findings: z.array(z.looseObject({ kind: z.string() })) });
+
+function isCanary(event: string, data: unknown): boolean {
+  if (event === "egress.denied") return (data as { code?: unknown }).code === "canary-found";
+  if (event !== "git.refused") return false;
+  const parsed = found.safeParse(data);
+  return parsed.success && parsed.data.findings.some(({ kind }) => kind === "canary");
+}
+
 export async function countUses(notice: SidecarNotice, inbox: Inbox, plan: BottlePlan): Promise<void> {
   if (notice.kind !== "message" || notice.message.type !== "event") return;
   const { event, data } = notice.message;
-  if (event === "egress.denied" && data["code"] === "canary-found" && plan.supervise?.freezeOnCanary)
+  if (plan.supervise?.freezeOnCanary && isCanary(event, data))
     await inbox.freeze("keeper", "the bottle's decoy credential was on its way out");
   const uses = USES[event];
   const parsed = used.safeParse(data);

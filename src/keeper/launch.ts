@@ -128,10 +128,13 @@ export async function launchBottle(
     {
       ...{ id, plan, log, secrets, resumed: earlier !== undefined },
       apply: async () => {
-        await refresh(running, (name) => name !== "supervise");
-        // Last: what it was doing has nowhere to go by now.
-        const { freezer } = (await bootedGuest?.catch(() => undefined)) ?? {};
-        await (inbox.state.frozen ? freezer?.freeze() : freezer?.thaw());
+        try {
+          await refresh(running, (name) => name !== "supervise");
+        } finally {
+          // Last: what it was doing has nowhere to go by now.
+          const { freezer } = (await bootedGuest?.catch(() => undefined)) ?? {};
+          await (inbox.state.frozen ? freezer?.freeze() : freezer?.thaw());
+        }
       },
       tellAgent: () => refresh(running, (name) => name === "supervise"),
     },
