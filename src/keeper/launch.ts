@@ -20,6 +20,7 @@ import { cacheOf } from "../lib/paths.ts";
 import { removeTree } from "../lib/remove-tree.ts";
 import type { Scope } from "../lib/scope.ts";
 import { mcpConfigOf } from "../plan/mcp-config.ts";
+import { describeUserConfig } from "../plan/preflight.ts";
 import { describeRepo } from "../plan/preflight-repo.ts";
 import { providerNamed } from "../providers/registry.ts";
 import { caEnvironment } from "../provision/ca-environment.ts";
@@ -110,6 +111,7 @@ export async function launchBottle(
     credentials: plan.credentials.map(({ tokenRef, holder, hosts }) => ({ tokenRef, holder, hosts })),
     // With its rules: what the gate was told to hold to, for whoever reads the log later.
     ...(plan.repos !== undefined && { repos: plan.repos.map((repo) => describeRepo(repo, () => true)) }),
+    ...(plan.userConfig !== undefined && { userConfig: describeUserConfig(plan.userConfig) }),
     ...(plan.agent.contentHash !== undefined && { contentHash: plan.agent.contentHash }),
     ...(earlier !== undefined && { resumed: true }),
     ...(request.with !== undefined && request.with.length > 0 && { with: request.with }),

@@ -175,7 +175,8 @@ export function describePlan(plan: BottlePlan, facts: PreflightFacts): Preflight
   };
 }
 
-function describeUserConfig(config: PlannedUserConfig): NonNullable<PreflightView["userConfig"]> {
+/** By name: no text, no value of a setting, header or variable. */
+export function describeUserConfig(config: PlannedUserConfig): NonNullable<PreflightView["userConfig"]> {
   return {
     texts: config.texts.map(({ name, from }) => ({
       name: printable(name),

@@ -107,6 +107,12 @@ const ELSEWHERE = [
 ];
 const ELSEWHERE_WHOLLY = ["git.", "request.", "grant.", "review.", "deploy-key."];
 
+/** What the operator gave a resumed bottle besides what it had. */
+function given(data: Entry["data"]): string {
+  const names = textsOf(data, "with");
+  return names.length === 0 ? "" : `; given besides: ${names.join(", ")}`;
+}
+
 /** Undefined for what stands in another section. Whatever is not known by name is shown as it is. */
 function wordsOf({ event, data }: Entry): Words | undefined {
   switch (event) {
@@ -126,7 +132,7 @@ function wordsOf({ event, data }: Entry): Words | undefined {
       return {
         what: "launch",
         details: shown(
-          `agent ${textOf(data, "agent")}, bottle ${textOf(data, "bottle")}, ${textOf(data, "backend")}; may reach ${textsOf(data, "hosts").join(", ") || "nothing"}`,
+          `agent ${textOf(data, "agent")}, bottle ${textOf(data, "bottle")}, ${textOf(data, "backend")}; may reach ${textsOf(data, "hosts").join(", ") || "nothing"}${given(data)}`,
         ),
       };
     case "bottle.verified":

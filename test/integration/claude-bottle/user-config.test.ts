@@ -167,6 +167,14 @@ describe("claude, with the operator's own configuration", () => {
     expect(files).toContain("review.md");
     expect(files).toContain('"skipDangerousModePermissionPrompt": true');
     expect(files).toContain("/home/node/.bottle/mcp.json");
+    const id = /^bottle (\S+)$/m.exec(run.stderr)?.[1] ?? expect.fail(run.stderr);
+    expect(operator.log(id).find(({ event }) => event === "bottle.launching")?.data).toMatchObject({
+      userConfig: {
+        texts: [{ name: "CLAUDE.md" }, { name: "/review" }],
+        settings: ["model"],
+        mcpServers: [{ name: "docs", at: "https://docs.test/mcp" }, { name: "notes" }],
+      },
+    });
     // Nothing that was not named, and no credential.
     expect(files).not.toMatch(/unnamed|latin/);
     for (const { body } of api.requests) expect(body).not.toContain(DOCS_TOKEN);

@@ -53,6 +53,8 @@ describe("bottle resume --with", () => {
     expect(run.stderr).not.toContain("the stage one");
     const launches = cli.log(id).filter(({ event }) => event === "bottle.launching");
     expect(launches.map(({ data }) => data["with"])).toEqual([undefined, wanted]);
+    const report = await cli.run(["audit", "report", id]);
+    expect(report.stdout.replaceAll("\\", "")).toContain(`given besides: ${wanted.join(", ")}`);
     expect(readFileSync(join(cli.home, "audit", `${id}.jsonl`), "utf8")).not.toContain("the stage");
 
     // It has them from now on, and says when the variable is gone.
