@@ -62,7 +62,7 @@ const DECODERS: readonly Mutant[] = [
   ),
   decoder("hex", "unpacker.ts", "if ((classes & (HEX_ASCII | HEX)) !== 0)", "if (0 === 1)"),
   decoder("hex at even places", "unpacker.ts", "    if (even) {", "    if (0 === 1) {"),
-  decoder("hex at odd places", "unpacker.ts", "    if (odd) {", "    if (0 === 1) {"),
+  decoder("hex at odd places", "unpacker.ts", "    if (odd && !", "    if (0 === 1 && !"),
   decoder("base32", "unpacker.ts", "if ((classes & BASE32_UPPER) !== 0)", "if (0 === 1)"),
   decoder("base32 in lower case", "unpacker.ts", "if ((classes & BASE32_LOWER) !== 0)", "if (0 === 1)"),
   decoder("spaced digits", "unpacker.ts", "if ((classes & SPACED) !== 0)", "if (0 === 1)"),
@@ -112,8 +112,8 @@ const DECODERS: readonly Mutant[] = [
   decoder(
     "known values in pieces",
     "known-secret.ts",
-    "add(value, PIECE, commonBeginning",
-    "add(value, value.length, commonBeginning",
+    "hasTellingPiece(value) ? PIECE : value.length, commonBeginning",
+    "value.length, commonBeginning",
   ),
   decoder(
     "known values escaped",
@@ -185,10 +185,10 @@ const place = (line: string, pattern: string): Mutant =>
 const KINDS = "that is a .pattern.";
 const SURFACE_MUTANTS: readonly Mutant[] = [
   place('if (isOpenName) add("the host", target.host);', "name of a host"),
-  place('add("the path", path);', `${KINDS}.*the path`),
-  place('if (queryAt >= 0) add("the query", target.path.slice(queryAt + 1));', `${KINDS}.*query`),
+  place('add("the path", path, "url");', `${KINDS}.*the path`),
+  place('if (queryAt >= 0) add("the query", target.path.slice(queryAt + 1), "url");', `${KINDS}.*query`),
   // biome-ignore lint/suspicious/noTemplateCurlyInString: it is a line of the source
-  place("  add(`header ${name}`, `${said}: ${value}`);", `${KINDS}.*header`),
+  place('  add(`header ${name}`, `${said}: ${value}`, "header");', `${KINDS}.*header`),
   surface(
     "cookies, joined",
     SURFACES,
@@ -267,8 +267,8 @@ const SURFACE_MUTANTS: readonly Mutant[] = [
     "that a known value is never masked",
     BODIES,
     "ruling.ts",
-    "place.maskable && !isKnown(worst)",
-    "place.maskable",
+    "place.isBody && !isKnown(worst)",
+    "place.isBody",
     "redact",
   ),
   surface(
