@@ -19,6 +19,8 @@ const PAUSE_MS = 5;
 /** @param initPid host pid of the jail's process 1. Made before any hostile program runs in it. */
 export function createFreezer(initPid: number): Freezer {
   const space = spaceOf(initPid);
+  // A process that is no jail's would stand for the whole host.
+  if (space === undefined || space === spaceOf(process.pid)) throw new Error("there is no jail to freeze");
   const ours = new Set(pidsIn(space));
   const stopped = new Set<number>();
 
@@ -40,8 +42,7 @@ export function createFreezer(initPid: number): Freezer {
   };
 }
 
-function pidsIn(space: string | undefined): readonly number[] {
-  if (space === undefined) return [];
+function pidsIn(space: string): readonly number[] {
   return readdirSync("/proc")
     .filter((name) => /^[0-9]+$/.test(name))
     .map(Number)

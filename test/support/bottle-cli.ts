@@ -20,6 +20,7 @@ import { dirname, join, relative } from "node:path";
 import type { BottleStatus } from "../../src/keeper/control-protocol.ts";
 import { packagePath } from "../../src/lib/package-root.ts";
 import { removeTree } from "../../src/lib/remove-tree.ts";
+import { realPid } from "./pid-of.ts";
 import { openTerminal, type Terminal } from "./real-terminal.ts";
 
 export const BOTTLE = packagePath("dist/bottle.js");
@@ -310,7 +311,7 @@ export function isAlive(pid: number): boolean {
 
 export function killIfThere(pid: number, signal: NodeJS.Signals = "SIGKILL"): void {
   try {
-    process.kill(pid, signal);
+    process.kill(realPid(pid), signal);
   } catch {
     // It has ended in the meantime.
   }

@@ -46,6 +46,13 @@ export async function pausedPrograms(folder: string): Promise<PausedPrograms> {
   const clear = (): void => {
     for (const name of ["hold", "before", "after", "reached"]) rmSync(file(name), { force: true });
   };
+  // The file is there before its first line is whole, and no number is 0: to signal that is to signal ourselves.
+  const waiting = (): readonly number[] =>
+    existsSync(file("reached"))
+      ? [...readFileSync(file("reached"), "utf8").matchAll(/^([1-9][0-9]*)\n/gm)].map(([, pid]) =>
+          Number(pid),
+        )
+      : [];
   return {
     path,
     wait,
@@ -54,9 +61,8 @@ export async function pausedPrograms(folder: string): Promise<PausedPrograms> {
       writeFileSync(file("hold"), "");
       writeFileSync(file(when), `${at}\n`);
     },
-    reached: () => existsSync(file("reached")),
-    waiting: () =>
-      existsSync(file("reached")) ? readFileSync(file("reached"), "utf8").trim().split("\n").map(Number) : [],
+    reached: () => waiting().length > 0,
+    waiting,
     goOn: clear,
   };
 }

@@ -14,6 +14,7 @@ import {
 import { packagePath } from "../../src/lib/package-root.ts";
 import { cacheOf } from "../../src/lib/paths.ts";
 import { removeTree } from "../../src/lib/remove-tree.ts";
+import { realPid } from "./pid-of.ts";
 
 /** A command of ours that takes longer hangs. */
 const COMMAND_TIMEOUT_MS = 40_000;
@@ -148,7 +149,7 @@ export async function createRealOperator(
     return {
       id,
       keeper: (await status(id)).keeperPid,
-      egress: async () => (await status(id)).sidecars[0]?.pid ?? 0,
+      egress: async () => realPid((await status(id)).sidecars[0]?.pid),
       exec,
       async sh(text) {
         const result = await exec("sh", "-c", text);

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startPlainSite, type Upstream } from "../../doubles/upstreams.ts";
 import { TUNNEL, type Tunnelled } from "../../support/guest-programs.ts";
+import { realPid } from "../../support/pid-of.ts";
 import { createRealOperator, IDLE, type RealBottle, type RealOperator } from "../../support/real-bottle.ts";
 
 const WITHIN_MS = 1_000;
@@ -274,7 +275,7 @@ describe("I7, I10: while egress is dead", () => {
     const before = await bottle.egress();
     const persisting = bottle.exec("node", "-e", PERSIST);
     await new Promise((resolve) => setTimeout(resolve, 800));
-    process.kill(before, "SIGKILL");
+    process.kill(realPid(before), "SIGKILL");
     const seen = JSON.parse((await persisting).stdout.split("\n")[1] ?? "[]") as [string, number][];
     const outcomes = new Set(seen.map(([how]) => how));
     expect(outcomes).toContain("ECONNREFUSED");

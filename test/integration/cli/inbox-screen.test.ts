@@ -14,6 +14,7 @@ import {
   type InboxBottleOptions,
   openInboxBottle,
 } from "../../support/inbox-bottle.ts";
+import { realPid } from "../../support/pid-of.ts";
 import { HAS_SSHD, startSshd } from "../../support/sshd.ts";
 import { openTmux, type Tmux } from "../../support/tmux.ts";
 
@@ -270,7 +271,7 @@ describe("bottle inbox --watch", () => {
         (each) =>
           cli.commandOf(each).includes("inbox --watch") && cli.commandOf(each).startsWith(process.execPath),
       );
-    await end(tmux, pid ?? -1);
+    await end(tmux, realPid(pid));
     await tmux.shows(`ended with ${code}`);
     expect(await tmux.about("alternate_on")).toBe("0");
     expect(await tmux.about("cursor_flag")).toBe("1");

@@ -12,6 +12,7 @@ import type { GitGateConfig, GitUpstream } from "../../../src/contract/git-gate.
 import { bareUpstream, must, newFolder, OWN, run, siteConfig } from "../../support/git-gate.ts";
 import { cloneFrom, type GateProcess, launchGate, leftovers, until } from "../../support/git-gate-process.ts";
 import { type PausedPrograms, pausedPrograms } from "../../support/paused-programs.ts";
+import { pidOf } from "../../support/pid-of.ts";
 import { HAS_SSHD, type Sshd, startSshd } from "../../support/sshd.ts";
 import { stallingRelay } from "../../support/stalling-relay.ts";
 
@@ -163,7 +164,7 @@ describe.skipIf(!HAS_SSHD || process.platform !== "linux")("kill -9", () => {
       cwd: copy.folder,
     });
     await until(held.reached);
-    const dead = victim === "gate" ? [gate.child.pid ?? 0] : await pidsOf(victim);
+    const dead = victim === "gate" ? [pidOf(gate.child)] : await pidsOf(victim);
     expect(dead, victim).not.toEqual([]);
     for (const pid of dead) process.kill(pid, "SIGKILL");
     // Upstream's hook is its own: what is killed is not what it waits in.

@@ -15,6 +15,7 @@ import {
   startSite,
   TOKEN,
 } from "../../support/git-gate.ts";
+import { pidOf } from "../../support/pid-of.ts";
 
 const closing: (() => unknown)[] = [];
 afterEach(async () => {
@@ -117,7 +118,7 @@ describe("a push that waits for the operator", () => {
       stdio: "ignore",
     });
     const ask = await nextAsk(site);
-    process.kill(-(child.pid ?? 0), "SIGKILL");
+    process.kill(-pidOf(child), "SIGKILL");
     await until(() => site.events("git.refused").find(({ code }) => code === "push-abandoned"));
     expect(site.gate.answer(ask.ask, { decision: "approve" })).toBe(false);
     expect(await must(["git", "--git-dir", bare, "for-each-ref", OWN])).toBe("");
@@ -222,7 +223,7 @@ describe("a push that is cut off", () => {
       stdio: "ignore",
     });
     await until(() => existsSync(marker));
-    process.kill(-(child.pid ?? 0), "SIGKILL");
+    process.kill(-pidOf(child), "SIGKILL");
     await until(() => site.events("git.pushed")[0]);
     await copy.git("fetch", "-q");
     expect(await copy.git("rev-parse", `origin/bottle/coder-ab1cd/cut`)).toBe(id);
@@ -242,7 +243,7 @@ describe("a push that is cut off", () => {
     });
     await new Promise((resolve) => setTimeout(resolve, 150));
     try {
-      process.kill(-(child.pid ?? 0), "SIGKILL");
+      process.kill(-pidOf(child), "SIGKILL");
     } catch {
       // It was faster.
     }

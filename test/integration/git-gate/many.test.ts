@@ -10,6 +10,7 @@ import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, describe, expect, it } from "vitest";
 import { bareUpstream, must, OWN, startSite, TOKEN, type WorkingCopy } from "../../support/git-gate.ts";
+import { pidOf } from "../../support/pid-of.ts";
 
 const CLIENTS = 8;
 const PUSHES = process.env["SOAK"] === undefined ? 5 : 25;
@@ -104,7 +105,7 @@ async function pushOnce(copy: WorkingCopy, kind: Push["kind"], name: string): Pr
     // At another moment each time, from before it has asked to after it was told.
     await Promise.race([ended, sleep(150 * (1 + ((name.charCodeAt(0) + name.charCodeAt(2)) % 10)))]);
     try {
-      process.kill(-(child.pid ?? 0), "SIGKILL");
+      process.kill(-pidOf(child), "SIGKILL");
     } catch {
       // It was faster.
     }

@@ -12,6 +12,7 @@ import {
   pause,
   type Running,
 } from "../../support/bottle-cli.ts";
+import { realPid } from "../../support/pid-of.ts";
 
 let cli: BottleCli;
 beforeAll(() => {
@@ -126,7 +127,7 @@ describe("a sidecar that is killed", () => {
     const asking = cli.begin(["exec", id, "--", "node", "-e", script]);
     await eventually("an answer", () => asking.stdout().includes("denied") || undefined);
     const [egress] = (await cli.status(id)).sidecars;
-    process.kill(egress?.pid ?? 0, "SIGKILL");
+    process.kill(realPid(egress?.pid), "SIGKILL");
     const { stdout } = await asking.ended;
     expect(stdout).toMatch(/^denied\nrefused\ndenied again, slowest \d+\n$/);
     // I10: a refusal takes no second, and nobody is left waiting.
@@ -148,7 +149,7 @@ describe("a guest that is killed", () => {
     const command = cli.begin(["start", "sh", "-p", "echo half > file; echo on; sleep 600"]);
     await eventually("the agent", () => command.stdout() || undefined);
     const [id = ""] = cli.kept();
-    process.kill(cli.processes().find((pid) => pattern.test(cli.commandOf(pid))) ?? 0, "SIGKILL");
+    process.kill(realPid(cli.processes().find((pid) => pattern.test(cli.commandOf(pid)))), "SIGKILL");
     const { code, stderr } = await command.ended;
     expect(code).toBe(1);
     expect(stderr).toContain("the agent's work could not be taken out");

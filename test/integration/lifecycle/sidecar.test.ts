@@ -9,6 +9,7 @@ import { egressConfig } from "../../../src/bundle/egress-settings.ts";
 import type { Endpoint } from "../../../src/contract/backend.ts";
 import { createScope, type Scope } from "../../../src/lib/scope.ts";
 import { eventually, isAlive } from "../../support/bottle-cli.ts";
+import { realPid } from "../../support/pid-of.ts";
 
 let folder: string;
 let scope: Scope;
@@ -104,7 +105,7 @@ describe("a kept sidecar", () => {
   it("is started again as often as it dies, with a pause that grows, and serves again", async () => {
     const sidecar = await keep();
     for (let death = 1; death <= 2; death++) {
-      process.kill(sidecar.pid(), "SIGKILL");
+      process.kill(realPid(sidecar.pid()), "SIGKILL");
       await eventually("its return", () => (sidecar.restarts() === death ? true : undefined));
       expect(await ask()).toBe(403);
     }
@@ -115,7 +116,7 @@ describe("a kept sidecar", () => {
 
   it("stays down once it was stopped, also in the pause before a start", async () => {
     const sidecar = await keep();
-    process.kill(sidecar.pid(), "SIGKILL");
+    process.kill(realPid(sidecar.pid()), "SIGKILL");
     await eventually("its death", () => (notices.some(({ kind }) => kind === "died") ? true : undefined));
     await sidecar.stop();
     await new Promise((resolve) => setTimeout(resolve, 300));

@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { TERMINAL_RESET } from "../../../src/keeper/terminal-filter.ts";
 import { BOTTLE, type BottleCli, createBottleCli, isAlive, pause } from "../../support/bottle-cli.ts";
+import { realPid } from "../../support/pid-of.ts";
 import { openTerminal, type Terminal } from "../../support/real-terminal.ts";
 
 /** Tells what it gets. `shout` makes it write to the clipboard and question the terminal. */
@@ -145,7 +146,7 @@ describe("a session on a terminal", () => {
     const { keeperPid } = await cli.status(id);
     const command = cli.processes().filter((pid) => pid !== keeperPid && isCommand(pid));
     expect(command).toHaveLength(1);
-    process.kill(command[0] ?? 0, signal);
+    process.kill(realPid(command[0]), signal);
     await terminal.exit;
     await pause(200);
     expect(isAlive(keeperPid)).toBe(true);

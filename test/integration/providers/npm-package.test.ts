@@ -10,6 +10,7 @@ import { runOk } from "../../../src/lib/processes.ts";
 import { installPackage } from "../../../src/providers/npm-package.ts";
 import type { PinnedPackage } from "../../../src/providers/pinned-package.ts";
 import { type NpmRegistry, startNpmRegistry } from "../../doubles/npm-registry.ts";
+import { pidOf } from "../../support/pid-of.ts";
 
 let root: string;
 let registry: NpmRegistry;
@@ -135,7 +136,7 @@ describe("installing a pinned package", () => {
       stdio: "inherit",
     });
     await until(() => registry.downloads === 1);
-    process.kill(-(child.pid ?? 0), "SIGKILL");
+    process.kill(-pidOf(child), "SIGKILL");
     await once(child, "exit");
     expect(await whatIsThere()).toEqual(["1.2.3.lock", "1.2.3.partial"]);
     await registry.close();
