@@ -99,6 +99,7 @@ describe("claude, resumed with more", () => {
         },
         { text: "I wait for STAGE." },
         { tool: "Bash", input: { command: "printenv STAGE; cat /mnt/data/table" } },
+        { tool: "ToolSearch", input: { query: "select:mcp__bottle__request_access" } },
         { tool: "mcp__bottle__request_access", input: { variables: ["STAGE"], files: ["/mnt/data/table"] } },
         { text: "All there." },
       ],
@@ -136,7 +137,7 @@ describe("claude, resumed with more", () => {
       env: { ...env, STAGE: "rehearsal" },
     });
     expect(second).toMatchObject({ code: 0, stdout: "All there.\n" });
-    const [looked, again] = model.toolResults().slice(-2);
+    const [looked, , again] = model.toolResults().slice(-3);
     expect(looked).toContain("rehearsal\nof elements");
     expect(again).toContain("the bottle may do this already");
     // Nothing waits, and there is no work: the bottle is gone.

@@ -30,19 +30,24 @@ afterAll(async () => {
   await site.close();
 });
 
+/** Claude Code connects to MCP servers while its first turn runs, and this waits for them. */
+const search = {
+  tool: "ToolSearch",
+  input: { query: "select:mcp__bottle__request_access,mcp__bottle__check_request" },
+} as const;
 const visit = { tool: "Bash", input: { command: "curl -sS https://site.test/asked" } } as const;
 const ask = {
   tool: "mcp__bottle__request_access",
   input: (results: readonly string[]) => {
     const [, call = "{}"] =
-      /"ask":\{"tool":"request_access","arguments":(\{[^}]*\})/.exec(results[0] ?? "") ?? [];
+      /"ask":\{"tool":"request_access","arguments":(\{[^}]*\})/.exec(results[1] ?? "") ?? [];
     return { ...(JSON.parse(call) as object), justification: "The task needs that page." };
   },
 } as const;
 const check = {
   tool: "mcp__bottle__check_request",
   input: (results: readonly string[]) => ({
-    ticket: /"ticket":"([0-9a-f]{32})"/.exec(results[1] ?? "")?.[1] ?? "none",
+    ticket: /"ticket":"([0-9a-f]{32})"/.exec(results[2] ?? "")?.[1] ?? "none",
   }),
 } as const;
 
@@ -96,6 +101,7 @@ async function session(script: readonly ScriptedTurn[], supervise: unknown = tru
 describe("claude, refused a host", () => {
   it("asks for it, is given exactly that, and gets in; once the grant is over it does not", async () => {
     const running = await session([
+      search,
       visit,
       ask,
       check,
@@ -111,7 +117,7 @@ describe("claude, refused a host", () => {
     const approve = ["inbox", "approve", ticket, "--for", "3s", "--yes", "--digest", digest];
     expect(await operator.bottle(approve)).toMatchObject({ code: 0 });
     expect(await running.done).toMatchObject({ code: 0, stdout: "done\n" });
-    const [refused, asked, checked, visited, later] = api?.toolResults() ?? [];
+    const [, refused, asked, checked, visited, later] = api?.toolResults() ?? [];
     expect(refused).toContain('"code":"path-not-allowed"');
     expect(asked).toContain('"status":"pending"');
     expect(checked).toContain('"status":"approved"');
@@ -121,21 +127,23 @@ describe("claude, refused a host", () => {
   });
 
   it("is told the operator's reason when the answer is no", async () => {
-    const running = await session([visit, ask, check, visit, { text: "done" }]);
+    const running = await session([search, visit, ask, check, visit, { text: "done" }]);
     const { ticket } = await running.waiting();
     const deny = ["inbox", "deny", ticket, "--reason", "that page is not for agents"];
     expect(await operator.bottle(deny)).toMatchObject({ code: 0 });
     expect(await running.done).toMatchObject({ code: 0 });
-    const [, , checked, visited] = api?.toolResults() ?? [];
+    const [, , , checked, visited] = api?.toolResults() ?? [];
     expect(checked).toContain("that page is not for agents");
     expect(visited).toContain('"code":"path-not-allowed"');
   });
 
   it("is told no at the deadline when nobody is there", async () => {
-    const running = await session([visit, ask, check, check, visit, { text: "done" }], { deadline: "5s" });
+    const running = await session([search, visit, ask, check, check, visit, { text: "done" }], {
+      deadline: "5s",
+    });
     expect(await running.done).toMatchObject({ code: 0 });
     const results = api?.toolResults() ?? [];
-    expect(results[3]).toContain('"status":"expired"');
+    expect(results[4]).toContain('"status":"expired"');
     expect(results.at(-1)).toContain('"code":"path-not-allowed"');
   });
 });
