@@ -192,7 +192,7 @@ describe("a .git that is not what it was", () => {
     const secret = operator.git("repo", "rev-parse", "HEAD").trim();
     await guest.sh(`
       mkdir -p .git/objects/info ~/.bottle/snapshot.git/objects/info
-      printf '%s\\n' ${operator.path("repo/.git/objects")} /work/main/.git/objects | tee .git/objects/info/alternates > ~/.bottle/snapshot.git/objects/info/alternates
+      printf '%s\\n' ${operator.path("repo/.git/objects")} /srv/project/.git/objects | tee .git/objects/info/alternates > ~/.bottle/snapshot.git/objects/info/alternates
       echo x > x
     `);
     await take();
