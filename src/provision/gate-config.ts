@@ -49,7 +49,7 @@ export function gateConfigFile(gate: GateAccess): PlannedFile {
           ["autoSetupRemote", "true"],
         ],
       },
-      ...gate.repos.flatMap((repo) => rewrites(gate.url, repo)),
+      ...rewrites(gate),
     ]),
     mode: 0o600,
   };
@@ -57,18 +57,25 @@ export function gateConfigFile(gate: GateAccess): PlannedFile {
 
 /**
  * Git replaces the beginning of a URL, the longest that fits: so the neighbours of a repository (`x-docs` of `x`)
- * would be taken to the gate too, which has none. Each way in which a name can go on is therefore written as itself.
+ * would be taken to the gate too, which has none. Each way in which a name can go on is therefore written as itself, but
+ * where that is the name of another repository behind the gate: of two rules as long as each other git takes the first.
  */
-function rewrites(gateUrl: string, repo: PlannedRepo): readonly ConfigSection[] {
-  const { all, web } = spellingsOf(repo.upstream);
-  const own = [gateName(repo), `${gateName(repo)}.git`, ...all];
-  const neighbours = web.flatMap((url) => NAME_CHARACTERS.map((character) => `${url}${character}`));
+function rewrites({ url: gateUrl, repos }: GateAccess): readonly ConfigSection[] {
+  const ownOf = (repo: PlannedRepo): readonly string[] => [
+    ...[gateName(repo), `${gateName(repo)}.git`],
+    ...spellingsOf(repo.upstream).all,
+  ];
+  const behind = new Set(repos.flatMap(ownOf));
+  const neighbours = repos
+    .flatMap(({ upstream }) => spellingsOf(upstream).web)
+    .flatMap((url) => NAME_CHARACTERS.map((character) => `${url}${character}`))
+    .filter((url) => !behind.has(url));
   return [
-    {
+    ...repos.map((repo) => ({
       name: "url",
       subsection: `${gateUrl}/${repo.name}.git`,
-      values: own.map((url) => ["insteadOf", url] as const),
-    },
+      values: ownOf(repo).map((url) => ["insteadOf", url] as const),
+    })),
     ...neighbours.map((url) => ({ name: "url", subsection: url, values: [["insteadOf", url] as const] })),
   ];
 }
