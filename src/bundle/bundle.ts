@@ -153,7 +153,7 @@ export async function keepSidecar(request: SidecarRequest, scope: Scope): Promis
       try {
         await told?.reload(request.policy());
       } catch (error) {
-        await told?.stop();
+        await told?.kill();
         throw error;
       }
     },

@@ -26,6 +26,8 @@ const HEAP_MEGABYTES = 256;
 /** What a sidecar gets that needs nothing else. */
 const PLAIN_JAIL: SidecarJail = { binds: [], startsPrograms: false, tmpBytes: 16 * 1024 * 1024 };
 const READY_TIMEOUT_MS = 20_000;
+/** Takes some 40 ms. One that does not answer would hold up whatever the operator wants next, a freeze among it. */
+const RELOAD_TIMEOUT_MS = 5_000;
 /** What ending may take before the process is killed. */
 const STOP_TIMEOUT_MS = 8_000;
 
@@ -68,6 +70,8 @@ export interface SidecarProcess {
   answer(ask: string, answer: unknown): Promise<void>;
   /** Hands over a connection that nobody has read from. */
   take(socket: Socket): void;
+  /** Ends it now, whatever it is doing. */
+  kill(): Promise<void>;
   /** Ends it at once: nobody is left to be served. */
   stop(): Promise<void>;
   /** Resolves with a short reason once it is gone. */
@@ -134,7 +138,8 @@ async function serve(started: Started, options: SidecarOptions): Promise<Sidecar
   });
 
   const within = async (step: Promise<void>): Promise<void> => {
-    const failure = await firstOf(step, started.ended, READY_TIMEOUT_MS);
+    const done = step.then(() => undefined);
+    const failure = await firstOf(done, started.ended, READY_TIMEOUT_MS);
     if (failure === undefined) return;
     throw new Error(`${options.name} did not start: ${lastError || failure}${nonsense}`);
   };
@@ -153,7 +158,7 @@ async function serve(started: Started, options: SidecarOptions): Promise<Sidecar
     async reload(policy) {
       const answer = new Promise<string | undefined>((resolve) => reloads.push(resolve));
       await send({ type: "reload", policy });
-      const error = await Promise.race([answer, started.ended]);
+      const error = await firstOf(answer, started.ended, RELOAD_TIMEOUT_MS);
       if (error !== undefined) throw new Error(error);
     },
     recorded: (receipt) => send({ type: "recorded", receipt }),
@@ -163,6 +168,7 @@ async function serve(started: Started, options: SidecarOptions): Promise<Sidecar
         if (error !== null) socket.destroy();
       });
     },
+    kill: () => started.kill(),
     async stop() {
       started.stdin.end();
       const timer = setTimeout(() => void started.kill(), STOP_TIMEOUT_MS);
@@ -270,15 +276,15 @@ function handOver(
 }
 
 async function firstOf(
-  ready: Promise<void>,
+  answer: Promise<string | undefined>,
   ended: Promise<string>,
   milliseconds: number,
 ): Promise<string | undefined> {
   let timer: NodeJS.Timeout | undefined;
   const deadline = new Promise<string>((resolve) => {
-    timer = setTimeout(() => resolve(`not ready within ${milliseconds} ms`), milliseconds);
+    timer = setTimeout(() => resolve(`no answer within ${milliseconds} ms`), milliseconds);
   });
-  const failure = await Promise.race([ready, ended, deadline]);
+  const failure = await Promise.race([answer, ended, deadline]);
   clearTimeout(timer);
-  return failure ?? undefined;
+  return failure;
 }

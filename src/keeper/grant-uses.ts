@@ -15,7 +15,7 @@ const used = z.looseObject({
 /** Events that make use of a grant, and how much of it. */
 const USES: Readonly<Record<string, (data: z.infer<typeof used>) => { uses: number; bytes: number }>> = {
   "egress.admitted": () => ({ uses: 1, bytes: 0 }),
-  "egress.excepted": () => ({ uses: 1, bytes: 0 }),
+  "egress.excepted": ({ count = 1 }) => ({ uses: count, bytes: 0 }),
   "egress.allowed": ({ up = 0, down = 0 }) => ({ uses: 0, bytes: up + down }),
   "git.forwarding": () => ({ uses: 1, bytes: 0 }),
 };

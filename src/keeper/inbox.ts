@@ -147,6 +147,7 @@ export function createInbox(options: InboxOptions): Inbox {
     const next = Math.min(decide.nextDue(ledger) ?? Number.POSITIVE_INFINITY, ...deadlines);
     if (closed || next === Number.POSITIVE_INFINITY) return;
     const wait = Math.min(Math.max(0, next - Date.now()), LONGEST_TIMER_MS);
+    // What fails is told by whoever failed: the log ends the bottle, and a sidecar that was not told is ended.
     timer = setTimeout(() => void inTurn(pass).catch(() => {}), wait);
   }
 
@@ -305,6 +306,8 @@ export function createInbox(options: InboxOptions): Inbox {
           ...(reason !== undefined && { reason }),
         };
         const decision = decide.approve(ledger, approval, moment(Date.now()));
+        // Said before anything is undone: what was given by an earlier answer is none of this one's.
+        if (decision.kind === "refused") throw new UserError(decision.reason, LOOK_AGAIN);
         try {
           await decided(decision);
         } catch (error) {

@@ -1,6 +1,5 @@
 /** What the keeper tells supervise, and how it is started: by the first connection, since many agents never ask. */
 import { join } from "node:path";
-import type { AuditLog } from "../audit/log.ts";
 import type { SidecarRequest } from "../bundle/bundle.ts";
 import type { SuperviseConfig } from "../contract/approvals.ts";
 import type { Endpoint } from "../contract/backend.ts";
@@ -22,7 +21,7 @@ export function superviseRequest(
   scope: Scope,
 ): SidecarRequest {
   const { inbox, bearer, secrets } = parts;
-  const { id, paths, log }: { id: string; paths: { state: string }; log: AuditLog } = parts.reservation;
+  const { id, paths, log } = parts.reservation;
   const rootDir = join(paths.state, "supervise-root");
   scope.defer("supervise root", () => removeTree(rootDir));
   const policy = () => superviseInForce(inbox.state, secrets, inbox.requests());

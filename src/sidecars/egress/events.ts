@@ -122,8 +122,9 @@ export function createReporter(emit: Emit, limits: Limits, level: EgressLogLevel
     },
     masked: (findings, subject) => found("egress.masked", findings, subject),
     excepted({ detector, fingerprint }, grant, host) {
-      // Not folded: what is given is counted, and each use is on the log.
-      tell("egress.excepted", { host: printable(host), detector, finding: fingerprint, grant });
+      const data = { host: printable(host), detector, finding: fingerprint, grant };
+      if (++told <= limits.eventsPerSecond) tell("egress.excepted", data);
+      else fold("egress.excepted", [host, fingerprint, grant], data);
     },
     flagged: (findings, subject) => found("egress.flagged", findings, subject),
     suspicious(suspicion, subject) {

@@ -11,6 +11,8 @@ import { createScope, type Scope } from "../../../src/lib/scope.ts";
 import { eventually, isAlive } from "../../support/bottle-cli.ts";
 import { realPid } from "../../support/pid-of.ts";
 
+const POLICY = { routes: [], known: [], rules: [], upstreamCa: [] };
+let inForce: unknown;
 let folder: string;
 let scope: Scope;
 /** Chosen by the first listener. */
@@ -21,6 +23,7 @@ beforeEach(() => {
   folder = mkdtempSync("/tmp/bbs-");
   scope = createScope();
   port = 0;
+  inForce = POLICY;
   notices.length = 0;
   opened.length = 0;
 });
@@ -53,7 +56,6 @@ const endpoint = (): Endpoint => ({
 async function keep(config?: unknown) {
   const authority = await mintAuthority("x-00000");
   const place = endpoint();
-  const policy = { routes: [], known: [], rules: [], upstreamCa: [] };
   return keepSidecar(
     {
       name: "egress",
@@ -61,7 +63,7 @@ async function keep(config?: unknown) {
       rootDir: join(folder, "root"),
       confined: true,
       endpoint: Promise.resolve(place),
-      policy: () => policy,
+      policy: () => inForce,
       config: async () =>
         config ??
         egressConfig({
@@ -69,7 +71,7 @@ async function keep(config?: unknown) {
           authority,
           endpoint: place,
           bearer: undefined,
-          policy,
+          policy: POLICY,
           findingsKey: "00".repeat(32),
         }),
       onNotice: async (notice) => void notices.push(notice),
@@ -112,6 +114,27 @@ describe("a kept sidecar", () => {
     const told = notices.filter(({ kind }) => kind !== "message");
     expect(told.map(({ kind }) => kind)).toEqual(["died", "restarted", "died", "restarted"]);
     expect(told).toMatchObject([{ restartInMs: 100 }, {}, { restartInMs: 500 }, {}]);
+  });
+
+  it("is ended when it will not have what is in force, and serves by nothing older", async () => {
+    const sidecar = await keep();
+    expect(await ask()).toBe(403);
+    const pid = sidecar.pid();
+    inForce = { routes: "none" };
+    await expect(sidecar.refresh()).rejects.toThrow("routes");
+    expect(isAlive(pid)).toBe(false);
+    inForce = POLICY;
+    await eventually("its return", () => (sidecar.restarts() === 1 ? true : undefined));
+    await sidecar.refresh();
+    expect(await ask()).toBe(403);
+  });
+
+  it("is ended when it does not say whether it has it", async () => {
+    const sidecar = await keep();
+    const pid = sidecar.pid();
+    process.kill(realPid(pid), "SIGSTOP");
+    await expect(sidecar.refresh()).rejects.toThrow("no answer");
+    expect(isAlive(pid)).toBe(false);
   });
 
   it("stays down once it was stopped, also in the pause before a start", async () => {

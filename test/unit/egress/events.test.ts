@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { FromSidecar } from "../../../src/contract/sidecar.ts";
+import type { Finding } from "../../../src/inspect/finding.ts";
 import { refuse } from "../../../src/sidecars/egress/denial.ts";
 import { type Allowed, createReporter } from "../../../src/sidecars/egress/events.ts";
 import { LIMITS } from "../../../src/sidecars/egress/limits.ts";
@@ -54,6 +55,18 @@ describe("events", () => {
     expect(told).toHaveLength(4);
     report.allowed(allowed);
     expect(told).toHaveLength(5);
+  });
+
+  it("of what an exception let through are counted too: no grant can fill the log", () => {
+    const { told, report } = reporter();
+    const finding: Finding = {
+      ...{ detector: "github-token", kind: "pattern", fingerprint: "0123456789abcdef" },
+      ...{ start: 0, end: 9, through: [] },
+    };
+    for (let i = 0; i < 10; i++) report.excepted(finding, "g1", "a.com");
+    report.flush();
+    expect(told).toHaveLength(4);
+    expect(told.at(-1)).toMatchObject({ event: "egress.excepted", host: "a.com", grant: "g1", count: 7 });
   });
 
   it("of invented hosts share one line", () => {

@@ -113,6 +113,8 @@ describe("a request", () => {
       inbox.deny({ op: "deny", token: "", ticket, by: "bob", reason: "no" }),
     ]);
     expect(told.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "rejected"]);
+    // regression: the answer that came too late took back what the first one had given.
+    expect(hosts(inbox)).toEqual(["api.example.test", "new.example.test"]);
     expect(inbox.logged.filter(({ event }) => /approved|denied/.test(event))).toHaveLength(1);
   });
 
