@@ -32,7 +32,7 @@ export interface EgressOptions {
   readonly emit: Emit;
   readonly record: RecordEvent;
   /** The handles for `kind: "inherited"`; already listening. */
-  readonly listeners?: ReadonlyMap<ListenerRole, Server>;
+  readonly listeners?: ReadonlyMap<string, Server>;
   readonly resolve?: Resolve;
   readonly limits?: Partial<Limits>;
 }
@@ -155,7 +155,7 @@ interface Listening {
 /** The proxy's first, then those for programs that know none. */
 async function listenAll(
   { listen: main, direct, bearer }: EgressConfig,
-  inherited: ReadonlyMap<ListenerRole, Server>,
+  inherited: ReadonlyMap<string, Server>,
   front: Front,
 ): Promise<readonly Listening[]> {
   if (direct !== undefined && bearer !== undefined) {
