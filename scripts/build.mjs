@@ -1,6 +1,6 @@
 /**
- * Builds dist/: the `bottle` command in chunks that load on demand; the two small programs that run where no
- * chunk can be loaded from, inside a guest and inside its network namespace; and the demo.
+ * Builds dist/: the `bottle` command in chunks that load on demand; the small programs that run where no chunk
+ * can be loaded from: inside a guest, inside its network namespace, and as the first one in the bundle's container; and the demo.
  *
  * It is built beside and moved into place whole, and not at all when nothing has changed: a bottle that runs
  * from dist/ must not lose the ground under its feet because somebody runs a test.
@@ -44,6 +44,7 @@ try {
     entryPoints: {
       "guest-init": "src/jail/programs/guest-init.ts",
       "netns-listen": "src/jail/programs/netns-listen.ts",
+      "bundle-init": "src/bundle/programs/bundle-init.ts",
     },
     outdir: join(outdir, "programs"),
     outExtension: { ".js": ".mjs" },

@@ -1,14 +1,20 @@
 /**
- * The bottle's sidecars as host processes, kept running. While one is down its listener is gone, so the guest
+ * The bottle's sidecars, kept running, wherever they are. While one is down its listener is gone, so the guest
  * is refused at once: it has less, never more. One that keeps dying is given up, loudly.
  */
 import type { Socket } from "node:net";
-import type { Endpoint, InheritedListener, ListenerRole, ServiceName } from "../contract/backend.ts";
+import type {
+  Endpoint,
+  InheritedListener,
+  ListenerRole,
+  ServiceName,
+  SidecarStreams,
+} from "../contract/backend.ts";
 import { messageOf } from "../lib/errors.ts";
 import type { Scope } from "../lib/scope.ts";
 import {
-  type SidecarJail,
   type SidecarMessage,
+  type SidecarPlace,
   type SidecarProcess,
   startSidecar,
 } from "./sidecar-process.ts";
@@ -39,12 +45,13 @@ export interface KeptSidecar {
   stop(): Promise<void>;
 }
 
+/** Where it is to run; of a contained one, only its endpoint knows how to start it. */
+export type PlannedPlace = Exclude<SidecarPlace, { kind: "contained" }> | { readonly kind: "contained" };
+
 export interface SidecarRequest {
   readonly name: ServiceName;
   readonly id: string;
-  readonly rootDir: string;
-  readonly confined: boolean;
-  readonly jail?: SidecarJail;
+  readonly place: PlannedPlace;
   /** Where it will listen. */
   readonly endpoint: Promise<Endpoint>;
   /** Asked for anew at each start, so that a restart has the policy that is in force. */
@@ -81,9 +88,7 @@ export async function keepSidecar(request: SidecarRequest, scope: Scope): Promis
     const sidecar = await startSidecar({
       name,
       id: request.id,
-      rootDir: request.rootDir,
-      confined: request.confined,
-      ...(request.jail !== undefined && { jail: request.jail }),
+      place: placed(request),
       config: endpoint.then(request.config),
       listeners: endpoint.then(({ listen }) =>
         listen.kind === "inherited" ? listen.open() : new Map<ListenerRole, InheritedListener>(),
@@ -159,4 +164,14 @@ export async function keepSidecar(request: SidecarRequest, scope: Scope): Promis
     },
     stop,
   };
+}
+
+function placed({ name, place, endpoint }: SidecarRequest): SidecarPlace {
+  if (place.kind !== "contained") return place;
+  const start = async (): Promise<SidecarStreams> => {
+    const { listen } = await endpoint;
+    if (listen.kind === "contained") return listen.start();
+    throw new Error(`the link has no container for ${name}`);
+  };
+  return { kind: "contained", start };
 }

@@ -5,6 +5,7 @@ import { INSPECTED, type Route, type UpstreamProxyPlace } from "../contract/poli
 import type { EgressConfig, EgressPolicy, EgressRoute } from "../contract/sidecar.ts";
 import { MIN_KNOWN } from "../inspect/known-secret.ts";
 import type { CertificateAuthority } from "./certificate-authority.ts";
+import { listenPlace, mainPlace } from "./listen-place.ts";
 
 /** Secrets by the name the operator's environment has them under. */
 export type Secrets = Readonly<Record<string, string>>;
@@ -102,8 +103,6 @@ function headerValue(auth: NonNullable<Route["auth"]>, secrets: Secrets): string
     .replace("{}", () => secret);
 }
 
-const INHERITED = { kind: "inherited" } as const;
-
 export function egressConfig(request: {
   readonly id: string;
   readonly authority: CertificateAuthority;
@@ -114,13 +113,12 @@ export function egressConfig(request: {
   /** Hex. */
   readonly findingsKey: string;
 }): EgressConfig {
-  const { listen } = request.endpoint;
+  const [tls, http] = (["tls", "http"] as const).map((role) => listenPlace(request.endpoint, role));
   return {
     bottle: request.id,
     ca: { certificate: request.authority.certificate, privateKey: request.authority.privateKey },
-    listen: listen.kind === "inherited" ? INHERITED : { ...listen },
-    ...(listen.kind === "inherited" &&
-      listen.roles.includes("tls") && { direct: { tls: INHERITED, http: INHERITED } }),
+    listen: mainPlace(request.endpoint),
+    ...(tls !== undefined && http !== undefined && { direct: { tls, http } }),
     findingsKey: request.findingsKey,
     ...(request.bearer !== undefined && { bearer: request.bearer }),
     ...(request.plan?.egressLimits && { limits: request.plan.egressLimits }),

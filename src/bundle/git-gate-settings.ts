@@ -13,6 +13,7 @@ import type { UpstreamProxyPlace } from "../contract/policy.ts";
 import { BOTTLE_ID, type PlannedRepo, type PlannedUpstream } from "../contract/repository.ts";
 import { spellingsOf, upstreamUrl } from "../plan/upstream-url.ts";
 import type { Secrets } from "./egress-settings.ts";
+import { mainPlace } from "./listen-place.ts";
 
 /** Where the gate finds things. In a jail these are not the host's own paths. */
 export interface GatePlaces {
@@ -71,10 +72,9 @@ export function gateConfig(request: {
   readonly policy: GitGatePolicy;
 }): GitGateConfig {
   const { id, places, material, policy } = request;
-  const { listen } = request.endpoint;
   return {
     bottle: id,
-    listen: listen.kind === "inherited" ? { kind: "inherited" } : { ...listen },
+    listen: mainPlace(request.endpoint),
     bearer: material.bearer,
     stateDir: places.stateDir,
     runtimeDir: places.runtimeDir,

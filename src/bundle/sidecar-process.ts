@@ -7,8 +7,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, readFileSync, realpathSync } from "node:fs";
 import type { Server, Socket } from "node:net";
 import { dirname } from "node:path";
-import type { Readable, Writable } from "node:stream";
-import type { InheritedListeners, ListenerRole, ServiceName } from "../contract/backend.ts";
+import type { InheritedListeners, ListenerRole, ServiceName, SidecarStreams } from "../contract/backend.ts";
 import { type FromSidecar, fromSidecarSchema, type ToSidecar } from "../contract/sidecar.ts";
 import { hostUidOf } from "../jail/host-uid.ts";
 import { holdJail } from "../jail/jail.ts";
@@ -16,6 +15,7 @@ import type { Bind } from "../jail/mounts.ts";
 import { makeSkeleton } from "../jail/skeleton.ts";
 import { readJsonLines, writeJsonLine } from "../lib/json-lines.ts";
 import { packagePath } from "../lib/package-root.ts";
+import { answerWithin } from "../lib/pending.ts";
 import { exited } from "../lib/processes.ts";
 import { removeTree } from "../lib/remove-tree.ts";
 
@@ -42,14 +42,19 @@ export interface SidecarJail {
   readonly hostUid?: number;
 }
 
+/** Where a sidecar runs. */
+export type SidecarPlace =
+  /** A process of this host, confined. `rootDir`: under the bottle's state, for the jail's root, made anew. */
+  | { readonly kind: "jail"; readonly rootDir: string; readonly jail?: SidecarJail }
+  /** A process of a host that has no namespaces. */
+  | { readonly kind: "plain" }
+  /** Started by its endpoint: in the bundle's container. */
+  | { readonly kind: "contained"; start(): Promise<SidecarStreams> };
+
 export interface SidecarOptions {
   readonly name: ServiceName;
   readonly id: string;
-  /** Folder under the bottle's state for the jail's root, made anew; unused when not confined. */
-  readonly rootDir: string;
-  readonly confined: boolean;
-  /** Unused when not confined. */
-  readonly jail?: SidecarJail;
+  readonly place: SidecarPlace;
   /** Awaited while the program starts, like the listeners. */
   readonly config: Promise<unknown>;
   /** Listening handles to hand over, if it is to have any; ours are closed once it has its own. */
@@ -78,13 +83,9 @@ export interface SidecarProcess {
   readonly ended: Promise<string>;
 }
 
-interface Started {
-  readonly child: ChildProcess;
-  readonly stdin: Writable;
-  readonly stdout: Readable;
-  readonly pid: number;
-  readonly ended: Promise<string>;
-  kill(): Promise<void>;
+interface Started extends SidecarStreams {
+  /** Takes handles, of listeners and connections; absent where none can be handed over. */
+  readonly child?: ChildProcess;
 }
 
 /** Starts one and waits until it serves. @throws Error with the sidecar's own words when it does not. */
@@ -93,7 +94,7 @@ export async function startSidecar(options: SidecarOptions): Promise<SidecarProc
   for (const coming of [options.config, listeners]) coming.catch(() => {});
   let started: Started | undefined;
   try {
-    started = options.confined ? await startConfined(options) : startPlain(options);
+    started = await startAt(options);
     return await serve(started, options);
   } catch (error) {
     await started?.kill();
@@ -101,6 +102,18 @@ export async function startSidecar(options: SidecarOptions): Promise<SidecarProc
     const unused = await listeners.catch(() => new Map<ListenerRole, Server>());
     for (const server of unused.values()) server.close();
     throw error;
+  }
+}
+
+function startAt(options: SidecarOptions): Promise<Started> | Started {
+  const { place } = options;
+  switch (place.kind) {
+    case "jail":
+      return startConfined(options, place);
+    case "plain":
+      return startPlain(options);
+    case "contained":
+      return place.start();
   }
 }
 
@@ -139,17 +152,20 @@ async function serve(started: Started, options: SidecarOptions): Promise<Sidecar
 
   const within = async (step: Promise<void>): Promise<void> => {
     const done = step.then(() => undefined);
-    const failure = await firstOf(done, started.ended, READY_TIMEOUT_MS);
+    const failure = await answerWithin(done, started.ended, READY_TIMEOUT_MS);
     if (failure === undefined) return;
     throw new Error(`${options.name} did not start: ${lastError || failure}${nonsense}`);
   };
-  const awaitsListener = new Promise<void>((resolve) => started.child.once("message", () => resolve()));
+  const { child } = started;
+  const awaitsListener = new Promise<void>((resolve) => child?.once("message", () => resolve()));
   await send({ type: "config", config: await options.config });
   const listeners = await options.listeners;
   // A handle that arrives sooner accepts clients before the program looks at them, and they wait for ever.
   if (listeners.size > 0) await within(awaitsListener);
-  for (const [role, server] of listeners)
-    await handOver(started.child, { listener: options.name, role }, server);
+  for (const [role, server] of listeners) {
+    if (child === undefined) throw new Error(`${options.name} runs where no listener can be handed over`);
+    await handOver(child, { listener: options.name, role }, server);
+  }
   await within(ready);
 
   return {
@@ -158,13 +174,14 @@ async function serve(started: Started, options: SidecarOptions): Promise<Sidecar
     async reload(policy) {
       const answer = new Promise<string | undefined>((resolve) => reloads.push(resolve));
       await send({ type: "reload", policy });
-      const error = await firstOf(answer, started.ended, RELOAD_TIMEOUT_MS);
+      const error = await answerWithin(answer, started.ended, RELOAD_TIMEOUT_MS);
       if (error !== undefined) throw new Error(error);
     },
     recorded: (receipt) => send({ type: "recorded", receipt }),
     answer: (ask, answer) => send({ type: "answer", ask, answer }),
     take(socket) {
-      started.child.send({ connection: options.name }, socket, {}, (error) => {
+      if (child === undefined) socket.destroy();
+      child?.send({ connection: options.name }, socket, {}, (error) => {
         if (error !== null) socket.destroy();
       });
     },
@@ -172,7 +189,7 @@ async function serve(started: Started, options: SidecarOptions): Promise<Sidecar
     async stop() {
       started.stdin.end();
       const timer = setTimeout(() => void started.kill(), STOP_TIMEOUT_MS);
-      await exited(started.child);
+      await started.ended;
       clearTimeout(timer);
     },
   };
@@ -181,10 +198,13 @@ async function serve(started: Started, options: SidecarOptions): Promise<Sidecar
 /** A shell that waits for its foreground program waits for everybody, and so buries the orphans it adopts. */
 const REAPING = ["sh", "-c", '"$@"; exit "$?"', "sidecar"] as const;
 
-async function startConfined(options: SidecarOptions): Promise<Started> {
+async function startConfined(
+  options: SidecarOptions,
+  { rootDir, jail: wanted = PLAIN_JAIL }: Extract<SidecarPlace, { kind: "jail" }>,
+): Promise<Started> {
   // Left by the one that died.
-  await removeTree(options.rootDir);
-  const { binds, startsPrograms, tmpBytes, hostUid } = options.jail ?? PLAIN_JAIL;
+  await removeTree(rootDir);
+  const { binds, startsPrograms, tmpBytes, hostUid } = wanted;
   const node = realpathSync(process.execPath);
   const inside = "/opt/bottle";
   const nodeInside = node.startsWith("/usr/") ? node : `${inside}/node`;
@@ -199,7 +219,7 @@ async function startConfined(options: SidecarOptions): Promise<Started> {
   const jail = await holdJail({
     name: options.name,
     binds: await makeSkeleton({
-      root: options.rootDir,
+      root: rootDir,
       user: { name: "node", uid: 1000, home: "/nonexistent" },
       hostname: options.name,
       etc: "host",
@@ -273,18 +293,4 @@ function handOver(
       else reject(error);
     });
   });
-}
-
-async function firstOf(
-  answer: Promise<string | undefined>,
-  ended: Promise<string>,
-  milliseconds: number,
-): Promise<string | undefined> {
-  let timer: NodeJS.Timeout | undefined;
-  const deadline = new Promise<string>((resolve) => {
-    timer = setTimeout(() => resolve(`no answer within ${milliseconds} ms`), milliseconds);
-  });
-  const failure = await Promise.race([answer, ended, deadline]);
-  clearTimeout(timer);
-  return failure;
 }

@@ -61,8 +61,30 @@ export interface Endpoint {
         open(): Promise<InheritedListeners>;
       }
     | { readonly kind: "unix"; readonly path: string }
-    | { readonly kind: "tcp"; readonly host: string; readonly port: number };
+    | { readonly kind: "tcp"; readonly host: string; readonly port: number }
+    /** In the bundle's container, which is up: by role, where in there. Each call starts the sidecar anew. */
+    | {
+        readonly kind: "contained";
+        readonly places: Readonly<Partial<Record<ListenerRole, ContainedPlace>>>;
+        start(): Promise<SidecarStreams>;
+      };
   readonly guestUrl: string;
+}
+
+export type ContainedPlace =
+  | { readonly kind: "unix"; readonly path: string }
+  | { readonly kind: "tcp"; readonly host: string; readonly port: number };
+
+/** A sidecar's process as whoever talks to it sees it. */
+export interface SidecarStreams {
+  readonly stdin: Writable;
+  readonly stdout: Readable;
+  /** As it is numbered where it runs. */
+  readonly pid: number;
+  /** Resolves with a short reason once it is gone. */
+  readonly ended: Promise<string>;
+  /** Ends it now, and waits until it is gone. */
+  kill(): Promise<void>;
 }
 
 /**

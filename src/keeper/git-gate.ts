@@ -109,9 +109,11 @@ export async function gateRequest(
   return {
     name: "git-gate",
     id,
-    rootDir,
-    confined: true,
-    jail: { binds, startsPrograms: true, tmpBytes: TMP_BYTES, hostUid: uid },
+    place: {
+      kind: "jail",
+      rootDir,
+      jail: { binds, startsPrograms: true, tmpBytes: TMP_BYTES, hostUid: uid },
+    },
     endpoint,
     config: async (at) => gateConfig({ id, endpoint: at, repos, places, material, policy: policy() }),
     policy,

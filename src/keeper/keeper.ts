@@ -7,6 +7,7 @@ import { readFile } from "node:fs/promises";
 import type { ExitStatus, Guest, TerminalSize } from "../contract/backend.ts";
 import { messageOf, UserError } from "../lib/errors.ts";
 import { readJsonLines, writeJsonLine } from "../lib/json-lines.ts";
+import { pending } from "../lib/pending.ts";
 import { createScope, type Scope } from "../lib/scope.ts";
 import { type AgentSession, createAgentSession } from "./agent-session.ts";
 import type { BottleStatus, LaunchMessage, Settlement } from "./control-protocol.ts";
@@ -267,20 +268,4 @@ function given(signal: AbortSignal): Promise<string> {
 
 function after(milliseconds: number): Promise<undefined> {
   return new Promise((resolve) => void setTimeout(() => resolve(undefined), milliseconds).unref());
-}
-
-function pending<T>(): {
-  readonly promise: Promise<T>;
-  resolve(value: T): void;
-  reject(error: unknown): void;
-} {
-  let resolve: (value: T) => void = () => {};
-  let reject: (error: unknown) => void = () => {};
-  const promise = new Promise<T>((onValue, onError) => {
-    resolve = onValue;
-    reject = onError;
-  });
-  // Whether anybody waits is not known here.
-  promise.catch(() => {});
-  return { promise, resolve, reject };
 }

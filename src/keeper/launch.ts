@@ -321,8 +321,7 @@ async function egressRequest(
   return {
     name: "egress",
     id,
-    rootDir,
-    confined: true,
+    place: { kind: "jail", rootDir },
     endpoint: endpointIn(linking, "egress"),
     config: async (endpoint) =>
       egressConfig({

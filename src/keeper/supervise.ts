@@ -1,6 +1,7 @@
 /** What the keeper tells supervise, and how it is started: by the first connection, since many agents never ask. */
 import { join } from "node:path";
 import type { SidecarRequest } from "../bundle/bundle.ts";
+import { mainPlace } from "../bundle/listen-place.ts";
 import type { SuperviseConfig } from "../contract/approvals.ts";
 import type { Endpoint } from "../contract/backend.ts";
 import { removeTree } from "../lib/remove-tree.ts";
@@ -28,15 +29,15 @@ export function superviseRequest(
   return {
     name: "supervise",
     id,
-    rootDir,
-    confined: true,
+    place: { kind: "jail", rootDir },
     endpoint: parts.endpoint,
     policy,
-    config: async ({ listen }): Promise<SuperviseConfig> => ({
+    config: async (endpoint): Promise<SuperviseConfig> => ({
       bottle: id,
-      listen: listen.kind === "inherited" ? { kind: "inherited" } : { ...listen },
+      listen: mainPlace(endpoint),
       bearer,
-      hosts: [],
+      // Where no listener is inherited, the guest knows it by another name than the guest's own loopback.
+      hosts: [new URL(endpoint.guestUrl).hostname],
       policy: policy(),
     }),
     onNotice: (notice) => recordNotice(log, "supervise", notice),

@@ -60,8 +60,7 @@ async function keep(config?: unknown) {
     {
       name: "egress",
       id: "x-00000",
-      rootDir: join(folder, "root"),
-      confined: true,
+      place: { kind: "jail", rootDir: join(folder, "root") },
       endpoint: Promise.resolve(place),
       policy: () => inForce,
       config: async () =>

@@ -1,0 +1,203 @@
+/**
+ * The bundle in one container: sidecars in the engine's own machine, where the guest may be, or beside it. The
+ * container has no capability, no way to gain one and a root that cannot be written to; what its sidecars are told,
+ * secrets among it, goes over its stdin and is nowhere else (I2). It ends with whoever holds that: the keeper (I9).
+ *
+ * Weaker than a process each: the sidecars are one user there, and one that was taken over may read another's memory.
+ */
+import { PassThrough, Writable } from "node:stream";
+import type { ServiceName, SidecarStreams } from "../contract/backend.ts";
+import {
+  DAEMONS_VARIABLE,
+  framed,
+  type InitOrder,
+  initReportSchema,
+  parseFramed,
+} from "../contract/bundle-container.ts";
+import type { ContainerMount, ContainerNetwork, PublishedPort } from "../engine/commands.ts";
+import { type Engine, publishedPort, removeContainer, startContainer } from "../engine/engine.ts";
+import { UserError } from "../lib/errors.ts";
+import { readLines } from "../lib/json-lines.ts";
+import { answerWithin, pending } from "../lib/pending.ts";
+import { printable } from "../lib/printable.ts";
+import { exited } from "../lib/processes.ts";
+import type { Scope } from "../lib/scope.ts";
+
+/** An engine needs half a second, and a busy machine some more. */
+const UP_TIMEOUT_MS = 60_000;
+/** A program is started within milliseconds. */
+const START_TIMEOUT_MS = 20_000;
+/** Between the end of its stdin and `rm --force`: the init's own grace, and a bit. */
+const STOP_TIMEOUT_MS = 10_000;
+/** Threads and helpers of three Node programs, and git's. */
+const PIDS = 512;
+/** Its /tmp: git's and ssh's files while they work. */
+const TMP_BYTES = 256 * 1024 * 1024;
+const STDERR_TAIL_CHARACTERS = 1_000;
+
+/** The label that every resource of a bottle's bears; its value is the id. */
+const BOTTLE_LABEL = "bot-bottle.id";
+
+export interface BundleContainer {
+  readonly name: string;
+  /** Starts one of its sidecars. @throws Error when it is gone, or does not start it. */
+  start(name: ServiceName): Promise<SidecarStreams>;
+  /** The host's port behind which that of a sidecar was published. */
+  published(port: PublishedPort): Promise<number>;
+  /** Resolves with a short reason once it is gone. */
+  readonly ended: Promise<string>;
+}
+
+export interface BundleContainerRequest {
+  readonly id: string;
+  readonly image: string;
+  readonly daemons: readonly ServiceName[];
+  readonly network: ContainerNetwork;
+  readonly publish?: readonly PublishedPort[];
+  readonly mounts?: readonly ContainerMount[];
+  /** `uid:gid`, never root. */
+  readonly user: string;
+}
+
+/** Starts it and waits for its init. It goes with the scope. @throws UserError with the engine's words. */
+export async function runBundleContainer(
+  engine: Engine,
+  request: BundleContainerRequest,
+  scope: Scope,
+): Promise<BundleContainer> {
+  const name = `bot-bottle-${request.id}-sidecars`;
+  const child = startContainer(engine, {
+    name,
+    image: request.image,
+    labels: { [BOTTLE_LABEL]: request.id },
+    network: request.network,
+    publish: request.publish ?? [],
+    mounts: [{ type: "tmpfs", to: "/tmp", bytes: TMP_BYTES }, ...(request.mounts ?? [])],
+    env: { [DAEMONS_VARIABLE]: request.daemons.join(",") },
+    user: request.user,
+    pids: PIDS,
+  });
+  const { stdin, stdout, stderr } = child;
+  if (stdin === null || stdout === null || stderr === null) throw new Error("spawn gave no pipes");
+  stdin.on("error", () => {});
+  let complaint = "";
+  stderr.on("data", (chunk: Buffer) => {
+    complaint = (complaint + chunk.toString("utf8")).slice(-STDERR_TAIL_CHARACTERS);
+  });
+  const ended = new Promise<string>((resolve) => {
+    child.once("error", (error) => resolve(error.message));
+    child.once("close", (code, signal) => {
+      const words = printable(complaint.trim());
+      resolve(`the sidecars' container ended (${signal ?? code})${words === "" ? "" : `: ${words}`}`);
+    });
+  });
+  scope.defer("sidecars' container", async () => {
+    stdin.end();
+    const late = setTimeout(() => child.kill("SIGKILL"), STOP_TIMEOUT_MS);
+    await exited(child);
+    clearTimeout(late);
+    await removeContainer(engine, name);
+  });
+
+  const sidecars = new Map<ServiceName, Running>();
+  const order = (what: InitOrder): void => void stdin.write(framed("init", JSON.stringify(what)));
+  const up = pending<void>();
+
+  const hear = (line: string): void => {
+    const message = parseFramed(line);
+    if (message === undefined) return;
+    if (message.name !== "init") {
+      sidecars.get(message.name as ServiceName)?.stdout.write(`${message.rest}\n`);
+      return;
+    }
+    const report = initReportSchema.parse(JSON.parse(message.rest));
+    if ("daemons" in report) up.resolve();
+    else if ("started" in report) sidecars.get(report.started)?.onStarted(report.pid);
+    else {
+      sidecars.get(report.ended)?.onEnded(report.reason);
+      sidecars.delete(report.ended);
+    }
+  };
+  const reading = (async () => {
+    for await (const line of readLines(stdout)) hear(line);
+  })();
+  // An init that talks nonsense is none that can be trusted with what it is told.
+  reading.catch(() => child.kill("SIGKILL"));
+  void ended.then((reason) => {
+    for (const sidecar of sidecars.values()) sidecar.onEnded(reason);
+    sidecars.clear();
+  });
+
+  await must(up.promise, ended, UP_TIMEOUT_MS, "the sidecars' container did not start");
+  return {
+    name,
+    ended,
+    published: (port) => publishedPort(engine, name, port),
+    async start(service) {
+      if (sidecars.has(service)) throw new Error(`${service} runs already`);
+      const stdoutOfIt = new PassThrough();
+      const gone = pending<string>();
+      const started = pending<number>();
+      sidecars.set(service, {
+        stdout: stdoutOfIt,
+        onStarted: started.resolve,
+        onEnded(reason) {
+          stdoutOfIt.end();
+          gone.resolve(reason);
+        },
+      });
+      order({ start: service });
+      await must(started.promise, gone.promise, START_TIMEOUT_MS, `${service} did not start`);
+      return {
+        stdin: framing(service, stdin, () => order({ end: service })),
+        stdout: stdoutOfIt,
+        pid: await started.promise,
+        ended: gone.promise,
+        async kill() {
+          order({ kill: service });
+          await gone.promise;
+        },
+      };
+    },
+  };
+}
+
+interface Running {
+  readonly stdout: PassThrough;
+  onStarted(pid: number): void;
+  onEnded(reason: string): void;
+}
+
+/** A stream whose lines go into `to` with the sidecar's name in front; its end is an order, and not `to`'s. */
+function framing(name: ServiceName, to: Writable, end: () => void): Writable {
+  let rest = "";
+  return new Writable({
+    decodeStrings: false,
+    write(chunk: string | Buffer, _encoding, done) {
+      const lines = (rest + chunk.toString()).split("\n");
+      rest = lines.pop() ?? "";
+      const text = lines.map((line) => framed(name, line)).join("");
+      if (text === "" || to.destroyed || to.writableEnded) done();
+      else to.write(text, () => done());
+    },
+    final(done) {
+      end();
+      done();
+    },
+  });
+}
+
+/** @throws UserError saying `what`, and why. */
+async function must(
+  step: Promise<unknown>,
+  ended: Promise<string>,
+  milliseconds: number,
+  what: string,
+): Promise<void> {
+  const failure = await answerWithin(
+    step.then(() => undefined),
+    ended,
+    milliseconds,
+  );
+  if (failure !== undefined) throw new UserError(`${what}: ${failure}`);
+}

@@ -1,0 +1,164 @@
+/**
+ * What is said to a docker-compatible engine, as argument vectors: plain data in, words out, nothing run. No value
+ * here may be secret: an argv can be read by every user of the host, and `inspect` shows it again (I2).
+ */
+
+/** Where a container is attached. `none`: a loopback and nothing else. */
+export type ContainerNetwork =
+  | { readonly kind: "none" }
+  | { readonly kind: "named"; readonly name: string; readonly address: string };
+
+export interface PublishedPort {
+  /** Host address; the host's port is the engine's choice. */
+  readonly on: string;
+  readonly port: number;
+}
+
+export type ContainerMount =
+  | { readonly type: "bind"; readonly from: string; readonly to: string; readonly writable: boolean }
+  | { readonly type: "volume"; readonly name: string; readonly to: string; readonly writable: boolean }
+  | { readonly type: "tmpfs"; readonly to: string; readonly bytes: number };
+
+export interface ContainerSpec {
+  readonly name: string;
+  readonly image: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly network: ContainerNetwork;
+  readonly publish?: readonly PublishedPort[];
+  readonly mounts?: readonly ContainerMount[];
+  /** Not secret. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** `uid:gid`. */
+  readonly user: string;
+  readonly hostname?: string;
+  readonly runtime?: string;
+  readonly pids: number;
+  readonly memoryBytes?: number;
+  readonly cpus?: number;
+  /** The image's own program when absent. */
+  readonly argv?: readonly string[];
+}
+
+export interface NetworkSpec {
+  readonly name: string;
+  readonly subnet: string;
+  readonly gateway: string;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+/**
+ * Runs in the foreground with its stdin: when whoever holds that is gone, the engine closes it. With a process 1 that
+ * buries orphans. Without a log of the
+ * engine's own, a capability, a way to gain one, or a root that can be written to.
+ */
+export function runContainer(spec: ContainerSpec): readonly string[] {
+  const { network } = spec;
+  return [
+    ...["run", "--rm", "--init", "--interactive", "--name", spec.name],
+    ...labelWords(spec.labels),
+    ...(network.kind === "none"
+      ? ["--network", "none"]
+      : ["--network", network.name, "--ip", network.address]),
+    ...(spec.publish ?? []).flatMap(({ on, port }) => ["--publish", `${on}::${port}`]),
+    ...(spec.hostname === undefined ? [] : ["--hostname", spec.hostname]),
+    ...(spec.runtime === undefined ? [] : ["--runtime", spec.runtime]),
+    ...["--user", spec.user, "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"],
+    ...["--pids-limit", String(spec.pids)],
+    // The same for both: else the rest goes to the host's swap.
+    ...(spec.memoryBytes === undefined
+      ? []
+      : ["--memory", String(spec.memoryBytes), "--memory-swap", String(spec.memoryBytes)]),
+    ...(spec.cpus === undefined ? [] : ["--cpus", String(spec.cpus)]),
+    ...["--log-driver", "none", "--pull", "never"],
+    ...(spec.mounts ?? []).flatMap((mount) => ["--mount", mountWord(mount)]),
+    ...Object.entries(spec.env ?? {}).flatMap(([name, value]) => ["--env", `${name}=${value}`]),
+    ...[spec.image, ...(spec.argv ?? [])],
+  ];
+}
+
+function mountWord(mount: ContainerMount): string {
+  switch (mount.type) {
+    case "tmpfs":
+      return fields("type=tmpfs", `target=${mount.to}`, `tmpfs-size=${mount.bytes}`, "tmpfs-mode=1777");
+    case "volume":
+      return fields("type=volume", `source=${mount.name}`, `target=${mount.to}`, ...readOnly(mount));
+    case "bind":
+      return fields("type=bind", `source=${mount.from}`, `target=${mount.to}`, ...readOnly(mount));
+  }
+}
+
+function readOnly({ writable }: { readonly writable: boolean }): readonly string[] {
+  return writable ? [] : ["readonly"];
+}
+
+/** A mount is one line of CSV (RFC 4180): a comma in a path must not become an option. */
+function fields(...values: readonly string[]): string {
+  return values.map((value) => (/[",\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value)).join(",");
+}
+
+function labelWords(labels: Readonly<Record<string, string>>): readonly string[] {
+  return Object.entries(labels).flatMap(([name, value]) => ["--label", `${name}=${value}`]);
+}
+
+export function removeContainer(name: string): readonly string[] {
+  return ["rm", "--force", "--volumes", name];
+}
+
+/** The engine's answer has a line `127.0.0.16:49153` for each address. */
+export function publishedPort(container: string, port: number): readonly string[] {
+  return ["port", container, `${port}/tcp`];
+}
+
+export function createNetwork(spec: NetworkSpec): readonly string[] {
+  return [
+    ...["network", "create", "--driver", "bridge", "--subnet", spec.subnet, "--gateway", spec.gateway],
+    ...labelWords(spec.labels),
+    spec.name,
+  ];
+}
+
+export function removeNetwork(name: string): readonly string[] {
+  return ["network", "rm", name];
+}
+
+/** One JSON value: what the engine knows of a thing. */
+export function inspect(kind: "container" | "network" | "image" | "volume", name: string): readonly string[] {
+  return [kind, "inspect", "--format", "{{json .}}", name];
+}
+
+/** Names, a line each, of those that bear the label. */
+export function listLabelled(kind: "container" | "network" | "volume", label: string): readonly string[] {
+  const filter = ["--filter", `label=${label}`];
+  switch (kind) {
+    case "container":
+      return ["container", "ls", "--all", ...filter, "--format", "{{.Names}}"];
+    case "network":
+      return ["network", "ls", ...filter, "--format", "{{.Name}}"];
+    case "volume":
+      return ["volume", "ls", ...filter, "--format", "{{.Name}}"];
+  }
+}
+
+export function listNetworks(): readonly string[] {
+  return ["network", "ls", "--format", "{{.Name}}"];
+}
+
+/** A JSON object: version, runtimes, architecture. */
+export function engineInfo(): readonly string[] {
+  return ["info", "--format", "{{json .}}"];
+}
+
+export function buildImage(spec: {
+  readonly context: string;
+  readonly file: string;
+  readonly tag: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly args: Readonly<Record<string, string>>;
+}): readonly string[] {
+  return [
+    ...["build", "--file", spec.file, "--tag", spec.tag],
+    ...labelWords(spec.labels),
+    ...Object.entries(spec.args).flatMap(([name, value]) => ["--build-arg", `${name}=${value}`]),
+    spec.context,
+  ];
+}

@@ -1,0 +1,243 @@
+/**
+ * A docker-compatible engine (docker, podman) by its command-line tool. Its answers are parsed; what it complains of is
+ * told in its own words, made printable. What should go and is not there has gone: a teardown may be repeated.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { accessSync, constants } from "node:fs";
+import { delimiter, join } from "node:path";
+import * as z from "zod";
+import { UserError } from "../lib/errors.ts";
+import { printable } from "../lib/printable.ts";
+import { type RunResult, run } from "../lib/processes.ts";
+import * as commands from "./commands.ts";
+
+/** An engine answers in 50 ms; on a busy machine, and Docker Desktop waking up, in some seconds. */
+const ANSWER_MS = 60_000;
+/** Pulling a base and installing a few packages. */
+const BUILD_MS = 15 * 60_000;
+
+export interface Engine {
+  /** Path of the tool. */
+  readonly program: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+}
+
+export interface EngineInfo {
+  readonly version: string;
+  /** OCI runtimes by name: `runc`, `runsc`. */
+  readonly runtimes: readonly string[];
+}
+
+/** The operator's choice in `BOT_BOTTLE_ENGINE`, else docker, else podman; undefined when there is none. */
+export function findEngine(env: Engine["env"] = process.env): Engine | undefined {
+  const wanted = env["BOT_BOTTLE_ENGINE"];
+  for (const name of wanted === undefined || wanted === "" ? ["docker", "podman"] : [wanted]) {
+    const program = name.includes("/") ? name : onPath(name, env["PATH"] ?? "");
+    if (program !== undefined) return { program, env };
+  }
+  return undefined;
+}
+
+function onPath(name: string, path: string): string | undefined {
+  for (const folder of path.split(delimiter)) {
+    if (folder === "") continue;
+    try {
+      accessSync(join(folder, name), constants.X_OK);
+      return join(folder, name);
+    } catch {
+      // Not in this one.
+    }
+  }
+  return undefined;
+}
+
+const infoSchema = z.object({
+  ServerVersion: z.string().optional(),
+  ServerErrors: z.array(z.string()).optional(),
+  Runtimes: z.record(z.string(), z.unknown()).optional(),
+  // podman's
+  version: z.object({ Version: z.string() }).optional(),
+  host: z.object({ ociRuntime: z.object({ name: z.string() }) }).optional(),
+});
+
+/** @throws UserError when no engine answers, with its own words. */
+export async function engineInfo(engine: Engine): Promise<EngineInfo> {
+  const result = await ask(engine, commands.engineInfo());
+  const parsed = infoSchema.safeParse(jsonOf(result.stdout));
+  const info = parsed.success ? parsed.data : {};
+  const version = info.ServerVersion ?? info.version?.Version;
+  if (result.code !== 0 || version === undefined || version === "") {
+    const words = info.ServerErrors?.[0] ?? (result.stderr.trim() || "it does not say why");
+    throw new UserError(`no container engine answers ${engine.program}: ${printable(words)}`, {
+      hint: "start it (Docker Desktop, OrbStack, or: systemctl start docker), or set DOCKER_HOST",
+    });
+  }
+  const runtimes =
+    info.Runtimes === undefined ? [info.host?.ociRuntime.name ?? ""] : Object.keys(info.Runtimes);
+  return { version, runtimes };
+}
+
+function ask(engine: Engine, words: readonly string[], timeoutMs = ANSWER_MS): Promise<RunResult> {
+  return run([engine.program, ...words], { env: engine.env, timeoutMs });
+}
+
+async function must(engine: Engine, words: readonly string[], timeoutMs?: number): Promise<RunResult> {
+  const result = await ask(engine, words, timeoutMs);
+  if (result.code !== 0) throw complaint(engine, words, result);
+  return result;
+}
+
+function complaint(engine: Engine, words: readonly string[], result: RunResult): UserError {
+  return new UserError(
+    `${engine.program} ${words.slice(0, 2).join(" ")}: ${printable(result.stderr.trim())}`,
+  );
+}
+
+function jsonOf(bytes: Buffer): unknown {
+  try {
+    return JSON.parse(bytes.toString("utf8"));
+  } catch {
+    return undefined;
+  }
+}
+
+/** What docker and podman say of a thing that is not there. */
+const NO_SUCH = /no such|not found|no container with|unable to find network|does not exist/i;
+/** Of a network that a container is attached to. */
+const IN_USE = /active endpoints|in use|being used|associated containers/i;
+
+/** Runs a container in the foreground; the child is the tool, and what it reads and writes is the container's. */
+export function startContainer(engine: Engine, spec: commands.ContainerSpec): ChildProcess {
+  return spawn(engine.program, commands.runContainer(spec), {
+    env: { ...engine.env },
+    stdio: ["pipe", "pipe", "pipe"],
+    // A Ctrl-C at the operator's terminal is for the keeper to act on.
+    detached: true,
+  });
+}
+
+/** Ends it, whatever it is doing. One that is not there is gone already. @throws UserError */
+export async function removeContainer(engine: Engine, name: string): Promise<void> {
+  const words = commands.removeContainer(name);
+  const result = await ask(engine, words);
+  if (result.code !== 0 && !NO_SUCH.test(result.stderr)) throw complaint(engine, words, result);
+}
+
+const stateSchema = z.object({ State: z.object({ Running: z.boolean() }) });
+
+/** False also when there is no such container. */
+export async function isRunning(engine: Engine, name: string): Promise<boolean> {
+  const result = await ask(engine, commands.inspect("container", name));
+  const parsed = stateSchema.safeParse(jsonOf(result.stdout));
+  return parsed.success && parsed.data.State.Running;
+}
+
+/** The host's port behind which a container's was published on the address `on`. @throws UserError */
+export async function publishedPort(
+  engine: Engine,
+  container: string,
+  { on, port }: commands.PublishedPort,
+): Promise<number> {
+  const { stdout } = await must(engine, commands.publishedPort(container, port));
+  for (const line of stdout.toString("utf8").split("\n")) {
+    const [, host, bound] = /^(.*):(\d{1,5})$/.exec(line.trim()) ?? [];
+    if (host === on && bound !== undefined) return Number(bound);
+  }
+  throw new UserError(`port ${port} of ${container} was not published on ${on}`);
+}
+
+const networkSchema = z.object({
+  Labels: z.record(z.string(), z.string()).nullish(),
+  IPAM: z.object({ Config: z.array(z.object({ Subnet: z.string().optional() })).nullish() }).optional(),
+  // podman's
+  labels: z.record(z.string(), z.string()).nullish(),
+  subnets: z.array(z.object({ subnet: z.string() })).optional(),
+});
+
+interface KnownNetwork {
+  readonly labels: Readonly<Record<string, string>>;
+  readonly subnets: readonly string[];
+}
+
+async function knownNetwork(engine: Engine, name: string): Promise<KnownNetwork | undefined> {
+  const result = await ask(engine, commands.inspect("network", name));
+  const parsed = networkSchema.safeParse(jsonOf(result.stdout));
+  if (result.code !== 0 || !parsed.success) return undefined;
+  const { Labels, labels, IPAM, subnets } = parsed.data;
+  return {
+    labels: Labels ?? labels ?? {},
+    subnets: [
+      ...(IPAM?.Config ?? []).flatMap(({ Subnet }) => Subnet ?? []),
+      ...(subnets ?? []).map(({ subnet }) => subnet),
+    ],
+  };
+}
+
+/** Subnets of every network there is. */
+export async function usedSubnets(engine: Engine): Promise<readonly string[]> {
+  const { stdout } = await must(engine, commands.listNetworks());
+  const names = stdout
+    .toString("utf8")
+    .split("\n")
+    .filter((name) => name !== "");
+  const known = await Promise.all(names.map((name) => knownNetwork(engine, name)));
+  return known.flatMap((network) => network?.subnets ?? []);
+}
+
+/**
+ * Makes the network, or takes the one of that name when it is ours already: labelled so, and of that subnet. Somebody
+ * else's of the same name is no network of ours. @throws UserError
+ */
+export async function ensureNetwork(engine: Engine, spec: commands.NetworkSpec): Promise<void> {
+  const words = commands.createNetwork(spec);
+  const result = await ask(engine, words);
+  if (result.code === 0) return;
+  const there = await knownNetwork(engine, spec.name);
+  if (there === undefined) throw complaint(engine, words, result);
+  const isOurs = Object.entries(spec.labels).every(([name, value]) => there.labels[name] === value);
+  if (isOurs && there.subnets.includes(spec.subnet)) return;
+  throw new UserError(
+    `there is a network ${spec.name} that is not ours: ${isOurs ? `its subnet is ${there.subnets.join(", ")}` : "it lacks our label"}`,
+    { hint: `see what it is: ${engine.program} network inspect ${spec.name}` },
+  );
+}
+
+/** One that is not there is gone already. @returns a warning when it must stay, because a container is attached. */
+export async function removeNetwork(engine: Engine, name: string): Promise<string | undefined> {
+  const words = commands.removeNetwork(name);
+  const result = await ask(engine, words);
+  if (result.code === 0) return undefined;
+  if (IN_USE.test(result.stderr)) return `network ${name} stays: ${printable(result.stderr.trim())}`;
+  if (NO_SUCH.test(result.stderr)) return undefined;
+  throw complaint(engine, words, result);
+}
+
+/** Names of those that bear the label `key` or `key=value`. */
+export async function listLabelled(
+  engine: Engine,
+  kind: "container" | "network" | "volume",
+  label: string,
+): Promise<readonly string[]> {
+  const { stdout } = await must(engine, commands.listLabelled(kind, label));
+  return stdout
+    .toString("utf8")
+    .split("\n")
+    .filter((name) => name !== "");
+}
+
+const imageSchema = z.object({ Id: z.string(), Architecture: z.string().optional() });
+
+/** Its content's id, by which it is the same one wherever it is; undefined when the engine has no such image. */
+export async function imageId(engine: Engine, name: string): Promise<string | undefined> {
+  const result = await ask(engine, commands.inspect("image", name));
+  const parsed = imageSchema.safeParse(jsonOf(result.stdout));
+  return parsed.success ? parsed.data.Id : undefined;
+}
+
+/** @throws UserError with the last of what the build said. */
+export async function buildImage(
+  engine: Engine,
+  spec: Parameters<typeof commands.buildImage>[0],
+): Promise<void> {
+  await must(engine, commands.buildImage(spec), BUILD_MS);
+}

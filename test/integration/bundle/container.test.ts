@@ -1,0 +1,228 @@
+/** The bundle's container on a real engine. */
+import { readdirSync, readFileSync } from "node:fs";
+import { connect } from "node:net";
+import { setTimeout as pause } from "node:timers/promises";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type BundleContainer, runBundleContainer } from "../../../src/bundle/container.ts";
+import { ensureSidecarsImage } from "../../../src/bundle/container-image.ts";
+import type { ServiceName } from "../../../src/contract/backend.ts";
+import type { NetworkSpec } from "../../../src/engine/commands.ts";
+import {
+  ensureNetwork,
+  isRunning,
+  listLabelled,
+  removeNetwork,
+  usedSubnets,
+} from "../../../src/engine/engine.ts";
+import { runOk } from "../../../src/lib/processes.ts";
+import { createScope, type Scope } from "../../../src/lib/scope.ts";
+import { engineLack, startEngine, type TestEngine } from "../../support/docker-engine.ts";
+
+const lack = engineLack();
+if (lack !== undefined) console.warn(`SKIPPED: the bundle's container: ${lack}`);
+
+const ID = "t-bundle-abcde";
+const NETWORK: NetworkSpec = {
+  name: `bot-bottle-${ID}-net`,
+  subnet: "192.168.213.0/24",
+  gateway: "192.168.213.1",
+  labels: { "bot-bottle.id": ID },
+};
+const ADDRESS = "192.168.213.2";
+const ALIAS = "127.0.0.16";
+
+describe.skipIf(lack !== undefined)("the bundle's container", () => {
+  let engine: TestEngine;
+  let image: string;
+  beforeAll(async () => {
+    engine = await startEngine();
+    image = await ensureSidecarsImage(engine, () => {});
+  }, 300_000);
+  afterAll(() => engine?.close());
+
+  const docker = async (...words: string[]): Promise<string> =>
+    (await runOk(["docker", ...words], { env: engine.env })).stdout.toString().trim();
+
+  async function within(
+    daemons: readonly ServiceName[],
+    use: (bundle: BundleContainer, scope: Scope) => Promise<void>,
+  ): Promise<void> {
+    const scope = createScope();
+    try {
+      await ensureNetwork(engine, NETWORK);
+      scope.defer("network", async () => void (await removeNetwork(engine, NETWORK.name)));
+      const bundle = await runBundleContainer(
+        engine,
+        {
+          ...{ id: ID, image, daemons, user: "1000:1000" },
+          network: { kind: "named", name: NETWORK.name, address: ADDRESS },
+          publish: daemons.includes("supervise") ? [{ on: ALIAS, port: 9100 }] : [],
+        },
+        scope,
+      );
+      await use(bundle, scope);
+    } finally {
+      await scope.close();
+    }
+  }
+
+  it("is built once, from this package, and says so by its tag", async () => {
+    const said: string[] = [];
+    expect(await ensureSidecarsImage(engine, (text) => said.push(text))).toBe(image);
+    expect(said).toEqual([]);
+    expect(await docker("image", "inspect", "--format", "{{.Config.User}}", image)).toBe("1000:1000");
+  });
+
+  it("idles on its pinned address when it has no daemons, and is gone with its scope", async () => {
+    await within([], async (bundle) => {
+      const format = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
+      expect(await docker("inspect", "--format", format, bundle.name)).toBe(ADDRESS);
+      await expect(bundle.start("egress")).rejects.toThrow("it may not be started");
+    });
+    expect(await listLabelled(engine, "container", `bot-bottle.id=${ID}`)).toEqual([]);
+    expect(await usedSubnets(engine)).not.toContain(NETWORK.subnet);
+  });
+
+  it("serves what it is told over stdin, on the published port and on no other", async () => {
+    await within(["supervise", "egress"], async (bundle) => {
+      const { sidecar, ready } = await supervise(bundle);
+      await ready;
+      const port = await bundle.published({ on: ALIAS, port: 9100 });
+      expect(await status(ALIAS, port)).toMatch(/^HTTP\/1\.1 401 /);
+      // The engine's own answer is that nothing is published there.
+      await expect(bundle.published({ on: ALIAS, port: 9099 })).rejects.toThrow(/9099/);
+      await sidecar.kill();
+      expect(await sidecar.ended).toContain("supervise ended (SIGKILL)");
+    });
+  });
+
+  it("has no secret in what the engine knows, in an argv, or in an environment", async () => {
+    await within(["supervise"], async (bundle) => {
+      await (await supervise(bundle)).ready;
+      const all = await docker("inspect", bundle.name);
+      expect(all).not.toContain(BEARER);
+      const inside = await docker(
+        ...[
+          "exec",
+          bundle.name,
+          "sh",
+          "-c",
+          "cat /proc/*/cmdline /proc/*/environ 2>/dev/null | tr '\\0' '\\n'",
+        ],
+      );
+      expect(inside).toContain("bundle-init.mjs");
+      expect(inside).not.toContain(BEARER);
+    });
+  });
+
+  it("starts one again while its siblings keep their pids", async () => {
+    await within(["supervise", "egress"], async (bundle) => {
+      const first = await supervise(bundle);
+      await first.ready;
+      const sibling = await bundle.start("egress");
+      await first.sidecar.kill();
+      const again = await supervise(bundle);
+      await again.ready;
+      expect(again.sidecar.pid).not.toBe(first.sidecar.pid);
+      expect(await docker("exec", bundle.name, "cat", `/proc/${sibling.pid}/cmdline`)).toContain("egress");
+      expect(await status(ALIAS, await bundle.published({ on: ALIAS, port: 9100 }))).toMatch(/401/);
+    });
+  });
+
+  it("can write nothing but its /tmp, has no capability, and cannot gain one", async () => {
+    await within([], async (bundle) => {
+      const look =
+        "id -u; touch /opt/x /x 2>&1 | grep -c Read-only; touch /tmp/x && echo tmp; grep -E 'CapEff|CapBnd|NoNewPrivs' /proc/self/status | tr -d '\\t' | tr '\\n' ' '";
+      expect(await docker("exec", bundle.name, "sh", "-c", look)).toBe(
+        "1000\n2\ntmp\nCapEff:0000000000000000 CapBnd:0000000000000000 NoNewPrivs:1",
+      );
+    });
+  });
+
+  it("ends, with everything in it, when whoever holds its stdin is killed", async () => {
+    await within(["supervise"], async (bundle) => {
+      await (await supervise(bundle)).ready;
+      const holders = readdirSync("/proc").filter(
+        (pid) => argvOf(pid).includes(bundle.name) && argvOf(pid)[1] === "run",
+      );
+      expect(holders).toHaveLength(1);
+      process.kill(Number(holders[0]), "SIGKILL");
+      await bundle.ended;
+      for (let attempt = 0; attempt < 100 && (await isRunning(engine, bundle.name)); attempt++)
+        await pause(50);
+      expect(await isRunning(engine, bundle.name)).toBe(false);
+    });
+  });
+
+  it("ends politely on the engine's own stop, and says so", async () => {
+    await within(["supervise"], async (bundle) => {
+      const { sidecar, ready } = await supervise(bundle);
+      await ready;
+      await docker("stop", bundle.name);
+      expect(await sidecar.ended).toBe("supervise ended (0)");
+      expect(await bundle.ended).toContain("ended (0)");
+    });
+  });
+
+  it("names a sidecar that does not exist, and does not come up", async () => {
+    const scope = createScope();
+    try {
+      await ensureNetwork(engine, NETWORK);
+      const starting = runBundleContainer(
+        engine,
+        {
+          ...{ id: ID, image, user: "1000:1000", daemons: ["pipelock" as ServiceName] },
+          network: { kind: "named", name: NETWORK.name, address: ADDRESS },
+        },
+        scope,
+      );
+      await expect(starting).rejects.toThrow(/BOT_BOTTLE_SIDECAR_DAEMONS names pipelock/);
+    } finally {
+      await scope.close();
+      await removeNetwork(engine, NETWORK.name);
+    }
+  });
+});
+
+const BEARER = ["bearer", "of", "this", "test"].join("-").repeat(2);
+
+/** Started and told its configuration as the keeper does. */
+async function supervise(bundle: BundleContainer) {
+  const sidecar = await bundle.start("supervise");
+  const config = {
+    bottle: ID,
+    listen: { kind: "tcp", host: "0.0.0.0", port: 9100 },
+    bearer: BEARER,
+    hosts: [ALIAS],
+    policy: { capabilities: { routes: [], repos: [] }, secrets: [], requests: [], frozen: false },
+  };
+  const ready = new Promise<string>((resolve) => {
+    sidecar.stdout.on("data", (chunk: Buffer) => {
+      const text = chunk.toString();
+      if (text.includes('"ready"')) resolve(text);
+    });
+  });
+  sidecar.stdin.write(`${JSON.stringify({ type: "config", config })}\n`);
+  return { sidecar, ready };
+}
+
+function status(host: string, port: number): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(port, host, () =>
+      socket.write(`GET /mcp HTTP/1.1\r\nHost: ${host}:${port}\r\n\r\n`),
+    );
+    socket.on("error", reject);
+    socket.once("data", (chunk) => {
+      resolve(chunk.toString().split("\r\n")[0] ?? "");
+      socket.destroy();
+    });
+  });
+}
+
+function argvOf(pid: string): readonly string[] {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
+  } catch {
+    return [];
+  }
+}

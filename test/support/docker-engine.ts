@@ -1,0 +1,145 @@
+/**
+ * A real docker engine for one test file: started by it, with its own state, leaving none of its own behind and nobody
+ * else's touched. Its base image is made of Debian's packages and this very node, because none can be pulled.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { createHash } from "node:crypto";
+import { accessSync, constants, existsSync, readFileSync } from "node:fs";
+import { mkdir, mkdtemp, rename, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import { type Engine, engineInfo } from "../../src/engine/engine.ts";
+import { exited, runOk } from "../../src/lib/processes.ts";
+import { removeTree } from "../../src/lib/remove-tree.ts";
+
+/** What a bottle's programs and its sidecars need. */
+const PACKAGES = ["git", "openssh-client", "ca-certificates", "procps", "curl"];
+const UP_MS = 30_000;
+
+export interface TestEngine extends Engine {
+  /** Of the base image. */
+  readonly base: string;
+  close(): Promise<void>;
+}
+
+/** Whether this machine can run one: root, with dockerd and mmdebstrap. Why not, when it cannot. */
+export function engineLack(): string | undefined {
+  if (process.getuid?.() !== 0) return "an engine of the tests' own is started by root";
+  for (const program of ["dockerd", "mmdebstrap"]) {
+    const there = (process.env["PATH"] ?? "").split(":").some((folder) => canRun(join(folder, program)));
+    if (!there) return `${program} is not installed`;
+  }
+  return undefined;
+}
+
+function canRun(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+export async function startEngine(): Promise<TestEngine> {
+  const folder = await mkdtemp(join(tmpdir(), "bbd-"));
+  const socket = join(folder, "sock");
+  const words = [
+    ...["--data-root", join(folder, "data"), "--exec-root", join(folder, "exec")],
+    ...["--pidfile", join(folder, "pid"), "--host", `unix://${socket}`],
+    // Nothing of the host's own network is changed: ports are published by the engine's own proxy.
+    ...["--bridge", "none", "--iptables=false", "--ip-masq=false", "--ip-forward=false"],
+  ];
+  const daemon = spawn("dockerd", words, { stdio: ["ignore", "ignore", "pipe"], detached: true });
+  let said = "";
+  daemon.stderr.on("data", (chunk: Buffer) => {
+    said = (said + chunk.toString()).slice(-4_000);
+  });
+  const env = { ...process.env, DOCKER_HOST: `unix://${socket}` };
+  const engine: Engine = { program: "docker", env };
+  const close = async (): Promise<void> => {
+    await end(daemon);
+    await unmountBelow(folder);
+    await removeTree(folder);
+  };
+  try {
+    const deadline = Date.now() + UP_MS;
+    while (!existsSync(socket) || !(await answers(engine))) {
+      if (daemon.exitCode !== null || Date.now() > deadline)
+        throw new Error(`dockerd does not come up: ${said}`);
+      await pause(100);
+    }
+    const base = "test-base:latest";
+    await runOk(
+      ["docker", "import", "--change", "ENV PATH=/usr/local/bin:/usr/bin:/bin", await baseArchive(), base],
+      {
+        env,
+      },
+    );
+    return { ...engine, env: { ...env, BOT_BOTTLE_SIDECAR_BASE: base }, base, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+async function answers(engine: Engine): Promise<boolean> {
+  return engineInfo(engine).then(
+    () => true,
+    () => false,
+  );
+}
+
+async function end(daemon: ChildProcess): Promise<void> {
+  if (daemon.exitCode === null) daemon.kill("SIGTERM");
+  await exited(daemon);
+}
+
+/** What an engine that was killed has left mounted. */
+async function unmountBelow(folder: string): Promise<void> {
+  const mounted = readFileSync("/proc/self/mountinfo", "utf8")
+    .split("\n")
+    .map((line) => line.split(" ")[4] ?? "")
+    .filter((path) => path.startsWith(`${folder}/`));
+  for (const path of mounted.reverse()) await runOk(["umount", "-l", path]).catch(() => {});
+}
+
+/** Made once for all test files of a day; half a minute. */
+async function baseArchive(): Promise<string> {
+  const key = createHash("sha256")
+    .update(`${PACKAGES.join()} ${process.version} ${process.arch}`)
+    .digest("hex");
+  const folder = join(tmpdir(), "bot-bottle-test-images");
+  const archive = join(folder, `${key.slice(0, 16)}.tar`);
+  if (existsSync(archive)) return archive;
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const draft = join(folder, `${process.pid}.tar`);
+  try {
+    const exclude = ["man", "doc", "locale"].map((name) => `--dpkgopt=path-exclude=/usr/share/${name}/*`);
+    await runOk(
+      [
+        "mmdebstrap",
+        "--quiet",
+        "--variant=minbase",
+        `--include=${PACKAGES.join()}`,
+        ...exclude,
+        codename(),
+        draft,
+      ],
+      { timeoutMs: 300_000 },
+    );
+    await runOk([
+      ...(["tar", "--owner=0", "--group=0", "--transform", "s,.*,usr/local/bin/node,"] as const),
+      ...["-P", "-rf", draft, process.execPath],
+    ]);
+    await rename(draft, archive);
+    return archive;
+  } finally {
+    await rm(draft, { force: true });
+  }
+}
+
+function codename(): string {
+  return /^VERSION_CODENAME=(\w+)$/m.exec(readFileSync("/etc/os-release", "utf8"))?.[1] ?? "stable";
+}

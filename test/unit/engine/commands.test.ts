@@ -1,0 +1,81 @@
+import { describe, expect, it } from "vitest";
+import * as commands from "../../../src/engine/commands.ts";
+
+const SPEC: commands.ContainerSpec = {
+  name: "bot-bottle-a-00000-sidecars",
+  image: "bot-bottle-sidecars:0123456789abcdef",
+  labels: { "bot-bottle.id": "a-00000" },
+  network: { kind: "none" },
+  user: "1000:1000",
+  pids: 100,
+};
+
+describe("what an engine is told", () => {
+  it("for the smallest container", () => {
+    expect(commands.runContainer(SPEC)).toEqual([
+      ...["run", "--rm", "--init", "--interactive", "--name", "bot-bottle-a-00000-sidecars"],
+      ...["--label", "bot-bottle.id=a-00000", "--network", "none", "--user", "1000:1000", "--read-only"],
+      ...["--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--pids-limit", "100"],
+      ...["--log-driver", "none", "--pull", "never", "bot-bottle-sidecars:0123456789abcdef"],
+    ]);
+  });
+
+  it("for one with everything", () => {
+    expect(
+      commands.runContainer({
+        ...SPEC,
+        network: { kind: "named", name: "net", address: "192.168.7.2" },
+        publish: [{ on: "127.0.0.16", port: 9099 }],
+        mounts: [
+          { type: "tmpfs", to: "/tmp", bytes: 1024 },
+          { type: "volume", name: "sockets", to: "/run/bottle", writable: false },
+          { type: "bind", from: '/home/a,b/"c"', to: "/gate/state", writable: true },
+        ],
+        env: { BOT_BOTTLE_SIDECAR_DAEMONS: "egress" },
+        hostname: "a-00000",
+        runtime: "runsc",
+        memoryBytes: 1_000_000,
+        cpus: 1.5,
+        argv: ["node", "-e", ""],
+      }),
+    ).toEqual([
+      ...["run", "--rm", "--init", "--interactive", "--name", "bot-bottle-a-00000-sidecars"],
+      ...["--label", "bot-bottle.id=a-00000", "--network", "net", "--ip", "192.168.7.2"],
+      ...["--publish", "127.0.0.16::9099", "--hostname", "a-00000", "--runtime", "runsc"],
+      ...["--user", "1000:1000", "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"],
+      ...["--pids-limit", "100", "--memory", "1000000", "--memory-swap", "1000000", "--cpus", "1.5"],
+      ...["--log-driver", "none", "--pull", "never"],
+      ...["--mount", "type=tmpfs,target=/tmp,tmpfs-size=1024,tmpfs-mode=1777"],
+      ...["--mount", "type=volume,source=sockets,target=/run/bottle,readonly"],
+      // A comma in the operator's path is no option of ours.
+      ...["--mount", 'type=bind,"source=/home/a,b/""c""",target=/gate/state'],
+      ...["--env", "BOT_BOTTLE_SIDECAR_DAEMONS=egress"],
+      ...["bot-bottle-sidecars:0123456789abcdef", "node", "-e", ""],
+    ]);
+  });
+
+  it("for networks, ports and removal", () => {
+    const network = {
+      name: "n",
+      subnet: "192.168.7.0/24",
+      gateway: "192.168.7.1",
+      labels: { "bot-bottle.id": "a" },
+    };
+    expect(commands.createNetwork(network)).toEqual([
+      ...[
+        "network",
+        "create",
+        "--driver",
+        "bridge",
+        "--subnet",
+        "192.168.7.0/24",
+        "--gateway",
+        "192.168.7.1",
+      ],
+      ...["--label", "bot-bottle.id=a", "n"],
+    ]);
+    expect(commands.removeNetwork("n")).toEqual(["network", "rm", "n"]);
+    expect(commands.publishedPort("c", 9099)).toEqual(["port", "c", "9099/tcp"]);
+    expect(commands.removeContainer("c")).toEqual(["rm", "--force", "--volumes", "c"]);
+  });
+});

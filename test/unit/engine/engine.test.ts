@@ -1,0 +1,45 @@
+import { chmodSync, mkdtempSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+import { engineInfo, findEngine } from "../../../src/engine/engine.ts";
+import { removeTree } from "../../../src/lib/remove-tree.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "bbe-"));
+afterAll(() => removeTree(folder));
+
+function program(name: string, shell: string): string {
+  const path = join(folder, name);
+  writeFileSync(path, `#!/bin/sh\n${shell}\n`);
+  chmodSync(path, 0o755);
+  return path;
+}
+
+describe("an engine", () => {
+  it("is the operator's choice, else docker, else podman, else none", () => {
+    expect(findEngine({ PATH: folder })).toBeUndefined();
+    const podman = program("podman", ":");
+    expect(findEngine({ PATH: `::${folder}` })?.program).toBe(podman);
+    const docker = program("docker", ":");
+    expect(findEngine({ PATH: folder })?.program).toBe(docker);
+    expect(findEngine({ PATH: folder, BOT_BOTTLE_ENGINE: "podman" })?.program).toBe(podman);
+    expect(findEngine({ PATH: "", BOT_BOTTLE_ENGINE: docker })?.program).toBe(docker);
+    expect(findEngine({ PATH: folder, BOT_BOTTLE_ENGINE: "nerdctl" })).toBeUndefined();
+  });
+
+  it("that does not answer is named with its own words and what to do", async () => {
+    const path = program("down", 'echo \'{"ServerErrors":["Cannot connect to the Docker daemon"]}\'; exit 1');
+    await expect(engineInfo({ program: path, env: {} })).rejects.toMatchObject({
+      message: expect.stringContaining("Cannot connect to the Docker daemon"),
+      hint: expect.stringContaining("DOCKER_HOST"),
+    });
+  });
+
+  it("of podman's kind is understood too", async () => {
+    const path = program(
+      "pod",
+      'echo \'{"version":{"Version":"4.3.1"},"host":{"ociRuntime":{"name":"crun"}}}\'',
+    );
+    expect(await engineInfo({ program: path, env: {} })).toEqual({ version: "4.3.1", runtimes: ["crun"] });
+  });
+});
