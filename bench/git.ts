@@ -1,7 +1,8 @@
 /**
  * What the gate costs: pushes of 1, 1,000 and 100,000 objects through it against the same pushes straight to the
  * upstream, turn by turn, over ssh (the system's sshd) and over https (git's http-backend), on this host. A direct
- * push runs as a developer's does: it connects anew each time, and asks a helper for its credential.
+ * push runs as a developer's does: it connects anew each time, and asks a helper for its credential. The gate keeps
+ * its connection to an ssh upstream, so its first push after a long pause is a case of its own.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -22,12 +23,20 @@ import { benchGitScan } from "./git-scan.ts";
 import { codeFiles } from "./git-texts.ts";
 import { type BenchRow, row } from "./row.ts";
 
-/** How often each size is pushed, either way. */
-const SIZES = [
+interface Case {
+  readonly objects: number;
+  /** How often it is pushed, either way. */
+  readonly rounds: number;
+  /** The upstream has hung up on the gate's connection before. */
+  readonly paused?: true;
+}
+
+const CASES: readonly Case[] = [
   { objects: 1, rounds: 15 },
-  { objects: 1_000, rounds: 9 },
+  { objects: 1_000, rounds: 15 },
+  { objects: 1_000, rounds: 9, paused: true },
   { objects: 100_000, rounds: 1 },
-] as const;
+];
 const CREDENTIAL = { username: "x-access-token", token: "bench-credential" };
 
 export async function benchGit(): Promise<readonly BenchRow[]> {
@@ -62,6 +71,8 @@ interface Upstream {
   readonly url: string;
   readonly args: readonly string[];
   readonly env: Record<string, string>;
+  /** Absent: each talk connects anew in any case. */
+  readonly hangUp?: () => void;
 }
 
 async function sshUpstream(folder: string, closing: (() => unknown)[]): Promise<Upstream> {
@@ -89,6 +100,7 @@ async function sshUpstream(folder: string, closing: (() => unknown)[]): Promise<
       GIT_SSH_COMMAND: `ssh -F none -i ${key} -o IdentitiesOnly=yes -o UserKnownHostsFile=${hosts} -o BatchMode=yes`,
       GIT_SSH_VARIANT: "ssh",
     },
+    hangUp: () => sshd.hangUp(),
   };
 }
 
@@ -155,7 +167,11 @@ async function startGate(
           readonly type: string;
           readonly listening?: readonly string[];
           text?: string;
+          readonly receipt?: number;
         };
+        // As a keeper does, once it has written it down: no push is sent on before.
+        if (message.receipt !== undefined)
+          await writeJsonLine(stdin, { type: "recorded", receipt: message.receipt });
         if (message.type === "ready") resolve(message.listening?.[0] ?? "");
         if (message.type === "log") process.stderr.write(`${message.text}\n`);
       }
@@ -171,7 +187,7 @@ async function benchPushes(
   gate: GateProcess,
   file: (n: number) => Buffer,
 ): Promise<BenchRow[]> {
-  const { bare, url, args, env } = upstream;
+  const { bare, url, args, env, hangUp } = upstream;
   await must(["git", "--git-dir", work, "fetch", "-q", bare, "main:main", "--force"]);
   const base = await must(["git", "--git-dir", work, "rev-parse", "main"]);
   const gitIn = ["git", "--git-dir", work];
@@ -185,12 +201,13 @@ async function benchPushes(
     return performance.now() - began;
   };
   const rows: BenchRow[] = [];
-  for (const { objects, rounds } of SIZES) {
+  for (const { objects, rounds, paused } of CASES) {
+    if (paused && hangUp === undefined) continue;
     const times: [direct: number[], through: number[]] = [[], []];
     // The first round warms up, where there are several.
     for (let round = objects > 1_000 ? 1 : 0; round <= rounds; round++) {
       for (const way of round % 2 === 0 ? ([0, 1] as const) : ([1, 0] as const)) {
-        const name = `${kind}-${objects}-${round}-${way}`;
+        const name = [kind, objects, paused ? "paused" : "on", round, way].join("-");
         const seed = hashOf(name);
         await makeRange(work, `refs/ranges/${name}`, {
           seed,
@@ -199,14 +216,17 @@ async function benchPushes(
           file: (n) => file(seed + n),
         });
         await must([...gitIn, "repack", "-q", "-d"]);
+        // What went the other way meanwhile is no part of this push: an agent has fetched before it pushes.
+        await must([...gitIn, "ls-remote", "-q", gate.url]);
+        if (paused) await pause(hangUp);
         const time = await push(name, way === 1);
         if (round > 0) times[way].push(time);
       }
     }
-    const label = `git push over ${kind}, ${objects.toLocaleString("en")} object${objects === 1 ? "" : "s"}`;
+    const label = `git push over ${kind}, ${objects.toLocaleString("en")} object${objects === 1 ? "" : "s"}${paused ? ", after a pause" : ""}`;
     const [direct, through] = times;
     const ratios = through.map((time, i) => (100 * time) / (direct[i] ?? Number.NaN));
-    const goal = kind === "ssh" && objects === 1_000 ? "goal 130" : undefined;
+    const goal = kind === "ssh" && objects === 1_000 && !paused ? "goal 130" : undefined;
     rows.push(
       row(`${label}: direct`, "ms", direct),
       row(`${label}: through the gate`, "ms", through),
@@ -219,6 +239,14 @@ async function benchPushes(
     row(`git push over ${kind}: gate and all its programs, at most`, "MB PSS", [all / 1e6]),
     row(`git push over ${kind}: of it, not pages of files`, "MB PSS", [own / 1e6]),
   ];
+}
+
+/** For the gate to notice that its connection is gone. */
+const NOTICED_MS = 200;
+
+async function pause(hangUp: (() => void) | undefined): Promise<void> {
+  hangUp?.();
+  await new Promise((resolve) => setTimeout(resolve, NOTICED_MS));
 }
 
 function hashOf(name: string): number {

@@ -1,11 +1,12 @@
 /** A real sshd on the loopback: Debian's, as whoever runs the tests, with keys made for it. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, mkdirSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { chmod, readFile, writeFile } from "node:fs/promises";
 import { connect, createServer } from "node:net";
 import { userInfo } from "node:os";
 import { join } from "node:path";
 import { must } from "./git-gate.ts";
+import { pidOf } from "./pid-of.ts";
 
 const PROGRAMS = ["/usr/sbin/sshd", "/usr/local/sbin/sshd"];
 const program = PROGRAMS.find((path) => existsSync(path));
@@ -23,6 +24,8 @@ export interface Sshd {
   readonly publicKey: string;
   /** Connections that it has let in so far. */
   logins(): number;
+  /** Ends every connection that it has, as one does that has no room for the quiet. */
+  hangUp(): void;
   /** What it wrote. */
   log(): string;
   close(): void;
@@ -77,9 +80,27 @@ export async function startSshd(folder: string, address = "127.0.0.1"): Promise<
     privateKey: await readFile(userFile, "utf8"),
     publicKey,
     logins: () => log.split("Accepted publickey").length - 1,
+    hangUp() {
+      for (const pid of childrenOf(pidOf(child))) process.kill(pid, "SIGTERM");
+    },
     log: () => log,
     close: () => void child.kill("SIGKILL"),
   };
+}
+
+/** Linux only. */
+function childrenOf(parent: number): readonly number[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .filter((pid) => {
+      try {
+        return readFileSync(`/proc/${pid}/stat`, "latin1").split(") ").at(-1)?.split(" ")[1] === `${parent}`;
+      } catch {
+        // It has ended in this moment.
+        return false;
+      }
+    })
+    .map(Number);
 }
 
 function freePort(): Promise<number> {

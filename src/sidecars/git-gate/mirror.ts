@@ -164,7 +164,10 @@ export async function openMirror(options: MirrorOptions): Promise<Mirror> {
         "host_key of the repository",
       );
     }
-    remote.use();
+    return await remote.talk(bringUp);
+  }
+
+  async function bringUp(): Promise<Verdict<{ readonly changed: number }>> {
     const hierarchies = hierarchiesOf(options.policy());
     // The one is read while the other is waited for.
     const [listed] = await Promise.all([list(hierarchies), existsSync(gitDir) && refs()]);

@@ -168,6 +168,7 @@ export function startProgram(
   });
 
   let timedOut = false;
+  let over = false;
   let lastResort: NodeJS.Timeout | undefined;
   const signalGroup = (signal: NodeJS.Signals): void => {
     try {
@@ -177,7 +178,8 @@ export function startProgram(
     }
   };
   const kill = (): void => {
-    if (lastResort !== undefined) return;
+    // What has ended has no group any more, and its number may be another's.
+    if (over || lastResort !== undefined) return;
     // Asked first, git removes its temporary files.
     signalGroup("SIGTERM");
     lastResort = setTimeout(() => signalGroup("SIGKILL"), LIMITS.killMs);
@@ -191,6 +193,7 @@ export function startProgram(
 
   const ended = new Promise<Ended>((resolve) => {
     const settle = (code: number, words: string): void => {
+      over = true;
       clearTimeout(timer);
       clearTimeout(lastResort);
       options.signal?.removeEventListener("abort", kill);

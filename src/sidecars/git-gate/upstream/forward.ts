@@ -36,14 +36,13 @@ export async function forward(
   if (updates.length > 1) options.push("--atomic");
   const { url, args, env, credential } = remote;
   // The agent's git has looked for deltas already; what it found is reused.
-  const ended = await git.run(
-    place,
-    [...args, "-c", "pack.window=0", "push", ...options, ...leases, "--", url, ...specs],
-    {
+  const push = [...args, "-c", "pack.window=0", "push", ...options, ...leases, "--", url, ...specs];
+  const ended = await remote.talk(() =>
+    git.run(place, push, {
       env,
       timeoutMs: LIMITS.forwardMs,
       ...(credential !== undefined && { credential }),
-    },
+    }),
   );
   const words = upstreamWords(ended.stderr, remote);
   if (ended.code === 0) return { kind: "accepted", words };

@@ -9,7 +9,7 @@ import { printable } from "../../../lib/printable.ts";
 import type { Home } from "../git/settings.ts";
 import { LIMITS } from "../limits.ts";
 import { type KeyHolder, startKeyHolder } from "./key-holder.ts";
-import { createSshMaster, fitsSocket } from "./ssh-master.ts";
+import { createSshMaster, fitsSocket, NO_MASTER } from "./ssh-master.ts";
 import { HOST_ALIAS, knownHosts, sshSettings } from "./ssh-settings.ts";
 
 export interface Remote {
@@ -23,8 +23,8 @@ export interface Remote {
   readonly credential?: string;
   /** No host key is pinned: neither fetched from nor pushed to. */
   readonly unpinned: boolean;
-  /** To be called before upstream is talked to. */
-  use(): void;
+  /** Runs what talks with upstream. What they share is there while one of them goes on. */
+  talk<T>(run: () => Promise<T>): Promise<T>;
   /** Upstream's words without what the agent is not to know. */
   scrub(text: string): string;
   close(): void;
@@ -36,7 +36,7 @@ type RepoConfig = GitGateConfig["repos"][number];
 export async function openRemote(repo: RepoConfig, home: Home): Promise<Remote> {
   const { upstream, name } = repo;
   const scrub = createScrub(repo, home);
-  const common = { kind: upstream.kind, scrub, unpinned: false, args: [], use: () => {} };
+  const common = { kind: upstream.kind, scrub, unpinned: false, args: [], talk: NO_MASTER.during };
   switch (upstream.kind) {
     case "ssh": {
       const files = {
@@ -59,7 +59,9 @@ export async function openRemote(repo: RepoConfig, home: Home): Promise<Remote> 
         control: fitsSocket(files.control) ? files.control : undefined,
       });
       await writeFile(files.settings, text, { mode: 0o600 });
-      const master = createSshMaster(files.settings, home);
+      const master = fitsSocket(files.control)
+        ? createSshMaster(files.settings, files.control, home)
+        : NO_MASTER;
       return {
         ...common,
         url: `${HOST_ALIAS}:${upstream.path}`,
@@ -70,7 +72,7 @@ export async function openRemote(repo: RepoConfig, home: Home): Promise<Remote> 
           GIT_SSH_VARIANT: "ssh",
         },
         unpinned: upstream.hostKeys.length === 0,
-        use: () => master.use(),
+        talk: master.during,
         close() {
           master.close();
           holder?.close();

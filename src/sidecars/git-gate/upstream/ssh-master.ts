@@ -1,22 +1,34 @@
 /**
  * One connection to an ssh upstream, kept for a while, over which git's own runs of ssh open their sessions: shaking
- * hands costs more than most pushes. Only a help: while there is none, or it has no room, ssh connects by itself, with
- * the same checks.
+ * hands costs more than most pushes. It is opened before anything is known of a push, and carries nothing of one
+ * before git sends it. Only a help: while there is none, or it has no room, ssh connects by itself, with the same checks.
  */
-import { startProgram } from "../git/run.ts";
+import { existsSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { setTimeout as sleep } from "node:timers/promises";
+import { type Running, startProgram } from "../git/run.ts";
 import { gitEnvironment, type Home } from "../git/settings.ts";
+import { LIMITS } from "../limits.ts";
 import { HOST_ALIAS } from "./ssh-settings.ts";
 
 export interface SshMaster {
-  /** Says that the upstream is about to be talked to. Waits for nothing. */
-  use(): void;
+  /** Runs what talks with the upstream, while there is a connection, and keeps that until it has ended. */
+  during<T>(talk: () => Promise<T>): Promise<T>;
   close(): void;
 }
 
-/** Between two talks of an agent that is at work; an upstream need not hold a connection for one that is not. */
-const IDLE_MS = 2 * 60_000;
-/** No longer than this in any case: a key that was withdrawn meanwhile is to be noticed. */
-const LONGEST_MS = 60 * 60_000;
+export interface MasterTimes {
+  /** Between two talks of an agent that is at work. An upstream need not hold a connection for one that is not. */
+  readonly idleMs: number;
+  /** Carries nothing new from then on: a key that was withdrawn meanwhile is to be noticed. */
+  readonly longestMs: number;
+}
+
+const TIMES: MasterTimes = { idleMs: 30 * 60_000, longestMs: 60 * 60_000 };
+/** For a connection to be there. Beyond it ssh tries by itself, and says what is wrong. */
+const PATIENCE_MS = 5_000;
+/** How late it is noticed that it is there. */
+const POLL_MS = 3;
 
 /** While it connects, ssh's own socket has a name with so many characters more. */
 const SUFFIX_LENGTH = 17;
@@ -27,31 +39,97 @@ export function fitsSocket(path: string): boolean {
   return Buffer.byteLength(path) + SUFFIX_LENGTH <= MAX_SOCKET_PATH;
 }
 
-export function createSshMaster(settingsFile: string, home: Home): SshMaster {
-  let running: ReturnType<typeof startProgram> | undefined;
+/** For an upstream whose connection cannot be shared. */
+export const NO_MASTER: SshMaster = { during: (talk) => talk(), close: () => {} };
+
+interface Connection {
+  running: Running | undefined;
+  /** When it carries sessions, or will not. */
+  ready: Promise<void>;
+  talks: number;
+}
+
+/** @param control where its socket is to be, as the settings say. */
+export function createSshMaster(
+  settingsFile: string,
+  control: string,
+  home: Home,
+  { idleMs, longestMs }: MasterTimes = TIMES,
+): SshMaster {
+  let current: Connection | undefined;
+  /** The end of what would remove the socket of the next one. */
+  let before: Promise<unknown> = Promise.resolve();
   let idle: NodeJS.Timeout | undefined;
-  const close = (): void => {
-    clearTimeout(idle);
-    running?.kill();
-    running = undefined;
+  let longest: NodeJS.Timeout | undefined;
+  let closed = false;
+  const all = new Set<Running>();
+
+  const ssh = (args: readonly string[], timeoutMs: number): Running => {
+    const running = startProgram(["ssh", "-F", settingsFile, ...args, HOST_ALIAS], {
+      env: gitEnvironment(home),
+      cwd: home.runtimeDir,
+      timeoutMs,
+    });
+    running.stdout.resume();
+    return running;
   };
+
+  function open(): Connection {
+    const connection: Connection = { running: undefined, ready: Promise.resolve(), talks: 0 };
+    connection.ready = connect(connection);
+    clearTimeout(longest);
+    longest = setTimeout(() => retire(connection), longestMs).unref();
+    return connection;
+  }
+
+  async function connect(connection: Connection): Promise<void> {
+    await before;
+    await rm(control, { force: true });
+    if (closed) return;
+    const running = ssh(["-o", "ControlMaster=yes", "-N"], longestMs + LIMITS.exchangeMs);
+    connection.running = running;
+    all.add(running);
+    let over = false;
+    before = running.ended.then(() => {
+      over = true;
+      all.delete(running);
+      // Upstreams close what is quiet; the next talk opens another.
+      if (current === connection) current = undefined;
+    });
+    const deadline = performance.now() + PATIENCE_MS;
+    while (!over && !existsSync(control) && performance.now() < deadline) await sleep(POLL_MS);
+  }
+
+  /** Those that talk go on; it takes nobody else. */
+  function retire(connection: Connection): void {
+    if (current !== connection) return;
+    current = undefined;
+    if (connection.talks === 0) connection.running?.kill();
+    else before = ssh(["-O", "stop"], PATIENCE_MS).ended;
+  }
+
   return {
-    use() {
+    async during(talk) {
       clearTimeout(idle);
-      idle = setTimeout(close, IDLE_MS).unref();
-      if (running !== undefined) return;
-      const master = startProgram(["ssh", "-F", settingsFile, "-o", "ControlMaster=yes", "-N", HOST_ALIAS], {
-        env: gitEnvironment(home),
-        cwd: home.runtimeDir,
-        timeoutMs: LONGEST_MS,
-      });
-      master.stdout.resume();
-      running = master;
-      // Upstreams close what is quiet; the next use opens another.
-      void master.ended.then(() => {
-        if (running === master) running = undefined;
-      });
+      current ??= open();
+      const own = current;
+      own.talks += 1;
+      try {
+        await own.ready;
+        return await talk();
+      } finally {
+        own.talks -= 1;
+        if (own.talks === 0) {
+          if (current !== own) own.running?.kill();
+          else idle = setTimeout(() => retire(own), idleMs).unref();
+        }
+      }
     },
-    close,
+    close() {
+      closed = true;
+      clearTimeout(idle);
+      clearTimeout(longest);
+      for (const running of all) running.kill();
+    },
   };
 }
