@@ -36,21 +36,24 @@ export interface Choice {
 
 /**
  * `--backend`, else `$BOT_BOTTLE_BACKEND`, else the manifest's, else the strongest that this host can run.
- * @throws UserError when the one asked for is not usable (with its remedies), none is, or it is weaker than
- *   `minimum` (I7: less is refused, never taken instead).
+ * @throws UserError when the one asked for is not usable (with its remedies), none is, it is weaker than
+ *   `minimum` (I7: less is refused, never taken instead), or it has no disk for what the bottle wants.
  */
 export async function chooseBackend(request: {
   readonly flag?: string | undefined;
   readonly environment?: string | undefined;
   readonly manifest?: BackendName | undefined;
   readonly minimum?: IsolationLevel | undefined;
+  /** What only a guest with a disk of its own can have: "the image …", "resources.disk". */
+  readonly ownDisk?: string | undefined;
 }): Promise<Choice> {
   const asked = [
     { name: request.flag, why: "asked for by --backend" },
     { name: request.environment, why: "asked for by BOT_BOTTLE_BACKEND" },
     { name: request.manifest, why: "asked for by the bottle" },
   ].find(({ name }) => name !== undefined && name !== "");
-  const candidates = asked?.name === undefined ? backends : [backendNamed(asked.name)];
+  const named = asked?.name === undefined ? backends : [backendNamed(asked.name)];
+  const candidates = withDisk(named, request.ownDisk);
   const probed = await Promise.all(
     candidates.map(async (backend) => ({ backend, availability: await backend.probe() })),
   );
@@ -80,4 +83,17 @@ export async function chooseBackend(request: {
 
 function strength(level: IsolationLevel): number {
   return ISOLATION_LEVELS.indexOf(level);
+}
+
+function withDisk(candidates: readonly Backend[], wanted: string | undefined): readonly Backend[] {
+  if (wanted === undefined) return candidates;
+  const fitting = candidates.filter((backend) => backend.takesImages);
+  if (fitting.length > 0) return fitting;
+  const takers = backends.filter((backend) => backend.takesImages).map(({ name }) => name);
+  throw new UserError(
+    `${candidates.map(({ name }) => name).join(" and ")} shows its guests this host's own system, and has no disk for ${wanted}`,
+    {
+      hint: `${takers.length === 0 ? "no backend here makes one yet:" : `use --backend ${takers.join(" or ")}, or`} take it out of the bottle`,
+    },
+  );
 }

@@ -2,19 +2,23 @@
 import { homedir } from "node:os";
 import { resolve } from "node:path";
 import { type Choice, chooseBackend } from "../backends/registry.ts";
+import type { ImageSource } from "../contract/image.ts";
 import type { BottlePlan, PlannedUserConfig } from "../contract/plan.ts";
 import type { Provider } from "../contract/provider.ts";
 import { UserError } from "../lib/errors.ts";
 import { homeOf } from "../lib/paths.ts";
+import { printable } from "../lib/printable.ts";
 import { loadIndex } from "../manifest/index-scan.ts";
 import { type LoadedAgent, loadAgent } from "../manifest/load.ts";
 import { findSkills } from "../manifest/skills.ts";
 import { buildPlan } from "../plan/build.ts";
+import { imageWord } from "../plan/image-word.ts";
 import { describePlan, type PreflightView } from "../plan/preflight.ts";
 import { preflightSections } from "../plan/preflight-text.ts";
 import { expandPresets } from "../plan/presets/expand.ts";
 import { providerNamed } from "../providers/registry.ts";
 import { type GitIdentity, operatorIdentity } from "../provision/operator-identity.ts";
+import { imageFrom } from "./image-argument.ts";
 import { inEnvironment } from "./launch-order.ts";
 import { readSetup } from "./operator-setup.ts";
 import { style, tell } from "./output.ts";
@@ -25,6 +29,8 @@ export interface PlanFlags {
   /** A folder, or true for the current one. */
   readonly cwd?: string | true;
   readonly prompt?: string;
+  /** The guest's system, instead of the bottle's; as it was written. */
+  readonly image?: string;
 }
 
 export interface Planned {
@@ -37,6 +43,7 @@ export async function planAgent(name: string, flags: PlanFlags): Promise<Planned
   const home = homeOf();
   const loaded = loadAgent(loadIndex({ home, cwd: process.cwd() }), name);
   const { bottle } = loaded;
+  const image = flags.image === undefined ? bottle.image : imageFrom(flags.image);
   const cwd = flags.cwd === undefined ? undefined : resolve(flags.cwd === true ? "." : flags.cwd);
   const [choice, identity]: [Choice, GitIdentity | undefined] = await Promise.all([
     chooseBackend({
@@ -44,6 +51,7 @@ export async function planAgent(name: string, flags: PlanFlags): Promise<Planned
       environment: process.env["BOT_BOTTLE_BACKEND"],
       manifest: bottle.backend,
       minimum: bottle.isolation,
+      ownDisk: ownDiskFor(image, bottle.resources.diskBytes),
     }),
     cwd === undefined ? undefined : operatorIdentity(cwd),
   ]);
@@ -58,6 +66,7 @@ export async function planAgent(name: string, flags: PlanFlags): Promise<Planned
       skillsPaths: findSkills(loaded.skills, { home, userHome: homedir() }),
       availableEnv: inEnvironment,
       presets: expandPresets(bottle.presets, readSetup(bottle.presets)),
+      ...(image !== undefined && { image }),
       ...(flags.label !== undefined && { label: flags.label }),
       ...(flags.prompt !== undefined && { task: flags.prompt }),
       ...(cwd !== undefined && { cwd }),
@@ -70,6 +79,11 @@ export async function planAgent(name: string, flags: PlanFlags): Promise<Planned
     warnings,
   });
   return { plan, view, loaded };
+}
+
+function ownDiskFor(image: ImageSource | undefined, diskBytes: number | undefined): string | undefined {
+  if (image !== undefined) return `the image ${printable(imageWord(image))}`;
+  return diskBytes === undefined ? undefined : "resources.disk";
 }
 
 /** Reads what the agent's file names of the operator's own. @throws UserError with all that is missing or refused. */

@@ -2,6 +2,7 @@
 import { Command, CommanderError, Option } from "commander";
 import { codeOf } from "../lib/errors.ts";
 import { packageVersion } from "../lib/package-root.ts";
+import { addImageCommands } from "./image-commands.ts";
 import { type Action, addInboxCommands } from "./inbox-commands.ts";
 import { report } from "./output.ts";
 
@@ -42,6 +43,10 @@ export async function runProgram(argv: readonly string[]): Promise<number> {
     .option("--dry-run", "show the plan and create nothing at all")
     .addOption(json())
     .option("--backend <name>", "what isolates the guest (bottle doctor lists them)")
+    .option(
+      "--image <image>",
+      "the guest's system: debian:12, oci:…, docker-archive:…, dir:… (bottle image --help)",
+    )
     .option("-d, --detach", "leave the agent running and return")
     .option("--label <text>", "name the bottle after this instead of the agent")
     .option("--cwd [dir]", "copy this folder (default: the current one) in as the workspace")
@@ -166,6 +171,7 @@ Examples:
     .addOption(json())
     .action(act(async () => (await import("./commands/doctor.ts")).doctor));
 
+  addImageCommands(program, { act, json });
   addInboxCommands(program, { act, json });
 
   const egress = program.command("egress").description("what a bottle's agent may reach over HTTP");

@@ -8,6 +8,7 @@ import { UserError } from "../lib/errors.ts";
 import { homeOf } from "../lib/paths.ts";
 import { parseAdditions } from "../manifest/additions.ts";
 import { withAdditions } from "../plan/additions.ts";
+import { imageWord } from "../plan/image-word.ts";
 import { providerNamed } from "../providers/registry.ts";
 import { approveRepositoryAgent } from "./agent-approval.ts";
 import { inEnvironment } from "./launch-order.ts";
@@ -54,6 +55,8 @@ async function replan(earlier: BottlePlan): Promise<Replanned> {
   const { name, file } = earlier.agent;
   const { plan, view, loaded } = await planAgent(name, {
     backend: earlier.backend,
+    // Its disk is what it was made from.
+    ...(earlier.image !== undefined && { image: imageWord(earlier.image) }),
     ...(earlier.label !== undefined && { label: earlier.label }),
   });
   const stays = (what: string, was: string | undefined, is: string | undefined): void => {

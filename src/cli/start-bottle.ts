@@ -18,6 +18,7 @@ export interface StartFlags {
   readonly dryRun?: true;
   readonly json?: true;
   readonly backend?: string;
+  readonly image?: string;
   readonly detach?: true;
   readonly label?: string;
   readonly cwd?: string | true;

@@ -189,6 +189,8 @@ export interface OwnedResource {
 
 export interface Backend {
   readonly name: BackendName;
+  /** Its guests have a disk of their own, and boot from the image that a plan names. */
+  readonly takesImages?: true;
   /** By trying, not assuming. Cheap enough for every start. */
   probe(): Promise<Availability>;
   /** Images, disks: cached; nothing is running afterwards. */

@@ -1,4 +1,5 @@
 /** What will be created, before anything is: plain data, no secret in it, printed by the preflight. */
+import type { ImageSource } from "./image.ts";
 import type { BackendName, IsolationLevel } from "./isolation.ts";
 import type { EgressLimits, EgressLogLevel, OwnRule, Route, UpstreamProxyPlace } from "./policy.ts";
 import type { PlannedRepo } from "./repository.ts";
@@ -158,8 +159,12 @@ export interface BottlePlan {
   readonly resources: {
     readonly cpus?: number;
     readonly memoryBytes?: number;
+    /** Of a guest's own disk, where it has one. */
+    readonly diskBytes?: number;
     readonly pids: number;
   };
+  /** The guest's system, where the bottle or the operator names one. Absent: what the backend has of its own. */
+  readonly image?: ImageSource;
   /** The operator's minimum. */
   readonly isolation?: IsolationLevel;
   readonly backend: BackendName;

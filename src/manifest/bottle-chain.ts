@@ -1,4 +1,5 @@
 /** A bottle with all that it extends: read, checked as a whole, merged into what a plan is made from. */
+import type { ImageSource } from "../contract/image.ts";
 import type { BackendName, IsolationLevel } from "../contract/isolation.ts";
 import type { PlannedEnv, PlannedMount, PlannedSupervise } from "../contract/plan.ts";
 import type {
@@ -46,7 +47,13 @@ export interface LoadedBottle {
   readonly command?: readonly string[];
   /** `from` is an absolute host path. */
   readonly mounts: readonly PlannedMount[];
-  readonly resources: { readonly cpus?: number; readonly memoryBytes?: number };
+  readonly resources: {
+    readonly cpus?: number;
+    readonly memoryBytes?: number;
+    readonly diskBytes?: number;
+  };
+  /** Its path, where it has one, is absolute. */
+  readonly image?: ImageSource;
   readonly supervise?: PlannedSupervise;
   readonly isolation?: IsolationLevel;
   readonly backend?: BackendName;
@@ -220,10 +227,16 @@ function settled(
     resources: {
       ...(resources?.cpus === undefined ? {} : { cpus: resources.cpus }),
       ...(resources?.memory === undefined ? {} : { memoryBytes: resources.memory }),
+      ...(resources?.disk === undefined ? {} : { diskBytes: resources.disk }),
     },
+    ...(bottle.image === undefined ? {} : { image: withHome(bottle.image, userHome) }),
     ...(bottle.supervise === undefined ? {} : { supervise: bottle.supervise }),
     ...(bottle.isolation === undefined ? {} : { isolation: bottle.isolation }),
     ...(bottle.backend === undefined ? {} : { backend: bottle.backend }),
     repoAgents: bottle.repo_agents ?? false,
   };
+}
+
+function withHome(image: ImageSource, userHome: string): ImageSource {
+  return "path" in image ? { ...image, path: expandHome(image.path, userHome) } : image;
 }

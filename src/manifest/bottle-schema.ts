@@ -2,10 +2,12 @@
 import * as z from "zod";
 import { GUEST } from "../contract/backend.ts";
 import { BACKEND_NAMES, ISOLATION_LEVELS } from "../contract/isolation.ts";
+import { parsedText } from "../lib/parsed.ts";
 import { egress } from "./egress-schema.ts";
 import { envEntry, envName } from "./env-entry.ts";
 import { bottleGitGate } from "./git-schema.ts";
-import { byteSize, guestPath, hostPath, isWithin, line, name } from "./scalars.ts";
+import { parseImageSource } from "./image-source.ts";
+import { byteSize, diskSize, guestPath, hostPath, isWithin, line, name } from "./scalars.ts";
 import { supervise } from "./supervise-schema.ts";
 
 /** The agent products a bottle can name. */
@@ -53,7 +55,7 @@ const resources = z.strictObject({
     .exactOptional()
     .describe("Processors; fractions are fine."),
   memory: byteSize.exactOptional().describe("Memory, such as 2G."),
-  disk: byteSize.exactOptional().describe("Disk, such as 20G."),
+  disk: diskSize.exactOptional().describe("Disk of a guest that has its own, such as 20G. Default 16G."),
 });
 
 const workspaceEntry = z.strictObject({
@@ -106,7 +108,11 @@ export const bottleSchema = z.strictObject({
     .exactOptional()
     .describe("Whether the agent may ask for more: true, or how. What it asks for waits in `bottle inbox`."),
   agent_provider: agentProvider.exactOptional().describe("Which agent product runs."),
-  image: line.exactOptional().describe("The OCI image of the guest's system."),
+  image: parsedText(parseImageSource)
+    .exactOptional()
+    .describe(
+      "The guest's system: docker://host/repository:tag@sha256:…, oci:/folder:name, docker-archive:/file.tar, dir:/folder, kept:name, or built-in. Default: built-in.",
+    ),
   resources: resources.exactOptional().describe("What the guest may use of the host."),
   isolation: z
     .enum(ISOLATION_LEVELS)

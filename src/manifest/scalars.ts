@@ -77,5 +77,8 @@ export function byteSizeWithin(least: readonly [number, string], most: readonly 
   });
 }
 
-/** Of memory or a disk. */
+/** Of memory. */
 export const byteSize = byteSizeWithin([MIN_BYTES, "64M"], [MAX_BYTES, "64T"]);
+
+/** What a guest's file system can have. */
+export const diskSize = byteSizeWithin([MIN_BYTES, "64M"], [8 * 2 ** 40, "8T"]);

@@ -5,6 +5,7 @@
  * I2 is decided here: the variables that hold credentials go to `credentials`, and an `env` entry that would
  * carry one of them into the guest is refused (env-credentials.ts).
  */
+import type { ImageSource } from "../contract/image.ts";
 import type { BackendName } from "../contract/isolation.ts";
 import type { BottlePlan, PlannedSkill, PlannedUserConfig } from "../contract/plan.ts";
 import type { Provider } from "../contract/provider.ts";
@@ -34,6 +35,8 @@ export interface PlanOptions {
   readonly cwd?: string;
   /** What the bottle's presets come to here. */
   readonly presets?: ExpandedPresets;
+  /** Instead of the bottle's. */
+  readonly image?: ImageSource;
   /** Who commits when the manifest says nothing of it. */
   readonly identity?: Required<BottlePlan["git"]>;
 }
@@ -53,6 +56,7 @@ export interface BuiltPlan {
 /** @throws UserError when the manifest would give a credential to the agent, or the provider lacks something. */
 export function buildPlan({ loaded, provider, options }: PlanRequest): BuiltPlan {
   const { bottle } = loaded;
+  const image = options.image ?? bottle.image;
   const setup = provider.setup({
     prompt: loaded.prompt,
     task: options.task,
@@ -114,6 +118,7 @@ export function buildPlan({ loaded, provider, options }: PlanRequest): BuiltPlan
     ...(bottle.supervise === undefined ? {} : { supervise: bottle.supervise }),
     mounts: bottle.mounts,
     resources: { ...bottle.resources, pids: DEFAULT_PIDS },
+    ...(image === undefined ? {} : { image }),
     ...(bottle.isolation === undefined ? {} : { isolation: bottle.isolation }),
     backend: options.backend,
   };

@@ -21,6 +21,7 @@ export function preflightSections(view: PreflightView): readonly PreflightSectio
     ...section("task", view.task === undefined ? [] : [view.task]),
     ...section("bottle", [`${view.bottle.name}${inParentheses(view.bottle.files)}`]),
     ...section("backend", backendLines(view)),
+    ...section("image", imageLines(view)),
     ...section("may reach", orNone(view.hosts.flatMap(hostLines), "nothing")),
     ...section("presets", view.presets.map(presetLine)),
     ...section("leaves through", proxyLines(view)),
@@ -72,6 +73,12 @@ function backendLines({ backend }: PreflightView): readonly string[] {
     `${backend.name}${strength}${minimum}${!backend.usable || backend.meetsMinimum ? "" : ", which this is not"}`,
     ...backend.lacks.map(({ what, remedy }) => `without ${what}: ${remedy}`),
   ];
+}
+
+function imageLines({ image }: PreflightView): readonly string[] {
+  if (image === undefined) return [];
+  const isNamed = image.name.startsWith("docker://") && !image.pinned;
+  return [`${image.name}${isNamed ? ", whatever its registry calls so: pin it with @sha256:…" : ""}`];
 }
 
 function hostLines(host: PreflightHost): string[] {
@@ -180,6 +187,7 @@ function resourceLine({ resources }: PreflightView): string {
   return [
     resources.cpus === undefined ? "processors: all" : `processors: ${resources.cpus}`,
     resources.memoryBytes === undefined ? "memory: all" : `memory: ${memoryText(resources.memoryBytes)}`,
+    ...(resources.diskBytes === undefined ? [] : [`disk: ${memoryText(resources.diskBytes)}`]),
     `processes: ${resources.pids}`,
   ].join(", ");
 }

@@ -5,6 +5,7 @@
  * which it is approved (I6).
  */
 import type { Availability, Lack } from "../contract/backend.ts";
+import type { ImageSource } from "../contract/image.ts";
 import type { BackendName, IsolationLevel } from "../contract/isolation.ts";
 import type {
   AgentSource,
@@ -16,6 +17,7 @@ import type {
 } from "../contract/plan.ts";
 import type { EgressLimits, EgressLogLevel, Route, UpstreamProxyPlace } from "../contract/policy.ts";
 import { printable } from "../lib/printable.ts";
+import { imageWord } from "./image-word.ts";
 import { meetsIsolation } from "./isolation.ts";
 import { describeMatch } from "./match-text.ts";
 import { describeRepo, type PreflightRepo } from "./preflight-repo.ts";
@@ -103,7 +105,9 @@ export interface PreflightView {
   readonly git: { readonly name?: string; readonly email?: string };
   readonly workspace?: string;
   readonly mounts: readonly { readonly from: string; readonly to: string }[];
-  readonly resources: { readonly cpus?: number; readonly memoryBytes?: number; readonly pids: number };
+  readonly resources: BottlePlan["resources"];
+  /** The guest's system, where it is not the host's. `pinned`: by a digest, so that nobody can change what it is. */
+  readonly image?: { readonly name: string; readonly pinned: boolean };
   readonly warnings: readonly string[];
 }
 
@@ -171,7 +175,15 @@ export function describePlan(plan: BottlePlan, facts: PreflightFacts): Preflight
     ...(plan.workspaceFrom === undefined ? {} : { workspace: path(plan.workspaceFrom) }),
     mounts: plan.mounts.map(({ from, to }) => ({ from: path(from), to: path(to) })),
     resources: plan.resources,
+    ...(plan.image === undefined ? {} : { image: describeImage(plan.image) }),
     warnings: (facts.warnings ?? []).map((warning) => printable(warning, PATH_LENGTH)),
+  };
+}
+
+function describeImage(image: ImageSource): NonNullable<PreflightView["image"]> {
+  return {
+    name: printable(imageWord(image), PATH_LENGTH),
+    pinned: image.kind === "registry" && image.digest !== undefined,
   };
 }
 

@@ -13,6 +13,7 @@ export interface RawEntry {
   readonly magic?: string;
   readonly prefix?: string;
   readonly badChecksum?: boolean;
+  readonly device?: readonly [major: number, minor: number];
 }
 
 export function rawEntry(entry: RawEntry): Buffer {
@@ -28,6 +29,9 @@ export function rawEntry(entry: RawEntry): Buffer {
   block.write(entry.flag ?? "0", 156, "latin1");
   Buffer.from(entry.target ?? "").copy(block, 157, 0, 100);
   block.write(entry.magic ?? "ustar\x0000", 257, "latin1");
+  entry.device?.forEach((number, i) => {
+    block.write(`${number.toString(8).padStart(7, "0")}\0`, 329 + 8 * i, "latin1");
+  });
   block.write(entry.prefix ?? "", 345, "latin1");
   block.fill(" ", 148, 156);
   const sum = block.reduce((total, byte) => total + byte, 0) + (entry.badChecksum === true ? 1 : 0);
@@ -40,6 +44,12 @@ export function paxRecord(key: string, value: string | Buffer): Buffer {
   let length = rest.length + 1;
   while (String(length).length + rest.length !== length) length = String(length).length + rest.length;
   return Buffer.concat([Buffer.from(String(length)), rest]);
+}
+
+/** An entry with what its header has no field for. */
+export function withPax(records: Readonly<Record<string, string | Buffer>>, entry: RawEntry): Buffer {
+  const content = Buffer.concat(Object.entries(records).map(([key, value]) => paxRecord(key, value)));
+  return Buffer.concat([rawEntry({ name: "pax", flag: "x", content }), rawEntry(entry)]);
 }
 
 export function rawArchive(...parts: readonly (RawEntry | Buffer)[]): Buffer {

@@ -22,7 +22,7 @@ import { createGuestClient, type GuestClient } from "../../jail/guest-client.ts"
 import { hostUidOf, isRoot } from "../../jail/host-uid.ts";
 import { type HeldJail, holdJail } from "../../jail/jail.ts";
 import { makeSkeleton } from "../../jail/skeleton.ts";
-import { messageOf } from "../../lib/errors.ts";
+import { messageOf, UserError } from "../../lib/errors.ts";
 import { checkSocketPath } from "../../lib/paths.ts";
 import { removeTree } from "../../lib/remove-tree.ts";
 import type { Scope } from "../../lib/scope.ts";
@@ -56,6 +56,14 @@ export const namespaceBackend: Backend = {
   probe: probeNamespaces,
 
   async prepare(request: PrepareRequest): Promise<NamespacePrepared> {
+    if (request.plan.image !== undefined || request.plan.resources.diskBytes !== undefined) {
+      throw new UserError(
+        "namespace shows its guests this host's own system: it takes no image and has no disk",
+        {
+          hint: "take image and resources.disk out of the bottle, or use a backend of virtual machines",
+        },
+      );
+    }
     return { backend: "namespace", tools: request.tools };
   },
 

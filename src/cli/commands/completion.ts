@@ -10,11 +10,13 @@ const TAKES: Readonly<Record<string, readonly string[]>> = {
     ...["git log", "audit verify", "audit report"],
   ],
   agent: ["start", "info", "edit"],
+  image: ["image build", "image inspect"],
   ticket: ["inbox show", "inbox approve", "inbox edit", "inbox deny", "inbox revoke"],
 };
 const LISTED: Readonly<Record<string, string>> = {
   id: "bottle list 2>/dev/null | awk 'NR>1{print $1}'",
   agent: "bottle list --agents 2>/dev/null | awk 'NR>1{print $1}'",
+  image: "bottle image list 2>/dev/null | awk 'NR>1{print $2}'",
   ticket: "bottle inbox 2>/dev/null | awk '$1 ~ /^[0-9a-f]+$/{print $1}'",
 };
 

@@ -29,6 +29,8 @@ export interface PackOptions {
   readonly owner?: { readonly uid: number; readonly gid: number };
   /** Mode of every file instead of its own. Folders get the x bits that match its r bits. */
   readonly mode?: number;
+  /** When what is on no disk was made, in seconds since 1970; now unless told. */
+  readonly mtime?: number;
   /** Called for each entry, with its content's size: bounds (by throwing) and progress. */
   readonly onEntry?: (name: Buffer, bytes: number) => void;
 }
@@ -146,7 +148,7 @@ function header(
     type,
     mode: mode & 0o777,
     size,
-    mtime: more.mtime ?? Date.now() / 1000,
+    mtime: more.mtime ?? options.mtime ?? Date.now() / 1000,
     uid: options.owner?.uid ?? 0,
     gid: options.owner?.gid ?? 0,
     target: more.target ?? Buffer.alloc(0),

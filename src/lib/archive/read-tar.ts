@@ -5,10 +5,15 @@
 import {
   ArchiveError,
   BLOCK_BYTES,
+  checkSegments,
   decodeBlock,
   decodeExtension,
+  decodeSparseBlock,
   type Extension,
+  inPairs,
+  MAX_SEGMENTS,
   mergeExtensions,
+  type Segment,
   type TarHeader,
 } from "./tar-format.ts";
 
@@ -19,15 +24,25 @@ const MAX_EXTENSIONS_PER_ENTRY = 4;
 const MAX_TRAILING_BYTES = 1024 * 1024;
 
 export interface TarEntry extends TarHeader {
-  /** The content. May be left unread; valid until the next entry is asked for. */
+  /** Where in the stream the content begins. */
+  readonly offset: number;
+  /** The content, of a sparse file only its `segments`. May be left unread; valid until the next entry is asked for. */
   body(): AsyncGenerator<Buffer, void, void>;
+}
+
+export interface ReadOptions {
+  /** Whether sparse files are taken. Who does not care for `segments` would write them wrong. */
+  readonly sparse?: boolean;
 }
 
 /**
  * Yields every entry, then reads the stream to its end.
  * @throws ArchiveError when the archive is malformed or stops before its end mark.
  */
-export async function* readTar(stream: AsyncIterable<unknown>): AsyncGenerator<TarEntry, void, void> {
+export async function* readTar(
+  stream: AsyncIterable<unknown>,
+  options: ReadOptions = {},
+): AsyncGenerator<TarEntry, void, void> {
   const bytes = new ByteReader(stream);
   try {
     let extension: Extension = {};
@@ -54,7 +69,14 @@ export async function* readTar(stream: AsyncIterable<unknown>): AsyncGenerator<T
         case "entry": {
           extension = {};
           extensions = 0;
-          let left = block.header.size;
+          const { segments: first } = block.header;
+          if (first !== undefined && options.sparse !== true)
+            throw new ArchiveError("a sparse file is not taken");
+          const map = await restOfMap(bytes, block.body.map);
+          const header =
+            first === undefined ? block.header : { ...block.header, segments: [...first, ...map.segments] };
+          let left = block.body.bytes - map.bytesOfBody;
+          if (first !== undefined) checkSegments(header, left);
           const body = async function* (): AsyncGenerator<Buffer, void, void> {
             while (left > 0) {
               const chunk = await bytes.some(left);
@@ -62,16 +84,64 @@ export async function* readTar(stream: AsyncIterable<unknown>): AsyncGenerator<T
               yield chunk;
             }
           };
-          yield { ...block.header, body };
+          yield { ...header, offset: bytes.position, body };
           await bytes.skip(left);
           left = 0;
-          await bytes.skip(paddingOf(block.header.size));
+          await bytes.skip(paddingOf(block.body.bytes));
         }
       }
     }
   } finally {
     await bytes.close();
   }
+}
+
+/** The part of a sparse file's map that its header has no room for. */
+async function restOfMap(
+  bytes: ByteReader,
+  where: "blocks" | "body" | undefined,
+): Promise<{ readonly segments: readonly Segment[]; readonly bytesOfBody: number }> {
+  switch (where) {
+    case undefined:
+      return { segments: [], bytesOfBody: 0 };
+    case "blocks": {
+      const segments: Segment[] = [];
+      for (let continues = true; continues; ) {
+        const next = decodeSparseBlock(await bytes.exactly(BLOCK_BYTES));
+        segments.push(...next.segments);
+        continues = next.continues;
+        if (segments.length > MAX_SEGMENTS || (continues && next.segments.length === 0))
+          throw tooManySegments();
+      }
+      return { segments, bytesOfBody: 0 };
+    }
+    case "body":
+      return mapInBody(bytes);
+  }
+}
+
+/** Decimal numbers, each on a line: how many pieces, then offset and length of each. Padded to whole blocks. */
+async function mapInBody(bytes: ByteReader) {
+  const numbers: number[] = [];
+  let bytesOfBody = 0;
+  let text = "";
+  while (numbers.length === 0 || numbers.length < 1 + 2 * (numbers[0] ?? 0)) {
+    text += (await bytes.exactly(BLOCK_BYTES)).toString("latin1");
+    bytesOfBody += BLOCK_BYTES;
+    const lines = text.split("\n");
+    text = lines.pop() ?? "";
+    for (const line of lines) {
+      if (numbers.length > 0 && numbers.length >= 1 + 2 * (numbers[0] ?? 0)) break;
+      if (!/^[0-9]{1,15}$/.test(line)) throw new ArchiveError("a sparse file's map is malformed");
+      numbers.push(Number(line));
+    }
+    if ((numbers[0] ?? 0) > MAX_SEGMENTS || text.length > BLOCK_BYTES) throw tooManySegments();
+  }
+  return { segments: inPairs(numbers.slice(1)), bytesOfBody };
+}
+
+function tooManySegments(): ArchiveError {
+  return new ArchiveError(`a sparse file has more than ${MAX_SEGMENTS} pieces`);
 }
 
 function paddingOf(size: number): number {
@@ -81,6 +151,8 @@ function paddingOf(size: number): number {
 class ByteReader {
   readonly #source: AsyncIterator<unknown>;
   #chunk: Buffer = Buffer.alloc(0);
+  /** Bytes handed out. */
+  position = 0;
 
   constructor(stream: AsyncIterable<unknown>) {
     this.#source = stream[Symbol.asyncIterator]();
@@ -91,6 +163,7 @@ class ByteReader {
     if (!(await this.#fill())) throw new ArchiveError("the archive ends in the middle");
     const part = this.#chunk.subarray(0, limit);
     this.#chunk = this.#chunk.subarray(part.length);
+    this.position += part.length;
     return part;
   }
 

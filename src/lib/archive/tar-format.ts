@@ -13,6 +13,9 @@ export const BLOCK_BYTES = 512;
 /** Sum of the header's own limits: a path of the kernel's PATH_MAX, and some attributes beside it. */
 const MAX_EXTENSION_BYTES = 64 * 1024;
 
+/** Pieces of one sparse file: more than a database or a disk image has, few enough to be kept in memory. */
+export const MAX_SEGMENTS = 10_000;
+
 export type TarType =
   | "file"
   | "directory"
@@ -35,6 +38,18 @@ export interface TarHeader {
   readonly gid: number;
   /** Target of a link, as written; empty otherwise. */
   readonly target: Buffer;
+  /** Of a device. */
+  readonly device?: { readonly major: number; readonly minor: number };
+  /** Extended attributes by their full name. */
+  readonly attributes?: ReadonlyMap<string, Buffer>;
+  /** Of a sparse file: where in it the bytes that follow lie. `size` is then the file's, not theirs. */
+  readonly segments?: readonly Segment[];
+}
+
+/** In order and apart; `offset` plus `length` is within the file. */
+export interface Segment {
+  readonly offset: number;
+  readonly length: number;
 }
 
 /** The archive itself is bad, forged or over a limit. Nothing of it is to be used. */
@@ -71,8 +86,17 @@ const FIELD = {
   type: [156, 1],
   target: [157, 100],
   magic: [257, 8],
+  major: [329, 8],
+  minor: [337, 8],
   prefix: [345, 155],
+  // GNU's own way to say that a file is sparse: four segments here, more in blocks that follow.
+  sparse: [386, 96],
+  sparseContinues: [482, 1],
+  sparseSize: [483, 12],
 } as const satisfies Record<string, readonly [number, number]>;
+
+const OLD_SPARSE = "S";
+const DEVICES: ReadonlySet<TarType> = new Set(["character-device", "block-device"]);
 
 const GNU_MAGIC = Buffer.from("ustar  \0", "latin1");
 const LONG_LINK = Buffer.from("././@LongLink", "latin1");
@@ -156,17 +180,38 @@ export interface Extension {
   readonly name?: Buffer;
   readonly target?: Buffer;
   readonly size?: number;
+  readonly uid?: number;
+  readonly gid?: number;
+  readonly mtime?: number;
+  readonly attributes?: ReadonlyMap<string, Buffer>;
+  readonly sparse?: SparseRecords;
+}
+
+/** What pax records say of a sparse file. Three generations of GNU tar did it in three ways. */
+interface SparseRecords {
+  readonly size?: number;
+  /** `offset,length,…` as text, or one number after the other. */
+  readonly map?: readonly number[];
+  /** The map stands before the content. */
+  readonly mapInBody?: true;
 }
 
 export type DecodedBlock =
   | { readonly kind: "end" }
-  | { readonly kind: "entry"; readonly header: TarHeader }
+  | { readonly kind: "entry"; readonly header: TarHeader; readonly body: Body }
   /** `size` bytes follow for {@link decodeExtension}. */
   | { readonly kind: "extension"; readonly flag: "L" | "K" | "x" | "g"; readonly size: number };
 
+/** What follows an entry's header, padded to whole blocks. */
+export interface Body {
+  readonly bytes: number;
+  /** What has to be read first to know where the rest belongs. */
+  readonly map?: "blocks" | "body";
+}
+
 /**
  * Reads one 512-byte block.
- * @throws ArchiveError when it is no header, or one of a kind that is not taken (sparse, multi-volume, …).
+ * @throws ArchiveError when it is no header, or one of a kind that is not taken (multi-volume, …).
  */
 export function decodeBlock(block: Buffer, before: Extension): DecodedBlock {
   if (block.every((byte) => byte === 0)) return { kind: "end" };
@@ -180,7 +225,7 @@ export function decodeBlock(block: Buffer, before: Extension): DecodedBlock {
     }
     return { kind: "extension", flag, size };
   }
-  const plainType = TYPES.get(flag);
+  const plainType = flag === OLD_SPARSE ? "file" : TYPES.get(flag);
   if (plainType === undefined) {
     throw new ArchiveError(`an entry has the type ${JSON.stringify(flag)}, which is not taken`);
   }
@@ -192,15 +237,67 @@ export function decodeBlock(block: Buffer, before: Extension): DecodedBlock {
     type,
     mode: readNumber(block, "mode") & 0o7777,
     size: before.size ?? size,
-    mtime: readTime(block),
-    uid: readNumber(block, "uid"),
-    gid: readNumber(block, "gid"),
+    mtime: before.mtime ?? readTime(block),
+    uid: before.uid ?? readNumber(block, "uid"),
+    gid: before.gid ?? readNumber(block, "gid"),
     target: before.target ?? readBytes(block, "target"),
+    ...(before.attributes && { attributes: before.attributes }),
+    ...(DEVICES.has(type) && {
+      device: { major: readNumber(block, "major"), minor: readNumber(block, "minor") },
+    }),
   };
   if (type !== "file" && header.size !== 0) {
     throw new ArchiveError(`a ${type} claims a content of ${header.size} bytes`);
   }
-  return { kind: "entry", header };
+  const body = { bytes: header.size };
+  if (flag === OLD_SPARSE) {
+    const map = block[FIELD.sparseContinues[0]] === 0 ? undefined : ("blocks" as const);
+    const segments = readSegments(block, FIELD.sparse);
+    const sparse = { ...header, size: readNumber(block, "sparseSize"), segments };
+    return { kind: "entry", header: sparse, body: { ...body, ...(map && { map }) } };
+  }
+  if (before.sparse === undefined || type !== "file") return { kind: "entry", header, body };
+  const { size: realSize = header.size, map = [], mapInBody } = before.sparse;
+  if (map.length % 2 !== 0) throw new ArchiveError("a sparse file's map is malformed");
+  const segments = inPairs(map);
+  const sparse = { ...header, size: realSize, segments };
+  return { kind: "entry", header: sparse, body: { ...body, ...(mapInBody && { map: "body" }) } };
+}
+
+/** A block that continues the map of {@link Body.map} `blocks`. */
+export function decodeSparseBlock(block: Buffer): { segments: readonly Segment[]; continues: boolean } {
+  return { segments: readSegments(block, [0, 504]), continues: block[504] !== 0 };
+}
+
+/** @throws ArchiveError when segments overlap, leave the file, or are not as long as what follows. */
+export function checkSegments(header: TarHeader, bytes: number): void {
+  let end = 0;
+  let sum = 0;
+  for (const { offset, length } of header.segments ?? []) {
+    if (offset < end) throw new ArchiveError("a sparse file's pieces overlap");
+    end = offset + length;
+    sum += length;
+  }
+  if (end > header.size) throw new ArchiveError("a sparse file's piece lies behind its end");
+  if (sum !== bytes) throw new ArchiveError("a sparse file's map does not fit its content");
+}
+
+/** Numbers in twos, without the empty pieces that only mark an end. */
+export function inPairs(numbers: readonly number[]): Segment[] {
+  const segments: Segment[] = [];
+  for (let i = 0; i + 1 < numbers.length; i += 2) {
+    const [offset = 0, length = 0] = [numbers[i], numbers[i + 1]];
+    if (length > 0) segments.push({ offset, length });
+  }
+  return segments;
+}
+
+function readSegments(block: Buffer, [offset, length]: readonly [number, number]): Segment[] {
+  const numbers: number[] = [];
+  for (let at = offset; at < offset + length && block[at] !== 0; at += 12) {
+    numbers.push(numberIn(block.subarray(at, at + 12), "sparse map"));
+  }
+  return inPairs(numbers);
 }
 
 /** @throws ArchiveError when it is malformed, or says something that the header it extends cannot mean. */
@@ -214,7 +311,7 @@ export function decodeExtension(flag: "L" | "K" | "x" | "g", body: Buffer): Exte
       return decodePax(body);
     case "g": {
       const global = decodePax(body);
-      if (Object.keys(global).length > 0) throw new ArchiveError("a global header renames every entry");
+      if (Object.keys(global).length > 0) throw new ArchiveError("a global header changes every entry");
       return {};
     }
   }
@@ -242,9 +339,14 @@ function readBytes(block: Buffer, field: "name" | "target" | "prefix"): Buffer {
   return Buffer.from(end < 0 ? bytes : bytes.subarray(0, end));
 }
 
-function readNumber(block: Buffer, field: "mode" | "uid" | "gid" | "size" | "mtime" | "checksum"): number {
+type NumberField = Exclude<keyof typeof FIELD, "name" | "target" | "prefix" | "magic" | "type" | "sparse">;
+
+function readNumber(block: Buffer, field: NumberField): number {
   const [offset, length] = FIELD[field];
-  const bytes = block.subarray(offset, offset + length);
+  return numberIn(block.subarray(offset, offset + length), field);
+}
+
+function numberIn(bytes: Buffer, field: string): number {
   if (((bytes[0] ?? 0) & 0x80) !== 0) {
     let value = 0;
     bytes.forEach((byte, index) => {
@@ -278,6 +380,8 @@ function untilNul(body: Buffer): Buffer {
 /** Records are `LENGTH KEY=VALUE\n`, the length counting itself. */
 function decodePax(body: Buffer): Extension {
   let found: Extension = {};
+  const attributes = new Map<string, Buffer>();
+  const sparse = new SparseReader();
   for (let at = 0; at < body.length; ) {
     const space = body.indexOf(0x20, at);
     const digits = space < 0 ? "" : body.toString("latin1", at, space);
@@ -288,27 +392,114 @@ function decodePax(body: Buffer): Extension {
       throw new ArchiveError("an extended header is malformed");
     }
     const key = body.toString("latin1", space + 1, equals);
-    found = mergeExtensions(found, paxRecord(key, body.subarray(equals + 1, end - 1)));
+    const value = body.subarray(equals + 1, end - 1);
+    if (key.startsWith(ATTRIBUTE_KEY)) {
+      const name = key.slice(ATTRIBUTE_KEY.length);
+      if (attributes.has(name)) throw new ArchiveError("an entry has an extended attribute twice");
+      attributes.set(name, Buffer.from(value));
+    } else if (key === SPARSE_NAME) {
+      // Beside a path that only says what wrote it.
+      if (sparse.named) throw new ArchiveError("an entry has its name twice");
+      found = { ...found, ...paxRecord("path", value) };
+      sparse.named = true;
+    } else if (key.startsWith(SPARSE_KEY)) {
+      sparse.add(key.slice(SPARSE_KEY.length), value);
+    } else if (!(key === "path" && sparse.named)) {
+      found = mergeExtensions(found, paxRecord(key, value));
+    }
     at = end;
   }
-  return found;
+  const records = sparse.records();
+  return {
+    ...found,
+    ...(attributes.size > 0 && { attributes }),
+    ...(records !== undefined && { sparse: records }),
+  };
+}
+
+/** As star and GNU tar write them, and everybody who makes images. */
+const ATTRIBUTE_KEY = "SCHILY.xattr.";
+const SPARSE_KEY = "GNU.sparse.";
+const SPARSE_NAME = "GNU.sparse.name";
+
+class SparseReader {
+  named = false;
+  readonly #numbers: number[] = [];
+  #size: number | undefined;
+  #seen = false;
+  #inBody = false;
+
+  add(key: string, value: Buffer): void {
+    this.#seen = true;
+    switch (key) {
+      case "size":
+      case "realsize":
+        if (this.#size !== undefined) throw new ArchiveError("an entry has its size twice");
+        this.#size = paxNumber("size", value);
+        return;
+      case "offset":
+      case "numbytes":
+        // Offset and length take turns.
+        if ((key === "offset") !== (this.#numbers.length % 2 === 0)) {
+          throw new ArchiveError("a sparse file's map is malformed");
+        }
+        this.#push(value);
+        return;
+      case "map":
+        for (const text of value.toString("latin1").split(",")) this.#push(Buffer.from(text));
+        return;
+      case "major":
+        if (value.toString("latin1") === "1") this.#inBody = true;
+        return;
+      case "minor":
+      case "numblocks":
+        return;
+      default:
+        throw new ArchiveError("a sparse file is of a kind that is not taken");
+    }
+  }
+
+  records(): SparseRecords | undefined {
+    if (!this.#seen) return undefined;
+    return {
+      ...(this.#size !== undefined && { size: this.#size }),
+      ...(this.#inBody ? { mapInBody: true } : { map: this.#numbers }),
+    };
+  }
+
+  #push(value: Buffer): void {
+    if (this.#numbers.length >= 2 * MAX_SEGMENTS) {
+      throw new ArchiveError(`a sparse file has more than ${MAX_SEGMENTS} pieces`);
+    }
+    this.#numbers.push(paxNumber("sparse map", value));
+  }
 }
 
 function paxRecord(key: string, value: Buffer): Extension {
-  if (key.startsWith("GNU.sparse.")) throw new ArchiveError("a sparse file is not taken");
   switch (key) {
     case "path":
     case "linkpath":
       if (value.includes(0)) throw new ArchiveError("a name contains a NUL byte");
       return key === "path" ? { name: Buffer.from(value) } : { target: Buffer.from(value) };
-    case "size": {
-      const size = Number(value.toString("latin1"));
-      if (!/^[0-9]{1,16}$/.test(value.toString("latin1")) || !Number.isSafeInteger(size)) {
-        throw new ArchiveError("an entry's size is no number");
-      }
-      return { size };
+    case "size":
+    case "uid":
+    case "gid":
+      return { [key]: paxNumber(key, value) };
+    case "mtime": {
+      const text = value.toString("latin1");
+      if (!/^-?[0-9]{1,15}(?:\.[0-9]*)?$/.test(text)) throw new ArchiveError("an entry's mtime is no number");
+      return { mtime: Math.max(0, Math.floor(Number(text))) };
     }
     default:
       return {};
   }
+}
+
+function paxNumber(key: string, value: Buffer): number {
+  const text = value.toString("latin1");
+  const number = Number(text);
+  if (!/^[0-9]{1,16}$/.test(text) || !Number.isSafeInteger(number)) {
+    throw new ArchiveError(`an entry's ${key} is no number`);
+  }
+  return number;
 }

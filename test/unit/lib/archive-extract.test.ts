@@ -234,8 +234,12 @@ describe("kinds and modes", () => {
     expect(report.skippedCount).toBe(3);
   });
 
-  it.each(["S", "M", "V", "D", "A", "Z", "\u00ff"])("refuses the entry type %s", async (flag) => {
+  it.each(["M", "V", "D", "A", "Z", "\u00ff"])("refuses the entry type %s", async (flag) => {
     await refuses([{ name: "x", flag, content: "data" }], /type/);
+  });
+
+  it("refuses a sparse file of GNU's own kind", async () => {
+    await refuses([{ name: "x", flag: "S", content: "data" }], /sparse/);
   });
 
   it("refuses a sparse file in pax clothes", async () => {

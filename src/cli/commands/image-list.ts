@@ -1,0 +1,29 @@
+/** `bottle image list`. */
+import { listImages } from "../../image/stored-images.ts";
+import { cacheOf } from "../../lib/paths.ts";
+import { printable } from "../../lib/printable.ts";
+import { bytesText } from "../bytes-text.ts";
+import { printJson, printTable, tell } from "../output.ts";
+
+export async function imageList(flags: { readonly json?: true }): Promise<number> {
+  const images = await listImages(cacheOf());
+  if (flags.json) {
+    printJson(images.map(({ record, ...image }) => ({ ...record, ...image })));
+  } else if (images.length === 0) tell("no images; bottle image build makes one");
+  else {
+    printTable(
+      ["KEY", "IMAGE", "DIGEST", "SIZE", "DISK", "TOOLS", "LAST WANTED", "BOTTLES"],
+      images.map(({ key, record, names, bytes, lastWantedAt, bottles }) => [
+        key.slice(0, 12),
+        printable(names[0] ?? record.name),
+        record.digest.slice(0, 19),
+        bytesText(bytes),
+        bytesText(record.diskBytes),
+        record.tools.map((to) => to.split("/").at(-1) ?? to).join(",") || "-",
+        lastWantedAt.toISOString().slice(0, 16),
+        bottles.join(",") || "-",
+      ]),
+    );
+  }
+  return 0;
+}

@@ -1,0 +1,51 @@
+/** `bottle image prune`. */
+import { type Pruned, pruneImages } from "../../image/stored-images.ts";
+import { cacheOf, homeOf } from "../../lib/paths.ts";
+import { printable } from "../../lib/printable.ts";
+import { bottleOf } from "../../manifest/bottle-chain.ts";
+import { loadIndex } from "../../manifest/index-scan.ts";
+import { imageWord } from "../../plan/image-word.ts";
+import { confirm } from "../ask.ts";
+import { bytesText } from "../bytes-text.ts";
+import { print, printJson, tell } from "../output.ts";
+
+export interface ImagePruneFlags {
+  readonly dryRun?: true;
+  readonly yes?: true;
+  readonly json?: true;
+}
+
+export async function imagePrune(flags: ImagePruneFlags): Promise<number> {
+  const request = { cache: cacheOf(), wanted: wantedImages() };
+  const found = await pruneImages({ ...request, dryRun: true });
+  if (flags.json && (flags.dryRun || found.length === 0)) printJson(found);
+  else if (found.length === 0)
+    tell("nothing to remove: every image is wanted by a bottle, a manifest or just now");
+  else if (!flags.json) show(found);
+  if (flags.dryRun || found.length === 0) return 0;
+  const total = bytesText(found.reduce((all, { bytes }) => all + bytes, 0));
+  if (
+    !flags.yes &&
+    !(await confirm(`remove these ${found.length} (${total})?`, "add --yes to remove without being asked"))
+  ) {
+    return 0;
+  }
+  const removed = await pruneImages({ ...request, dryRun: false });
+  if (flags.json) printJson(removed);
+  else tell(`removed ${removed.length}`);
+  return 0;
+}
+
+function show(pruned: readonly Pruned[]): void {
+  for (const { what, bytes } of pruned) print(`${bytesText(bytes).padStart(9)}  ${printable(what)}`);
+}
+
+/**
+ * Every bottle's image, and the one that bottles get which name none.
+ * @throws UserError when a manifest cannot be read: what it names would go.
+ */
+function wantedImages(): ReadonlySet<string> {
+  const index = loadIndex({ home: homeOf(), cwd: process.cwd() });
+  const named = index.bottles.flatMap((entry) => bottleOf(index, entry).image ?? []);
+  return new Set(["built-in", ...named.map(imageWord)]);
+}

@@ -1,0 +1,357 @@
+/**
+ * The image that comes with bot-bottle, on a Debian or Ubuntu host: its own release, small, with what coding agents
+ * use, from the mirrors that this host uses and checked by apt against their signatures. mmdebstrap makes it: as
+ * root for root, and for an ordinary user in a user namespace (which needs newuidmap and a line in /etc/subuid).
+ * debootstrap does where mmdebstrap is missing, for root alone. This host's own Node comes along as a second layer.
+ */
+import { spawn } from "node:child_process";
+import { createHash } from "node:crypto";
+import { accessSync, constants, createReadStream, createWriteStream, readFileSync } from "node:fs";
+import { chmod, mkdir, mkdtemp, readFile, rename } from "node:fs/promises";
+import { tmpdir, userInfo } from "node:os";
+import { join } from "node:path";
+import { pipeline } from "node:stream/promises";
+import * as z from "zod";
+import type { Lack, Progress } from "../contract/backend.ts";
+import { codeOf, UserError } from "../lib/errors.ts";
+import { acquireLock } from "../lib/lock-file.ts";
+import { makePrivateDir, writeFileAtomic } from "../lib/paths.ts";
+import { printable } from "../lib/printable.ts";
+import { exited } from "../lib/processes.ts";
+import { removeTree } from "../lib/remove-tree.ts";
+import { type DebianSources, debianSources } from "./debian-sources.ts";
+import { packFolder } from "./folder-image.ts";
+import type { ImageCache } from "./image-cache.ts";
+import { hostNode, type NodeLayer } from "./node-layer.ts";
+import { plainConfig, type SourceImage } from "./source-image.ts";
+
+/** Raised when the same host would get another image than before. */
+const RECIPE = 1;
+
+/** Beside what Debian calls essential (bash, coreutils, tar, perl-base, …): what agents and their tools call. */
+const PACKAGES = [
+  "ca-certificates",
+  "curl",
+  "git",
+  "jq",
+  "less",
+  "libatomic1",
+  "libstdc++6",
+  "openssh-client",
+  "patch",
+  "procps",
+  "python3",
+  "ripgrep",
+  "unzip",
+  "xz-utils",
+] as const;
+
+/** Nobody reads them here, and they are a third of it. */
+const LEFT_OUT = ["/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/share/locale/*"];
+
+/** What is younger gets this time: the same packages make the same image. 2026-01-01. */
+const MADE_AT = "1767225600";
+
+/** A slow mirror and a slow disk; an hour without an end is a hang. */
+const TIMEOUT_MS = 60 * 60_000;
+const MAX_STDERR_CHARACTERS = 4_000;
+const FOLDERS = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+const made = z.object({ digest: z.string(), madeAt: z.string() });
+
+export interface RecipeOptions {
+  readonly cache: ImageCache;
+  readonly workDir: string;
+  readonly progress: Progress;
+  /** Makes it again, with the packages of today. */
+  readonly refresh: boolean;
+  readonly signal?: AbortSignal;
+}
+
+/** Names what the recipe is here, without running it; undefined where there is none. */
+export function recipeKey(): string | undefined {
+  const sources = debianSources();
+  return sources && keyOf(sources, hostNode());
+}
+
+function keyOf(sources: DebianSources, node: NodeLayer | undefined): string {
+  const text = JSON.stringify([RECIPE, process.arch, sources, packagesWith(node), LEFT_OUT, node?.stamp]);
+  return createHash("sha256").update(text).digest("hex");
+}
+
+function packagesWith(node: NodeLayer | undefined): readonly string[] {
+  return node === undefined ? [...PACKAGES, "nodejs"] : PACKAGES;
+}
+
+/** What is missing for the recipe on this host, with what adds it; empty when nothing is. */
+export function recipeLacks(): readonly Lack[] {
+  if (debianSources() === undefined) {
+    return [
+      {
+        what: "the built-in image, which is made on Debian and Ubuntu hosts",
+        remedy:
+          "name another one: image: docker://docker.io/library/debian:stable, or oci:, docker-archive:, dir:",
+      },
+    ];
+  }
+  if (findProgram("mmdebstrap") === undefined) {
+    if (isRoot() && findProgram("debootstrap") !== undefined) return [];
+    return [{ what: "mmdebstrap", remedy: "apt-get install mmdebstrap" }];
+  }
+  if (isRoot()) return [];
+  return [
+    ...(findProgram("newuidmap") === undefined
+      ? [{ what: "newuidmap", remedy: "apt-get install uidmap" }]
+      : []),
+    ...(hasSubordinateIds()
+      ? []
+      : [
+          {
+            what: "user numbers of your own in /etc/subuid",
+            remedy: "sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $USER",
+          },
+        ]),
+  ];
+}
+
+function isRoot(): boolean {
+  return process.getuid?.() === 0;
+}
+
+function hasSubordinateIds(): boolean {
+  const uid = process.getuid?.() ?? -1;
+  let own = [String(uid)];
+  try {
+    own = [...own, userInfo().username];
+  } catch {
+    // A number without a name.
+  }
+  return ["/etc/subuid", "/etc/subgid"].every((path) => {
+    try {
+      return readFileSync(path, "utf8")
+        .split("\n")
+        .some((line) => own.includes(line.split(":")[0] ?? ""));
+    } catch {
+      return false;
+    }
+  });
+}
+
+function findProgram(name: string): string | undefined {
+  return FOLDERS.split(":")
+    .map((folder) => `${folder}/${name}`)
+    .find((path) => {
+      try {
+        accessSync(path, constants.X_OK);
+        return true;
+      } catch {
+        return false;
+      }
+    });
+}
+
+/** @throws UserError naming what is missing, or what the program that makes it said last. */
+export async function buildRecipe(options: RecipeOptions): Promise<SourceImage> {
+  const { cache, progress, signal } = options;
+  const sources = debianSources();
+  const [lack] = recipeLacks();
+  if (lack !== undefined || sources === undefined) {
+    throw new UserError(`the built-in image cannot be made here: there is no ${lack?.what ?? "Debian"}`, {
+      ...(lack && { hint: lack.remedy }),
+    });
+  }
+  const node = hostNode();
+  const dir = join(cache.recipes, keyOf(sources, node));
+  await makePrivateDir(cache.recipes);
+  const lock = await acquireLock(`${dir}.lock`, {
+    waitMs: Number.POSITIVE_INFINITY,
+    onWait: ({ pid }) => progress(`waiting for process ${pid}, which makes the built-in image`),
+    ...(signal && { signal }),
+  });
+  try {
+    const ready = options.refresh ? undefined : await readMade(dir);
+    const { digest } = ready ?? (await makeIn(dir, sources, packagesWith(node), options));
+    const root = join(dir, "root.tar");
+    const identity =
+      node === undefined
+        ? digest
+        : `sha256:${createHash("sha256").update(`${digest} ${node.stamp}`).digest("hex")}`;
+    return {
+      digest: identity,
+      config: plainConfig(),
+      layers: [
+        { diffId: digest, open: () => createReadStream(root) },
+        ...(node === undefined ? [] : [{ open: node.open }]),
+      ],
+    };
+  } finally {
+    await lock.release();
+  }
+}
+
+async function readMade(dir: string): Promise<z.output<typeof made> | undefined> {
+  try {
+    return made.parse(JSON.parse(await readFile(join(dir, "recipe.json"), "utf8")));
+  } catch {
+    return undefined;
+  }
+}
+
+async function makeIn(
+  dir: string,
+  sources: DebianSources,
+  packages: readonly string[],
+  { workDir, progress, signal }: RecipeOptions,
+): Promise<z.output<typeof made>> {
+  const making = `${dir}.making`;
+  await removeTree(making);
+  await mkdir(making, { mode: 0o700 });
+  try {
+    const hash = createHash("sha256");
+    const stream =
+      findProgram("mmdebstrap") === undefined
+        ? debootstrap(sources, packages, workDir, progress, signal)
+        : mmdebstrap(sources, packages, progress, signal);
+    await pipeline(
+      stream,
+      async function* (source: AsyncIterable<Buffer>) {
+        for await (const chunk of source) {
+          hash.update(chunk);
+          yield chunk;
+        }
+      },
+      createWriteStream(join(making, "root.tar"), { mode: 0o600 }),
+    );
+    const record = { digest: `sha256:${hash.digest("hex")}`, madeAt: new Date().toISOString() };
+    await writeFileAtomic(join(making, "recipe.json"), `${JSON.stringify(record)}\n`);
+    await removeTree(dir);
+    await rename(making, dir);
+    return record;
+  } finally {
+    await removeTree(making);
+  }
+}
+
+/** A tar on stdout, with every owner, device and capability as the packages want them. */
+async function* mmdebstrap(
+  { suite, lines }: DebianSources,
+  packages: readonly string[],
+  progress: Progress,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Buffer, void, void> {
+  // In a folder of the operator's own the other user numbers of his could not work.
+  const area = await mkdtemp(join(tmpdir(), "bottle-recipe-"));
+  try {
+    await chmod(area, 0o711);
+    const argv = [
+      "mmdebstrap",
+      `--mode=${isRoot() ? "root" : "unshare"}`,
+      "--variant=minbase",
+      "--format=tar",
+      `--include=${packages.join(",")}`,
+      ...LEFT_OUT.map((path) => `--dpkgopt=path-exclude=${path}`),
+      suite,
+      "-",
+      "-",
+    ];
+    yield* outputOf(argv, {
+      stdin: `${lines.join("\n")}\n`,
+      env: { TMPDIR: area, SOURCE_DATE_EPOCH: MADE_AT },
+      progress,
+      signal,
+    });
+  } finally {
+    await removeTree(area);
+  }
+}
+
+async function* debootstrap(
+  { suite, lines }: DebianSources,
+  packages: readonly string[],
+  workDir: string,
+  progress: Progress,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Buffer, void, void> {
+  const [, signedBy = "", uri = ""] = /^deb \[signed-by=(\S+)\] (\S+)/.exec(lines[0] ?? "") ?? [];
+  const root = join(workDir, "root");
+  const argv = [
+    "debootstrap",
+    "--variant=minbase",
+    `--keyring=${signedBy}`,
+    `--include=${packages.join(",")}`,
+    suite,
+    root,
+    uri,
+  ];
+  for await (const line of outputOf(argv, { stdin: "", env: {}, progress, signal }))
+    progress(shortLine(line.toString()));
+  await removeTree(join(root, "var/cache/apt/archives"));
+  yield* packFolder(root, signal);
+}
+
+interface ProgramOptions {
+  readonly stdin: string;
+  readonly env: Readonly<Record<string, string>>;
+  readonly progress: Progress;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** What a program writes; its stderr is progress. @throws UserError when it fails. */
+async function* outputOf(
+  [command = "", ...args]: readonly string[],
+  { stdin, env, progress, signal }: ProgramOptions,
+): AsyncGenerator<Buffer, void, void> {
+  const stop = AbortSignal.any([AbortSignal.timeout(TIMEOUT_MS), ...(signal ? [signal] : [])]);
+  const proxies = Object.entries(process.env).filter(([name]) => /^(?:https?|no)_proxy$/i.test(name));
+  const child = spawn(command, args, {
+    env: {
+      ...Object.fromEntries(proxies),
+      ...env,
+      PATH: FOLDERS,
+      HOME: "/",
+      LC_ALL: "C.UTF-8",
+      DEBIAN_FRONTEND: "noninteractive",
+    },
+    cwd: "/",
+    stdio: ["pipe", "pipe", "pipe"],
+    // Told to stop, it takes its mounts away itself.
+    signal: stop,
+  });
+  let stderr = "";
+  let failure: unknown;
+  child.on("error", (error) => {
+    failure = error;
+  });
+  child.stdin.on("error", () => {});
+  child.stdin.end(stdin);
+  child.stderr.on("data", (chunk: Buffer) => {
+    stderr = `${stderr}${chunk.toString()}`.slice(-MAX_STDERR_CHARACTERS);
+    const line = /^I: (.*)\n$/.exec(chunk.toString())?.[1];
+    if (line !== undefined) progress(`built-in image: ${shortLine(line)}`);
+  });
+  try {
+    for await (const chunk of child.stdout) yield chunk as Buffer;
+    await exited(child);
+  } finally {
+    if (child.exitCode === null) child.kill("SIGTERM");
+  }
+  signal?.throwIfAborted();
+  if (child.exitCode === 0) return;
+  throw new UserError(
+    `${command} could not make the built-in image: ${codeOf(failure) ?? printable(lastWords(stderr), 600)}`,
+    {
+      hint: "see that apt-get update works on this host; bottle image build built-in tries again",
+      cause: failure,
+    },
+  );
+}
+
+function shortLine(text: string): string {
+  return printable(text.trim().split("\n").at(-1) ?? "", 100);
+}
+
+/** The errors of what it said, else its end. */
+function lastWords(stderr: string): string {
+  const errors = stderr.split("\n").filter((line) => /^(?:E:|W: .*fail)/.test(line));
+  return (errors.length > 0 ? errors : stderr.trim().split("\n").slice(-3)).join("; ");
+}

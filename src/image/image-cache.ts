@@ -1,0 +1,170 @@
+/**
+ * Where images lie: `~/.cache/bot-bottle/images`. Everything in it can be made again, except what `bottle commit` kept.
+ *
+ *     blobs/<algorithm>/<hex>     parts of registry images, each the bytes it is named by
+ *     recipes/<key>/              what the built-in recipe made
+ *     roots/<key>/                a disk, and what is known of it; `<key>` names all that went into it
+ *     roots/<key>.making/         one that is being made, or was when its maker died
+ *     names/<hash>.json           what the operator's word for an image came to, last time
+ *     kept/<name>/                disks of `bottle commit`
+ *     work/<random>/              somebody is at work in it while its lock is held
+ */
+import { createHash, randomBytes } from "node:crypto";
+import { mkdir, readdir, readFile, rm, utimes } from "node:fs/promises";
+import { join } from "node:path";
+import * as z from "zod";
+import type { ImageConfig } from "../contract/image.ts";
+import { codeOf } from "../lib/errors.ts";
+import { acquireLock, tryLock } from "../lib/lock-file.ts";
+import { makePrivateDir, writeFileAtomic } from "../lib/paths.ts";
+import { removeTree } from "../lib/remove-tree.ts";
+
+export interface ImageCache {
+  readonly root: string;
+  readonly blobs: string;
+  readonly recipes: string;
+  readonly roots: string;
+  readonly names: string;
+  readonly kept: string;
+  readonly work: string;
+}
+
+/** Below the operator's cache folder. Nothing is created. */
+export function imageCacheIn(cache: string): ImageCache {
+  const root = join(cache, "images");
+  const below = (name: string): string => join(root, name);
+  return {
+    root,
+    blobs: below("blobs"),
+    recipes: below("recipes"),
+    roots: below("roots"),
+    names: below("names"),
+    kept: below("kept"),
+    work: below("work"),
+  };
+}
+
+const config: z.ZodType<ImageConfig> = z.object({
+  env: z.array(z.string()),
+  user: z.string(),
+  cwd: z.string(),
+  entrypoint: z.array(z.string()),
+  cmd: z.array(z.string()),
+  architecture: z.string(),
+});
+
+const rootRecord = z.object({
+  /** The word by which it was asked for, when it was made. */
+  name: z.string(),
+  digest: z.string(),
+  config,
+  diskBytes: z.number(),
+  layers: z.number(),
+  entries: z.number(),
+  /** Where in it the agent's own programs are. */
+  tools: z.array(z.string()),
+  createdAt: z.string(),
+  /** Attributes of another kind of system, which were left out. */
+  droppedAttributes: z.record(z.string(), z.number()),
+});
+/** What is known of a disk. */
+export type RootRecord = z.output<typeof rootRecord>;
+
+const DISK = "disk.ext4";
+const RECORD = "image.json";
+
+/** Undefined when there is none, or it is not whole. */
+export async function readRoot(dir: string): Promise<{ disk: string; record: RootRecord } | undefined> {
+  const record = await readRecord(join(dir, RECORD), rootRecord);
+  return record && { disk: join(dir, DISK), record };
+}
+
+/** The files of a root that is being made; `dir` gets its real name afterwards. */
+export const diskIn = (dir: string): string => join(dir, DISK);
+
+export async function writeRootRecord(dir: string, record: RootRecord): Promise<void> {
+  await writeFileAtomic(join(dir, RECORD), `${JSON.stringify(record, null, 2)}\n`);
+}
+
+/** Its record's time says when it was last wanted. */
+export async function touchRoot(dir: string): Promise<void> {
+  const now = new Date();
+  await utimes(join(dir, RECORD), now, now);
+}
+
+const nameRecord = z.object({
+  name: z.string(),
+  digest: z.string(),
+  /** What of the source would have changed with its content; a name in a registry has none. */
+  stamp: z.string(),
+  resolvedAt: z.string(),
+});
+export type NameRecord = z.output<typeof nameRecord>;
+
+const nameFile = (cache: ImageCache, name: string): string =>
+  join(cache.names, `${createHash("sha256").update(name).digest("hex")}.json`);
+
+/** What `name` came to, last time. */
+export function readName(cache: ImageCache, name: string): Promise<NameRecord | undefined> {
+  return readRecord(nameFile(cache, name), nameRecord);
+}
+
+export async function writeName(cache: ImageCache, record: NameRecord): Promise<void> {
+  await makePrivateDir(cache.names);
+  await writeFileAtomic(nameFile(cache, record.name), `${JSON.stringify(record)}\n`);
+}
+
+export async function listNames(cache: ImageCache): Promise<readonly NameRecord[]> {
+  const files = await namesIn(cache.names);
+  const records = await Promise.all(files.map((file) => readRecord(join(cache.names, file), nameRecord)));
+  return records.flatMap((record) => record ?? []);
+}
+
+/** A file of ours that is missing, cut or from another version is one that is not there: all of it can be made again. */
+async function readRecord<T>(path: string, schema: z.ZodType<T>): Promise<T | undefined> {
+  try {
+    const result = schema.safeParse(JSON.parse(await readFile(path, "utf8")));
+    return result.success ? result.data : undefined;
+  } catch (error) {
+    if (codeOf(error) === "ENOENT" || codeOf(error) === "ENOTDIR" || error instanceof SyntaxError)
+      return undefined;
+    throw error;
+  }
+}
+
+/** None when there is no such folder. */
+export async function namesIn(folder: string): Promise<readonly string[]> {
+  try {
+    return (await readdir(folder)).sort();
+  } catch (error) {
+    if (codeOf(error) === "ENOENT") return [];
+    throw error;
+  }
+}
+
+/** Runs `use` with a folder of its own, which is gone afterwards; if this process dies, the next one removes it. */
+export async function withWorkDir<T>(cache: ImageCache, use: (dir: string) => Promise<T>): Promise<T> {
+  await makePrivateDir(cache.work);
+  await sweepWork(cache);
+  const dir = join(cache.work, randomBytes(8).toString("hex"));
+  const lock = await acquireLock(`${dir}.lock`);
+  try {
+    await mkdir(dir, { mode: 0o700 });
+    return await use(dir);
+  } finally {
+    await removeTree(dir);
+    await lock.release();
+  }
+}
+
+/** Removes what the dead were at work in. */
+export async function sweepWork(cache: ImageCache): Promise<void> {
+  for (const name of await namesIn(cache.work)) {
+    const dir = join(cache.work, name.replace(/\.lock.*$/, ""));
+    const lock = await tryLock(`${dir}.lock`);
+    if (!("release" in lock)) continue;
+    await removeTree(dir);
+    await lock.release();
+    await rm(`${dir}.lock`, { force: true });
+  }
+}

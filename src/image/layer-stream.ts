@@ -1,0 +1,123 @@
+/**
+ * A stored layer as the tar that is in it. Contract: both the stored bytes and the tar hash to what the image says,
+ * or the stream ends with an error; a small layer that unpacks to an absurd one (a bomb) is given up early.
+ */
+import { PassThrough, Readable, type Transform } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import * as zlib from "node:zlib";
+import { UserError } from "../lib/errors.ts";
+import { checked } from "./digest.ts";
+
+/**
+ * Programs compress 3 to 10 times, logs and lists some 50 times; gzip can do a thousand, zstd far more. Only beyond a
+ * gigabyte, because an honest layer may hold one large empty file.
+ */
+const MAX_RATIO = 200;
+const RATIO_COUNTS_FROM = 1024 ** 3;
+
+const GZIP = Buffer.from([0x1f, 0x8b]);
+const ZSTD = Buffer.from([0x28, 0xb5, 0x2f, 0xfd]);
+
+export interface StoredLayer {
+  readonly blob?: { readonly digest: string; readonly size: number };
+  readonly diffId?: string;
+  /** Whose files are root's in the image. */
+  readonly rootIs?: { readonly uid: number; readonly gid: number };
+  open(): AsyncIterable<Buffer>;
+}
+
+/** Hands the layer's tar to `read`, and resolves when it has read it and all of it was as named. */
+export async function withLayerTar(
+  layer: StoredLayer,
+  read: (tar: AsyncIterable<Buffer>) => Promise<void>,
+  signal?: AbortSignal,
+): Promise<void> {
+  const stored = layer.blob
+    ? checked("the layer", layer.open(), layer.blob.digest, layer.blob.size)
+    : layer.open();
+  const counted = { in: 0, out: 0 };
+  const reading = async (tar: AsyncIterable<Buffer>): Promise<void> => {
+    await read(layer.diffId === undefined ? tar : checked("the layer's content", tar, layer.diffId));
+  };
+  const { first, all } = await peek(stored, ZSTD.length);
+  await pipeline(
+    Readable.from(countIn(all, counted), { objectMode: false }),
+    unpackerFor(first),
+    (source: AsyncIterable<Buffer>) => reading(countOut(source, counted)),
+    ...(signal ? [{ signal }] : []),
+  ).catch((error: unknown) => {
+    throw zlibFailure(error);
+  });
+}
+
+/** Plain bytes of what may be compressed. */
+export function unpackerFor(first: Buffer): Transform {
+  if (first.subarray(0, GZIP.length).equals(GZIP)) return zlib.createGunzip();
+  if (first.equals(ZSTD)) {
+    // Node 20, and 22 before 22.15, have none.
+    if (!("createZstdDecompress" in zlib)) {
+      throw new UserError(`this Node (${process.versions.node}) cannot read layers compressed with zstd`, {
+        hint: "use Node 22.15 or newer, or push the image with gzip: skopeo copy --dest-compress-format gzip",
+      });
+    }
+    return (zlib as unknown as { createZstdDecompress(): Transform }).createZstdDecompress();
+  }
+  return new PassThrough();
+}
+
+/** The first `count` bytes, and everything with them. */
+export async function peek(
+  source: AsyncIterable<Buffer>,
+  count: number,
+): Promise<{ first: Buffer; all: AsyncGenerator<Buffer, void, void> }> {
+  const iterator = source[Symbol.asyncIterator]();
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  while (bytes < count) {
+    const next = await iterator.next();
+    if (next.done === true) break;
+    chunks.push(next.value);
+    bytes += next.value.length;
+  }
+  async function* all(): AsyncGenerator<Buffer, void, void> {
+    try {
+      yield* chunks;
+      for (let next = await iterator.next(); next.done !== true; next = await iterator.next())
+        yield next.value;
+    } finally {
+      await iterator.return?.();
+    }
+  }
+  return { first: Buffer.concat(chunks).subarray(0, count), all: all() };
+}
+
+async function* countIn(source: AsyncIterable<Buffer>, counted: { in: number }): AsyncGenerator<Buffer> {
+  for await (const chunk of source) {
+    counted.in += chunk.length;
+    yield chunk;
+  }
+}
+
+async function* countOut(
+  source: AsyncIterable<Buffer>,
+  counted: { in: number; out: number },
+): AsyncGenerator<Buffer> {
+  for await (const chunk of source) {
+    counted.out += chunk.length;
+    if (counted.out > RATIO_COUNTS_FROM && counted.out > counted.in * MAX_RATIO) {
+      throw new UserError(
+        `a layer unpacks to more than ${MAX_RATIO} times its size: it is refused as a bomb`,
+        {
+          hint: "make the image without large empty files, or leave its layers uncompressed",
+        },
+      );
+    }
+    yield chunk;
+  }
+}
+
+function zlibFailure(error: unknown): unknown {
+  const code = typeof error === "object" && error !== null && "code" in error ? String(error.code) : "";
+  if (!code.startsWith("Z_") && !code.startsWith("ZSTD_")) return error;
+  return new UserError("a layer's compression is damaged", { cause: error });
+}

@@ -1,0 +1,170 @@
+/** The disks that are in the cache: which, how large, for whom; and removing those that nobody needs. */
+import { mkdir, readdir, readFile, stat } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { codeOf } from "../lib/errors.ts";
+import { tryLock } from "../lib/lock-file.ts";
+import { isBottleId } from "../lib/names.ts";
+import { writeFileAtomic } from "../lib/paths.ts";
+import { removeTree } from "../lib/remove-tree.ts";
+import {
+  type ImageCache,
+  imageCacheIn,
+  listNames,
+  namesIn,
+  type RootRecord,
+  readRoot,
+  sweepWork,
+} from "./image-cache.ts";
+import type { RootImage } from "./root-image.ts";
+
+/** A bottle that is being launched has its image already, and has not said so yet. */
+const JUST_WANTED_MS = 10 * 60_000;
+
+const USERS = "bottles";
+
+/**
+ * Says that a bottle's disk stands on this one: it is not removed while the bottle's folder `stateDir` is there,
+ * running or kept.
+ */
+export async function holdRootImage(root: RootImage, stateDir: string): Promise<void> {
+  const users = join(dirname(root.disk), USERS);
+  await mkdir(users, { recursive: true, mode: 0o700 });
+  await writeFileAtomic(join(users, basename(stateDir)), stateDir);
+}
+
+/** Ids of the bottles that are still there. */
+async function usersOf(dir: string): Promise<readonly string[]> {
+  const users = join(dir, USERS);
+  const held = (await namesIn(users)).filter(isBottleId).map(async (id) => {
+    const stateDir = await readFile(join(users, id), "utf8");
+    return (await statOf(stateDir)) === undefined ? [] : [id];
+  });
+  return (await Promise.all(held)).flat();
+}
+
+export interface StoredImage {
+  readonly key: string;
+  readonly disk: string;
+  readonly record: RootRecord;
+  /** What the file takes, and not what the guest sees. */
+  readonly bytes: number;
+  readonly lastWantedAt: Date;
+  /** Bottles whose disks stand on it. */
+  readonly bottles: readonly string[];
+  /** Operators' words that come to it today. */
+  readonly names: readonly string[];
+}
+
+/** The disks that are whole, the last wanted first. */
+export async function listImages(cacheDir: string): Promise<readonly StoredImage[]> {
+  const cache = imageCacheIn(cacheDir);
+  const names = await listNames(cache);
+  const keys = (await namesIn(cache.roots)).filter((name) => /^[0-9a-f]{64}$/.test(name));
+  const found = await Promise.all(
+    keys.map(async (key): Promise<StoredImage | undefined> => {
+      const dir = join(cache.roots, key);
+      const root = await readRoot(dir);
+      if (root === undefined) return undefined;
+      const [disk, record] = await Promise.all([stat(root.disk), stat(join(dir, "image.json"))]);
+      return {
+        key,
+        ...root,
+        bytes: disk.blocks * 512,
+        lastWantedAt: record.mtime,
+        bottles: await usersOf(dir),
+        names: names.filter(({ digest }) => digest === root.record.digest).map(({ name }) => name),
+      };
+    }),
+  );
+  return found
+    .flatMap((image) => image ?? [])
+    .sort((a, b) => b.lastWantedAt.getTime() - a.lastWantedAt.getTime());
+}
+
+export interface PruneRequest {
+  readonly cache: string;
+  /** Words of images that a manifest names. */
+  readonly wanted: ReadonlySet<string>;
+  readonly dryRun: boolean;
+}
+
+export interface Pruned {
+  readonly what: string;
+  readonly bytes: number;
+}
+
+/**
+ * Removes disks that no bottle stands on and no manifest names, parts of images that are on a disk already, and what
+ * builds that died left. What was wanted a moment ago stays, and so does what `bottle commit` kept.
+ */
+export async function pruneImages(request: PruneRequest): Promise<readonly Pruned[]> {
+  const cache = imageCacheIn(request.cache);
+  const pruned: Pruned[] = [];
+  const current = new Set<string>();
+  for (const image of await listImages(request.cache)) {
+    // The same image with an older release of the agent in it is not what anybody wants.
+    const shape = JSON.stringify([image.record.digest, image.record.diskBytes, image.record.tools]);
+    const isCurrent = !current.has(shape) && image.names.some((name) => request.wanted.has(name));
+    current.add(shape);
+    if (isCurrent || image.bottles.length > 0) continue;
+    if (Date.now() - image.lastWantedAt.getTime() < JUST_WANTED_MS) continue;
+    const dir = join(cache.roots, image.key);
+    if (!request.dryRun && !(await removeLocked(dir))) continue;
+    pruned.push({ what: `${image.record.name} ${image.record.digest}`, bytes: image.bytes });
+  }
+  for (const leftover of await leftoversIn(cache)) {
+    const bytes = await sizeOf(leftover);
+    if (!request.dryRun && !(await removeLocked(leftover))) continue;
+    pruned.push({ what: leftover.slice(cache.root.length + 1), bytes });
+  }
+  if (!request.dryRun) await sweepWork(cache);
+  return pruned;
+}
+
+/** What a build left whose maker is dead, and old parts: of registry images and of the built-in one. */
+async function leftoversIn(cache: ImageCache): Promise<readonly string[]> {
+  const below = async (folder: string): Promise<string[]> =>
+    (await namesIn(folder)).map((name) => join(folder, name));
+  const making = [...(await below(cache.roots)), ...(await below(cache.recipes))].filter((path) =>
+    path.endsWith(".making"),
+  );
+  const blobs = (await Promise.all((await below(cache.blobs)).map(below))).flat();
+  const recipes = (await below(cache.recipes)).filter((path) => /\/[0-9a-f]{64}$/.test(path));
+  const old: string[] = [];
+  for (const path of [...blobs, ...recipes]) {
+    if (path.includes(".lock")) continue;
+    const status = await statOf(path);
+    if (status !== undefined && Date.now() - status.mtimeMs > JUST_WANTED_MS) old.push(path);
+  }
+  return [...making, ...old];
+}
+
+/** False when somebody is at work on it. */
+async function removeLocked(path: string): Promise<boolean> {
+  const lockPath = `${path.replace(/\.(?:making|part)$/, "")}.lock`;
+  const lock = await tryLock(lockPath);
+  if (!("release" in lock)) return false;
+  try {
+    await removeTree(path);
+  } finally {
+    await lock.release();
+  }
+  return true;
+}
+
+async function sizeOf(path: string): Promise<number> {
+  const status = await statOf(path);
+  if (status === undefined) return 0;
+  if (!status.isDirectory()) return status.blocks * 512;
+  const sizes = await Promise.all((await readdir(path)).map((name) => sizeOf(join(path, name))));
+  return sizes.reduce((all, size) => all + size, 0);
+}
+
+async function statOf(path: string) {
+  try {
+    return await stat(path);
+  } catch (error) {
+    if (codeOf(error) === "ENOENT") return undefined;
+    throw error;
+  }
+}
