@@ -3,7 +3,7 @@
  * log first, then it is put in force, then it is told (I8). What the log says is what holds, so a keeper that was
  * killed in between comes back to it (I9), and nobody on the guest's side has a way to answer (I6).
  */
-import { createHash, randomBytes } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import type { Allowed } from "../approvals/allowed.ts";
 import { canonicalAsk } from "../approvals/ask.ts";
 import * as decide from "../approvals/decide.ts";
@@ -11,14 +11,12 @@ import { describeChange } from "../approvals/difference.ts";
 import {
   type ApprovalEvent,
   allowedNow,
-  isActive,
   type Ledger,
   liveNow,
   type Request,
   record,
   viewOf,
 } from "../approvals/ledger.ts";
-import { canonicalJson } from "../audit/canonical-json.ts";
 import type { AuditLog } from "../audit/log.ts";
 import {
   type Ask,
@@ -26,9 +24,11 @@ import {
   type SuperviseAnswer,
   superviseAskSchema,
 } from "../contract/approvals.ts";
-import { type GitReview, type GitReviewAnswer, gitReviewSchema } from "../contract/git-gate.ts";
+import type { GitReviewAnswer } from "../contract/git-gate.ts";
 import { UserError } from "../lib/errors.ts";
-import type { ActiveGrant, Approve, Deny, InboxView, Pending, Preview, Revoke } from "./inbox-protocol.ts";
+import type { Approve, Deny, InboxView, Preview, Revoke } from "./inbox-protocol.ts";
+import { activeGrants, pendingRequests } from "./inbox-view.ts";
+import { createPushReviews } from "./push-reviews.ts";
 
 /** What holds from now on. */
 export interface InForce {
@@ -82,21 +82,12 @@ export interface Inbox {
   close(): void;
 }
 
-interface Review {
-  readonly ticket: string;
-  readonly review: GitReview;
-  readonly at: number;
-  readonly deadline: number;
-  readonly answer: (answer: GitReviewAnswer) => void;
-}
-
-/** A person's pace: pushes wait in the gate, and it lets no more than a few. */
-const MAX_REVIEWS = 16;
 /** Timers hold 31 bits of milliseconds. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 export function createInbox(options: InboxOptions): Inbox {
   const { bottle, log, planned, secrets, patienceMs, notify } = options;
+  const pushes = createPushReviews({ bottle, log, patienceMs, notify });
   let ledger = options.ledger;
   let frozen = options.frozen;
   /** Counts the changes of what the bottle may do. */
@@ -105,7 +96,6 @@ export function createInbox(options: InboxOptions): Inbox {
   let timer: NodeJS.Timeout | undefined;
   let closed = false;
   let tail: Promise<unknown> = Promise.resolve();
-  const reviews = new Map<string, Review>();
   const watchers = new Set<() => void>();
 
   const allowed = (now: number): Allowed => allowedNow(planned, ledger, now);
@@ -143,9 +133,9 @@ export function createInbox(options: InboxOptions): Inbox {
 
   function arm(): void {
     clearTimeout(timer);
-    const deadlines = [...reviews.values()].map(({ deadline }) => deadline);
-    const next = Math.min(decide.nextDue(ledger) ?? Number.POSITIVE_INFINITY, ...deadlines);
-    if (closed || next === Number.POSITIVE_INFINITY) return;
+    const never = Number.POSITIVE_INFINITY;
+    const next = Math.min(decide.nextDue(ledger) ?? never, pushes.nextDue() ?? never);
+    if (closed || next === never) return;
     const wait = Math.min(Math.max(0, next - Date.now()), LONGEST_TIMER_MS);
     // What fails is told by whoever failed: the log ends the bottle, and a sidecar that was not told is ended.
     timer = setTimeout(() => void inTurn(pass).catch(() => {}), wait);
@@ -158,37 +148,8 @@ export function createInbox(options: InboxOptions): Inbox {
       await settle(event);
       notify(event.event, event.data);
     }
-    for (const review of [...reviews.values()].filter(({ deadline }) => deadline <= now))
-      await answerReview(review, { decision: "refuse", note: NOBODY_ANSWERED }, { by: "deadline" });
+    await pushes.expire(now);
     await putInForce();
-  }
-
-  async function answerReview(
-    review: Review,
-    answer: GitReviewAnswer,
-    { by }: { readonly by: string },
-  ): Promise<void> {
-    reviews.delete(review.ticket);
-    const { repo, updates } = review.review;
-    const event = answer.decision === "approve" ? "review.approved" : "review.refused";
-    const { note } = answer;
-    try {
-      await log.append(event, {
-        ticket: review.ticket,
-        repo,
-        updates,
-        by,
-        ...(note !== undefined && { note }),
-      });
-    } catch (error) {
-      review.answer({ decision: "refuse", note: "the bottle's log could not be written" });
-      throw error;
-    }
-    review.answer(answer);
-  }
-
-  function reviewDigest({ ticket, review }: Review): string {
-    return createHash("sha256").update(canonicalJson({ bottle, ticket, review })).digest("hex");
   }
 
   function requestNamed(ticket: string): Request {
@@ -240,46 +201,18 @@ export function createInbox(options: InboxOptions): Inbox {
         return { kind: "request", request: viewOf(requestNamed(ticket)), joined: false };
       }),
     async review(data) {
-      const parsed = gitReviewSchema.safeParse(data);
-      if (!parsed.success || reviews.size >= MAX_REVIEWS) {
-        const note = parsed.success ? "too many pushes wait already" : "the gate's question made no sense";
-        await log.append("review.refused", { by: "keeper", note });
-        return { decision: "refuse", note };
-      }
-      const at = Date.now();
-      const ticket = randomBytes(16).toString("hex");
-      return new Promise((resolve, reject) => {
-        const review = { ticket, review: parsed.data, at, deadline: at + patienceMs, answer: resolve };
-        inTurn(async () => {
-          const { repo, updates, commitCount, fileCount } = parsed.data;
-          const event = { ticket, repo, updates, commitCount, fileCount, deadline: review.deadline };
-          await log.append("review.asked", event);
-          reviews.set(ticket, review);
-          notify("review.asked", event);
-          await putInForce();
-        }).catch(reject);
+      const asked = await inTurn(async () => {
+        const waiting = await pushes.ask(data);
+        await putInForce();
+        return waiting;
       });
+      return await asked.answered;
     },
     requests: () => [...ledger.values()].map(viewOf),
     view() {
-      const now = moment(Date.now());
-      const requests = [...ledger.values()].flatMap((request): readonly Pending[] => {
-        if (request.outcome.status !== "pending") return [];
-        const { ticket, ask, justification, at, deadline } = request;
-        const { changes, digest } = decide.shown(request, ask, now);
-        const described = changes.map(describeChange);
-        const kind = "request" as const;
-        return [{ kind, ticket, ask, justification, changes: [...changes], described, digest, at, deadline }];
-      });
-      const pushes = [...reviews.values()].map((review): Pending => {
-        const { answer: _answer, ...shown } = review;
-        return { kind: "push", ...shown, digest: reviewDigest(review) };
-      });
-      return {
-        frozen,
-        pending: [...requests, ...pushes].sort((a, b) => a.at - b.at),
-        grants: [...ledger.values()].flatMap(activeGrant),
-      };
+      const requests = pendingRequests(ledger, moment(Date.now()));
+      const pending = [...requests, ...pushes.pending()].sort((a, b) => a.at - b.at);
+      return { frozen, pending, grants: activeGrants(ledger) };
     },
     preview(ticket, ask) {
       const canonical = canonicalAsk(ask);
@@ -289,12 +222,8 @@ export function createInbox(options: InboxOptions): Inbox {
     },
     approve: (answer) =>
       inTurn(async () => {
-        const review = reviews.get(answer.ticket);
-        if (review !== undefined) {
-          if (answer.digest !== reviewDigest(review)) throw new UserError("this is another push", LOOK_AGAIN);
-          const note = answer.reason;
-          const given = { decision: "approve" as const, ...(note !== undefined && { note }) };
-          await answerReview(review, given, answer);
+        if (pushes.has(answer.ticket)) {
+          await pushes.approve(answer.ticket, answer);
           await putInForce();
           return;
         }
@@ -319,9 +248,8 @@ export function createInbox(options: InboxOptions): Inbox {
       }),
     deny: (answer) =>
       inTurn(async () => {
-        const review = reviews.get(answer.ticket);
-        if (review === undefined) return decided(decide.deny(ledger, answer, Date.now()));
-        await answerReview(review, { decision: "refuse", note: answer.reason }, answer);
+        if (!pushes.has(answer.ticket)) return decided(decide.deny(ledger, answer, Date.now()));
+        await pushes.refuse(answer.ticket, answer);
         await putInForce();
       }),
     revoke: ({ ticket, by, reason }) =>
@@ -351,35 +279,14 @@ export function createInbox(options: InboxOptions): Inbox {
     close() {
       closed = true;
       clearTimeout(timer);
-      for (const review of reviews.values())
-        review.answer({ decision: "refuse", note: "the bottle is ending" });
-      reviews.clear();
+      pushes.close();
     },
   };
 }
 
 const USUALLY: decide.Lifetime = { kind: "for", milliseconds: decide.USUAL_GRANT_MS };
 const LOOK_AGAIN = { hint: "bottle inbox" };
-const NOBODY_ANSWERED = "nobody answered in time, and the answer is no";
 const NOT_APPLIED = "a sidecar could not be told";
-
-function activeGrant(request: Request): readonly ActiveGrant[] {
-  const { outcome, ticket } = request;
-  if (outcome.status !== "approved" || !isActive(request)) return [];
-  const { ask, terms, usesLeft, bytesLeft, by, described } = outcome.grant;
-  return [
-    {
-      ticket,
-      ask,
-      described: [...described],
-      by,
-      at: outcome.at,
-      expiresAt: terms.expiresAt,
-      usesLeft,
-      bytesLeft,
-    },
-  ];
-}
 
 type RefusalCode = Extract<SuperviseAnswer, { kind: "refused" }>["code"];
 
