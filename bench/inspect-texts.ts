@@ -2,17 +2,7 @@
 import { type Dirent, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { packagePath } from "../src/lib/package-root.ts";
-
-/** The same pseudo-random numbers, in [0, 1), for the same seed. */
-export function generator(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
+import { random } from "../test/support/random.ts";
 
 /** Source code as it lies in node_modules: what an agent reads and sends most. */
 export function sourceCode(size: number): Buffer {
@@ -36,7 +26,7 @@ export function sourceCode(size: number): Buffer {
 }
 
 export function jsonLogs(size: number): Buffer {
-  const next = generator(1);
+  const next = random(1);
   const hex = (length: number): string =>
     Array.from({ length }, () => Math.floor(next() * 16).toString(16)).join("");
   const lines: string[] = [];
@@ -62,7 +52,7 @@ export function jsonLogs(size: number): Buffer {
 }
 
 export function randomBytes(size: number): Buffer {
-  const next = generator(2);
+  const next = random(2);
   const bytes = Buffer.alloc(size);
   for (let i = 0; i < size; i++) bytes[i] = Math.floor(next() * 256);
   return bytes;
@@ -85,7 +75,7 @@ export function prose(size: number): Buffer {
     "than into them can only other time new some could these two may first then do any like my now over such our " +
     "man me even most made after also did many off before must well back through years where much your way down"
   ).split(" ");
-  const next = generator(3);
+  const next = random(3);
   let text = "";
   while (text.length < size) {
     const length = 6 + Math.floor(next() * 18);

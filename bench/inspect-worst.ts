@@ -5,7 +5,7 @@
  */
 import type { Detector } from "../src/inspect/detector.ts";
 import type { Inspector } from "../src/inspect/inspector.ts";
-import { generator } from "./inspect-texts.ts";
+import { random } from "../test/support/random.ts";
 
 const SAMPLE = 64 * 1024;
 /** Recipes tried. Each costs some milliseconds. */
@@ -63,7 +63,7 @@ const FRAGMENTS: readonly string[] = [
 
 /** The dearest text found, `SAMPLE` bytes of it, and what it is made of. */
 export function searchWorst(inspector: Inspector, detectors: readonly Detector[], seed: number): Worst {
-  const next = generator(seed);
+  const next = random(seed);
   const pick = <T>(list: readonly T[]): T => list[Math.floor(next() * list.length)] as T;
   const keywords = detectors.flatMap(({ trigger }) => (trigger.kind === "keyword" ? trigger.keywords : []));
   const fragment = (): string => {
@@ -128,7 +128,7 @@ function costOf(inspector: Inspector, recipe: Recipe): number {
 }
 
 function build({ fragments, shuffled, wrapped, seed }: Recipe): Buffer {
-  const next = generator(seed);
+  const next = random(seed);
   let size = SAMPLE;
   for (const packing of wrapped) size = Math.ceil(size * (packing === "hex" ? 0.5 : 0.75));
   const parts = fragments.map((part) => Buffer.from(part));

@@ -18,6 +18,7 @@ import {
   testEgress,
 } from "../support/egress.ts";
 import { fuzzRun } from "../support/fuzz-run.ts";
+import { dice } from "../support/random.ts";
 import { httpsUpstream, type Upstream } from "../support/tls-upstream.ts";
 
 const HOST = "api.example.test";
@@ -26,21 +27,7 @@ const { seed, milliseconds, timeout } = fuzzRun("egress");
 /** How long one hostile connection may take before the next begins. */
 const PATIENCE_MS = 25;
 
-/** mulberry32 */
-function generator(state: number): () => number {
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
-const random = generator(seed);
-const below = (n: number): number => Math.floor(random() * n);
-const pick = <T>(list: readonly T[]): T => list[below(list.length)] as T;
-/** Mostly the first: what is wrong in every way is refused for the first of them. */
-const mostly = <T>(list: readonly T[]): T => (random() < 0.75 ? (list[0] as T) : pick(list));
+const { random, below, pick, mostly } = dice(seed, 0.75);
 
 const HOSTS = [
   HOST,

@@ -13,15 +13,11 @@ import { fuzzRun } from "../support/fuzz-run.ts";
 import { startTarget, type Target } from "../support/git-attack.ts";
 import { must, OWN, TOKEN } from "../support/git-gate.ts";
 import { leftovers, until } from "../support/git-gate-process.ts";
-import { random as generator } from "../support/inspectors.ts";
+import { dice } from "../support/random.ts";
 import { objectId, packet, packOf } from "../support/raw-push.ts";
 
 const { seed, milliseconds, timeout } = fuzzRun("git-gate-front");
-const random = generator(seed);
-const below = (n: number): number => Math.floor(random() * n);
-const pick = <T>(list: readonly T[]): T => list[below(list.length)] as T;
-/** Mostly the first: what is wrong in every way is refused for the first of them. */
-const mostly = <T>(list: readonly T[]): T => (random() < 0.8 ? (list[0] as T) : pick(list));
+const { random, below, pick, mostly } = dice(seed);
 
 /** Requests at once. */
 const WIDTH = 4;

@@ -13,16 +13,15 @@ import { mask } from "../../src/inspect/mask.ts";
 import { UNPACKINGS } from "../../src/inspect/scanner.ts";
 import { ENCODERS, type Encoder } from "../support/encoders.ts";
 import { fuzzRun } from "../support/fuzz-run.ts";
-import { FORGE, random as generator, KNOWN, OPTIONS, TOKEN } from "../support/inspectors.ts";
+import { FORGE, KNOWN, OPTIONS, TOKEN } from "../support/inspectors.ts";
+import { dice } from "../support/random.ts";
 
 const { seed, milliseconds, timeout } = fuzzRun("inspect");
 /** Longer chains outgrow what a block looks ahead. */
 const LONGEST_ENCODED = 16_000;
 const MEGABYTE = 2 ** 20;
 
-const random = generator(seed);
-const below = (n: number): number => Math.floor(random() * n);
-const pick = <T>(list: readonly T[]): T => list[below(list.length)] as T;
+const { below, pick } = dice(seed);
 
 const planted = compileInspector(OPTIONS);
 const everything = compileInspector({ ...OPTIONS, detectors: [FORGE, ...DETECTORS], phrases: true });

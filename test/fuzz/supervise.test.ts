@@ -9,6 +9,7 @@ import { connect } from "node:net";
 import { describe, expect, it } from "vitest";
 import { canonicalAsk } from "../../src/approvals/ask.ts";
 import { fuzzRun } from "../support/fuzz-run.ts";
+import { dice } from "../support/random.ts";
 import { type RunningSupervise, runSupervise } from "../support/supervise.ts";
 
 const { seed, milliseconds, timeout } = fuzzRun("supervise");
@@ -18,21 +19,7 @@ const PATIENCE_MS = 25;
 /** With one supervise; what it limits would hide the rest. */
 const CONNECTIONS = 60;
 
-/** mulberry32 */
-function generator(state: number): () => number {
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
-const random = generator(seed);
-const below = (n: number): number => Math.floor(random() * n);
-const pick = <T>(list: readonly T[]): T => list[below(list.length)] as T;
-/** Mostly the first: what is wrong in every way is refused for the first of them. */
-const mostly = <T>(list: readonly T[]): T => (random() < 0.9 ? (list[0] as T) : pick(list));
+const { random, below, pick, mostly } = dice(seed, 0.9);
 
 const TOOLS = [
   "request_access",

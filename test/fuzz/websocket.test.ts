@@ -2,12 +2,11 @@
 import { describe, expect, it } from "vitest";
 import { FrameFault, framesWith, MessageReader } from "../../src/sidecars/egress/inspection/frames.ts";
 import { fuzzRun } from "../support/fuzz-run.ts";
-import { random as generator } from "../support/inspectors.ts";
+import { dice } from "../support/random.ts";
 
 const MAX_BYTES = 100_000;
 const { seed, milliseconds, timeout } = fuzzRun("websocket");
-const random = generator(seed);
-const below = (n: number): number => Math.floor(random() * n);
+const { below } = dice(seed);
 
 interface Sent {
   readonly payload: Buffer;

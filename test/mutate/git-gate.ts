@@ -15,6 +15,7 @@ const REFS = `${T}/refs-and-paths.test.ts`;
 const SECRETS = `${T}/hidden-secrets.test.ts`;
 const OBJECTS = `${T}/objects.test.ts`;
 const LIFE = `${T}/life.test.ts`;
+const GRANTS = `${T}/grants.test.ts`;
 const FRONT = `${T}/front.test.ts`;
 const KILL = `${T}/kill.test.ts`;
 const TIME = `${T}/bounds.test.ts`;
@@ -27,7 +28,7 @@ const GUARDED: readonly Guarded[] = [
   { file: "policy/content.ts", tests: [POLICY, REFS] },
   { file: "policy/glob.ts", tests: [POLICY] },
   { file: "push/targets.ts", tests: [REFS] },
-  { file: "push/push.ts", tests: [LIFE, REFS, OBJECTS, TIME] },
+  { file: "push/push.ts", tests: [LIFE, GRANTS, REFS, OBJECTS, TIME] },
   { file: "scan/inspect-push.ts", tests: [SECRETS, OBJECTS, REFS, TIME] },
   { file: "scan/findings.ts", tests: [SECRETS, OBJECTS] },
   { file: "scan/push-objects.ts", tests: [OBJECTS, REFS, SECRETS, TIME] },

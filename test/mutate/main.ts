@@ -9,6 +9,7 @@
  */
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { random } from "../support/random.ts";
 import type { Batch, Mutant } from "./guards.ts";
 import { batchesOf, mutantsOf } from "./mutants.ts";
 import { Workspace } from "./workspace.ts";
@@ -62,15 +63,9 @@ async function tryOne(workspace: Workspace, mutant: Mutant): Promise<void> {
   tell(mutant.name, killer !== undefined, killer?.split("\n")[0] ?? "");
 }
 
-/** Mulberry32: the same order for the same seed. */
+/** The same order for the same seed. */
 function shuffled<T>(items: readonly T[]): readonly T[] {
-  let state = seed >>> 0;
-  const next = (): number => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
+  const next = random(seed);
   return items
     .map((item) => ({ item, at: next() }))
     .sort((a, b) => a.at - b.at)

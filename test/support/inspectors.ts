@@ -25,14 +25,3 @@ export const OPTIONS: InspectorOptions = {
 };
 
 export const inspector = compileInspector(OPTIONS);
-
-/** The same pseudo-random numbers, in [0, 1), for the same seed. */
-export function random(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}

@@ -1,30 +1,9 @@
 /** The real Claude Code goes on with its session in the same bottle, which has more by then. Its model is a stand-in. */
-import { randomBytes } from "node:crypto";
 import { mkdirSync, writeFileSync } from "node:fs";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import {
-  type MessagesApi,
-  startMessagesApi,
-  startPlainSite,
-  type Upstream,
-} from "../../doubles/upstreams.ts";
-import { createRealOperator, pause, type RealOperator } from "../../support/real-bottle.ts";
+import { describe, expect, it } from "vitest";
+import { CHECK, claudeBottles, FIND_TOOLS, MODEL_KEY } from "../../support/claude-bottles.ts";
 
-const KEY = ["sk", "ant", "api03", randomBytes(18).toString("hex")].join("-");
-
-let operator: RealOperator;
-let site: Upstream;
-let api: MessagesApi | undefined;
-
-beforeAll(async () => {
-  operator = await createRealOperator();
-  site = await startPlainSite({ tls: await operator.authority.issue(["site.test"]) });
-});
-afterEach(() => api?.close());
-afterAll(async () => {
-  await operator.remove();
-  await site.close();
-});
+const world = claudeBottles();
 
 describe("claude, resumed with more", () => {
   it("has the variable and the route, its workspace and the conversation so far", {
@@ -32,25 +11,20 @@ describe("claude, resumed with more", () => {
   }, async () => {
     const look =
       "cat notes.txt; printenv STAGE; curl -sS -o /dev/null -w '%{http_code}' https://site.test/page";
-    const model = await startMessagesApi({
-      tls: await operator.authority.issue(["api.anthropic.com"]),
-      credentials: [{ header: "x-api-key", value: KEY }],
-      script: [
-        { tool: "Bash", input: { command: `echo kept > notes.txt; ${look}` } },
-        { text: "STAGE is missing here." },
-        { tool: "Bash", input: { command: look } },
-        { text: "Now it is there." },
-      ],
-    });
-    api = model;
-    const routes = [{ host: "api.anthropic.com", connect_to: `127.0.0.1:${model.port}` }];
+    const { operator, site } = world;
+    const model = await world.model([
+      { tool: "Bash", input: { command: `echo kept > notes.txt; ${look}` } },
+      { text: "STAGE is missing here." },
+      { tool: "Bash", input: { command: look } },
+      { text: "Now it is there." },
+    ]);
     const bottle = (more: readonly object[]): void =>
       operator.agent("claude", {
         agent_provider: { template: "claude" },
-        egress: { upstream_ca: [operator.caFile], routes: [...routes, ...more] },
+        egress: world.egress(model, more),
       });
     bottle([]);
-    const env = { ANTHROPIC_API_KEY: KEY };
+    const env = { ANTHROPIC_API_KEY: MODEL_KEY };
     const first = await operator.bottle(["start", "claude", "--cwd", "--prompt", "print the stage"], { env });
     expect(first).toMatchObject({ code: 0, stdout: "STAGE is missing here.\n" });
     const id = /^bottle (\S+)$/m.exec(first.stderr)?.[1] ?? expect.fail(first.stderr);
@@ -79,43 +53,28 @@ describe("claude, resumed with more", () => {
   it("asks for what it lacks, is kept for it without any work, and goes on with it", {
     timeout: 120_000,
   }, async () => {
-    const model = await startMessagesApi({
-      tls: await operator.authority.issue(["api.anthropic.com"]),
-      credentials: [{ header: "x-api-key", value: KEY }],
-      script: [
-        {
-          tool: "ToolSearch",
-          input: { query: "select:mcp__bottle__request_access,mcp__bottle__check_request" },
-        },
-        {
-          tool: "mcp__bottle__request_access",
-          input: { variables: ["STAGE"], files: ["/mnt/data"], justification: "The task says so." },
-        },
-        {
-          tool: "mcp__bottle__check_request",
-          input: (results) => ({
-            ticket: /"ticket":"([0-9a-f]{32})"/.exec(results.at(-1) ?? "")?.[1] ?? "none",
-          }),
-        },
-        { text: "I wait for STAGE." },
-        { tool: "Bash", input: { command: "printenv STAGE; cat /mnt/data/table" } },
-        { tool: "ToolSearch", input: { query: "select:mcp__bottle__request_access" } },
-        { tool: "mcp__bottle__request_access", input: { variables: ["STAGE"], files: ["/mnt/data/table"] } },
-        { text: "All there." },
-      ],
-    });
-    api = model;
+    const { operator } = world;
+    const model = await world.model([
+      FIND_TOOLS,
+      {
+        tool: "mcp__bottle__request_access",
+        input: { variables: ["STAGE"], files: ["/mnt/data"], justification: "The task says so." },
+      },
+      CHECK,
+      { text: "I wait for STAGE." },
+      { tool: "Bash", input: { command: "printenv STAGE; cat /mnt/data/table" } },
+      { tool: "ToolSearch", input: { query: "select:mcp__bottle__request_access" } },
+      { tool: "mcp__bottle__request_access", input: { variables: ["STAGE"], files: ["/mnt/data/table"] } },
+      { text: "All there." },
+    ]);
     operator.agent("claude", {
       agent_provider: { template: "claude" },
       supervise: true,
-      egress: {
-        upstream_ca: [operator.caFile],
-        routes: [{ host: "api.anthropic.com", connect_to: `127.0.0.1:${model.port}` }],
-      },
+      egress: world.egress(model),
     });
-    const env = { ANTHROPIC_API_KEY: KEY };
+    const env = { ANTHROPIC_API_KEY: MODEL_KEY };
     const running = operator.bottle(["start", "claude", "--prompt", "work"], { env, timeoutMs: 60_000 });
-    const { ticket, digest, described } = await waiting();
+    const { ticket, digest, described } = await world.waiting();
     expect(described).toEqual([
       "nothing by itself: file /mnt/data takes bottle resume --with mount:<from>:/mnt/data",
       "nothing by itself: variable STAGE takes bottle resume --with env:STAGE",
@@ -145,14 +104,3 @@ describe("claude, resumed with more", () => {
     expect((await operator.bottle(["audit", "verify", id])).code).toBe(0);
   });
 });
-
-async function waiting(): Promise<{ ticket: string; digest: string; described: string[] }> {
-  for (let i = 0; i < 300; i++) {
-    const { stdout } = await operator.bottle(["inbox", "--json"]);
-    const { bottles } = JSON.parse(stdout) as { bottles: { pending: unknown[] }[] };
-    const [pending] = bottles.flatMap((inbox) => inbox.pending);
-    if (pending !== undefined) return pending as Awaited<ReturnType<typeof waiting>>;
-    await pause(100);
-  }
-  throw new Error("nothing waits");
-}

@@ -10,6 +10,7 @@ import {
   startSite,
   type WorkingCopy,
 } from "../../support/git-gate.ts";
+import { until } from "../../support/git-gate-process.ts";
 
 const closing: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
@@ -96,7 +97,34 @@ describe("an exception that hangs on a grant", () => {
     expect(second.code).not.toBe(0);
     expect(second.stderr).toContain("path-protected");
   });
+
+  it("lets the first one through of two that were found fit by it, and the other not", async () => {
+    const { site, bare, copy } = await serve();
+    const subject = ".github/workflows/x.yml";
+    const grant = { id: "g1", uses: { most: 1, before: 0 } };
+    const exceptions = [{ repo: "app", code: "path-protected", subject, grant }];
+    await site.reload({ exceptions }, { review: true });
+    await copy.commit({ [subject]: "on: push\n" });
+    const pushes = [copy.push("one"), copy.push("two")];
+    approve(site, await asked(site, 2));
+    const told = await Promise.all(pushes);
+    expect(told.map(({ code }) => code).sort()).toEqual([0, 1]);
+    expect(told.find(({ code }) => code === 1)?.stderr).toContain("denied: grant-ended");
+    expect((await snapshot(bare)).match(/refs\/heads\/bottle\//g)).toHaveLength(1);
+  });
 });
+
+/** The questions that are open, once there are so many. */
+async function asked(site: GateSite, count: number): Promise<readonly string[]> {
+  return await until(() => {
+    const asks = site.messages.flatMap((message) => (message.type === "ask" ? [message.ask] : []));
+    return asks.length >= count && asks;
+  });
+}
+
+function approve(site: GateSite, asks: readonly string[]): void {
+  for (const ask of asks) site.gate.answer(ask, { decision: "approve" });
+}
 
 describe("a frozen bottle", () => {
   it("pushes nothing, and can again once it is thawed", async () => {
@@ -108,5 +136,20 @@ describe("a frozen bottle", () => {
     expect(await snapshot(bare)).toBe(before);
     await site.reload({ frozen: false });
     expect(await copy.push("one")).toMatchObject({ code: 0 });
+  });
+
+  it("does not push what had been found fit before it was frozen", async () => {
+    const { site, bare, copy } = await serve();
+    await site.reload({}, { review: true });
+    await copy.commit({ "one.txt": "one" });
+    const before = await snapshot(bare);
+    const pushing = copy.push("one");
+    const asks = await asked(site, 1);
+    await site.reload({ frozen: true }, { review: true });
+    approve(site, asks);
+    const { code, stderr } = await pushing;
+    expect(code).toBe(1);
+    expect(stderr).toContain("denied: frozen");
+    expect(await snapshot(bare)).toBe(before);
   });
 });

@@ -4,7 +4,8 @@ import type { Finding } from "../../../src/inspect/finding.ts";
 import { BLOCK, compileInspector, type Inspector, LOOK_AHEAD } from "../../../src/inspect/inspector.ts";
 import { MIN_KNOWN, PIECE } from "../../../src/inspect/known-secret.ts";
 import { compileRules } from "../../../src/inspect/own-rules.ts";
-import { CANARY, FORGE, inspector, KNOWN, OPTIONS, random, TOKEN } from "../../support/inspectors.ts";
+import { CANARY, FORGE, inspector, KNOWN, OPTIONS, TOKEN } from "../../support/inspectors.ts";
+import { random } from "../../support/random.ts";
 
 function names(text: string | Buffer, by: Inspector = inspector): string[] {
   return by.scan(Buffer.from(text)).map(({ detector }) => detector);

@@ -67,7 +67,6 @@ export async function judgePush(context: PushContext, request: HookRequest): Pro
   };
 
   if (!parsed.allow) return refused(parsed);
-  if (context.policy().frozen) return refused(frozen());
   const push: Push = {
     updates,
     permits: createPermits(() => repoPolicy(context), context.grants),
@@ -93,7 +92,6 @@ export async function judgePush(context: PushContext, request: HookRequest): Pro
     // Both the policy and upstream may be others by now.
     const again = await judgeNames(context, push);
     if (!again.allow) return refused(again);
-    if (context.policy().frozen) return refused(frozen());
     const grants = push.permits.take();
     if ("allow" in grants) return refused(grants);
     const { commits, objects, bytes, unopened } = inspected.value;
@@ -142,6 +140,7 @@ function repoPolicy({ policy, name }: PushContext): CompiledRepo {
 
 async function judgeNames(context: PushContext, push: Push): Promise<Verdict<readonly RefGrant[]>> {
   const { permits, updates } = push;
+  if (context.policy().frozen) return frozen();
   const judged = judgeRefs(updates, {
     rules: permits.rules(),
     excepted: (ref) => permits.excepted("ref-not-allowed", ref),
