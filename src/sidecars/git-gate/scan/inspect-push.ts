@@ -59,15 +59,15 @@ async function lookAtAll(look: Look, objects: PushObjects, paths: PushPaths): Pr
   if (budget.refusal === undefined) throw failure;
 }
 
+/** Where git cannot show it, what was found is told without: it is refused all the same. */
 async function findPlaces({ git, place, tips, limits, signal, findings }: Look): Promise<void> {
   const running = listChanges(git, place, { tips, paths: limits.files }, signal);
-  const { failure } = await readToEnd(running, [
+  await readToEnd(running, [
     readChanges(running.stdout, (change) => {
       findings.place(change);
       return findings.areUnplaced();
     }),
   ]);
-  if (failure !== undefined) throw failure;
 }
 
 /** To the end of all, unless one has had enough. */
