@@ -14,7 +14,7 @@ import { printable } from "../lib/printable.ts";
 import { sha256Of } from "./digest.ts";
 import { peek, unpackerFor } from "./layer-stream.ts";
 import { type LayoutFiles, readBounded, readLayout } from "./layout-image.ts";
-import { MAX_CONFIG_BYTES, MAX_MANIFEST_BYTES, parseConfig, parseJson, parsePart } from "./oci-image.ts";
+import { MAX_PART_BYTES, parseConfig, parseJson, parsePart } from "./oci-image.ts";
 import type { SourceImage } from "./source-image.ts";
 
 /** A few files for each of 512 layers and each image that is in it. */
@@ -54,9 +54,9 @@ export async function readArchive(
       hint: "write it with docker save or podman save; for a folder that is the root itself use dir:",
     });
   }
-  const json = parseJson("manifest.json", await files.read("manifest.json", MAX_MANIFEST_BYTES));
+  const json = parseJson("manifest.json", await files.read("manifest.json", MAX_PART_BYTES.manifest));
   const entry = chooseEntry(parsePart("manifest.json", manifest, json), ref, path);
-  const configBytes = await files.read(entry.Config, MAX_CONFIG_BYTES);
+  const configBytes = await files.read(entry.Config, MAX_PART_BYTES.configuration);
   const { config, diffIds } = parseConfig(configBytes);
   if (diffIds.length !== entry.Layers.length) {
     throw new UserError(`${path}: its manifest and its configuration name different numbers of layers`);

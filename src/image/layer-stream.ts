@@ -24,6 +24,8 @@ export interface StoredLayer {
   /** Whose files are root's in the image. */
   readonly rootIs?: { readonly uid: number; readonly gid: number };
   open(): AsyncIterable<Buffer>;
+  /** Takes a copy of ours away that turned out to be damaged. */
+  discard?(): Promise<void>;
 }
 
 /** Hands the layer's tar to `read`, and resolves when it has read it and all of it was as named. */
@@ -45,7 +47,8 @@ export async function withLayerTar(
     unpackerFor(first),
     (source: AsyncIterable<Buffer>) => reading(countOut(source, counted)),
     ...(signal ? [{ signal }] : []),
-  ).catch((error: unknown) => {
+  ).catch(async (error: unknown) => {
+    if (error instanceof UserError) await layer.discard?.();
     throw zlibFailure(error);
   });
 }

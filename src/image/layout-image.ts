@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { codeOf, UserError } from "../lib/errors.ts";
 import { printable } from "../lib/printable.ts";
 import { checkBytes, digestParts } from "./digest.ts";
-import { type Descriptor, MAX_MANIFEST_BYTES, parseIndex, readImage } from "./oci-image.ts";
+import { type Descriptor, MAX_PART_BYTES, parseIndex, readImage } from "./oci-image.ts";
 import type { SourceImage } from "./source-image.ts";
 
 const REF_NAME = "org.opencontainers.image.ref.name";
@@ -21,10 +21,14 @@ export interface LayoutFiles {
 
 /** @throws UserError when it is no layout, `ref` is not in it, or it has several and `ref` says nothing. */
 export async function readLayout(files: LayoutFiles, ref: string | undefined): Promise<SourceImage> {
-  const entry = chooseEntry(parseIndex(await files.read("index.json", MAX_MANIFEST_BYTES)), ref, files.place);
-  const bytes = await files.read(blobName(entry.digest), MAX_MANIFEST_BYTES);
+  const entry = chooseEntry(
+    parseIndex(await files.read("index.json", MAX_PART_BYTES.manifest)),
+    ref,
+    files.place,
+  );
+  const bytes = await files.read(blobName(entry.digest), MAX_PART_BYTES.manifest);
   const top = { bytes: checkBytes("the manifest", bytes, entry.digest, entry.size), digest: entry.digest };
-  const image = await readImage(top, (part, limit) => files.read(blobName(part.digest), limit));
+  const image = await readImage(top, (part, kind) => files.read(blobName(part.digest), MAX_PART_BYTES[kind]));
   return {
     digest: image.digest,
     config: image.config,

@@ -10,10 +10,6 @@ import { UserError } from "../lib/errors.ts";
 import { printable } from "../lib/printable.ts";
 import { checkBytes, isDigest } from "./digest.ts";
 
-/** What registries accept for a manifest. */
-export const MAX_MANIFEST_BYTES = 4 * 1024 * 1024;
-/** A configuration has a line for each step of its making. */
-export const MAX_CONFIG_BYTES = 8 * 1024 * 1024;
 /** Docker makes at most 127, the kernel's overlay mounts at most 500. */
 const MAX_LAYERS = 512;
 /** An index in an index in an index: nobody makes more. */
@@ -71,8 +67,16 @@ export interface ParsedConfig {
   readonly diffIds: readonly string[];
 }
 
-/** Fetches what a descriptor names; at most `limit` bytes. Need not check it. */
-export type FetchPart = (part: Descriptor, limit: number) => Promise<Buffer>;
+export type PartKind = "manifest" | "configuration";
+
+/** A manifest: what registries accept for one. A configuration has a line for each step of its making. */
+export const MAX_PART_BYTES: Readonly<Record<PartKind, number>> = {
+  manifest: 4 * 1024 * 1024,
+  configuration: 8 * 1024 * 1024,
+};
+
+/** Fetches what a descriptor names; no more than {@link MAX_PART_BYTES}. Need not check it. */
+export type FetchPart = (part: Descriptor, kind: PartKind) => Promise<Buffer>;
 
 /** From an index or a manifest to one image for this machine. */
 export async function readImage(
@@ -86,12 +90,7 @@ export async function readImage(
     if (!isIndex(json)) break;
     if (depth === MAX_INDEX_DEPTH) throw new UserError("the image's indexes lie too deep in one another");
     const chosen = choosePlatform(parsePart("index", index, json).manifests, architecture);
-    const bytes = checkBytes(
-      "the manifest",
-      await fetchPart(chosen, MAX_MANIFEST_BYTES),
-      chosen.digest,
-      chosen.size,
-    );
+    const bytes = checkBytes("the manifest", await fetchPart(chosen, "manifest"), chosen.digest, chosen.size);
     here = { bytes, digest: chosen.digest };
   }
   const json = parseJson("manifest", here.bytes);
@@ -103,7 +102,7 @@ export async function readImage(
   const { config, layers } = parsePart("manifest", manifest, json);
   const bytes = checkBytes(
     "the configuration",
-    await fetchPart(config, MAX_CONFIG_BYTES),
+    await fetchPart(config, "configuration"),
     config.digest,
     config.size,
   );

@@ -11,6 +11,7 @@ import { buildRecipe, recipeKey } from "./built-in-recipe.ts";
 import { readFolder } from "./folder-image.ts";
 import type { ImageCache } from "./image-cache.ts";
 import { folderFiles, readLayout } from "./layout-image.ts";
+import { readRegistryImage } from "./registry/registry-image.ts";
 import type { SourceImage } from "./source-image.ts";
 
 export interface OpenOptions {
@@ -45,6 +46,7 @@ export async function openSource(source: ImageSource, options: OpenOptions): Pro
           ...(signal && { signal }),
         });
       case "registry":
+        return await readRegistryImage(source, { cache, progress, ...(signal && { signal }) });
       case "kept":
         throw new UserError(`${imageWord(source)} is not supported yet`);
     }

@@ -1,0 +1,143 @@
+/**
+ * Parts of an image, in the cache under the name of what they hash to. What was broken off goes on where it stopped,
+ * and what comes is hashed with what was there: a mirror that answers with other bytes is noticed at the end.
+ */
+import { createReadStream } from "node:fs";
+import { open, rename, rm, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { codeOf, UserError } from "../../lib/errors.ts";
+import { acquireLock } from "../../lib/lock-file.ts";
+import { makePrivateDir } from "../../lib/paths.ts";
+import { DigestCheck, digestParts } from "../digest.ts";
+import type { ImageCache } from "../image-cache.ts";
+import type { RegistryClient } from "./client.ts";
+
+/** Connections that break in the middle of one part. */
+const MAX_RESUMES = 10;
+
+export interface Part {
+  readonly digest: string;
+  readonly size: number;
+}
+
+export interface DownloadOptions {
+  readonly client: RegistryClient;
+  readonly cache: ImageCache;
+  /** Bytes that have come, since it was last called. */
+  readonly onBytes: (count: number) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** @returns where the part is. @throws UserError when what comes is not what was named, or nothing comes. */
+export async function download(part: Part, options: DownloadOptions): Promise<string> {
+  const { algorithm, hex } = digestParts(part.digest);
+  const folder = join(options.cache.blobs, algorithm);
+  const path = join(folder, hex);
+  await makePrivateDir(folder);
+  if ((await sizeOf(path)) === part.size) {
+    options.onBytes(part.size);
+    return path;
+  }
+  const lock = await acquireLock(`${path}.lock`, {
+    waitMs: Number.POSITIVE_INFINITY,
+    ...(options.signal && { signal: options.signal }),
+  });
+  try {
+    // Another one may have brought it while we waited.
+    if ((await sizeOf(path)) === part.size) options.onBytes(part.size);
+    else await bring(part, path, options);
+    return path;
+  } finally {
+    await lock.release();
+  }
+}
+
+async function bring(part: Part, path: string, options: DownloadOptions): Promise<void> {
+  const beside = `${path}.part`;
+  for (let resumes = 0; ; resumes++) {
+    const had = Math.min((await sizeOf(beside)) ?? 0, part.size);
+    try {
+      await attempt(part, beside, had, options);
+      break;
+    } catch (error) {
+      options.signal?.throwIfAborted();
+      const came = ((await sizeOf(beside)) ?? 0) - had;
+      // As long as something comes each time, it gets there.
+      if (error instanceof UserError || resumes >= MAX_RESUMES || came <= 0) throw asUserError(part, error);
+    }
+  }
+  await rename(beside, path);
+}
+
+async function attempt(
+  part: Part,
+  beside: string,
+  had: number,
+  { client, onBytes, signal }: DownloadOptions,
+) {
+  const check = new DigestCheck("the part", part.digest, part.size);
+  const { status, body } = await client.get(`blobs/${part.digest}`, {
+    ...(had > 0 && { from: had }),
+    ...(signal && { signal }),
+  });
+  const from = status === 206 ? had : 0;
+  const file = await open(beside, from > 0 ? "r+" : "w", 0o600);
+  try {
+    if (status === 416) throw new UserError(`the registry has less of ${part.digest} than it says`);
+    if (from > 0) {
+      if (!startsAt(body.headers["content-range"], from))
+        throw new UserError("the registry answers with another piece than asked for");
+      for await (const chunk of createReadStream(beside, { end: from - 1 })) check.update(chunk as Buffer);
+      onBytes(from);
+    }
+    let at = from;
+    for await (const chunk of body) {
+      signal?.throwIfAborted();
+      check.update(chunk as Buffer);
+      await writeAt(file, chunk as Buffer, at);
+      at += (chunk as Buffer).length;
+      onBytes((chunk as Buffer).length);
+    }
+    await file.truncate(at);
+    if (at < part.size) throw new Error("the connection ended early");
+    check.finish();
+    await file.sync();
+  } catch (error) {
+    // Bytes that are wrong are not built upon. (Those of a connection that broke are not known to be.)
+    if (error instanceof UserError) await rm(beside, { force: true });
+    throw error;
+  } finally {
+    body.destroy();
+    await file.close();
+  }
+}
+
+async function writeAt(
+  file: Awaited<ReturnType<typeof open>>,
+  bytes: Buffer,
+  position: number,
+): Promise<void> {
+  for (let at = 0; at < bytes.length; )
+    at += (await file.write(bytes, at, bytes.length - at, position + at)).bytesWritten;
+}
+
+function startsAt(header: string | undefined, first: number): boolean {
+  return /^bytes ([0-9]+)-/.exec(header ?? "")?.[1] === String(first);
+}
+
+async function sizeOf(path: string): Promise<number | undefined> {
+  try {
+    return (await stat(path)).size;
+  } catch (error) {
+    if (codeOf(error) === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+function asUserError(part: Part, error: unknown): unknown {
+  if (error instanceof UserError || codeOf(error) === "ENOSPC") return error;
+  return new UserError(`the download of ${part.digest} broke off: ${codeOf(error) ?? String(error)}`, {
+    hint: "start it again: it goes on where it stopped",
+    cause: error,
+  });
+}

@@ -1,0 +1,115 @@
+/** An image in a registry: its manifest is asked for, its parts are brought into the cache. */
+import { createReadStream } from "node:fs";
+import { readFile, rm } from "node:fs/promises";
+import type { Progress } from "../../contract/backend.ts";
+import type { RegistryReference } from "../../contract/image.ts";
+import { UserError } from "../../lib/errors.ts";
+import { checkBytes, sha256Of } from "../digest.ts";
+import type { ImageCache } from "../image-cache.ts";
+import { readBounded } from "../layout-image.ts";
+import { MAX_PART_BYTES, readImage } from "../oci-image.ts";
+import type { SourceImage } from "../source-image.ts";
+import { RegistryClient } from "./client.ts";
+import { download, type Part } from "./download.ts";
+
+const MANIFEST_TYPES = [
+  "application/vnd.oci.image.index.v1+json",
+  "application/vnd.oci.image.manifest.v1+json",
+  "application/vnd.docker.distribution.manifest.list.v2+json",
+  "application/vnd.docker.distribution.manifest.v2+json",
+].join(", ");
+
+/** At once: enough to fill a line, few enough that no registry minds. */
+const DOWNLOADS_AT_ONCE = 3;
+
+/** More than any image that a developer waits for. */
+const MAX_IMAGE_BYTES = 64 * 1024 ** 3;
+
+/** Between two lines of progress. */
+const PROGRESS_MS = 500;
+
+export interface RegistryOptions {
+  readonly cache: ImageCache;
+  readonly progress: Progress;
+  readonly signal?: AbortSignal;
+}
+
+/** @throws UserError when it cannot be had, is malformed, or does not hash to its names. */
+export async function readRegistryImage(
+  reference: RegistryReference,
+  { cache, progress, signal }: RegistryOptions,
+): Promise<SourceImage> {
+  const client = new RegistryClient(reference, signal);
+  progress(`asking ${reference.host} for ${reference.repository}`);
+  const fetchManifest = async (which: string): Promise<Buffer> => {
+    const { body } = await client.get(`manifests/${which}`, { accept: MANIFEST_TYPES });
+    return readBounded(body, MAX_PART_BYTES.manifest, "the manifest");
+  };
+  const wanted = reference.digest ?? reference.tag ?? "latest";
+  const bytes = await fetchManifest(wanted);
+  const digest = reference.digest ?? sha256Of(bytes);
+  checkBytes("the manifest", bytes, digest);
+
+  const quiet = { client, cache, onBytes: () => {}, ...(signal && { signal }) };
+  const image = await readImage({ bytes, digest }, async (part, kind) => {
+    // To a registry a configuration is a part like a layer.
+    if (kind === "manifest") return fetchManifest(part.digest);
+    const limit = MAX_PART_BYTES.configuration;
+    if (part.size > limit) throw new UserError(`the image's configuration is longer than ${limit} bytes`);
+    return readFile(await download(part, quiet));
+  });
+  const parts = image.layers.flatMap(({ blob }) => blob ?? []);
+  const paths = await downloadAll(parts, { client, cache, progress, ...(signal && { signal }) });
+  return {
+    digest: image.digest,
+    config: image.config,
+    layers: image.layers.map((layer) => {
+      const path = paths.get(layer.blob?.digest ?? "") ?? "";
+      return { ...layer, open: () => createReadStream(path), discard: () => rm(path, { force: true }) };
+    }),
+  };
+}
+
+async function downloadAll(
+  parts: readonly Part[],
+  { client, cache, progress, signal }: RegistryOptions & { readonly client: RegistryClient },
+): Promise<ReadonlyMap<string, string>> {
+  const different = [...new Map(parts.map((part) => [part.digest, part])).values()];
+  const total = different.reduce((all, { size }) => all + size, 0);
+  if (total > MAX_IMAGE_BYTES)
+    throw new UserError(`the image is larger than ${MAX_IMAGE_BYTES / 1024 ** 3} GiB`);
+  const paths = new Map<string, string>();
+  let come = 0;
+  let told = 0;
+  const onBytes = (count: number): void => {
+    come += count;
+    if (performance.now() - told < PROGRESS_MS) return;
+    told = performance.now();
+    progress(`downloading: ${megabytes(Math.min(come, total))} of ${megabytes(total)} MB`);
+  };
+  // One that fails stops the others.
+  const stop = new AbortController();
+  const both = AbortSignal.any([stop.signal, ...(signal ? [signal] : [])]);
+  const waiting = [...different];
+  const work = async (): Promise<void> => {
+    for (let part = waiting.shift(); part !== undefined; part = waiting.shift()) {
+      both.throwIfAborted();
+      paths.set(part.digest, await download(part, { client, cache, onBytes, signal: both }));
+    }
+  };
+  const workers = Array.from({ length: DOWNLOADS_AT_ONCE }, () =>
+    work().catch((error: unknown) => {
+      stop.abort(error);
+      throw error;
+    }),
+  );
+  const results = await Promise.allSettled(workers);
+  signal?.throwIfAborted();
+  stop.signal.throwIfAborted();
+  for (const result of results) if (result.status === "rejected") throw result.reason;
+  return paths;
+}
+
+function megabytes(bytes: number): string {
+  return (bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0);
+}
