@@ -35,6 +35,13 @@ export const GIT_EXCEPTION_CODES = [
   "ref-not-allowed",
 ] as const;
 
+/**
+ * Those of them that a manifest can lift for ever. A value that was found is named by a mark, and the key of marks ends
+ * with the bottle: nothing that lasts could know it again.
+ */
+export const LASTING_EXCEPTION_CODES = GIT_EXCEPTION_CODES.filter((code) => code !== "secret-found");
+export type LastingExceptionCode = Exclude<(typeof GIT_EXCEPTION_CODES)[number], "secret-found">;
+
 const { items, subjects, subjectLength, methods, itemLength, justification } = ASK_LIMITS;
 const plainLine = z
   .string()

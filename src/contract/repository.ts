@@ -1,4 +1,5 @@
 /** A repository behind git-gate as the plan knows it: plain data, no secret in it, printed by the preflight. */
+import type { LastingExceptionCode } from "./approvals.ts";
 import type { GitLimits } from "./git-gate.ts";
 
 export interface PlannedRepo {
@@ -20,6 +21,14 @@ export interface PlannedRepo {
   readonly limits: Partial<GitLimits>;
   /** Every push waits for the operator. */
   readonly review: boolean;
+  /** What passes although its code refuses it, each subject to the letter; absent: nothing. */
+  readonly exceptions?: readonly PlannedException[];
+}
+
+export interface PlannedException {
+  readonly code: LastingExceptionCode;
+  /** Paths, or refs; {@link BOTTLE_ID} in a ref stands for the bottle's id. */
+  readonly subjects: readonly string[];
 }
 
 /** In a manifest's `refs`. */

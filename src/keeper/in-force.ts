@@ -32,7 +32,14 @@ export function plannedAllowed(
         defaultRefRules(id),
     })),
     findings: [],
-    gitExceptions: [],
+    gitExceptions: (plan.repos ?? []).flatMap(({ name: repo, exceptions = [] }) =>
+      exceptions.flatMap(({ code, subjects }) =>
+        subjects.map((subject) => ({
+          ...{ repo, code },
+          subject: code === "ref-not-allowed" ? subject.replaceAll(BOTTLE_ID, id) : subject,
+        })),
+      ),
+    ),
   };
 }
 

@@ -33,10 +33,14 @@ function yamlWithGrant(yaml: Insertable, ask: Ask, bottle: string): Parsed<strin
         "cannot know where a variable or file comes from: write it there, then bottle resume --with manifest",
       );
     case "finding":
+      return reject(NO_VALUES);
     case "git-exception":
-      return reject("an exception for one thing that was found has no place in a manifest");
+      return ask.code === "secret-found" ? reject(NO_VALUES) : done(withException(yaml, ask, bottle));
   }
 }
+
+const NO_VALUES =
+  "cannot name a value that was found: the key of its mark ends with the bottle, and nothing that lasts could know it again";
 
 function done(text: string | undefined): Parsed<string> {
   return text === undefined ? reject("is written in a way that cannot be added to") : accept(text);
@@ -77,6 +81,21 @@ function aboveOf(host: string, items: readonly unknown[]): YAMLMap | undefined {
     if (isMap(above)) return above;
   }
   return undefined;
+}
+
+function withException(
+  yaml: Insertable,
+  { repo, code, subjects }: Extract<Ask, { kind: "git-exception" }>,
+  bottle: string,
+): string | undefined {
+  const path = ["git-gate", "repos", repo];
+  const entry = nodeAt(yaml, path);
+  if (!isMap(entry)) return undefined;
+  const lasting = (subject: string): string =>
+    code === "ref-not-allowed" ? subject.replaceAll(bottle, BOTTLE_ID) : subject;
+  const exception = { code, subjects: subjects.map(lasting) };
+  const list = nodeAt(yaml, [...path, "exceptions"]);
+  return isSeq(list) ? withItem(yaml, list, exception) : withPair(yaml, entry, "exceptions", [exception]);
 }
 
 function withRefs(

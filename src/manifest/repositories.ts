@@ -172,8 +172,8 @@ function ownerAndName(path: string): string | undefined {
   return parts.length === 2 ? parts.join("/") : undefined;
 }
 
-function policyOf(repository: Repository): Pick<PlannedRepo, "refs" | "paths" | "limits" | "review"> {
-  const { limits = {}, refs, paths = {} } = repository;
+function policyOf(repository: Repository): Omit<PlannedRepo, "name" | "upstream"> {
+  const { limits = {}, refs, paths = {}, exceptions } = repository;
   const planned: Partial<GitLimits> = {
     ...(limits.push !== undefined && { packBytes: limits.push }),
     ...(limits.file !== undefined && { fileBytes: limits.file }),
@@ -185,6 +185,7 @@ function policyOf(repository: Repository): Pick<PlannedRepo, "refs" | "paths" | 
     paths: { only: paths.only ?? [], unprotect: paths.unprotect ?? [] },
     limits: planned,
     review: repository.review ?? false,
+    ...(exceptions !== undefined && { exceptions }),
   };
 }
 

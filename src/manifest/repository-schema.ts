@@ -3,6 +3,7 @@
  * together can (a key for this kind of URL, a pin) in repositories.ts, once a chain is merged.
  */
 import * as z from "zod";
+import { ASK_LIMITS, LASTING_EXCEPTION_CODES } from "../contract/approvals.ts";
 import { gitRepoName } from "../contract/git-gate.ts";
 import { BOTTLE_ID, type PlannedRef } from "../contract/repository.ts";
 import { faultOfRefPattern } from "../lib/git-ref.ts";
@@ -168,6 +169,14 @@ const limits = z.strictObject({
   files: count.exactOptional().describe("Paths that one push may change."),
 });
 
+const exception = z.strictObject({
+  code: z.enum(LASTING_EXCEPTION_CODES).describe("The code of the refusals that are not to be."),
+  subjects: z
+    .array(line.refine((text) => text.length <= ASK_LIMITS.subjectLength, "is too long"))
+    .min(1, "is empty: name the paths or refs, as the refusal did")
+    .describe("Whole paths or refs, to the letter: no character stands for others."),
+});
+
 export const repository = z.strictObject({
   url: parsedText(parseGitUrl)
     .exactOptional()
@@ -192,6 +201,12 @@ export const repository = z.strictObject({
     .describe("The refs that may be pushed, and no others. Default refs/heads/bottle/{id}/*."),
   paths: paths.exactOptional().describe("Which paths a push may change."),
   limits: limits.exactOptional().describe("How much one push may bring."),
+  exceptions: z
+    .array(exception)
+    .exactOptional()
+    .describe(
+      "What passes although git-gate refuses such things: what bottle inbox approve --always writes.",
+    ),
   review: z.boolean().exactOptional().describe("Whether every push waits for the operator."),
 });
 export type Repository = z.output<typeof repository>;

@@ -21,6 +21,8 @@ export interface PreflightRepo {
   /** Empty: everywhere. */
   readonly onlyPaths: readonly string[];
   readonly unprotected: readonly string[];
+  /** What passes to the letter although it would be refused. */
+  readonly excepted: readonly string[];
   /** Those that the manifest sets. */
   readonly limits: readonly string[];
   readonly review: boolean;
@@ -47,6 +49,9 @@ export function describeRepo(repo: PlannedRepo, availableEnv: (name: string) => 
     mayPush: (repo.refs ?? [OWN_REFS]).map((ref) => printable(refText(ref))),
     onlyPaths: repo.paths.only.map((path) => printable(path)),
     unprotected: repo.paths.unprotect.map((path) => printable(path)),
+    excepted: (repo.exceptions ?? []).flatMap(({ code, subjects }) =>
+      subjects.map((subject) => printable(`${code} ${subject}`)),
+    ),
     limits: limitTexts(repo.limits),
     review: repo.review,
   };

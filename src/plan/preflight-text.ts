@@ -145,8 +145,9 @@ function repoLines(repo: PreflightRepo): string[] {
     `  may be pushed: ${repo.mayPush.join(", ")}`,
     ...(repo.onlyPaths.length === 0 ? [] : [`  only where it changes ${repo.onlyPaths.join(", ")}`]),
     ...(repo.unprotected.length === 0 ? [] : [`  UNPROTECTED: ${repo.unprotected.join(", ")}`]),
+    ...repo.excepted.map((exception) => `  EXCEPTED: ${exception}`),
     ...(repo.limits.length === 0 ? [] : [`  at most ${repo.limits.join(", ")}`]),
-    ...(repo.review ? ["  REVIEW: every push is refused for now, because nobody can be asked yet"] : []),
+    ...(repo.review ? ["  REVIEW: every push waits for you, in bottle inbox"] : []),
   ];
 }
 

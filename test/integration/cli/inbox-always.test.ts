@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import {
   chmodSync,
   existsSync,
@@ -10,6 +11,8 @@ import {
   writeFileSync,
 } from "node:fs";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import type { Allowed } from "../../../src/approvals/allowed.ts";
+import type { Ask } from "../../../src/contract/approvals.ts";
 import { BOTTLE, type BottleCli, createBottleCli } from "../../support/bottle-cli.ts";
 import { askHost, type InboxBottle, openInboxBottle } from "../../support/inbox-bottle.ts";
 import { openTmux } from "../../support/tmux.ts";
@@ -47,8 +50,9 @@ afterEach(async () => {
   open = undefined;
 });
 
-async function bottle(manifest = "heir"): Promise<InboxBottle> {
-  open = await openInboxBottle(cli, `worker-${String(++counter).padStart(5, "0")}`, { manifest });
+async function bottle(manifest = "heir", planned: Partial<Allowed> = {}): Promise<InboxBottle> {
+  const id = `worker-${String(++counter).padStart(5, "0")}`;
+  open = await openInboxBottle(cli, id, { manifest, planned });
   return open;
 }
 
@@ -152,11 +156,54 @@ describe("bottle inbox approve --always", () => {
     expect(refused.stderr).toContain("--session");
     const finding = await one.ask({ kind: "finding", host: "docs.test", detector: "d", finding: "f" });
     expect((await cli.run(["inbox", "approve", finding, "--always"])).stderr).toContain(
-      "has no place in a manifest",
+      "nothing that lasts could know it again",
     );
     expect(file("base")).toBe(BASE);
     expect(one.inbox.view().pending).toHaveLength(2);
     expect(names()).toEqual(["base.md", "heir.md"]);
+  });
+
+  it("writes down what a repository's rules except, for that path alone, and knows it from then on", async () => {
+    const bare = cli.path("app.git");
+    execFileSync("git", ["init", "--quiet", "--bare", bare]);
+    const before = `---
+agent_provider: {template: command, command: ["true"]}
+git-gate:
+  repos:
+    app:
+      url: ${bare}
+---
+`;
+    cli.write("h/bottles/base.md", before);
+    const planned = { repos: [{ name: "app", refs: [] }] };
+    const one = await bottle("heir", planned);
+    const ask: Ask = {
+      kind: "git-exception",
+      repo: "app",
+      code: "path-protected",
+      subjects: [".github/workflows/x.yml"],
+    };
+    const ticket = await one.ask(ask);
+    const [code, shown] = await answered(ticket, "y\r");
+    expect(code).toBe(0);
+    const what = "path-protected passes at repository app: .github/workflows/x.yml".replaceAll(" ", "");
+    expect(shown).toContain(`worker(bottleheir):${what}`);
+    expect(file("base")).toBe(
+      before.replace(
+        `      url: ${bare}\n`,
+        `      url: ${bare}
+      exceptions:
+        - code: path-protected
+          subjects:
+            - .github/workflows/x.yml
+`,
+      ),
+    );
+    // Asked in a bottle that was made before: the next one may do it.
+    await one.end();
+    const other = await bottle("heir", planned);
+    const again = await cli.run(["inbox", "approve", await other.ask(ask), "--always"]);
+    expect(again.stdout + again.stderr).toContain("heir allows it already");
   });
 
   it("keeps what a wildcard, a preset and an heir's own say, or says why it cannot", async () => {

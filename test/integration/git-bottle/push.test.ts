@@ -27,7 +27,11 @@ beforeAll(async () => {
   await gated.cli.git(gated.project, "remote", "add", "other", "/srv/somewhere/else.git");
   gated.agent(
     "dev",
-    { far: gated.overSsh(far), here: { url: here }, waits: { url: waits, review: true } },
+    {
+      far: gated.overSsh(far),
+      here: { url: here, exceptions: [{ code: "path-protected", subjects: [".github/workflows/ours.yml"] }] },
+      waits: { url: waits, review: true },
+    },
     {
       env: { GIVEN: { value: "correct-horse-battery-staple", to: ["api.example.com"] } },
       egress: { rules: [{ id: "own-project", pattern: "project-[a-z]+-[0-9]{4}" }] },
@@ -82,6 +86,17 @@ describe("an agent behind git-gate", () => {
       `${fresh} cd workspace && git switch -qc bottle/${id}/plain && git commit -q --allow-empty -m x && git push -q && git push -q`,
     );
     expect(refOf(far, own("plain"))).toBe(await gated.sh(id, "git -C workspace rev-parse HEAD"));
+  });
+
+  it("pushes the one protected path that the manifest excepts, and no other", async () => {
+    const push = (name: string): string =>
+      `${fresh} ${commit(`.github/workflows/${name}.yml`, "on: push")} && git push -q backup HEAD:${own(name)}`;
+    await gated.sh(id, push("ours"));
+    expect(refOf(here, own("ours"))).toBe(await gated.sh(id, "git -C workspace rev-parse HEAD"));
+    const { code, stderr } = await gated.inside(id, push("theirs"));
+    expect(code).toBe(1);
+    expect(stderr).toContain("denied: path-protected:");
+    expect(refOf(here, own("theirs"))).toBe("");
   });
 
   it.each([

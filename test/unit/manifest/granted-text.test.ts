@@ -130,9 +130,38 @@ env: {A: 'b'}
     else expect(result.reason).not.toBe("");
   });
 
-  it("refuses exceptions, which no manifest has", () => {
-    const ask: Ask = { kind: "finding", host: "a.test", detector: "d", finding: "f" };
-    expect(textWithGrant("---\n{}\n---\n", ask, ID)).toMatchObject({ ok: false });
+  it("holds what a repository's rules except, as the denial named it, below what was excepted before", () => {
+    const paths: Ask = {
+      kind: "git-exception",
+      repo: "app",
+      code: "path-protected",
+      subjects: [".github/workflows/x.yml", `${ID}/CODEOWNERS`],
+    };
+    const repo = "git-gate:\n  repos:\n    app:\n      url: ~/app.git # mine\n";
+    const once = written(repo, paths);
+    const first = { code: "path-protected", subjects: paths.subjects };
+    expect(once).toContain("url: ~/app.git # mine\n");
+    expect(parse(once)).toEqual({
+      "git-gate": { repos: { app: { url: "~/app.git", exceptions: [first] } } },
+    });
+    const ref = `refs/heads/bottle/${ID}-x`;
+    const twice = written(once, { ...paths, code: "ref-not-allowed", subjects: [ref] });
+    // Of another bottle the ref has another name, and a path has not.
+    const second = { code: "ref-not-allowed", subjects: ["refs/heads/bottle/{id}-x"] };
+    expect(parse(twice)).toMatchObject({ "git-gate": { repos: { app: { exceptions: [first, second] } } } });
+    expect(written("git-gate: {repos: {app: {url: x}}}\n", paths)).toContain('"exceptions": [{"code":');
+    expect(textWithGrant("---\negress: {}\n---\n", paths, ID)).toMatchObject({ ok: false });
+  });
+
+  it.each([
+    { kind: "finding", host: "a.test", detector: "d", finding: "f" },
+    { kind: "git-exception", repo: "app", code: "secret-found", subjects: ["d:f"] },
+  ] satisfies Ask[])("names no value that was found: $kind", (ask) => {
+    const text = "---\ngit-gate: {repos: {app: {url: x}}}\n---\n";
+    expect(textWithGrant(text, ask, ID)).toEqual({
+      ok: false,
+      reason: expect.stringContaining("the key of its mark ends with the bottle"),
+    });
   });
 
   it("holds, of any honest file, all that was there in its order, and one route more", () => {

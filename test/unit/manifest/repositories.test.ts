@@ -101,6 +101,7 @@ describe("a repository of the manifest", () => {
 refs: ["refs/heads/bottle/{id}/*", {ref: refs/heads/wip, force: true}, {ref: refs/tags/v*, delete: true}]
 paths: {only: [src/**], unprotect: [CODEOWNERS]}
 limits: {push: 10M, file: 1K, objects: 5, files: 0}
+exceptions: [{code: lfs-pointer, subjects: [a.bin, b.bin]}]
 review: true`,
     );
     expect(repo).toMatchObject({
@@ -111,6 +112,7 @@ review: true`,
       ],
       paths: { only: ["src/**"], unprotect: ["CODEOWNERS"] },
       limits: { packBytes: 10 * 2 ** 20, fileBytes: 1024, objects: 5, files: 0 },
+      exceptions: [{ code: "lfs-pointer", subjects: ["a.bin", "b.bin"] }],
       review: true,
     });
   });
@@ -187,6 +189,14 @@ review: true`,
     [
       "url: ~/bare.git\nlimits: {objects: -1}",
       "bottles/b.md:6:25: git-gate.repos.p.limits.objects: must not be negative",
+    ],
+    [
+      'url: ~/bare.git\nexceptions: [{code: secret-found, subjects: ["d:f"]}]',
+      "bottles/b.md:6:27: git-gate.repos.p.exceptions[0].code: ",
+    ],
+    [
+      "url: ~/bare.git\nexceptions: [{code: lfs-pointer, subjects: []}]",
+      "bottles/b.md:6:50: git-gate.repos.p.exceptions[0].subjects: is empty",
     ],
   ])("refuses %j and says where", (yaml, expected) => {
     expect(refusal(yaml)).toContain(expected);
