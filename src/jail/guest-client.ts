@@ -1,12 +1,11 @@
 /**
- * The keeper's side of a guest's init: one connection a purpose, all to a socket in a folder of the keeper's
- * own. Every answer is a hostile guest's: bounded in size and time, parsed, and good only for the exec it belongs
+ * The keeper's side of a guest's init: one stream a purpose, each opened by the keeper. Every answer is a hostile guest's: bounded in size and time, parsed, and good only for the exec it belongs
  * to; what it says is escaped before anybody sees it. Of an exec that fails no connection is left open.
  */
 import { randomBytes } from "node:crypto";
-import { connect, type Socket } from "node:net";
+import { connect } from "node:net";
 import { constants } from "node:os";
-import { PassThrough, type Readable } from "node:stream";
+import { type Duplex, PassThrough, type Readable } from "node:stream";
 import type { ExecOptions, Execution, ExitStatus, ProbeResult, ProbeTarget } from "../contract/backend.ts";
 import { UserError } from "../lib/errors.ts";
 import { readFirstLine } from "../lib/first-line.ts";
@@ -27,7 +26,7 @@ export interface GuestClient {
     argv: readonly [string, ...string[]],
     options: ExecOptions & { readonly env: Readonly<Record<string, string>>; readonly cwd: string },
   ): Promise<Execution>;
-  dial(port: number): Promise<Socket>;
+  dial(port: number): Promise<Duplex>;
   probe(targets: readonly ProbeTarget[], timeoutMs: number): Promise<readonly ProbeResult[]>;
 }
 
@@ -37,8 +36,16 @@ export interface GuestClientOptions {
   readonly killGraceMs?: number;
 }
 
+/** Opens a stream to the guest's init. One that cannot be opened is destroyed. */
+export type ConnectGuest = (options: { readonly allowHalfOpen: boolean }) => Duplex;
+
+/** To an init that accepts on a Unix socket. */
+export function guestSocket(path: string): ConnectGuest {
+  return ({ allowHalfOpen }) => connect({ path, allowHalfOpen });
+}
+
 export function createGuestClient(
-  socketPath: string,
+  connectGuest: ConnectGuest,
   { answerTimeoutMs = ANSWER_TIMEOUT_MS, killGraceMs = KILL_GRACE_MS }: GuestClientOptions = {},
 ): GuestClient {
   /**
@@ -47,11 +54,11 @@ export function createGuestClient(
    */
   const open = async <T>(
     headers: readonly Header[],
-    use: (sockets: readonly Socket[]) => Promise<T>,
+    use: (sockets: readonly Duplex[]) => Promise<T>,
   ): Promise<T> => {
     const sockets = headers.map(({ kind }) => {
       // Both directions of a dialled connection end by themselves; a stream ends with its process.
-      const socket = connect({ path: socketPath, allowHalfOpen: kind === "dial" });
+      const socket = connectGuest({ allowHalfOpen: kind === "dial" });
       socket.on("error", () => {});
       return socket;
     });
@@ -74,7 +81,7 @@ export function createGuestClient(
     }
   };
 
-  const ask = <T>(header: Header, use: (answer: Answer, socket: Socket) => T): Promise<T> =>
+  const ask = <T>(header: Header, use: (answer: Answer, socket: Duplex) => T): Promise<T> =>
     open([header], async ([socket]) => {
       if (socket === undefined) throw new Error("no connection was opened");
       return use(await answerOn(socket), socket);
@@ -142,17 +149,13 @@ export function createGuestClient(
   };
 }
 
-async function greet(socket: Socket, header: Header | undefined): Promise<void> {
-  await new Promise<void>((resolve, reject) => {
-    socket.once("connect", resolve);
-    socket.once("error", reject);
-  });
+async function greet(socket: Duplex, header: Header | undefined): Promise<void> {
   await writeJsonLine(socket, header);
   if (socket.destroyed) throw new Error("closed");
 }
 
 /** The next answer; what follows it on the socket is left there. */
-async function answerOn(socket: Socket): Promise<Answer> {
+async function answerOn(socket: Duplex): Promise<Answer> {
   const coming = readFirstLine(socket, MAX_ANSWER_BYTES);
   // An earlier answer left it paused.
   socket.resume();

@@ -1,7 +1,8 @@
 /** One process of a guest, started by its init, on sockets that are its very streams. */
 import { type ChildProcess, type StdioOptions, spawn } from "node:child_process";
-import type { Socket } from "node:net";
+import { Socket } from "node:net";
 import { constants } from "node:os";
+import type { Duplex } from "node:stream";
 import { readJsonLines, writeJsonLine } from "../lib/json-lines.ts";
 import { type Answer, type Command, type ExecHeader, MAX_HEADER_BYTES } from "./guest-protocol.ts";
 
@@ -11,27 +12,32 @@ import { type Answer, type Command, type ExecHeader, MAX_HEADER_BYTES } from "./
  * @throws the system's error when it cannot be started.
  */
 export async function execPiped(
-  control: Socket,
+  control: Duplex,
   header: ExecHeader,
-  streams: readonly Socket[],
+  streams: readonly Duplex[],
 ): Promise<void> {
   const [program, ...args] = header.argv as [string, ...string[]];
+  // A socket can be a program's very stream; what is no file descriptor is carried.
+  const areSockets = streams.every((stream) => stream instanceof Socket);
   let child: ChildProcess;
+  let started = false;
   try {
     child = spawn(program, args, {
       cwd: header.cwd,
       env: header.env,
-      stdio: streams as unknown as StdioOptions,
+      stdio: areSockets ? (streams as unknown as StdioOptions) : "pipe",
       detached: true,
     });
     await new Promise<void>((resolve, reject) => {
       child.once("spawn", resolve);
       child.once("error", reject);
     });
+    started = true;
   } finally {
     // The child has its own copies: with ours gone, the far end sees its end of file.
-    for (const stream of streams) stream.destroy();
+    if (areSockets || !started) for (const stream of streams) stream.destroy();
   }
+  if (!areSockets) carry(child, streams);
   const exit = new Promise<Answer>((resolve) => {
     child.once("exit", (code, signal) => resolve({ exit: { code, signal } }));
   });
@@ -49,8 +55,27 @@ export async function execPiped(
   control.end();
 }
 
+/** Between a program's pipes and the keeper's streams, each to its end. */
+function carry({ stdin, stdout, stderr }: ChildProcess, [input, output, errors]: readonly Duplex[]): void {
+  if (stdin !== null && input !== undefined) {
+    stdin.on("error", () => {});
+    // A program that reads no more is seen to.
+    stdin.on("close", () => input.destroy());
+    input.on("close", () => stdin.end());
+    input.pipe(stdin);
+  }
+  for (const [from, to] of [[stdout, output] as const, [stderr, errors] as const]) {
+    if (from === null || to === undefined) continue;
+    from.on("error", () => to.destroy());
+    // Nobody reads any more: as from a closed pipe, the program is told when it writes.
+    to.on("close", () => from.destroy());
+    from.pipe(to);
+    to.resume();
+  }
+}
+
 /** Hands each command of the keeper's to `handle`, until it sends no more. */
-export async function obey(control: Socket, handle: (command: Command) => void): Promise<void> {
+export async function obey(control: Duplex, handle: (command: Command) => void): Promise<void> {
   for await (const line of readJsonLines(control, { maxLineBytes: MAX_HEADER_BYTES })) {
     handle(line as Command);
   }

@@ -1,7 +1,7 @@
 /**
- * What the keeper and a guest's init say to each other, over Unix sockets that the init was born with
- * (it accepts, the keeper connects: the guest can name no path and open no channel of its own).
- * One connection a purpose; its first line says which:
+ * What the keeper and a guest's init say to each other, over a Unix socket that the init was born with, or
+ * streams that its stdin and stdout carry (it accepts, the keeper opens: the guest can name no path and open no
+ * channel of its own). One stream a purpose; its first line says which:
  *
  *   watch   whether the init lives: answered with {connected}, and then open for as long as it does
  *   exec    control of one process: first answer {pid} or {error}, last {exit}; in between the keeper

@@ -2,9 +2,9 @@
 import { randomInt } from "node:crypto";
 import { closeSync, constants as fileConstants, openSync, readFileSync, writeSync } from "node:fs";
 import { access, stat } from "node:fs/promises";
-import type { Socket } from "node:net";
 import { constants } from "node:os";
 import { resolve } from "node:path";
+import type { Duplex } from "node:stream";
 import type { TerminalSize } from "../contract/backend.ts";
 import { writeJsonLine } from "../lib/json-lines.ts";
 import { killGroup, obey } from "./guest-exec.ts";
@@ -15,10 +15,10 @@ import type { Answer, ExecHeader } from "./guest-protocol.ts";
  * @throws the system's error when it cannot be started.
  */
 export async function execOnTerminal(
-  control: Socket,
+  control: Duplex,
   header: ExecHeader,
   size: TerminalSize,
-  stream: Socket,
+  stream: Duplex,
 ): Promise<void> {
   const { spawn } = await import("@lydell/node-pty");
   const [program, ...args] = header.argv as [string, ...string[]];

@@ -71,7 +71,7 @@ export async function serveControl(
   handlers: ControlHandlers,
   scope: Scope,
 ): Promise<void> {
-  const streams = createStreamRendezvous(STREAM_TIMEOUT_MS);
+  const streams = createStreamRendezvous<Socket>(STREAM_TIMEOUT_MS);
   const live = new Set<Socket>();
   const expected = Buffer.from(token);
 

@@ -1,11 +1,11 @@
-/** Reads one line off a socket and leaves the rest of the stream as it was. */
-import type { Socket } from "node:net";
+/** Reads one line off a stream and leaves the rest of the stream as it was. */
+import type { Duplex } from "node:stream";
 
 /**
  * @returns the line without its newline. The socket is paused afterwards, with any surplus put back.
  * @throws Error when the peer closes first or sends more than `limit` bytes without a newline.
  */
-export function readFirstLine(socket: Socket, limit: number): Promise<string> {
+export function readFirstLine(socket: Duplex, limit: number): Promise<string> {
   return new Promise((resolve, reject) => {
     let held: Buffer[] = [];
     let size = 0;

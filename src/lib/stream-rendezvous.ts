@@ -2,18 +2,18 @@
  * Streams that come each on a connection of its own, and whoever waits for them, in whatever order: both know
  * the word by which they find each other.
  */
-import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
 
-export interface StreamRendezvous {
+export interface StreamRendezvous<S extends Duplex> {
   /** Hands over a stream that came. Nobody has to want it: it is forgotten when it closes. */
-  give(key: string, socket: Socket): void;
+  give(key: string, socket: S): void;
   /** @throws Error when it does not come in time. */
-  take(key: string): Promise<Socket>;
+  take(key: string): Promise<S>;
 }
 
-export function createStreamRendezvous(timeoutMs: number): StreamRendezvous {
-  const arrived = new Map<string, Socket>();
-  const waiting = new Map<string, (socket: Socket) => void>();
+export function createStreamRendezvous<S extends Duplex>(timeoutMs: number): StreamRendezvous<S> {
+  const arrived = new Map<string, S>();
+  const waiting = new Map<string, (socket: S) => void>();
   return {
     give(key, socket) {
       const taker = waiting.get(key);

@@ -18,7 +18,7 @@ import type {
 import { GUEST } from "../../contract/backend.ts";
 import type { PlannedMount } from "../../contract/plan.ts";
 import { createFreezer } from "../../jail/freezer.ts";
-import { createGuestClient, type GuestClient } from "../../jail/guest-client.ts";
+import { createGuestClient, type GuestClient, guestSocket } from "../../jail/guest-client.ts";
 import { hostUidOf, isRoot } from "../../jail/host-uid.ts";
 import { type HeldJail, holdJail } from "../../jail/jail.ts";
 import { makeSkeleton } from "../../jail/skeleton.ts";
@@ -128,7 +128,7 @@ export const namespaceBackend: Backend = {
 
   async boot(_prepared, link, options: BootOptions, _scope): Promise<Guest> {
     const { jail, rootDir, path, socketPath, filtered } = link as NamespaceLink;
-    const client = createGuestClient(socketPath);
+    const client = createGuestClient(guestSocket(socketPath));
     await start(jail, client);
     confirmConfinement(jail.initPid, { filtered });
     return createGuest({

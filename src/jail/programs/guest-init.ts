@@ -3,11 +3,14 @@
  * it starts inherits the jail's restrictions by construction. The agent runs under the same uid and may do to
  * this program what it likes: it loses its own exec by it, and gains nothing.
  *
- * It accepts on the socket that is its file descriptor 4.
+ * It accepts on the socket that is its file descriptor 4; started with `--stdio`, streams that its stdin and stdout
+ * carry, whose end is its own.
  */
-import { connect, createServer, type Socket } from "node:net";
+import { connect, createServer } from "node:net";
+import type { Duplex } from "node:stream";
 import { readFirstLine } from "../../lib/first-line.ts";
 import { writeJsonLine } from "../../lib/json-lines.ts";
+import { createMux } from "../../lib/mux.ts";
 import { createStreamRendezvous } from "../../lib/stream-rendezvous.ts";
 import { execPiped } from "../guest-exec.ts";
 import { probeTargets } from "../guest-probe.ts";
@@ -19,13 +22,13 @@ const LISTENER_FD = 4;
 const STREAM_WAIT_MS = 10_000;
 
 /** The streams of each exec, by its token and their number. */
-const streams = createStreamRendezvous(STREAM_WAIT_MS);
+const streams = createStreamRendezvous<Duplex>(STREAM_WAIT_MS);
 
-function answer(socket: Socket, value: Answer): Promise<void> {
+function answer(socket: Duplex, value: Answer): Promise<void> {
   return writeJsonLine(socket, value);
 }
 
-async function exec(control: Socket, header: ExecHeader): Promise<void> {
+async function exec(control: Duplex, header: ExecHeader): Promise<void> {
   const { tty, token } = header;
   if (tty === undefined) {
     const sockets = await Promise.all([0, 1, 2].map((number) => streams.take(`${token}/${number}`)));
@@ -41,7 +44,7 @@ async function exec(control: Socket, header: ExecHeader): Promise<void> {
   }
 }
 
-async function dial(socket: Socket, port: number): Promise<void> {
+async function dial(socket: Duplex, port: number): Promise<void> {
   const target = connect({ host: "127.0.0.1", port, allowHalfOpen: true });
   socket.on("close", () => target.destroy());
   await new Promise<void>((resolve, reject) => {
@@ -54,7 +57,7 @@ async function dial(socket: Socket, port: number): Promise<void> {
   socket.pipe(target);
 }
 
-async function serve(socket: Socket): Promise<void> {
+async function serve(socket: Duplex): Promise<void> {
   const header = JSON.parse(await readFirstLine(socket, MAX_HEADER_BYTES)) as Header;
   switch (header.kind) {
     case "watch":
@@ -77,16 +80,22 @@ async function serve(socket: Socket): Promise<void> {
   }
 }
 
-const server = createServer({ allowHalfOpen: true }, (socket) => {
+function accept(socket: Duplex): void {
   socket.on("error", () => {});
   serve(socket).catch(async (error: unknown) => {
     const code = (error as NodeJS.ErrnoException).code;
     await answer(socket, { error: code ?? String(error) });
     socket.destroy();
   });
-});
-server.on("error", (error) => {
-  process.stderr.write(`${error.message}\n`);
-  process.exit(1);
-});
-server.listen({ fd: LISTENER_FD });
+}
+
+if (process.argv[2] === "--stdio") {
+  void createMux(process.stdin, process.stdout, accept).ended.then(() => process.exit(0));
+} else {
+  const server = createServer({ allowHalfOpen: true }, accept);
+  server.on("error", (error) => {
+    process.stderr.write(`${error.message}\n`);
+    process.exit(1);
+  });
+  server.listen({ fd: LISTENER_FD });
+}

@@ -24,7 +24,7 @@ import { createGuest } from "../../../src/backends/namespace/guest.ts";
 import { GUEST_INIT, layoutRoot } from "../../../src/backends/namespace/root-layout.ts";
 import type { Guest, Link } from "../../../src/contract/backend.ts";
 import { GUEST } from "../../../src/contract/backend.ts";
-import { createGuestClient } from "../../../src/jail/guest-client.ts";
+import { createGuestClient, guestSocket } from "../../../src/jail/guest-client.ts";
 import { hostUidOf } from "../../../src/jail/host-uid.ts";
 import { holdJail } from "../../../src/jail/jail.ts";
 import { makeSkeleton } from "../../../src/jail/skeleton.ts";
@@ -86,7 +86,7 @@ async function guestInTheHostsNetwork(id: string): Promise<Guest> {
   });
   scope.defer("guest", () => jail.kill());
   control.close();
-  const client = createGuestClient(socketPath);
+  const client = createGuestClient(guestSocket(socketPath));
   jail.enter();
   control.close();
   await client.watch();

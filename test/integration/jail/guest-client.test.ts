@@ -8,7 +8,7 @@ import { createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { createGuestClient, type GuestClient } from "../../../src/jail/guest-client.ts";
+import { createGuestClient, type GuestClient, guestSocket } from "../../../src/jail/guest-client.ts";
 import type { Header } from "../../../src/jail/guest-protocol.ts";
 import { UserError } from "../../../src/lib/errors.ts";
 import { readFirstLine } from "../../../src/lib/first-line.ts";
@@ -26,7 +26,7 @@ let client: GuestClient;
 beforeEach(async () => {
   folder = await temporaryFolder();
   peers = new Set();
-  client = createGuestClient(join(folder, "s"), {
+  client = createGuestClient(guestSocket(join(folder, "s")), {
     answerTimeoutMs: ANSWER_TIMEOUT_MS,
     killGraceMs: KILL_GRACE_MS,
   });
@@ -127,14 +127,9 @@ describe("a guest that answers a dial, a probe or a watch with", () => {
 describe("a guest that", () => {
   it("is not there is gone, for every purpose", async () => {
     const before = openDescriptors();
-    for (const asked of [
-      client.exec(["true"], EXEC),
-      client.dial(80),
-      client.probe([], 10),
-      client.watch(),
-    ]) {
-      expect((await refusal(asked)).message).toBe("the guest is gone");
-    }
+    const asked = [client.exec(["true"], EXEC), client.dial(80), client.probe([], 10), client.watch()];
+    for (const { message } of await Promise.all(asked.map(refusal)))
+      expect(message).toBe("the guest is gone");
     await expectNothingOpen(before);
   });
 
