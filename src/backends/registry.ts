@@ -8,9 +8,10 @@ import {
 } from "../contract/isolation.ts";
 import { UserError } from "../lib/errors.ts";
 import { didYouMean } from "../lib/names.ts";
+import { dockerBackend } from "./docker/backend.ts";
 import { namespaceBackend } from "./namespace/backend.ts";
 
-export const backends: readonly Backend[] = [namespaceBackend];
+export const backends: readonly Backend[] = [namespaceBackend, dockerBackend];
 
 /** @throws UserError with the names there are, for one that does not exist or is not built yet. */
 export function backendNamed(name: string): Backend {

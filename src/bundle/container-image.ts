@@ -1,41 +1,65 @@
 /**
- * The image of the bundle's container, built from this very package. Its tag is a hash of what it is made of, so that a
- * new version of the product never runs old sidecars, and nothing is built twice.
+ * Images that are built from this very package. A tag is a hash of what the image is made of, so that a new version of
+ * the product never runs an old one, and nothing is built twice.
  */
 import { createHash } from "node:crypto";
 import { cp, mkdtemp, readdir, readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { Progress } from "../contract/backend.ts";
 import { buildImage, type Engine, imageId } from "../engine/engine.ts";
 import { packagePath } from "../lib/package-root.ts";
 import { removeTree } from "../lib/remove-tree.ts";
 
-const REPOSITORY = "bot-bottle-sidecars";
-/** Another base: a mirror's, or one that was made without a network. It must have Node 20.19 or newer. */
-const BASE_VARIABLE = "BOT_BOTTLE_SIDECAR_BASE";
-const DOCKERFILE = "containers/sidecars.Dockerfile";
-/** Of the parts of dist/ that a sidecar never runs. */
+/** Another base, for both images: a mirror's, or one made without a network. Node 20.19 or newer must be in it. */
+const BASE_VARIABLE = "BOT_BOTTLE_IMAGE_BASE";
+/** Of the parts of dist/ that no container runs. */
 const LEFT_OUT = /\.map$|^demo/;
+
+/** By the name that a file has in the build's context: where it is. */
+type Context = ReadonlyMap<string, string>;
 
 /** @returns the image's name. @throws UserError with the last of what the build said. */
 export async function ensureSidecarsImage(engine: Engine, progress: Progress): Promise<string> {
-  const base = engine.env[BASE_VARIABLE];
-  const names = await contents();
-  const hash = createHash("sha256").update(base ?? "");
-  for (const name of names) hash.update(`${name}\0`).update(await readFile(packagePath(name)));
-  const tag = `${REPOSITORY}:${hash.digest("hex").slice(0, 16)}`;
+  const dockerfile = "containers/sidecars.Dockerfile";
+  const context = new Map([
+    ...(await filesOf(packagePath("dist"), "dist")),
+    ["package.json", packagePath("package.json")],
+    ["runtime/guest-init.mjs", packagePath("dist/programs/guest-init.mjs")],
+    ...(await terminalLibrary()),
+  ]);
+  return ensureImage(engine, { repository: "bot-bottle-sidecars", dockerfile, context }, progress);
+}
+
+/** The guest of a bottle that names no image of its own. */
+export function ensureAgentImage(engine: Engine, progress: Progress): Promise<string> {
+  const dockerfile = "containers/agent.Dockerfile";
+  return ensureImage(engine, { repository: "bot-bottle-agent", dockerfile, context: new Map() }, progress);
+}
+
+async function ensureImage(
+  engine: Engine,
+  parts: { readonly repository: string; readonly dockerfile: string; readonly context: Context },
+  progress: Progress,
+): Promise<string> {
+  const base = engine.env[BASE_VARIABLE] ?? "";
+  const files: Context = new Map([...parts.context, ["Dockerfile", packagePath(parts.dockerfile)]]);
+  const hash = createHash("sha256").update(base);
+  for (const [name, path] of [...files].sort(([a], [b]) => (a < b ? -1 : 1)))
+    hash.update(`${name}\0`).update(await readFile(path));
+  const tag = `${parts.repository}:${hash.digest("hex").slice(0, 16)}`;
   if ((await imageId(engine, tag)) !== undefined) return tag;
-  progress(`building the sidecars' image ${tag}`);
+  progress(`building the image ${tag}`);
   const context = await mkdtemp(join(tmpdir(), "bot-bottle-context-"));
   try {
-    for (const name of names) await cp(packagePath(name), join(context, name), { recursive: true });
+    for (const [name, path] of files) await cp(path, join(context, name), { recursive: true });
     await buildImage(engine, {
       context,
-      file: join(context, DOCKERFILE),
+      file: join(context, "Dockerfile"),
       tag,
-      labels: { "bot-bottle.image": "sidecars" },
-      args: base === undefined || base === "" ? {} : { BASE: base },
+      labels: { "bot-bottle.image": parts.repository },
+      args: base === "" ? {} : { BASE: base },
     });
     return tag;
   } finally {
@@ -43,11 +67,25 @@ export async function ensureSidecarsImage(engine: Engine, progress: Progress): P
   }
 }
 
-/** Paths in the package, in a stable order. */
-async function contents(): Promise<readonly string[]> {
-  const built = await readdir(packagePath("dist"), { recursive: true, withFileTypes: true });
-  const files = built
+async function filesOf(folder: string, name: string): Promise<readonly (readonly [string, string])[]> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  return entries
     .filter((entry) => entry.isFile() && !LEFT_OUT.test(entry.name))
-    .map((entry) => join(entry.parentPath, entry.name).slice(packagePath("").length + 1));
-  return [DOCKERFILE, "package.json", ...files.sort()];
+    .map((entry) => join(entry.parentPath, entry.name))
+    .map((path) => [join(name, path.slice(folder.length + 1)), path] as const);
+}
+
+/** node-pty and its prebuilt binary, where the guest's first program finds them. */
+async function terminalLibrary(): Promise<readonly (readonly [string, string])[]> {
+  const require = createRequire(import.meta.url);
+  const found: (readonly [string, string])[] = [];
+  for (const name of ["@lydell/node-pty", `@lydell/node-pty-linux-${process.arch}`]) {
+    try {
+      const folder = dirname(require.resolve(`${name}/package.json`));
+      found.push(...(await filesOf(folder, `runtime/node_modules/${name}`)));
+    } catch {
+      // No prebuilt binary for Linux here: terminals are refused by name, the rest works.
+    }
+  }
+  return found;
 }

@@ -15,7 +15,13 @@ import {
   parseFramed,
 } from "../contract/bundle-container.ts";
 import type { ContainerMount, ContainerNetwork, PublishedPort } from "../engine/commands.ts";
-import { type Engine, publishedPort, removeContainer, startContainer } from "../engine/engine.ts";
+import {
+  createContainer,
+  type Engine,
+  publishedPort,
+  removeContainer,
+  startContainer,
+} from "../engine/engine.ts";
 import { UserError } from "../lib/errors.ts";
 import { readLines } from "../lib/json-lines.ts";
 import { answerWithin, pending } from "../lib/pending.ts";
@@ -36,7 +42,7 @@ const TMP_BYTES = 256 * 1024 * 1024;
 const STDERR_TAIL_CHARACTERS = 1_000;
 
 /** The label that every resource of a bottle's bears; its value is the id. */
-const BOTTLE_LABEL = "bot-bottle.id";
+export const BOTTLE_LABEL = "bot-bottle.id";
 
 export interface BundleContainer {
   readonly name: string;
@@ -66,7 +72,8 @@ export async function runBundleContainer(
   scope: Scope,
 ): Promise<BundleContainer> {
   const name = `bot-bottle-${request.id}-sidecars`;
-  const child = startContainer(engine, {
+  scope.defer("sidecars' container", () => removeContainer(engine, name));
+  await createContainer(engine, {
     name,
     image: request.image,
     labels: { [BOTTLE_LABEL]: request.id },
@@ -77,6 +84,7 @@ export async function runBundleContainer(
     user: request.user,
     pids: PIDS,
   });
+  const child = startContainer(engine, name);
   const { stdin, stdout, stderr } = child;
   if (stdin === null || stdout === null || stderr === null) throw new Error("spawn gave no pipes");
   stdin.on("error", () => {});
@@ -91,12 +99,11 @@ export async function runBundleContainer(
       resolve(`the sidecars' container ended (${signal ?? code})${words === "" ? "" : `: ${words}`}`);
     });
   });
-  scope.defer("sidecars' container", async () => {
+  scope.defer("sidecars", async () => {
     stdin.end();
     const late = setTimeout(() => child.kill("SIGKILL"), STOP_TIMEOUT_MS);
     await exited(child);
     clearTimeout(late);
-    await removeContainer(engine, name);
   });
 
   const sidecars = new Map<ServiceName, Running>();

@@ -72,7 +72,7 @@ export interface Endpoint {
 }
 
 export type ContainedPlace =
-  | { readonly kind: "unix"; readonly path: string }
+  | { readonly kind: "unix"; readonly path: string; readonly mode: number }
   | { readonly kind: "tcp"; readonly host: string; readonly port: number };
 
 /** A sidecar's process as whoever talks to it sees it. */
@@ -183,7 +183,8 @@ export interface ProbeResult extends ProbeTarget {
 export interface OwnedResource {
   readonly backend: BackendName;
   readonly bottle: string;
-  readonly kind: string;
+  /** `disk`: holds what the guest wrote, and is a kept bottle's for as long as that is kept. */
+  readonly kind: "disk" | string;
   readonly name: string;
 }
 
@@ -191,6 +192,8 @@ export interface Backend {
   readonly name: BackendName;
   /** Its guests have a disk of their own, and boot from the image that a plan names. */
   readonly takesImages?: true;
+  /** Where the bundle runs; as processes of the host when absent. */
+  readonly sidecarsIn?: "container";
   /** By trying, not assuming. Cheap enough for every start. */
   probe(): Promise<Availability>;
   /** Images, disks: cached; nothing is running afterwards. */
@@ -215,6 +218,17 @@ export interface ReserveRequest {
   /** For sockets: 0700, and short. */
   readonly runtimeDir: string;
   readonly services: readonly ServiceName[];
+  /** Asked at teardown: whether what the guest wrote to its disk stays, for a later life of the bottle. No when absent. */
+  readonly keepsDisk?: () => boolean;
+  /** For a backend whose sidecars are contained, once it is known. */
+  readonly sidecarHome?: Promise<SidecarHome>;
+}
+
+/** Of contained sidecars: who they are, and which of the host's folders and files they see. */
+export interface SidecarHome {
+  /** Never root's. */
+  readonly uid: number;
+  readonly mounts: readonly { readonly from: string; readonly to: string; readonly writable?: boolean }[];
 }
 
 export interface BootOptions {

@@ -53,7 +53,7 @@ export const egressRouteSchema = z.strictObject({
 /** Where a sidecar listens. */
 export const listenSchema = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("inherited") }),
-  z.strictObject({ kind: z.literal("unix"), path: z.string() }),
+  z.strictObject({ kind: z.literal("unix"), path: z.string(), mode: z.number().int().optional() }),
   z.strictObject({ kind: z.literal("tcp"), host: z.string(), port: z.number().int().min(0).max(65_535) }),
 ]);
 

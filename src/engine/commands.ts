@@ -31,12 +31,16 @@ export interface ContainerSpec {
   /** `uid:gid`. */
   readonly user: string;
   readonly hostname?: string;
+  /** Names that lead to the container's own loopback. */
+  readonly loopbackNames?: readonly string[];
   readonly runtime?: string;
+  /** Bytes of /dev/shm. */
+  readonly shmBytes?: number;
   readonly pids: number;
   readonly memoryBytes?: number;
   readonly cpus?: number;
   /** The image's own program when absent. */
-  readonly argv?: readonly string[];
+  readonly argv?: readonly [string, ...string[]];
 }
 
 export interface NetworkSpec {
@@ -47,23 +51,25 @@ export interface NetworkSpec {
 }
 
 /**
- * Runs in the foreground with its stdin: when whoever holds that is gone, the engine closes it. With a process 1 that
+ * Makes it, to be started in the foreground with its stdin: when whoever holds that is gone, the engine closes it. With a process 1 that
  * buries orphans. Without a log of the
  * engine's own, a capability, a way to gain one, or a root that can be written to.
  */
-export function runContainer(spec: ContainerSpec): readonly string[] {
+export function createContainer(spec: ContainerSpec): readonly string[] {
   const { network } = spec;
   return [
-    ...["run", "--rm", "--init", "--interactive", "--name", spec.name],
+    ...["create", "--rm", "--init", "--interactive", "--name", spec.name],
     ...labelWords(spec.labels),
     ...(network.kind === "none"
       ? ["--network", "none"]
       : ["--network", network.name, "--ip", network.address]),
     ...(spec.publish ?? []).flatMap(({ on, port }) => ["--publish", `${on}::${port}`]),
     ...(spec.hostname === undefined ? [] : ["--hostname", spec.hostname]),
+    ...(spec.loopbackNames ?? []).flatMap((name) => ["--add-host", `${name}:127.0.0.1`]),
     ...(spec.runtime === undefined ? [] : ["--runtime", spec.runtime]),
     ...["--user", spec.user, "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"],
     ...["--pids-limit", String(spec.pids)],
+    ...(spec.shmBytes === undefined ? [] : ["--shm-size", String(spec.shmBytes)]),
     // The same for both: else the rest goes to the host's swap.
     ...(spec.memoryBytes === undefined
       ? []
@@ -72,7 +78,8 @@ export function runContainer(spec: ContainerSpec): readonly string[] {
     ...["--log-driver", "none", "--pull", "never"],
     ...(spec.mounts ?? []).flatMap((mount) => ["--mount", mountWord(mount)]),
     ...Object.entries(spec.env ?? {}).flatMap(([name, value]) => ["--env", `${name}=${value}`]),
-    ...[spec.image, ...(spec.argv ?? [])],
+    ...(spec.argv === undefined ? [] : ["--entrypoint", spec.argv[0]]),
+    ...[spec.image, ...(spec.argv?.slice(1) ?? [])],
   ];
 }
 
@@ -98,6 +105,34 @@ function fields(...values: readonly string[]): string {
 
 function labelWords(labels: Readonly<Record<string, string>>): readonly string[] {
   return Object.entries(labels).flatMap(([name, value]) => ["--label", `${name}=${value}`]);
+}
+
+/** In the foreground: what it reads and writes is the container's. */
+export function startContainer(name: string): readonly string[] {
+  return ["start", "--attach", "--interactive", name];
+}
+
+/** Stops every process of it where it is, or lets them go on. */
+export function pauseContainer(name: string, paused: boolean): readonly string[] {
+  return [paused ? "pause" : "unpause", name];
+}
+
+/** Unpacks a tar stream from stdin below `path`, each entry with its own owner. */
+export function putArchive(container: string, path: string): readonly string[] {
+  return ["cp", "-", `${container}:${path}`];
+}
+
+/** Writes a tar stream of what is at `path` to stdout. */
+export function getArchive(container: string, path: string): readonly string[] {
+  return ["cp", `${container}:${path}`, "-"];
+}
+
+export function createVolume(name: string, labels: Readonly<Record<string, string>>): readonly string[] {
+  return ["volume", "create", ...labelWords(labels), name];
+}
+
+export function removeVolume(name: string): readonly string[] {
+  return ["volume", "rm", name];
 }
 
 export function removeContainer(name: string): readonly string[] {

@@ -5,6 +5,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { accessSync, constants } from "node:fs";
 import { delimiter, join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import * as z from "zod";
 import { UserError } from "../lib/errors.ts";
 import { printable } from "../lib/printable.ts";
@@ -103,12 +104,19 @@ function jsonOf(bytes: Buffer): unknown {
 
 /** What docker and podman say of a thing that is not there. */
 const NO_SUCH = /no such|not found|no container with|unable to find network|does not exist/i;
+const UNDER_WAY = /already in progress/i;
+const REMOVAL_PAUSE_MS = 50;
 /** Of a network that a container is attached to. */
 const IN_USE = /active endpoints|in use|being used|associated containers/i;
 
-/** Runs a container in the foreground; the child is the tool, and what it reads and writes is the container's. */
-export function startContainer(engine: Engine, spec: commands.ContainerSpec): ChildProcess {
-  return spawn(engine.program, commands.runContainer(spec), {
+/** Makes it; nothing of it runs. @throws UserError */
+export async function createContainer(engine: Engine, spec: commands.ContainerSpec): Promise<void> {
+  await must(engine, commands.createContainer(spec));
+}
+
+/** Starts it in the foreground; the child is the tool, and what it reads and writes is the container's. */
+export function startContainer(engine: Engine, name: string): ChildProcess {
+  return spawn(engine.program, commands.startContainer(name), {
     env: { ...engine.env },
     stdio: ["pipe", "pipe", "pipe"],
     // A Ctrl-C at the operator's terminal is for the keeper to act on.
@@ -116,11 +124,64 @@ export function startContainer(engine: Engine, spec: commands.ContainerSpec): Ch
   });
 }
 
+/** @throws UserError */
+export async function pauseContainer(engine: Engine, name: string, paused: boolean): Promise<void> {
+  await must(engine, commands.pauseContainer(name, paused));
+}
+
+/** Unpacks a tar archive below `path` in the container, as root of it. @throws UserError */
+export async function putArchive(
+  engine: Engine,
+  container: string,
+  path: string,
+  archive: Buffer,
+): Promise<void> {
+  const words = commands.putArchive(container, path);
+  const result = await run([engine.program, ...words], {
+    env: engine.env,
+    timeoutMs: ANSWER_MS,
+    stdin: archive,
+  });
+  if (result.code !== 0) throw complaint(engine, words, result);
+}
+
+/** A tar archive of what is at `path`; undefined when there is nothing. */
+export async function getArchive(
+  engine: Engine,
+  container: string,
+  path: string,
+): Promise<Buffer | undefined> {
+  const result = await ask(engine, commands.getArchive(container, path));
+  return result.code === 0 ? result.stdout : undefined;
+}
+
+/** Makes it, unless it is there. @throws UserError */
+export async function ensureVolume(
+  engine: Engine,
+  name: string,
+  labels: Readonly<Record<string, string>>,
+): Promise<void> {
+  await must(engine, commands.createVolume(name, labels));
+}
+
+/** One that is not there is gone already. @throws UserError */
+export async function removeVolume(engine: Engine, name: string): Promise<void> {
+  const words = commands.removeVolume(name);
+  const result = await ask(engine, words);
+  if (result.code !== 0 && !NO_SUCH.test(result.stderr)) throw complaint(engine, words, result);
+}
+
 /** Ends it, whatever it is doing. One that is not there is gone already. @throws UserError */
 export async function removeContainer(engine: Engine, name: string): Promise<void> {
   const words = commands.removeContainer(name);
-  const result = await ask(engine, words);
-  if (result.code !== 0 && !NO_SUCH.test(result.stderr)) throw complaint(engine, words, result);
+  const deadline = Date.now() + ANSWER_MS;
+  for (;;) {
+    const result = await ask(engine, words);
+    if (result.code === 0 || NO_SUCH.test(result.stderr)) return;
+    // One that ended by itself is being removed already: until it is gone, so are not its volumes.
+    if (!UNDER_WAY.test(result.stderr) || Date.now() > deadline) throw complaint(engine, words, result);
+    await pause(REMOVAL_PAUSE_MS);
+  }
 }
 
 const stateSchema = z.object({ State: z.object({ Running: z.boolean() }) });
@@ -225,13 +286,23 @@ export async function listLabelled(
     .filter((name) => name !== "");
 }
 
-const imageSchema = z.object({ Id: z.string(), Architecture: z.string().optional() });
+const imageSchema = z.object({
+  Id: z.string(),
+  Config: z.object({ Env: z.array(z.string()).nullish() }).nullish(),
+});
 
 /** Its content's id, by which it is the same one wherever it is; undefined when the engine has no such image. */
 export async function imageId(engine: Engine, name: string): Promise<string | undefined> {
   const result = await ask(engine, commands.inspect("image", name));
   const parsed = imageSchema.safeParse(jsonOf(result.stdout));
   return parsed.success ? parsed.data.Id : undefined;
+}
+
+/** The environment that the image's programs expect. */
+export async function imageEnvironment(engine: Engine, name: string): Promise<ReadonlyMap<string, string>> {
+  const { stdout } = await must(engine, commands.inspect("image", name));
+  const env = imageSchema.parse(jsonOf(stdout)).Config?.Env ?? [];
+  return new Map(env.map((each) => [each.split("=", 1)[0] ?? "", each.slice(each.indexOf("=") + 1)]));
 }
 
 /** @throws UserError with the last of what the build said. */

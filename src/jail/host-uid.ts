@@ -76,7 +76,10 @@ export function guestUidRange(map: readonly Mapping[]): UidRange {
 let range: UidRange | undefined;
 
 /** One a bottle and role, so that neither two guests nor a guest and its sidecar ever share one. Used by root alone. */
-export function hostUidOf(id: string, role: "guest" | "egress" | "git-gate" | "supervise"): number {
+export function hostUidOf(
+  id: string,
+  role: "guest" | "egress" | "git-gate" | "supervise" | "sidecars",
+): number {
   if (!isRoot()) return process.getuid?.() ?? 0;
   range ??= guestUidRange(parseUidMap(readFileSync("/proc/self/uid_map", "utf8")));
   return range.first + (createHash("sha256").update(`${role} ${id}`).digest().readUInt32BE(0) % range.count);

@@ -10,7 +10,7 @@ import type { SidecarRequest } from "../bundle/bundle.ts";
 import { isSecret, type Secrets } from "../bundle/egress-settings.ts";
 import { type GateMaterial, type GatePlaces, gateConfig, gatePolicy } from "../bundle/git-gate-settings.ts";
 import { readPrivateKey } from "../bundle/private-key.ts";
-import type { Endpoint } from "../contract/backend.ts";
+import { type Endpoint, GUEST, type SidecarHome } from "../contract/backend.ts";
 import type { GitGatePolicy } from "../contract/git-gate.ts";
 import type { BottlePlan } from "../contract/plan.ts";
 import type { PlannedRepo } from "../contract/repository.ts";
@@ -18,6 +18,7 @@ import { MIN_KNOWN } from "../inspect/known-secret.ts";
 import { hostUidOf, isRoot } from "../jail/host-uid.ts";
 import type { Bind } from "../jail/mounts.ts";
 import { UserError } from "../lib/errors.ts";
+import type { Pending } from "../lib/pending.ts";
 import { removeTree } from "../lib/remove-tree.ts";
 import type { Scope } from "../lib/scope.ts";
 import { recordNotice } from "./bottle-log.ts";
@@ -47,6 +48,9 @@ export interface GateParts {
   };
   readonly endpoint: Promise<Endpoint>;
   readonly inbox: Inbox;
+  readonly contained: boolean;
+  /** Told what a contained gate needs of the host. */
+  readonly sidecarHome: Pending<SidecarHome>;
 }
 
 /**
@@ -62,7 +66,7 @@ export async function gateRequest(
     /** Of the marks that its findings carry. */
     readonly findingsKey: Buffer;
   },
-  { reservation, request, endpoint, inbox }: GateParts,
+  { reservation, request, endpoint, inbox, contained, sidecarHome }: GateParts,
   scope: Scope,
 ): Promise<SidecarRequest> {
   const { id, paths, log } = reservation;
@@ -76,7 +80,10 @@ export async function gateRequest(
   await mkdir(stateDir, { recursive: true, mode: 0o700 });
   if (isRoot()) chownSync(stateDir, uid, uid);
 
-  const binds = await bindsOf({ repos, stateDir, runtimeDir: paths.runtime, uid }, scope);
+  // In a jail it is 1000, whoever it is to the host.
+  const inside = contained ? uid : GUEST.uid;
+  const binds = await bindsOf({ repos, stateDir, runtimeDir: paths.runtime, uid, inside }, scope);
+  sidecarHome.resolve({ uid, mounts: binds });
   const tokens = request.credentials;
   const [authorities, operators, made] = await Promise.all([
     readAuthorities(repos),
@@ -109,11 +116,9 @@ export async function gateRequest(
   return {
     name: "git-gate",
     id,
-    place: {
-      kind: "jail",
-      rootDir,
-      jail: { binds, startsPrograms: true, tmpBytes: TMP_BYTES, hostUid: uid },
-    },
+    place: contained
+      ? { kind: "contained" }
+      : { kind: "jail", rootDir, jail: { binds, startsPrograms: true, tmpBytes: TMP_BYTES, hostUid: uid } },
     endpoint,
     config: async (at) => gateConfig({ id, endpoint: at, repos, places, material, policy: policy() }),
     policy,
@@ -167,13 +172,15 @@ async function bindsOf(
     readonly stateDir: string;
     readonly runtimeDir: string;
     readonly uid: number;
+    /** Its uid where it runs. */
+    readonly inside: number;
   },
   scope: Scope,
 ): Promise<readonly Bind[]> {
-  const { repos, stateDir, runtimeDir, uid } = parts;
+  const { repos, stateDir, runtimeDir, uid, inside } = parts;
   // ssh looks up who it is, and the host's own list does not have the jail's user.
   const passwd = join(runtimeDir, "git-gate.passwd");
-  await writeFile(passwd, "node:x:1000:1000:git-gate:/nonexistent:/bin/sh\n", { mode: 0o644 });
+  await writeFile(passwd, `node:x:${inside}:${inside}:git-gate:/nonexistent:/bin/sh\n`, { mode: 0o644 });
   const agentDir = join(runtimeDir, "ssh-agent");
   const wantsAgent = repos.some(({ upstream }) => upstream.kind === "ssh" && upstream.key.kind === "agent");
   if (wantsAgent) await relayAgent({ agent: agentSocket(), path: join(agentDir, "sock"), uid }, scope);

@@ -11,12 +11,23 @@ import { type KeptSidecar, keepSidecar, type SidecarRequest } from "../bundle/bu
 import type { CertificateAuthority } from "../bundle/certificate-authority.ts";
 import { egressConfig, isSecret, type Secrets } from "../bundle/egress-settings.ts";
 import { keepSidecarOnFirstUse } from "../bundle/on-first-use.ts";
-import type { Backend, Endpoint, Guest, Link, Prepared, Progress, ServiceName } from "../contract/backend.ts";
+import type {
+  Backend,
+  Endpoint,
+  Guest,
+  Link,
+  Prepared,
+  Progress,
+  ServiceName,
+  SidecarHome,
+} from "../contract/backend.ts";
 import { GUEST } from "../contract/backend.ts";
 import type { BottlePlan } from "../contract/plan.ts";
 import type { EgressPolicy } from "../contract/sidecar.ts";
+import { hostUidOf } from "../jail/host-uid.ts";
 import { UserError } from "../lib/errors.ts";
 import { cacheOf } from "../lib/paths.ts";
+import { pending } from "../lib/pending.ts";
 import { removeTree } from "../lib/remove-tree.ts";
 import type { Scope } from "../lib/scope.ts";
 import { mcpConfigOf } from "../plan/mcp-config.ts";
@@ -149,23 +160,40 @@ export async function launchBottle(
     ...(gate === undefined ? [] : (["git-gate"] as const)),
     ...(supervised === undefined ? [] : (["supervise"] as const)),
   ];
+  const contained = backend.sidecarsIn === "container";
+  const sidecarHome = pending<SidecarHome>();
+  if (gate === undefined) sidecarHome.resolve({ uid: hostUidOf(id, "sidecars"), mounts: [] });
   // All at once: each of them mostly waits for a process that loads. Egress is told what it waits for.
   const linking = backend.reserve(
     prepared,
-    { id, plan, stateDir: paths.state, runtimeDir: paths.runtime, services },
+    {
+      ...{ id, plan, stateDir: paths.state, runtimeDir: paths.runtime, services },
+      keepsDisk: () => reservation.keepsDisk(),
+      sidecarHome: sidecarHome.promise,
+    },
     scope,
   );
   const minting = mint(id);
   const wanted = [
-    egressRequest({ reservation, linking, minting, request, decoy, findingsKey, inbox }, scope),
+    egressRequest({ reservation, linking, minting, request, decoy, findingsKey, inbox, contained }, scope),
     ...(gate === undefined
       ? []
       : [
           gateRequest(
             { ...gate, decoy, findingsKey },
-            { reservation, request, inbox, endpoint: endpointIn(linking, "git-gate") },
+            {
+              reservation,
+              request,
+              inbox,
+              endpoint: endpointIn(linking, "git-gate"),
+              contained,
+              sidecarHome,
+            },
             scope,
-          ),
+          ).catch((error: unknown) => {
+            sidecarHome.reject(error);
+            throw error;
+          }),
         ]),
   ];
   const kept = async (starting: Promise<KeptSidecar>): Promise<KeptSidecar> => {
@@ -176,7 +204,8 @@ export async function launchBottle(
   const starting = wanted.map((coming) => kept(coming.then((wish) => keepSidecar(wish, scope))));
   if (supervised !== undefined) {
     const endpoint = endpointIn(linking, "supervise");
-    const wish = superviseRequest({ reservation, inbox, endpoint, secrets, ...supervised }, scope);
+    const parts = { reservation, inbox, endpoint, secrets, contained, ...supervised };
+    const wish = superviseRequest(parts, scope);
     starting.push(kept(keepSidecarOnFirstUse(wish, verified, scope)));
   }
   const booting = linking.then((link) => {
@@ -305,6 +334,7 @@ async function egressRequest(
     readonly decoy: string;
     readonly findingsKey: Buffer;
     readonly inbox: Inbox;
+    readonly contained: boolean;
   },
   scope: Scope,
 ): Promise<SidecarRequest> {
@@ -321,7 +351,7 @@ async function egressRequest(
   return {
     name: "egress",
     id,
-    place: { kind: "jail", rootDir },
+    place: parts.contained ? { kind: "contained" } : { kind: "jail", rootDir },
     endpoint: endpointIn(linking, "egress"),
     config: async (endpoint) =>
       egressConfig({

@@ -117,12 +117,14 @@ async function leftoversOf(
   paths: BottlePaths,
   resources: readonly OwnedResource[],
 ): Promise<readonly Leftover[]> {
-  const found: Leftover[] = resources.filter(({ bottle }) => bottle === id);
+  const kind = await stateOf(paths);
+  const found: Leftover[] = resources.filter(
+    (resource) => resource.bottle === id && (resource.kind !== "disk" || kind === "unfinished"),
+  );
   if (existsSync(paths.runtime))
     found.push({ backend: null, bottle: id, kind: "sockets", name: paths.runtime });
   if (existsSync(paths.deployKeys))
     found.push({ backend: null, bottle: id, kind: "deploy-key", name: paths.deployKeys });
-  const kind = await stateOf(paths);
   if (kind !== undefined) found.push({ backend: null, bottle: id, kind, name: paths.state });
   return found;
 }

@@ -38,6 +38,8 @@ export interface Reservation {
    * is removed, since nothing is in it yet that anybody could miss; a resumed one is as it was.
    */
   decide(fate: "kept" | "removed"): void;
+  /** Whether the scope's end, were it now, left the guest's disk. */
+  keepsDisk(): boolean;
 }
 
 /**
@@ -82,6 +84,7 @@ export async function reserveBottle(
     decide(decided) {
       fate = decided;
     },
+    keepsDisk: () => fate === "kept" || (fate === "undone" && request.resume !== undefined),
   };
 }
 

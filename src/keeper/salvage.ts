@@ -32,7 +32,14 @@ export async function salvageWork(
     scope.defer("runtime directory", () => removeTree(paths.runtime));
     const backend = backendNamed(plan.backend);
     const prepared = await backend.prepare({ plan, tools: [] }, progress);
-    const reserve = { id, plan, stateDir: paths.state, runtimeDir: paths.runtime, services: [] };
+    const reserve = {
+      id,
+      plan,
+      stateDir: paths.state,
+      runtimeDir: paths.runtime,
+      services: [],
+      keepsDisk: () => true,
+    };
     const link = await backend.reserve(prepared, reserve, scope);
     const guest = await backend.boot(prepared, link, { plan, env: {} }, scope);
     const work = await exportWork(guest, base, paths.work, {

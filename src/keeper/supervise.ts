@@ -18,6 +18,7 @@ export function superviseRequest(
     readonly inbox: Inbox;
     readonly bearer: string;
     readonly secrets: readonly string[];
+    readonly contained: boolean;
   },
   scope: Scope,
 ): SidecarRequest {
@@ -29,7 +30,7 @@ export function superviseRequest(
   return {
     name: "supervise",
     id,
-    place: { kind: "jail", rootDir },
+    place: parts.contained ? { kind: "contained" } : { kind: "jail", rootDir },
     endpoint: parts.endpoint,
     policy,
     config: async (endpoint): Promise<SuperviseConfig> => ({

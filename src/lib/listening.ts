@@ -1,10 +1,12 @@
 /** Where a sidecar listens, however it came by its socket. */
+import { chmodSync, lstatSync, unlinkSync } from "node:fs";
 import { createServer, type Server, type ServerOpts, type Socket } from "node:net";
 import { messageOf, UserError } from "./errors.ts";
 
 export type ListenPlace =
   | { readonly kind: "inherited" }
-  | { readonly kind: "unix"; readonly path: string }
+  /** `mode`: who may connect, when that is not its folder's to say. */
+  | { readonly kind: "unix"; readonly path: string; readonly mode?: number | undefined }
   | { readonly kind: "tcp"; readonly host: string; readonly port: number };
 
 /**
@@ -27,11 +29,15 @@ export async function listen(
     return inherited;
   }
   const server = createServer({ ...options, noDelay: true }, serve);
+  // One that was killed has left its name behind.
+  if (where.kind === "unix" && lstatSync(where.path, { throwIfNoEntry: false })?.isSocket())
+    unlinkSync(where.path);
   const address = where.kind === "unix" ? { path: where.path } : { host: where.host, port: where.port };
   await new Promise<void>((resolve, reject) => {
     server.once("error", (error) => reject(new UserError(`cannot listen: ${messageOf(error)}`)));
     server.listen(address, resolve);
   });
+  if (where.kind === "unix" && where.mode !== undefined) chmodSync(where.path, where.mode);
   server.on("error", passOver);
   return server;
 }

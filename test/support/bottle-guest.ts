@@ -25,6 +25,8 @@ export interface BottleOptions {
   readonly services?: readonly ServiceName[];
   /** Use this instead of a new temporary directory; it is then not removed. */
   readonly folder?: string;
+  /** Its disk outlives it, for a later life of the same id and directory. */
+  readonly keepDisk?: boolean;
   /** Of an earlier life in that directory. */
   readonly id?: string;
 }
@@ -83,7 +85,8 @@ export async function startBottle(backend: Backend, options: BottleOptions = {})
     await mkdir(stateDir, { recursive: true, mode: 0o700 });
     await mkdir(runtimeDir, { recursive: true, mode: 0o700 });
     const prepared = await backend.prepare({ plan, tools: options.tools ?? [] }, () => {});
-    const request = { id, plan, stateDir, runtimeDir, services: options.services ?? [] };
+    const services = options.services ?? [];
+    const request = { id, plan, stateDir, runtimeDir, services, keepsDisk: () => options.keepDisk === true };
     const link = await backend.reserve(prepared, request, scope);
     const guest = await backend.boot(prepared, link, { plan, env: options.env ?? {} }, scope);
     return { id, guest, link, folder, stateDir, runtimeDir, scope, close };

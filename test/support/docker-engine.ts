@@ -77,7 +77,7 @@ export async function startEngine(): Promise<TestEngine> {
         env,
       },
     );
-    return { ...engine, env: { ...env, BOT_BOTTLE_SIDECAR_BASE: base }, base, close };
+    return { ...engine, env: { ...env, BOT_BOTTLE_IMAGE_BASE: base }, base, close };
   } catch (error) {
     await close();
     throw error;

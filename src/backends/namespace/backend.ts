@@ -27,12 +27,13 @@ import { checkSocketPath } from "../../lib/paths.ts";
 import { removeTree } from "../../lib/remove-tree.ts";
 import type { Scope } from "../../lib/scope.ts";
 import { directHosts } from "../../plan/direct-hosts.ts";
+import { createInitGuest } from "../init-guest.ts";
 import { confirmConfinement } from "./confinement.ts";
-import { createGuest } from "./guest.ts";
 import { findGroups, makeLimits, removeGroup } from "./limits.ts";
 import { openLink } from "./link.ts";
 import { placeMounts } from "./operator-mounts.ts";
 import { findFilter, probeNamespaces } from "./probe.ts";
+import { writeBelowRoot } from "./root-files.ts";
 import { GUEST_INIT, layoutRoot } from "./root-layout.ts";
 
 /** Each of /tmp and /dev/shm: enough for builds, and not the host's memory. */
@@ -131,11 +132,11 @@ export const namespaceBackend: Backend = {
     const client = createGuestClient(guestSocket(socketPath));
     await start(jail, client);
     confirmConfinement(jail.initPid, { filtered });
-    return createGuest({
+    return createInitGuest({
       client,
       ended: jail.ended,
       freezer: createFreezer(jail.initPid),
-      rootDir,
+      copyInAsRoot: (from, to, mode) => writeBelowRoot(rootDir, from, to, mode),
       env: {
         HOME: GUEST.home,
         USER: GUEST.user,

@@ -3,8 +3,8 @@
  * it starts inherits the jail's restrictions by construction. The agent runs under the same uid and may do to
  * this program what it likes: it loses its own exec by it, and gains nothing.
  *
- * It accepts on the socket that is its file descriptor 4; started with `--stdio`, streams that its stdin and stdout
- * carry, whose end is its own.
+ * It accepts on the socket that is its file descriptor 4; started as `--stdio [port=path]…`, streams that its stdin and
+ * stdout carry, whose end is its own, and those ports of its loopback lead to those Unix sockets.
  */
 import { connect, createServer } from "node:net";
 import type { Duplex } from "node:stream";
@@ -89,7 +89,27 @@ function accept(socket: Duplex): void {
   });
 }
 
-if (process.argv[2] === "--stdio") {
+/** A port of the guest's loopback that leads to a Unix socket: a sidecar that is down refuses at once. */
+function relay(port: number, path: string): Promise<void> {
+  const server = createServer({ allowHalfOpen: true }, (client) => {
+    const service = connect({ path, allowHalfOpen: true });
+    for (const [one, other] of [[client, service] as const, [service, client] as const]) {
+      one.on("error", () => other.destroy()).on("close", () => other.destroy());
+      one.pipe(other);
+    }
+  });
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(port, "127.0.0.1", resolve);
+  });
+}
+
+const [mode, ...relays] = process.argv.slice(2);
+if (mode === "--stdio") {
+  for (const each of relays) {
+    const [port = "", path = ""] = each.split("=");
+    await relay(Number(port), path);
+  }
   void createMux(process.stdin, process.stdout, accept).ended.then(() => process.exit(0));
 } else {
   const server = createServer({ allowHalfOpen: true }, accept);

@@ -19,8 +19,8 @@ import { createServer, type Server } from "node:net";
 import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { createInitGuest } from "../../../src/backends/init-guest.ts";
 import { namespaceBackend } from "../../../src/backends/namespace/backend.ts";
-import { createGuest } from "../../../src/backends/namespace/guest.ts";
 import { GUEST_INIT, layoutRoot } from "../../../src/backends/namespace/root-layout.ts";
 import type { Guest, Link } from "../../../src/contract/backend.ts";
 import { GUEST } from "../../../src/contract/backend.ts";
@@ -90,7 +90,7 @@ async function guestInTheHostsNetwork(id: string): Promise<Guest> {
   jail.enter();
   control.close();
   await client.watch();
-  return createGuest({ client, ended: jail.ended, rootDir: root, env: {} });
+  return createInitGuest({ client, ended: jail.ended, copyInAsRoot: async () => {}, env: {} });
 }
 
 /** A guest of the backend's; `meddle` gets to its network before anything of it runs. */

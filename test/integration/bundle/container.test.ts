@@ -143,7 +143,7 @@ describe.skipIf(lack !== undefined)("the bundle's container", () => {
     await within(["supervise"], async (bundle) => {
       await (await supervise(bundle)).ready;
       const holders = readdirSync("/proc").filter(
-        (pid) => argvOf(pid).includes(bundle.name) && argvOf(pid)[1] === "run",
+        (pid) => argvOf(pid).includes(bundle.name) && argvOf(pid)[1] === "start",
       );
       expect(holders).toHaveLength(1);
       process.kill(Number(holders[0]), "SIGKILL");

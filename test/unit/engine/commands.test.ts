@@ -12,8 +12,8 @@ const SPEC: commands.ContainerSpec = {
 
 describe("what an engine is told", () => {
   it("for the smallest container", () => {
-    expect(commands.runContainer(SPEC)).toEqual([
-      ...["run", "--rm", "--init", "--interactive", "--name", "bot-bottle-a-00000-sidecars"],
+    expect(commands.createContainer(SPEC)).toEqual([
+      ...["create", "--rm", "--init", "--interactive", "--name", "bot-bottle-a-00000-sidecars"],
       ...["--label", "bot-bottle.id=a-00000", "--network", "none", "--user", "1000:1000", "--read-only"],
       ...["--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--pids-limit", "100"],
       ...["--log-driver", "none", "--pull", "never", "bot-bottle-sidecars:0123456789abcdef"],
@@ -22,7 +22,7 @@ describe("what an engine is told", () => {
 
   it("for one with everything", () => {
     expect(
-      commands.runContainer({
+      commands.createContainer({
         ...SPEC,
         network: { kind: "named", name: "net", address: "192.168.7.2" },
         publish: [{ on: "127.0.0.16", port: 9099 }],
@@ -33,24 +33,38 @@ describe("what an engine is told", () => {
         ],
         env: { BOT_BOTTLE_SIDECAR_DAEMONS: "egress" },
         hostname: "a-00000",
+        loopbackNames: ["api.example"],
+        shmBytes: 5,
         runtime: "runsc",
         memoryBytes: 1_000_000,
         cpus: 1.5,
         argv: ["node", "-e", ""],
       }),
     ).toEqual([
-      ...["run", "--rm", "--init", "--interactive", "--name", "bot-bottle-a-00000-sidecars"],
+      ...["create", "--rm", "--init", "--interactive", "--name", "bot-bottle-a-00000-sidecars"],
       ...["--label", "bot-bottle.id=a-00000", "--network", "net", "--ip", "192.168.7.2"],
-      ...["--publish", "127.0.0.16::9099", "--hostname", "a-00000", "--runtime", "runsc"],
+      ...["--publish", "127.0.0.16::9099", "--hostname", "a-00000", "--add-host", "api.example:127.0.0.1"],
+      ...["--runtime", "runsc"],
       ...["--user", "1000:1000", "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"],
-      ...["--pids-limit", "100", "--memory", "1000000", "--memory-swap", "1000000", "--cpus", "1.5"],
+      ...[
+        "--pids-limit",
+        "100",
+        "--shm-size",
+        "5",
+        "--memory",
+        "1000000",
+        "--memory-swap",
+        "1000000",
+        "--cpus",
+        "1.5",
+      ],
       ...["--log-driver", "none", "--pull", "never"],
       ...["--mount", "type=tmpfs,target=/tmp,tmpfs-size=1024,tmpfs-mode=1777"],
       ...["--mount", "type=volume,source=sockets,target=/run/bottle,readonly"],
       // A comma in the operator's path is no option of ours.
       ...["--mount", 'type=bind,"source=/home/a,b/""c""",target=/gate/state'],
       ...["--env", "BOT_BOTTLE_SIDECAR_DAEMONS=egress"],
-      ...["bot-bottle-sidecars:0123456789abcdef", "node", "-e", ""],
+      ...["--entrypoint", "node", "bot-bottle-sidecars:0123456789abcdef", "-e", ""],
     ]);
   });
 

@@ -24,10 +24,14 @@ function pair(onAccept: (stream: Duplex) => void = () => {}): Pair {
   return { near, far, accepted, toNear };
 }
 
-async function read(stream: Duplex): Promise<Buffer> {
+/** Leaves the other direction alone, which an iterator would not. */
+function read(stream: Duplex): Promise<Buffer> {
   const chunks: Buffer[] = [];
-  for await (const chunk of stream) chunks.push(chunk as Buffer);
-  return Buffer.concat(chunks);
+  return new Promise((resolve, reject) => {
+    stream.on("data", (chunk: Buffer) => chunks.push(chunk));
+    stream.once("end", () => resolve(Buffer.concat(chunks)));
+    stream.once("error", reject);
+  });
 }
 
 const closed = (stream: Duplex): Promise<unknown> => new Promise((resolve) => stream.once("close", resolve));

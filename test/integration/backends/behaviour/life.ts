@@ -76,7 +76,7 @@ export function testLife(under: BackendUnderTest): void {
   });
 
   it("starts again in the same state directory, with the same home", async () => {
-    const first = await startBottle(under.backend);
+    const first = await startBottle(under.backend, { keepDisk: true });
     await (await first.guest.exec(["sh", "-c", "echo kept >~/note; ln -s / ~/trap"])).exit;
     await first.scope.close();
     const second = await startBottle(under.backend, { folder: first.folder, id: first.id });

@@ -1,0 +1,246 @@
+/**
+ * Guests as containers of a docker-compatible engine: the kernel is shared, unless gVisor is registered. The agent's
+ * container has no network; the sidecars are in another, and a volume of Unix sockets is all that both have.
+ */
+import { BOTTLE_LABEL, runBundleContainer } from "../../bundle/container.ts";
+import { ensureAgentImage, ensureSidecarsImage } from "../../bundle/container-image.ts";
+import { subnetFor } from "../../bundle/container-network.ts";
+import type {
+  Backend,
+  BootOptions,
+  Guest,
+  Link,
+  OwnedResource,
+  Prepared,
+  PrepareRequest,
+  ReserveRequest,
+} from "../../contract/backend.ts";
+import { GUEST } from "../../contract/backend.ts";
+import type { PlannedMount } from "../../contract/plan.ts";
+import type { ContainerMount } from "../../engine/commands.ts";
+import {
+  type Engine,
+  engineInfo,
+  ensureNetwork,
+  ensureVolume,
+  findEngine,
+  imageEnvironment,
+  listLabelled,
+  pauseContainer,
+  removeContainer,
+  removeNetwork,
+  removeVolume,
+  startContainer,
+  usedSubnets,
+} from "../../engine/engine.ts";
+import { createGuestClient } from "../../jail/guest-client.ts";
+import { hostUidOf } from "../../jail/host-uid.ts";
+import { messageOf, UserError } from "../../lib/errors.ts";
+import { createMux } from "../../lib/mux.ts";
+import { printable } from "../../lib/printable.ts";
+import { exited } from "../../lib/processes.ts";
+import type { Scope } from "../../lib/scope.ts";
+import { createInitGuest } from "../init-guest.ts";
+import { type GuestVolumes, makeGuestContainer } from "./guest-container.ts";
+import { LINK, openLink } from "./link.ts";
+import { probeEngine, strongestRuntime } from "./probe.ts";
+import { putBelowEtc } from "./root-files.ts";
+import { ensureRuntimeVolume } from "./runtime-volume.ts";
+
+const PREFIX = "bot-bottle-";
+const STDERR_TAIL_CHARACTERS = 1_000;
+const SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin";
+
+interface DockerPrepared extends Prepared {
+  readonly engine: Engine;
+  readonly tools: readonly PlannedMount[];
+  readonly sidecars: string;
+  readonly image: string;
+  /** Name of the volume with the guest's first program. */
+  readonly runtimeVolume: string;
+  /** The engine's own when undefined. */
+  readonly runtime: string | undefined;
+}
+
+interface DockerLink extends Link {
+  readonly request: ReserveRequest;
+  readonly volumes: GuestVolumes;
+}
+
+export const dockerBackend: Backend = {
+  name: "docker",
+  sidecarsIn: "container",
+  probe: probeEngine,
+
+  async prepare(request: PrepareRequest, progress): Promise<DockerPrepared> {
+    const engine = theEngine();
+    const runtime = await strongestRuntime(engine);
+    const sidecars = await ensureSidecarsImage(engine, progress);
+    const image = await ensureAgentImage(engine, progress);
+    const runtimeVolume = await ensureRuntimeVolume(engine, sidecars);
+    return { backend: "docker", engine, tools: request.tools, sidecars, image, runtimeVolume, runtime };
+  },
+
+  async reserve(prepared, request, scope): Promise<DockerLink> {
+    const { engine, sidecars, runtimeVolume } = prepared as DockerPrepared;
+    const { id, services } = request;
+    const labels = labelsOf(id);
+    const volume = async (role: string, keep: () => boolean): Promise<string> => {
+      const name = `${PREFIX}${id}-${role}`;
+      scope.defer(`volume ${name}`, async () => {
+        if (!keep()) await removeVolume(engine, name);
+      });
+      await ensureVolume(engine, name, labels);
+      return name;
+    };
+    const never = (): boolean => false;
+    const home = await volume("home", () => request.keepsDisk?.() === true);
+    const etc = await volume("etc", never);
+    const volumes = { home, etc, runtime: runtimeVolume };
+    if (services.length === 0) return { endpoints: {}, needsBearer: false, request, volumes };
+
+    const link = await volume("link", never);
+    const network = `${PREFIX}${id}-net`;
+    const { subnet, gateway, address } = subnetFor(id, await usedSubnets(engine));
+    scope.defer(`network ${network}`, async () => {
+      const warning = await removeNetwork(engine, network);
+      if (warning !== undefined) throw new Error(warning);
+    });
+    await ensureNetwork(engine, { name: network, subnet, gateway, labels });
+    const sidecarHome = await (request.sidecarHome ?? { uid: hostUidOf(id, "sidecars"), mounts: [] });
+    const bundle = await runBundleContainer(
+      engine,
+      {
+        ...{ id, image: sidecars, daemons: services },
+        network: { kind: "named", name: network, address },
+        mounts: [
+          { type: "volume", name: link, to: LINK, writable: true },
+          ...sidecarHome.mounts.map(
+            ({ from, to, writable }): ContainerMount => ({
+              type: "bind",
+              from,
+              to,
+              writable: writable === true,
+            }),
+          ),
+        ],
+        user: `${sidecarHome.uid}:${sidecarHome.uid}`,
+      },
+      scope,
+    );
+    return { ...openLink(bundle, services), request, volumes: { ...volumes, link } };
+  },
+
+  async boot(prepared, link, options: BootOptions, scope): Promise<Guest> {
+    const { engine, image, runtime, tools } = prepared as DockerPrepared;
+    const { request, volumes } = link as DockerLink;
+    const { id, plan, services, runtimeDir } = request;
+    const name = `${PREFIX}${id}-guest`;
+    scope.defer("guest", () => removeContainer(engine, name));
+    const labels = labelsOf(id);
+    await makeGuestContainer(engine, {
+      ...{ id, name, image, runtime, labels, plan, tools, services, volumes, runtimeDir },
+    });
+    const { client, ended } = await startGuest(engine, name, scope);
+    const imageEnv = await imageEnvironment(engine, image);
+    return createInitGuest({
+      client,
+      ended,
+      freezer: {
+        freeze: () => pauseContainer(engine, name, true),
+        thaw: () => pauseContainer(engine, name, false),
+      },
+      copyInAsRoot: (from, to, mode) => putBelowEtc(engine, name, from, to, mode),
+      env: {
+        HOME: GUEST.home,
+        USER: GUEST.user,
+        LOGNAME: GUEST.user,
+        SHELL: "/bin/sh",
+        LANG: "C.UTF-8",
+        PATH: imageEnv.get("PATH") ?? SYSTEM_PATH,
+        ...options.env,
+      },
+    });
+  },
+
+  async enumerate(): Promise<readonly OwnedResource[]> {
+    const engine = findEngine();
+    // Of an engine that does not run, nothing does.
+    if (engine === undefined || !(await answers(engine))) return [];
+    // In the order in which they can be removed.
+    const kinds = ["container", "network", "volume"] as const;
+    const named = await Promise.all(
+      kinds.map(async (kind) =>
+        (await listLabelled(engine, kind, BOTTLE_LABEL)).map((name) => ({ kind, name })),
+      ),
+    );
+    return named.flat().flatMap(({ kind, name }) => {
+      const [, bottle, role] = /^bot-bottle-(.+)-([a-z]+)$/.exec(name) ?? [];
+      if (bottle === undefined) return [];
+      return { backend: "docker" as const, bottle, kind: role === "home" ? "disk" : kind, name };
+    });
+  },
+
+  async remove({ kind, name }): Promise<void> {
+    const engine = theEngine();
+    switch (kind) {
+      case "container":
+        return removeContainer(engine, name);
+      case "network":
+        await removeNetwork(engine, name);
+        return;
+      default:
+        return removeVolume(engine, name);
+    }
+  },
+};
+
+function labelsOf(id: string): Readonly<Record<string, string>> {
+  return { [BOTTLE_LABEL]: id };
+}
+
+function theEngine(): Engine {
+  const engine = findEngine();
+  if (engine === undefined)
+    throw new UserError("there is no docker-compatible engine", { hint: "bottle doctor" });
+  return engine;
+}
+
+function answers(engine: Engine): Promise<boolean> {
+  return engineInfo(engine).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** Starts it and waits for its init, whose streams its stdin and stdout carry. */
+async function startGuest(engine: Engine, name: string, scope: Scope) {
+  const child = startContainer(engine, name);
+  const { stdin, stdout, stderr } = child;
+  if (stdin === null || stdout === null || stderr === null) throw new Error("spawn gave no pipes");
+  let complaint = "";
+  stderr.on("data", (chunk: Buffer) => {
+    complaint = (complaint + chunk.toString("utf8")).slice(-STDERR_TAIL_CHARACTERS);
+  });
+  const mux = createMux(stdout, stdin);
+  scope.defer("guest's streams", async () => {
+    mux.destroy();
+    child.kill("SIGKILL");
+    await exited(child);
+  });
+  const ended = new Promise<string>((resolve) => {
+    child.once("error", (error) => resolve(error.message));
+    child.once("close", (code, signal) => resolve(`the guest's container ended (${signal ?? code})`));
+  });
+  const client = createGuestClient((options) => mux.open(options));
+  try {
+    await client.watch();
+  } catch (error) {
+    throw new Error(`cannot start the guest: ${printable(complaint.trim())} (${messageOf(error)})`, {
+      cause: error,
+    });
+  }
+  // Without its init nothing can be asked of it any more, whatever else still runs there.
+  void mux.ended.then(() => removeContainer(engine, name).catch(() => {}));
+  return { client, ended };
+}

@@ -1,0 +1,133 @@
+/**
+ * The guest's container: no network at all, no capability, no way to gain one, and a root that cannot be written to.
+ * Its link is a volume with the sidecars' sockets, mounted read-only. What the agent writes lies in a volume of its own,
+ * and /etc in another that only root of the engine's could write to.
+ *
+ * Its first program is our init, on a Node that comes with it: an image needs no Node, no shell and no user of ours.
+ */
+import { writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { Readable } from "node:stream";
+import { buffer } from "node:stream/consumers";
+import { GUEST, type ServiceName } from "../../contract/backend.ts";
+import type { BottlePlan, PlannedMount } from "../../contract/plan.ts";
+import type { ContainerMount } from "../../engine/commands.ts";
+import { createContainer, type Engine, getArchive, putArchive } from "../../engine/engine.ts";
+import { packEntries } from "../../lib/archive/pack-tar.ts";
+import { readTar } from "../../lib/archive/read-tar.ts";
+import { directHosts } from "../../plan/direct-hosts.ts";
+import { groupWithAgent, passwdWithAgent } from "./agent-user.ts";
+import { LINK, type LinkSocket, linkSockets } from "./link.ts";
+
+/** Where the init and its Node are in the guest: a volume that the sidecars' image fills. */
+export const RUNTIME = "/opt/bottle/runtime";
+/** The volume's place: one above the agent's home, so that the home itself can be given to the agent. */
+const HOMES = dirname(GUEST.home);
+/** Each of /tmp, /var/tmp and /dev/shm: enough for builds, and not the host's memory. */
+const TMP_BYTES = 1024 ** 3;
+/** For pid files and sockets of what the agent starts. */
+const RUN_BYTES = 16 * 1024 ** 2;
+const INIT_HEAP_MEGABYTES = 128;
+
+const NO_RESOLVER = "# There is no DNS in a bottle; names are resolved by its egress proxy.\n";
+/** A look-up fails at once instead of waiting for somebody who answers. */
+const NAMES_FROM_FILES = "passwd: files\ngroup: files\nhosts: files\nprotocols: files\nservices: files\n";
+
+export interface GuestVolumes {
+  readonly home: string;
+  readonly etc: string;
+  readonly runtime: string;
+  /** Absent where no sidecar serves the guest. */
+  readonly link?: string;
+}
+
+export interface GuestContainerRequest {
+  readonly id: string;
+  readonly name: string;
+  readonly image: string;
+  readonly runtime: string | undefined;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly plan: BottlePlan;
+  readonly tools: readonly PlannedMount[];
+  readonly services: readonly ServiceName[];
+  readonly volumes: GuestVolumes;
+  readonly runtimeDir: string;
+}
+
+/** Makes it, with the agent's user in its /etc. Nothing of it runs. @throws UserError */
+export async function makeGuestContainer(engine: Engine, request: GuestContainerRequest): Promise<void> {
+  const { plan, volumes } = request;
+  const resolver = join(request.runtimeDir, "resolv.conf");
+  await writeFile(resolver, NO_RESOLVER, { mode: 0o644 });
+  const bind = ({ from, to }: PlannedMount): ContainerMount => ({ type: "bind", from, to, writable: false });
+  await createContainer(engine, {
+    name: request.name,
+    image: request.image,
+    labels: request.labels,
+    network: { kind: "none" },
+    hostname: request.id,
+    loopbackNames: directHosts(plan.routes),
+    user: `${GUEST.uid}:${GUEST.gid}`,
+    pids: plan.resources.pids,
+    shmBytes: TMP_BYTES,
+    ...(request.runtime !== undefined && { runtime: request.runtime }),
+    ...(plan.resources.memoryBytes !== undefined && { memoryBytes: plan.resources.memoryBytes }),
+    ...(plan.resources.cpus !== undefined && { cpus: plan.resources.cpus }),
+    mounts: [
+      { type: "tmpfs", to: "/tmp", bytes: TMP_BYTES },
+      { type: "tmpfs", to: "/var/tmp", bytes: TMP_BYTES },
+      { type: "tmpfs", to: "/run", bytes: RUN_BYTES },
+      { type: "volume", name: volumes.etc, to: "/etc", writable: true },
+      { type: "volume", name: volumes.home, to: HOMES, writable: true },
+      { type: "volume", name: volumes.runtime, to: RUNTIME, writable: false },
+      ...(volumes.link === undefined
+        ? []
+        : [{ type: "volume" as const, name: volumes.link, to: LINK, writable: false }]),
+      bind({ from: resolver, to: "/etc/resolv.conf" }),
+      ...request.tools.map(bind),
+      ...plan.mounts.map(bind),
+    ],
+    argv: initArgv(linkSockets(request.services)),
+  });
+  await putAgentUser(engine, request.name);
+}
+
+function initArgv(sockets: readonly LinkSocket[]): readonly [string, ...string[]] {
+  return [
+    `${RUNTIME}/ld.so`,
+    ...["--library-path", `${RUNTIME}/lib`, `${RUNTIME}/node`, `--max-old-space-size=${INIT_HEAP_MEGABYTES}`],
+    ...[`${RUNTIME}/guest-init.mjs`, "--stdio"],
+    ...sockets.map(({ port, path }) => `${port}=${path}`),
+  ];
+}
+
+async function putAgentUser(engine: Engine, container: string): Promise<void> {
+  const [passwd, group] = await Promise.all(
+    ["/etc/passwd", "/etc/group"].map((path) => readFileOf(engine, container, path)),
+  );
+  const file = (name: string, text: string) =>
+    ({ kind: "content", name: Buffer.from(name), content: Buffer.from(text), mode: 0o644 }) as const;
+  await putArchive(
+    engine,
+    container,
+    "/etc",
+    await buffer(
+      packEntries([
+        file("passwd", passwdWithAgent(passwd ?? "root:x:0:0:root:/root:/bin/sh\n", "/bin/sh")),
+        file("group", groupWithAgent(group ?? "root:x:0:\n")),
+        file("nsswitch.conf", NAMES_FROM_FILES),
+      ]),
+    ),
+  );
+  const home = [{ kind: "folder", name: Buffer.from(GUEST.user), mode: 0o755 }] as const;
+  await putArchive(engine, container, HOMES, await buffer(packEntries(home, { owner: GUEST })));
+}
+
+async function readFileOf(engine: Engine, container: string, path: string): Promise<string | undefined> {
+  const archive = await getArchive(engine, container, path);
+  if (archive === undefined) return undefined;
+  for await (const entry of readTar(Readable.from([archive]))) {
+    return (await buffer(Readable.from(entry.body()))).toString("utf8");
+  }
+  return undefined;
+}

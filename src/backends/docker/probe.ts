@@ -1,0 +1,48 @@
+/** What this host's engine can do for the `docker` backend, by its own word. */
+import type { Availability, Lack } from "../../contract/backend.ts";
+import type { Engine } from "../../engine/engine.ts";
+import { engineInfo, findEngine } from "../../engine/engine.ts";
+import { messageOf, UserError } from "../../lib/errors.ts";
+
+const NO_ENGINE: Lack = {
+  what: "a docker-compatible engine",
+  remedy: "install Docker Desktop, OrbStack, or: apt-get install docker.io",
+};
+/** A stronger boundary than the host's own kernel, for whoever registered it. */
+export const GVISOR = "runsc";
+
+export async function probeEngine(): Promise<Availability> {
+  const engine = findEngine();
+  if (engine === undefined) return { usable: false, lacks: [NO_ENGINE] };
+  try {
+    const { version, runtimes } = await engineInfo(engine);
+    const name = engine.program.split("/").at(-1);
+    return !runtimes.includes(GVISOR)
+      ? {
+          usable: true,
+          isolation: "container",
+          strength: `${name} ${version}: a container without a network, shared kernel, default seccomp`,
+          lacks: [
+            {
+              what: "gVisor",
+              remedy: `install runsc and register it: https://gvisor.dev/docs/user_guide/install/`,
+            },
+          ],
+        }
+      : {
+          usable: true,
+          isolation: "gvisor",
+          strength: `${name} ${version} with gVisor: a container without a network, on a kernel of its own in user space`,
+          lacks: [],
+        };
+  } catch (error) {
+    const remedy = error instanceof UserError && error.hint !== undefined ? error.hint : "see what it says";
+    return { usable: false, lacks: [{ what: messageOf(error), remedy }] };
+  }
+}
+
+/** Undefined: the engine's own default. */
+export async function strongestRuntime(engine: Engine): Promise<string | undefined> {
+  const { runtimes } = await engineInfo(engine);
+  return runtimes.includes(GVISOR) ? GVISOR : undefined;
+}
