@@ -35,6 +35,14 @@ export function subnetFor(id: string, used: readonly string[]): BundleSubnet {
   });
 }
 
+/**
+ * The name under which an operator's route may lead to the host itself (`connect_to: host.docker.internal:8443`). Docker
+ * Desktop answers to it by itself, with an address that is not the network's gateway.
+ */
+export function hostNames({ gateway }: BundleSubnet): Readonly<Record<string, string>> {
+  return process.platform === "linux" ? { "host.docker.internal": gateway } : {};
+}
+
 /** What of 192.168.0.0/16 lies in `cidr`, by its third number. */
 function thirdNumbers(cidr: string): readonly number[] {
   const [, a, b, c, prefix] = /^(\d+)\.(\d+)\.(\d+)\.\d+\/(\d+)$/.exec(cidr)?.map(Number) ?? [];

@@ -59,6 +59,8 @@ export interface BundleContainerRequest {
   readonly image: string;
   readonly daemons: readonly ServiceName[];
   readonly network: ContainerNetwork;
+  /** Addresses by name. */
+  readonly hosts?: Readonly<Record<string, string>>;
   readonly publish?: readonly PublishedPort[];
   readonly mounts?: readonly ContainerMount[];
   /** `uid:gid`, never root. */
@@ -79,6 +81,7 @@ export async function runBundleContainer(
     labels: { [BOTTLE_LABEL]: request.id },
     network: request.network,
     publish: request.publish ?? [],
+    hosts: request.hosts ?? {},
     mounts: [{ type: "tmpfs", to: "/tmp", bytes: TMP_BYTES }, ...(request.mounts ?? [])],
     env: { [DAEMONS_VARIABLE]: request.daemons.join(",") },
     user: request.user,

@@ -31,8 +31,8 @@ export interface ContainerSpec {
   /** `uid:gid`. */
   readonly user: string;
   readonly hostname?: string;
-  /** Names that lead to the container's own loopback. */
-  readonly loopbackNames?: readonly string[];
+  /** Lines of its hosts file: addresses by name. */
+  readonly hosts?: Readonly<Record<string, string>>;
   readonly runtime?: string;
   /** Bytes of /dev/shm. */
   readonly shmBytes?: number;
@@ -65,7 +65,7 @@ export function createContainer(spec: ContainerSpec): readonly string[] {
       : ["--network", network.name, "--ip", network.address]),
     ...(spec.publish ?? []).flatMap(({ on, port }) => ["--publish", `${on}::${port}`]),
     ...(spec.hostname === undefined ? [] : ["--hostname", spec.hostname]),
-    ...(spec.loopbackNames ?? []).flatMap((name) => ["--add-host", `${name}:127.0.0.1`]),
+    ...Object.entries(spec.hosts ?? {}).flatMap(([name, address]) => ["--add-host", `${name}:${address}`]),
     ...(spec.runtime === undefined ? [] : ["--runtime", spec.runtime]),
     ...["--user", spec.user, "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"],
     ...["--pids-limit", String(spec.pids)],

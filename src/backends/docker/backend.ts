@@ -4,7 +4,7 @@
  */
 import { BOTTLE_LABEL, runBundleContainer } from "../../bundle/container.ts";
 import { ensureAgentImage, ensureSidecarsImage } from "../../bundle/container-image.ts";
-import { subnetFor } from "../../bundle/container-network.ts";
+import { hostNames, subnetFor } from "../../bundle/container-network.ts";
 import type {
   Backend,
   BootOptions,
@@ -101,7 +101,8 @@ export const dockerBackend: Backend = {
 
     const link = await volume("link", never);
     const network = `${PREFIX}${id}-net`;
-    const { subnet, gateway, address } = subnetFor(id, await usedSubnets(engine));
+    const place = subnetFor(id, await usedSubnets(engine));
+    const { subnet, gateway, address } = place;
     scope.defer(`network ${network}`, async () => {
       const warning = await removeNetwork(engine, network);
       if (warning !== undefined) throw new Error(warning);
@@ -113,6 +114,7 @@ export const dockerBackend: Backend = {
       {
         ...{ id, image: sidecars, daemons: services },
         network: { kind: "named", name: network, address },
+        hosts: hostNames(place),
         mounts: [
           { type: "volume", name: link, to: LINK, writable: true },
           ...sidecarHome.mounts.map(

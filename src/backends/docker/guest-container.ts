@@ -66,7 +66,7 @@ export async function makeGuestContainer(engine: Engine, request: GuestContainer
     labels: request.labels,
     network: { kind: "none" },
     hostname: request.id,
-    loopbackNames: directHosts(plan.routes),
+    hosts: Object.fromEntries(directHosts(plan.routes).map((name) => [name, "127.0.0.1"])),
     user: `${GUEST.uid}:${GUEST.gid}`,
     pids: plan.resources.pids,
     shmBytes: TMP_BYTES,

@@ -33,7 +33,7 @@ describe("what an engine is told", () => {
         ],
         env: { BOT_BOTTLE_SIDECAR_DAEMONS: "egress" },
         hostname: "a-00000",
-        loopbackNames: ["api.example"],
+        hosts: { "api.example": "127.0.0.1" },
         shmBytes: 5,
         runtime: "runsc",
         memoryBytes: 1_000_000,

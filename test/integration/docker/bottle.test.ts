@@ -1,0 +1,165 @@
+/** Whole bottles on the docker backend: a real engine, the built command, sidecars in their container. */
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { runOk } from "../../../src/lib/processes.ts";
+import { HELLO, startPlainSite, type Upstream } from "../../doubles/upstreams.ts";
+import { engineLack, startEngine, type TestEngine } from "../../support/docker-engine.ts";
+import {
+  createRealOperator,
+  IDLE,
+  pause,
+  type RealBottle,
+  type RealOperator,
+} from "../../support/real-bottle.ts";
+
+const lack = engineLack();
+if (lack !== undefined) console.warn(`SKIPPED: whole bottles on docker: ${lack}`);
+
+const HOST = "host.docker.internal";
+/** Credential-shaped, and no credential. */
+const TOKEN = ["ghp", "0123456789abcdefghijABCDEFGHIJ012345"].join("_");
+
+describe.skipIf(lack !== undefined)("a bottle on docker", () => {
+  let engine: TestEngine;
+  let operator: RealOperator;
+  let site: Upstream;
+  let bottle: RealBottle;
+
+  const docker = async (...words: readonly string[]): Promise<string> =>
+    (await runOk(["docker", ...words], { env: engine.env })).stdout.toString().trim();
+  const named = async (id: string): Promise<string> =>
+    [
+      await docker("container", "ls", "--all", "--format", "{{.Names}}"),
+      await docker("network", "ls", "--format", "{{.Name}}"),
+      await docker("volume", "ls", "--format", "{{.Name}}"),
+    ]
+      .flatMap((text) => text.split("\n"))
+      .filter((name) => name.includes(id))
+      .sort()
+      .join(" ");
+
+  beforeAll(async () => {
+    engine = await startEngine();
+    operator = await createRealOperator();
+    Object.assign(operator.env, {
+      DOCKER_HOST: engine.env["DOCKER_HOST"],
+      BOT_BOTTLE_IMAGE_BASE: engine.base,
+      SITE_TOKEN: TOKEN,
+    });
+    site = await startPlainSite({ tls: await operator.authority.issue(["allowed.test"]), host: "0.0.0.0" });
+    await runOk(["git", "init", "--quiet", "--bare", operator.path("upstream.git")]);
+    operator.agent("contained", {
+      agent_provider: IDLE,
+      backend: "docker",
+      supervise: true,
+      egress: {
+        upstream_ca: [operator.caFile],
+        routes: [
+          {
+            host: "allowed.test",
+            connect_to: `${HOST}:${site.port}`,
+            // A name leads to the host; only the operator can say that it may.
+            allow_addresses: ["192.168.0.0/16"],
+            auth: { scheme: "Bearer", token_ref: "SITE_TOKEN" },
+          },
+        ],
+      },
+    });
+    bottle = await operator.start("contained", [], { timeoutMs: 200_000 });
+  }, 300_000);
+  afterAll(async () => {
+    await operator?.remove();
+    await site?.close();
+    await engine?.close();
+  }, 60_000);
+
+  it("is verified from inside before its agent runs", () => {
+    const verified = bottle.log().find(({ event }) => event === "bottle.verified");
+    expect(verified?.data["isolated"]).toBe(true);
+    expect(verified?.data["results"]).toContain("tcp 127.0.0.1:9099 answered");
+  });
+
+  it("reaches an allowed host with a credential that is nowhere in it", async () => {
+    const said = await bottle.sh(
+      "curl -sS https://allowed.test/echo; env; cat /proc/*/environ /proc/*/cmdline 2>/dev/null | tr '\\0' '\\n'",
+    );
+    expect(said).toContain(`"/echo"`);
+    expect(site.requests.at(-1)?.headers).toMatchObject({ authorization: `Bearer ${TOKEN}` });
+    expect(said).not.toContain(TOKEN);
+    for (const role of ["guest", "sidecars"]) {
+      expect(await docker("inspect", `bot-bottle-${bottle.id}-${role}`)).not.toContain(TOKEN);
+    }
+  });
+
+  it("reaches it without the proxy too, and is told why it reaches no other", async () => {
+    const direct =
+      "node -e 'fetch(process.argv[1]).then(async (r) => console.log(await r.text()))' https://allowed.test/";
+    expect(await bottle.sh(`env -u HTTPS_PROXY -u https_proxy -u NODE_USE_ENV_PROXY ${direct}`)).toBe(
+      HELLO.trim(),
+    );
+    expect(await bottle.sh("curl -sS https://elsewhere.test/ 2>&1 || :")).toMatch(/403|denied/);
+  });
+
+  it("has no network but its own loopback", async () => {
+    expect(
+      await bottle.sh(
+        "ls /sys/class/net; tail -n +2 /proc/net/route; cat /etc/resolv.conf | grep -c nameserver || :",
+      ),
+    ).toBe("lo\n0");
+    for (const target of ["1.1.1.1 53", "169.254.169.254 80", "172.17.0.1 2375"]) {
+      const [host, port] = target.split(" ");
+      expect(
+        await bottle.sh(`curl -sS -m 2 --noproxy '*' http://${host}:${port}/ 2>&1 | head -c 300 || :`),
+      ).toMatch(/Couldn't connect|Failed to connect|unreachable/i);
+    }
+  });
+
+  it("refuses at once while egress is down, and serves again after it was started anew", async () => {
+    const sidecars = `bot-bottle-${bottle.id}-sidecars`;
+    const pids = await docker(
+      "exec",
+      sidecars,
+      "sh",
+      "-c",
+      "grep -l egress /proc/[0-9]*/cmdline | cut -d/ -f3",
+    );
+    for (const pid of pids.split("\n")) await docker("exec", sidecars, "sh", "-c", `kill -9 ${pid} || :`);
+    await bottle.logged(({ event }) => event === "egress.restarted");
+    for (let attempt = 0; attempt < 50; attempt++) {
+      if ((await bottle.sh("curl -sS https://allowed.test/ || :")) === HELLO.trim()) break;
+      await pause(100);
+    }
+    expect(await bottle.sh("curl -sS https://allowed.test/")).toBe(HELLO.trim());
+  });
+
+  it("is frozen and goes on", async () => {
+    expect((await operator.bottle(["freeze", bottle.id])).code).toBe(0);
+    expect(await docker("inspect", "--format", "{{.State.Status}}", `bot-bottle-${bottle.id}-guest`)).toBe(
+      "paused",
+    );
+    expect((await operator.bottle(["thaw", bottle.id])).code).toBe(0);
+    expect(await bottle.sh("echo on")).toBe("on");
+  });
+
+  it("keeps its home when it is stopped, has it again when it is resumed, and leaves nothing when it is removed", async () => {
+    await bottle.sh("echo kept > ~/note");
+    await bottle.stop();
+    expect(await named(bottle.id)).toBe(`bot-bottle-${bottle.id}-home`);
+    expect((await operator.bottle(["cleanup", "--json", "--yes"])).stdout).not.toContain("disk");
+    const resumed = await operator.bottle(["resume", bottle.id, "--detach", "--yes"], { timeoutMs: 100_000 });
+    expect(resumed.code, resumed.stderr).toBe(0);
+    expect(await (await operator.adopt(bottle.id)).sh("cat ~/note")).toBe("kept");
+    expect((await operator.bottle(["rm", "--force", bottle.id])).code).toBe(0);
+    expect(await named(bottle.id)).toBe("");
+  });
+
+  it("killed with everything around it is found by name and removed", async () => {
+    const doomed = await operator.start("contained", [], { timeoutMs: 100_000 });
+    process.kill(doomed.keeper, "SIGKILL");
+    const left = async (): Promise<string> => named(doomed.id);
+    for (let attempt = 0; attempt < 100 && (await left()).includes("-guest"); attempt++) await pause(100);
+    // The containers end with the pipes that the keeper held.
+    expect(await left()).not.toMatch(/-guest|-sidecars/);
+    expect((await operator.bottle(["rm", "--force", doomed.id])).code).toBe(0);
+    expect(await left()).toBe("");
+  });
+});
