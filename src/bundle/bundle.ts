@@ -145,6 +145,8 @@ export async function keepSidecar(request: SidecarRequest, scope: Scope): Promis
     clearTimeout(pause);
     await Promise.all([restarting, running?.stop()]);
   };
+  // The container must not go first: each that it takes along would count as one that died.
+  if (request.place.kind === "contained") await endpoint;
   scope.defer(name, stop);
   await start();
   return {

@@ -109,6 +109,7 @@ export async function runBundleContainer(
     clearTimeout(late);
   });
 
+  let gone = false;
   const sidecars = new Map<ServiceName, Running>();
   const order = (what: InitOrder): void => void stdin.write(framed("init", JSON.stringify(what)));
   const up = pending<void>();
@@ -134,6 +135,7 @@ export async function runBundleContainer(
   // An init that talks nonsense is none that can be trusted with what it is told.
   reading.catch(() => child.kill("SIGKILL"));
   void ended.then((reason) => {
+    gone = true;
     for (const sidecar of sidecars.values()) sidecar.onEnded(reason);
     sidecars.clear();
   });
@@ -144,28 +146,29 @@ export async function runBundleContainer(
     ended,
     published: (port) => publishedPort(engine, name, port),
     async start(service) {
+      if (gone) throw new Error(await ended);
       if (sidecars.has(service)) throw new Error(`${service} runs already`);
       const stdoutOfIt = new PassThrough();
-      const gone = pending<string>();
+      const over = pending<string>();
       const started = pending<number>();
       sidecars.set(service, {
         stdout: stdoutOfIt,
         onStarted: started.resolve,
         onEnded(reason) {
           stdoutOfIt.end();
-          gone.resolve(reason);
+          over.resolve(reason);
         },
       });
       order({ start: service });
-      await must(started.promise, gone.promise, START_TIMEOUT_MS, `${service} did not start`);
+      await must(started.promise, over.promise, START_TIMEOUT_MS, `${service} did not start`);
       return {
         stdin: framing(service, stdin, () => order({ end: service })),
         stdout: stdoutOfIt,
         pid: await started.promise,
-        ended: gone.promise,
+        ended: over.promise,
         async kill() {
           order({ kill: service });
-          await gone.promise;
+          await over.promise;
         },
       };
     },

@@ -14,6 +14,7 @@ import * as commands from "./commands.ts";
 
 /** An engine answers in 50 ms; on a busy machine, and Docker Desktop waking up, in some seconds. */
 const ANSWER_MS = 60_000;
+const COMPLAINT_CHARACTERS = 600;
 /** Pulling a base and installing a few packages. */
 const BUILD_MS = 15 * 60_000;
 
@@ -89,8 +90,10 @@ async function must(engine: Engine, words: readonly string[], timeoutMs?: number
 }
 
 function complaint(engine: Engine, words: readonly string[], result: RunResult): UserError {
+  // What went wrong is said last.
+  const end = result.stderr.trim().slice(-COMPLAINT_CHARACTERS);
   return new UserError(
-    `${engine.program} ${words.slice(0, 2).join(" ")}: ${printable(result.stderr.trim())}`,
+    `${engine.program} ${words.slice(0, 2).join(" ")}: ${printable(end, COMPLAINT_CHARACTERS)}`,
   );
 }
 

@@ -3,7 +3,7 @@
  * else's touched. Its base image is made of Debian's packages and this very node, because none can be pulled.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { createHash } from "node:crypto";
+import { createHash, randomBytes, randomInt } from "node:crypto";
 import { accessSync, constants, existsSync, readFileSync } from "node:fs";
 import { mkdir, mkdtemp, rename, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -45,11 +45,15 @@ function canRun(path: string): boolean {
 export async function startEngine(): Promise<TestEngine> {
   const folder = await mkdtemp(join(tmpdir(), "bbd-"));
   const socket = join(folder, "sock");
+  const bridge = `bb${randomBytes(4).toString("hex")}`;
+  await runOk(["ip", "link", "add", "name", bridge, "type", "bridge"]);
+  await runOk(["ip", "address", "add", `172.29.${randomInt(256)}.1/24`, "dev", bridge]);
   const words = [
     ...["--data-root", join(folder, "data"), "--exec-root", join(folder, "exec")],
     ...["--pidfile", join(folder, "pid"), "--host", `unix://${socket}`],
-    // Nothing of the host's own network is changed: ports are published by the engine's own proxy.
-    ...["--bridge", "none", "--iptables=false", "--ip-masq=false", "--ip-forward=false"],
+    // Nothing of the host's own network is changed: ports are published by the engine's own proxy. Without a bridge of
+    // its own it would take the one that another engine made, or away from it.
+    ...["--bridge", bridge, "--iptables=false", "--ip-masq=false", "--ip-forward=false"],
   ];
   const daemon = spawn("dockerd", words, { stdio: ["ignore", "ignore", "pipe"], detached: true });
   let said = "";
@@ -60,6 +64,7 @@ export async function startEngine(): Promise<TestEngine> {
   const engine: Engine = { program: "docker", env };
   const close = async (): Promise<void> => {
     await end(daemon);
+    await runOk(["ip", "link", "delete", bridge]);
     await unmountBelow(folder);
     await removeTree(folder);
   };
