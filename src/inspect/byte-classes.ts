@@ -1,17 +1,17 @@
 /**
- * What four neighbouring bytes can be part of, as one bit a question. A byte pair is looked up at once, in one
- * table for the first half of a 4-byte word and one for the second; the AND of both is the word's answer, and
- * the AND of neighbouring words says "16 bytes and more, all of them …". sweep.ts reads nothing else.
+ * What four neighbouring bytes, a word, can be part of, as one bit a question: the AND of what each byte answers at its
+ * place in the word, and the AND of neighbouring words says "16 bytes and more, all of them …". The sweep asks nothing else.
  *
- * Base64 of text is told from base64 of anything else without decoding it: two digits hold one byte whole, and some bits
- * of its neighbours, so at the right one of four phases each pair must be part of text.
+ * Base64 of text is told from base64 of anything else without decoding it. At the right one of four phases three of
+ * four digits have a zero where a byte's highest bit is: that is all the sweep asks. Where it says yes, WORD_TABLES say
+ * more: two digits hold one byte whole, and some bits of its neighbours, so each pair must be part of text.
  */
 
 /** Bit `p`: base64 (both alphabets) of ASCII text, its quads beginning at addresses ≡ p modulo 4. */
 export const BASE64_ASCII = 0b1111;
 /** The same, shifted by 4, for what may be UTF-8: disguised letters are not ASCII. */
 export const BASE64_UTF8 = 0b1111 << 4;
-/** Bit 8: hex of ASCII text, pairs beginning at even addresses; bit 9: at odd ones. */
+/** Bit 8: hex of ASCII text, pairs beginning at even addresses; bit 9: at odd ones. No pair begins with 1, or 8 and more. */
 export const HEX_ASCII = 0b11 << 8;
 export const HEX = 1 << 10;
 export const BASE32_UPPER = 1 << 11;
@@ -29,8 +29,12 @@ export const SPACED = 1 << 17;
 export const HEX_SEPARATED = 1 << 18;
 /** Base64, unbroken. Bits of SPACED and HEX_SEPARATED are taken away by shifting this and HEX: mind the distances. */
 export const BASE64 = 1 << 19;
+/** Capitals and digits alone. */
+export const LOUD = 1 << 20;
 /** No byte that could begin an escape or belong to a disguised letter. */
 export const PLAIN = 1 << 21;
+/** What phrases of words are made of: letters, and what people put between words. */
+export const PHRASE = 1 << 22;
 
 const STANDARD = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
@@ -62,13 +66,36 @@ export const BYTE_CLASSES = Int32Array.from({ length: 256 }, (_, byte) => {
     (/[0-9 -]/.test(character) ? DIGITS : 0) |
     (/[A-Z0-9 ]/.test(character) ? CAPITALS : 0) |
     (/[A-Za-z0-9]/.test(character) ? ALPHANUMERICS : 0) |
-    (/[A-Z0-9]/.test(character) ? 0 : SMALL) |
+    (/[A-Z0-9]/.test(character) ? LOUD : SMALL) |
+    (/[A-Za-z0-9 \t\r\n,"'.]/.test(character) ? PHRASE : 0) |
     (base64 ? BASE64 : 0) |
     (base64 || /[ \t\r\n\\=]/.test(character) ? SPACED : 0) |
     (/[0-9a-fA-F \t\r\n:,;"'xX\\-]/.test(character) ? HEX_SEPARATED : 0) |
     (byte > 0 && byte < 0x80 && !/[%&\\]/.test(character) ? PLAIN : 0)
   );
 });
+
+/** What the sweep asks of a byte that stands at each of a word's four places. */
+export const PLACE_CLASSES: readonly Int32Array[] = [0, 1, 2, 3].map((place) =>
+  BYTE_CLASSES.map((classes, byte) => classes | phasesAt(byte, place) | hexPhasesAt(byte, place)),
+);
+
+/** Bit `p`: at this place of a word the byte can be a digit of base64 of ASCII, if its quads begin at phase p. */
+function phasesAt(byte: number, place: number): number {
+  const value = BASE64_VALUE[byte] ?? 64;
+  if (value > 63) return 0;
+  const zeros = [(value & 32) === 0, (value & 8) === 0, (value & 2) === 0, true];
+  return [0, 1, 2, 3].reduce((bits, phase) => (zeros[(place - phase) & 3] ? bits | (1 << phase) : bits), 0);
+}
+
+/** A digit of hex that begins a pair is the upper half of a byte of text. */
+function hexPhasesAt(byte: number, place: number): number {
+  const value = HEX_VALUE[byte] ?? 16;
+  if (value > 15) return 0;
+  const begins = value < 8 && value !== 1;
+  const phases = begins ? 0b11 : place % 2 === 0 ? 0b10 : 0b01;
+  return phases << 8;
+}
 
 interface WordTables {
   /** By the word's first two bytes, little-endian. */
@@ -122,7 +149,7 @@ function addPhases(first: Int32Array, second: Int32Array): void {
     for (const [b, y] of HEX_VALUE.entries()) {
       if (x > 15 || y > 15) continue;
       const pair = (b << 8) | a;
-      const even = TEXT_ASCII[(x << 4) | y] === 1 ? 0x100 : 0;
+      const even = x < 8 && x !== 1 ? 0x100 : 0;
       const odd = y < 8 && y !== 1 ? 0x200 : 0;
       first[pair] = (first[pair] ?? 0) | even | odd;
       second[pair] = (second[pair] ?? 0) | even | odd;

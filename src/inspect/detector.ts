@@ -35,7 +35,7 @@ export type Trigger =
    * No keyword exists. The pattern is searched in each run, `min` characters or longer (separators not counted), of:
    * `digits`: 0-9, single spaces or hyphens between them (payment cards);
    * `capitals`: A-Z and 0-9, single spaces between them (IBAN);
-   * `alphanumerics`: A-Z, a-z and 0-9, unbroken, min 40 or more, the pattern tried at its beginning only (WIF keys).
+   * `alphanumerics`: A-Z, a-z and 0-9, unbroken, min 51 or more, the pattern tried at its beginning only (WIF keys).
    */
   | { readonly kind: "run"; readonly of: "digits" | "capitals" | "alphanumerics"; readonly min: number }
   /**

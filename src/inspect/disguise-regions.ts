@@ -2,16 +2,20 @@
  * The neighbourhoods of escapes and of letters in disguise: what is cleaned and read once more. What lies in one is
  * unpacked from the cleaned text only.
  */
+import { BYTE_CLASSES, HEX_SEPARATED, SPACED } from "./byte-classes.ts";
 import { BEGINNINGS, beginsDisguise } from "./disguise.ts";
+import { MARK, RUN } from "./events.ts";
 import type { Frame } from "./frame.ts";
 import type { Span } from "./path.ts";
 import { textBegin, textEnd } from "./plausible-text.ts";
-import { MARK, RUN } from "./sweep.ts";
+import { stretchEnd } from "./stretch.ts";
 
 /** A cleaned text reaches this far from the escape: as far as an escape can stand from the rest of its value. */
 const NEIGHBOURHOOD = 256;
 /** Farther away than this it ends with the word it is in, unless there is reason to read on. */
 const WHOLE_WORDS = 64;
+/** Digits of an encoding go on for longer: so long is a value of 36 bytes in spaced hex in spaced hex, four times. */
+const ENCODED = 3072;
 /** Escapes so close to the last one change nothing: the neighbourhood is that much longer. */
 const NOT_AGAIN = 32;
 /** Shorter ones hold nothing that is looked for. */
@@ -88,10 +92,12 @@ export class Regions {
       const last = bounds.length > 0 ? (bounds[bounds.length - 1] as number) : -1;
       // It ends where no text goes on, or every binary file would be cleaned whole.
       const first = Math.max(0, last, at - NEIGHBOURHOOD);
-      const begin = at <= last ? last : textBegin(bytes, at, first, this.#beginBefore(frame, at));
+      const text = at <= last ? last : textBegin(bytes, at, first, this.#beginBefore(frame, at));
+      const begin = text <= last ? last : digitsBegin(bytes, text, Math.max(0, last, at - ENCODED));
       // What the last one reached is not read again.
       const far = Math.min(length, at + NEIGHBOURHOOD + NOT_AGAIN);
-      const end = textEnd(bytes, Math.max(this.#reach, at + 1), far, at + WHOLE_WORDS);
+      const goesOn = textEnd(bytes, Math.max(this.#reach, at + 1), far, at + WHOLE_WORDS);
+      const end = digitsEnd(bytes, goesOn, Math.min(length, at + ENCODED));
       this.#reach = end;
       if (begin <= last) bounds[bounds.length - 1] = Math.max(last, end);
       else if (end - begin >= SMALLEST) bounds.push(begin, end);
@@ -107,5 +113,23 @@ export class Regions {
     return Math.min(at - WHOLE_WORDS, keywords[this.#keyword] ?? at);
   }
 }
+
+/** Where the digits begin that go on at `at`, in hex or base64, with what stands between them; at least at `limit`. */
+function digitsBegin(bytes: Uint8Array, at: number, limit: number): number {
+  return DIGITS_OF.reduce((begin, of) => {
+    let start = at;
+    while (start > limit && isOf(bytes, start - 1, of)) start--;
+    return Math.min(begin, start);
+  }, at);
+}
+
+function digitsEnd(bytes: Uint8Array, at: number, limit: number): number {
+  return DIGITS_OF.reduce((end, of) => Math.max(end, stretchEnd(bytes, at, limit, of)), at);
+}
+
+const DIGITS_OF = [HEX_SEPARATED, SPACED] as const;
+
+const isOf = (bytes: Uint8Array, at: number, of: number): boolean =>
+  ((BYTE_CLASSES[bytes[at] as number] as number) & of) !== 0;
 
 export const NO_REGIONS = new Regions();

@@ -15,6 +15,31 @@ export const BEGINNINGS = Uint8Array.from({ length: 256 }, (_, byte) =>
     : 0,
 );
 
+/** The bytes that can follow those beginnings that are ASCII: most of what is no disguise shows it there. A row for each. */
+const FOLLOWING: ReadonlyMap<number, RegExp> = new Map([
+  [0, /./s],
+  [PERCENT, /[0-9a-fA-FuU]/],
+  [BACKSLASH, /[uUx/\n0-3]/],
+  [AMPERSAND, /[#A-Za-z]/],
+]);
+export const MAY_FOLLOW = new Uint8Array(4 * 256);
+for (const [beginning, next] of FOLLOWING)
+  for (let byte = 0; byte < 256; byte++)
+    MAY_FOLLOW[rowOf(beginning) + byte] = next.test(String.fromCharCode(byte)) ? 1 : 0;
+
+/** Where the row of a beginning begins: these four differ in it. */
+function rowOf(beginning: number): number {
+  return ((beginning - (beginning >> 6)) & 3) << 8;
+}
+
+/** Whether the bytes at `at` and behind it allow {@link beginsDisguise} to be true. */
+export function mayBeginDisguise(bytes: Uint8Array, at: number): boolean {
+  const byte = bytes[at] as number;
+  if (BEGINNINGS[byte] === 0) return false;
+  const next = bytes[at + 1] as number;
+  return byte < 0x80 ? MAY_FOLLOW[rowOf(byte) + next] === 1 : (next & 0xc0) === 0x80;
+}
+
 /** Whether an escape or a disguised character begins at `at`, and not one of which every text is full. */
 export function beginsDisguise(bytes: Uint8Array, at: number, length: number): boolean {
   const byte = bytes[at] as number;

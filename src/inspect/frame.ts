@@ -1,4 +1,9 @@
-/** A text as the sweep reads it: aligned, word by word, with a few harmless bytes behind its end. */
+/**
+ * A text as the sweep reads it: word by word, with some harmless bytes behind its end, and what the sweep noted of it.
+ * It lies in memory that the sweep's programs work in. Frames are few and belong to all scanners together:
+ * a scan is never interrupted by another, and keeps nothing.
+ */
+import type { Workspace } from "./simd/kernels.ts";
 
 /** Entries a word can cause in a sweep: a mark, and a run with its classes. */
 const MOST_EVENTS = 3;
@@ -6,34 +11,49 @@ const MOST_EVENTS = 3;
 const MOST_HITS = 2;
 /** DEL: part of nothing that is looked for. */
 const PADDING = 0x7f;
-const PADDED = 24;
-const SMALLEST = 4096;
+/** The sweep reads so many bytes a turn, and one more. */
+const TURN = 64;
+/** Of the longest text: a block, what it shares with the next and the last, and padding. */
+const CAPACITY = 288 * 1024;
+export const LONGEST_TEXT = CAPACITY - 3 * TURN;
+/** What a frame needs of the memory. */
+export const FRAME_SIZE = CAPACITY * (1 + MOST_EVENTS + MOST_HITS);
 
 export class Frame {
-  bytes: Buffer = Buffer.alloc(0);
-  words: Int32Array = new Int32Array(0);
+  readonly bytes: Buffer;
+  readonly words: Int32Array;
   length = 0;
   /** What the sweep noted; see there. */
-  events: Int32Array = new Int32Array(0);
+  readonly events: Int32Array;
   eventCount = 0;
   /** Offsets at which three bytes of something looked for may stand. */
-  hits: Int32Array = new Int32Array(0);
+  readonly hits: Int32Array;
   hitCount = 0;
   /** Where keywords of detectors really stand. */
   readonly keywords: number[] = [];
+  /** The programs for it, and where in their memory it lies. */
+  readonly kernels: Workspace["kernels"];
+  readonly address: { readonly bytes: number; readonly events: number; readonly hits: number };
   #text: string | undefined;
+
+  /** Takes FRAME_SIZE of the memory from there (a multiple of 16) on. */
+  constructor({ memory, kernels }: Workspace, from: number) {
+    // Zero, and so they stay: a text's first byte has a neighbour too.
+    const at = from + TURN;
+    const events = from + CAPACITY;
+    const hits = events + CAPACITY * MOST_EVENTS;
+    this.bytes = Buffer.from(memory, at, CAPACITY - TURN);
+    this.words = new Int32Array(memory, at, (CAPACITY - TURN) / 4);
+    this.events = new Int32Array(memory, events, (CAPACITY / 4) * MOST_EVENTS);
+    this.hits = new Int32Array(memory, hits, (CAPACITY / 4) * MOST_HITS);
+    this.kernels = kernels;
+    this.address = { bytes: at, events, hits };
+  }
 
   /** Room for `length` bytes; what was in it is gone. */
   reserve(length: number): Buffer {
+    if (length > LONGEST_TEXT) throw new RangeError(`a text of ${length} bytes was not cut into blocks`);
     this.#text = undefined;
-    if (this.bytes.length < length + PADDED) {
-      const capacity = Math.max(SMALLEST, 2 ** Math.ceil(Math.log2(length + PADDED)));
-      const memory = new ArrayBuffer(capacity);
-      this.bytes = Buffer.from(memory);
-      this.words = new Int32Array(memory);
-      this.events = new Int32Array((capacity / 4) * MOST_EVENTS);
-      this.hits = new Int32Array((capacity / 4) * MOST_HITS);
-    }
     return this.bytes;
   }
 
@@ -42,7 +62,8 @@ export class Frame {
     this.length = length;
     const { bytes } = this;
     // A call of fill() costs more than a short text's whole sweep.
-    for (let i = length; i < length + PADDED; i++) bytes[i] = PADDING;
+    const end = length + TURN - (length % TURN) + 4;
+    for (let i = length; i < end; i++) bytes[i] = PADDING;
     this.#text = undefined;
   }
 

@@ -21,8 +21,8 @@
  * read in more ways than two); what is longer than LOOK_AHEAD, encoded, is found by its first
  * part. Work is bounded by construction (ledger.ts), and what was not looked into because of that is a finding.
  *
- * Where to read on: scanner.ts has the order in which one text is looked at. What it looks with: sweep.ts (every byte),
- * keyword-search.ts, run-search.ts and word-list.ts (what stands there plainly), unpacker.ts (what is packed),
+ * Where to read on: scanner.ts has the order in which one text is looked at. What it looks with: sweep.ts and simd/ (every
+ * byte), keyword-search.ts, run-search.ts and word-list.ts (what stands there plainly), unpacker.ts (what is packed),
  * disguise-regions.ts and text-cleaner.ts (what is in disguise). ledger.ts bounds the work and takes what is found,
  * path.ts tells where that was in the raw text, and mask.ts takes it out.
  */

@@ -3,7 +3,7 @@
  * positions only, so each keyword puts two of its triples in the table: one that it shows when it begins at an even
  * position and one for an odd position, whichever are rarest in ordinary text.
  */
-import { addGram, GRAM_WORDS } from "./sweep.ts";
+import { addGram, addNeighbour, GRAM_WORDS } from "./gram-table.ts";
 
 /** One byte string of the index, met at three of its bytes, the first of which is `offset` bytes into it. */
 export interface Entry<T> {
@@ -14,6 +14,7 @@ export interface Entry<T> {
 }
 
 export class KeywordIndex<T> {
+  /** For the sweep: {@link addGram} says what of. */
   readonly bits = new Int32Array(GRAM_WORDS);
   readonly #entries = new Map<number, Entry<T>[]>();
   #keys = new Int32Array(0);
@@ -25,7 +26,7 @@ export class KeywordIndex<T> {
       let best = -1;
       for (let offset = parity; offset + 3 <= bytes.length; offset += 2)
         if (best < 0 || commonness(bytes, offset) < commonness(bytes, best)) best = offset;
-      if (best >= 0) this.#add({ bytes, ignoreCase, offset: best, target });
+      if (best >= 0) this.#add({ bytes, ignoreCase, offset: best, target }, false);
       else this.#addOpenEnded({ bytes, ignoreCase, offset: parity, target });
     }
   }
@@ -36,7 +37,7 @@ export class KeywordIndex<T> {
     const step = (piece - 3) & ~1;
     for (const parity of [0, 1])
       for (let offset = parity; offset + 3 <= bytes.length; offset += step)
-        this.#add({ bytes, ignoreCase: false, offset, target });
+        this.#add({ bytes, ignoreCase: false, offset, target }, true);
   }
 
   /** To be called when all is added. */
@@ -65,28 +66,46 @@ export class KeywordIndex<T> {
     }
   }
 
-  #add(entry: Entry<T>): void {
+  /** @param isPiece the bytes on either side of the triple need not both be there. */
+  #add(entry: Entry<T>, isPiece: boolean): void {
     const { bytes, offset } = entry;
-    this.#addTriples(entry, [bytes[offset], bytes[offset + 1], bytes[offset + 2]]);
+    this.#addTriples(entry, [bytes[offset], bytes[offset + 1], bytes[offset + 2]], isPiece);
   }
 
   /** A keyword of three bytes at an odd position shows two of them, and any third byte. */
   #addOpenEnded(entry: Entry<T>): void {
     const { bytes, offset } = entry;
     for (let third = 0; third < 256; third++)
-      this.#addTriples({ ...entry }, [bytes[offset], bytes[offset + 1], third]);
+      this.#addTriples({ ...entry }, [bytes[offset], bytes[offset + 1], third], false);
   }
 
-  #addTriples(entry: Entry<T>, [a = 0, b = 0, c = 0]: readonly (number | undefined)[]): void {
+  #addTriples(
+    entry: Entry<T>,
+    [a = 0, b = 0, c = 0]: readonly (number | undefined)[],
+    isPiece: boolean,
+  ): void {
     for (const x of cases(a, entry.ignoreCase))
       for (const y of cases(b, entry.ignoreCase))
         for (const z of cases(c, entry.ignoreCase)) {
           const gram = x | (y << 8) | (z << 16);
           addGram(this.bits, gram);
+          this.#addNeighbours(entry, gram, isPiece);
           const entries = this.#entries.get(gram);
           if (entries === undefined) this.#entries.set(gram, [entry]);
           else if (!entries.includes(entry)) entries.push(entry);
         }
+  }
+
+  /** What stands beside the triple tells it from most others: before it, or else behind. */
+  #addNeighbours({ bytes, ignoreCase, offset }: Entry<T>, gram: number, isPiece: boolean): void {
+    const before = bytes[offset - 1];
+    const after = bytes[offset + 3];
+    if (before !== undefined)
+      for (const byte of cases(before, ignoreCase)) addNeighbour(this.bits, gram, { before: byte });
+    if (before !== undefined && !isPiece) return;
+    if (after !== undefined)
+      for (const byte of cases(after, ignoreCase)) addNeighbour(this.bits, gram, { after: byte });
+    else if (!isPiece) for (let byte = 0; byte < 256; byte++) addNeighbour(this.bits, gram, { after: byte });
   }
 }
 

@@ -8,7 +8,7 @@ import { decodings, locate, type Span, type Step } from "./path.ts";
 /** Bytes that may be decoded for each byte of a text. Honest texts stay under 3. */
 const WORK_FACTOR = 8;
 /** So small texts may be decoded often. */
-const FREE_WORK = 4096;
+const FREE_WORK = 16_384;
 /**
  * Different values that look right and prove wrong, of all detectors. Each costs a microsecond or two: a text made of their
  * beginnings would cost a hundred times what others do. Honest texts have a few; this is a thousand times that.

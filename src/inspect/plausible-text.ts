@@ -7,11 +7,38 @@ const UTF8_STREAK = 24;
 /** UTF-16 has zeros between its letters, UTF-32 three. */
 const ZEROS_BETWEEN = 3;
 
-/** Whether two bytes may stand side by side in UTF-8 (or ASCII in UTF-16) text. */
+/** What may stand side by side in UTF-8 (or ASCII in UTF-16) text, by pairs of kinds of bytes. */
+const ASCII = 0;
+const CONTINUATION = 1;
+const LEAD = 2;
+const NEITHER = 3;
+const KINDS = Uint8Array.from({ length: 256 }, (_, byte) => {
+  if (byte < 0x80) return (byte >= 0x20 && byte !== 0x7f) || byte === 0 || isSpace(byte) ? ASCII : NEITHER;
+  if (byte < 0xc0) return CONTINUATION;
+  return byte >= 0xc2 && byte < 0xf5 ? LEAD : NEITHER;
+});
+/** What stands before need not be text itself. */
+const BEFORE = Uint8Array.from({ length: 256 }, (_, byte) =>
+  byte < 0x80 ? ASCII : byte < 0xc0 ? CONTINUATION : LEAD,
+);
+const NEIGHBOURS = Uint8Array.from({ length: 16 }, (_, pair) => {
+  const before = pair >> 2;
+  switch (pair & 3) {
+    case ASCII:
+    case LEAD:
+      return before === LEAD ? 0 : 1;
+    case CONTINUATION:
+      return before === ASCII ? 0 : 1;
+    default:
+      return 0;
+  }
+});
+const PRINTABLE = Uint8Array.from({ length: 256 }, (_, byte) =>
+  (byte >= 0x20 && byte < 0x7f) || isSpace(byte) ? 1 : 0,
+);
+
 function areNeighbours(before: number, after: number): boolean {
-  if (after < 0x80) return before < 0xc0 && (after >= 0x20 ? after !== 0x7f : after === 0 || isSpace(after));
-  if (after < 0xc0) return before >= 0x80;
-  return before < 0xc0 && after >= 0xc2 && after < 0xf5;
+  return NEIGHBOURS[((BEFORE[before] as number) << 2) | (KINDS[after] as number)] === 1;
 }
 
 /** Whether eight printable bytes or a stretch of UTF-8 stand somewhere in `bytes[0, length)`. */
@@ -22,7 +49,7 @@ export function holdsText(bytes: Uint8Array, length: number): boolean {
   let before = 0x20;
   for (let i = 0; i < length; i++) {
     const byte = bytes[i] as number;
-    if ((byte >= 0x20 && byte < 0x7f) || isSpace(byte)) {
+    if (PRINTABLE[byte] === 1) {
       if (++printable >= PRINTABLE_STREAK) return true;
       zeros = 0;
     } else if (byte !== 0 || ++zeros > ZEROS_BETWEEN) printable = 0;

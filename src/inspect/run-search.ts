@@ -1,14 +1,21 @@
 /** Tries detectors that no keyword announces on the runs of bytes that their values are made of. */
 import { ALPHANUMERICS, CAPITALS, DIGITS } from "./byte-classes.ts";
+import { RUN } from "./events.ts";
 import type { Frame } from "./frame.ts";
 import type { Ledger } from "./ledger.ts";
 import { matchAt, mayBegin, type Probe, reportMatch } from "./probe.ts";
 import { stretchEnd, stretchStart } from "./stretch.ts";
-import { RUN } from "./sweep.ts";
 
 /** The byte classes a detector's run can be of. */
 export const RUN_CLASSES = { digits: DIGITS, capitals: CAPITALS, alphanumerics: ALPHANUMERICS } as const;
 const SEARCHED = DIGITS | CAPITALS | ALPHANUMERICS;
+
+/** A run is noticed in its second, third, twelfth whole word: so many bytes before that it goes on. */
+const NOTICED_AFTER: ReadonlyMap<number, number> = new Map([
+  [DIGITS, 4],
+  [CAPITALS, 8],
+  [ALPHANUMERICS, 44],
+]);
 
 export interface RunProbe {
   /** One of RUN_CLASSES. */
@@ -51,7 +58,7 @@ export class RunSearch {
     if (word < probe.until) return;
     const { bytes, length } = frame;
     const { ready } = probe;
-    const start = stretchStart(bytes, Math.min(word, length), of);
+    const start = stretchStart(bytes, Math.min(word, length) - (NOTICED_AFTER.get(of) ?? 0), of);
     // An unbroken run is a value or it is not: only its beginning is tried.
     const unbroken = of === ALPHANUMERICS;
     const end = stretchEnd(bytes, word, unbroken ? Math.min(length, start + ready.max + 1) : length, of);

@@ -10,13 +10,14 @@
  */
 import { AssignmentMemo } from "./assignment.ts";
 import { NO_REGIONS, Regions } from "./disguise-regions.ts";
-import { Frame } from "./frame.ts";
+import { FRAME_SIZE, Frame } from "./frame.ts";
 import type { KeywordIndex } from "./keyword-index.ts";
 import { KeywordSearch, type Target } from "./keyword-search.ts";
 import { Ledger, type RawFinding } from "./ledger.ts";
 import type { RuleSet } from "./own-rules.ts";
 import type { Span } from "./path.ts";
 import { type RunProbe, RunSearch } from "./run-search.ts";
+import { engineHere, openWorkspace } from "./simd/kernels.ts";
 import { sweep } from "./sweep.ts";
 import { type Doubling, TextCleaner } from "./text-cleaner.ts";
 import { Unpacker } from "./unpacker.ts";
@@ -30,6 +31,32 @@ export interface ScannerParts {
   readonly runs: readonly RunProbe[];
   readonly words: readonly WordList[];
   readonly rules: RuleSet | undefined;
+}
+
+/** The frames of one depth of unpacking. */
+interface Frames {
+  readonly raw: Frame;
+  readonly cleaned: Frame;
+  readonly squeezed: Frame;
+}
+
+let shared: readonly Frames[] | undefined;
+
+/** All scanners use the same frames, one after the other. */
+function framesOfAll(): readonly Frames[] {
+  shared ??= makeFrames();
+  return shared;
+}
+
+function makeFrames(): readonly Frames[] {
+  const depths = UNPACKINGS + 1;
+  const workspace = openWorkspace(3 * depths * FRAME_SIZE, engineHere());
+  const frame = (i: number): Frame => new Frame(workspace, workspace.free + i * FRAME_SIZE);
+  return Array.from({ length: depths }, (_, depth) => ({
+    raw: frame(3 * depth),
+    cleaned: frame(3 * depth + 1),
+    squeezed: frame(3 * depth + 2),
+  }));
 }
 
 /** What belongs to one depth of unpacking. */
@@ -68,15 +95,16 @@ export class Scanner {
   }
 
   #makeLevels(): Level[] {
-    const frames = Array.from({ length: UNPACKINGS + 1 }, () => new Frame());
-    const levels: Level[] = frames.map((raw, depth) => {
-      const inner = frames[depth + 1];
+    const frames = framesOfAll();
+    const levels: Level[] = frames.map(({ raw, cleaned, squeezed }, depth) => {
+      const inner = frames[depth + 1]?.raw;
       const scanInner = (): void => {
         const level = levels[depth + 1];
         if (level !== undefined) this.#scanText(level);
       };
-      const unpacker = inner === undefined ? undefined : new Unpacker(this.#ledger, inner, scanInner);
-      return { raw, cleaned: new Frame(), regions: new Regions(), unpacker };
+      const unpacker =
+        inner === undefined ? undefined : new Unpacker(this.#ledger, { squeezed, inner }, scanInner);
+      return { raw, cleaned, regions: new Regions(), unpacker };
     });
     return levels;
   }
@@ -93,7 +121,7 @@ export class Scanner {
       const end = regions.end(i);
       if (end <= settled || !this.#clean(level, { start, end }, "none")) continue;
       const wide = regions.widened(i, raw);
-      this.#clean(level, wide, "none");
+      if (wide.start < start || wide.end > end) this.#clean(level, wide, "none");
       settled = wide.end;
     }
   }

@@ -55,14 +55,16 @@ export function isAlive(word: number, classes: number): boolean {
 /** So near to each other stand four capitals or digits in base64 and base32 of anything; in sentences hardly ever. */
 const DENSE = 24;
 
-/** Whether four capitals or digits stand within DENSE bytes. Words without any are passed over. */
+/** In a stretch of SPACED, whether four capitals or digits stand within DENSE bytes. Words without any are passed over. */
 export function isMixed(frame: Frame, start: number, end: number): boolean {
   const { bytes, words } = frame;
   let third = -DENSE;
   let second = -DENSE;
   let last = -DENSE;
   for (let word = start >> 2; word * 4 < end; word++) {
-    if (isAlive(words[word] as number, SMALL)) continue;
+    const value = words[word] as number;
+    // Of what is SPACED, a capital has bit 6 without bit 5, and a digit bit 4 without bit 6; some marks have too.
+    if ((((value & ~(value << 1)) | ((value << 2) & ~value)) & 0x40404040) === 0) continue;
     const stop = Math.min(end, word * 4 + 4);
     for (let at = Math.max(start, word * 4); at < stop; at++) {
       if (((BYTE_CLASSES[bytes[at] as number] as number) & SMALL) !== 0) continue;

@@ -6,7 +6,7 @@
  *
  * It decodes more than any one format would. That is right for a search, and for nothing else.
  */
-import { HEX_VALUE } from "./byte-classes.ts";
+import { BYTE_CLASSES, HEX_VALUE, PLAIN } from "./byte-classes.ts";
 import { entityValue } from "./entities.ts";
 import { DROPPED, fold, foldedText, OTHER, SEVERAL } from "./fold.ts";
 import { decodeUtf8 } from "./utf8.ts";
@@ -22,6 +22,7 @@ const LONGEST = 18;
 const DEEPEST = 127;
 /** It was the percent sign or an entity that stood for the byte, not a backslash. */
 const FOREIGN = 128;
+const PLAIN_BYTES = BYTE_CLASSES.map((classes) => classes & PLAIN);
 /** No escape is being read. */
 const IDLE = -1 - LONGEST;
 
@@ -69,25 +70,32 @@ export class TextCleaner {
     this.#armed = IDLE;
     if (this.#depths.length < to - from) this.#depths = new Uint8Array(to - from);
     this.#origins = origins;
-    for (let i = from; i < to; i++) {
-      const byte = source[i] as number;
-      if (
-        byte < 0x80 &&
-        byte !== 0 &&
-        byte !== PERCENT &&
-        byte !== BACKSLASH &&
-        byte !== AMPERSAND &&
-        this.#length - this.#armed > LONGEST &&
-        origins === undefined
-      ) {
-        out[this.#length++] = byte;
-        continue;
+    let i = from;
+    while (i < to) {
+      if (origins === undefined && this.#length - this.#armed > LONGEST) {
+        i = this.#copyPlain(source, i, to);
+        if (i === to) break;
       }
       this.#from = i;
       this.#to = i + 1;
-      this.#put(byte);
+      this.#put(source[i] as number);
+      i++;
     }
     return this.#length;
+  }
+
+  /** What begins no escape and no letter in disguise, while none is being read; says where it ends. */
+  #copyPlain(source: Uint8Array, from: number, to: number): number {
+    const out = this.#out;
+    let length = this.#length;
+    let i = from;
+    for (; i < to; i++) {
+      const byte = source[i] as number;
+      if (PLAIN_BYTES[byte] === 0) break;
+      out[length++] = byte;
+    }
+    this.#length = length;
+    return i;
   }
 
   /** Other readings of the text that was just cleaned with `none`. */

@@ -1,5 +1,6 @@
-/** Base64, base32 and hex, bytes to bytes, from where a run of their digits was seen. No allocation. */
+/** Base64, base32 and hex, frame to frame, from where a run of their digits was seen. No allocation. */
 import { BASE32_VALUE, BASE64_VALUE, HEX_VALUE } from "./byte-classes.ts";
+import type { Frame } from "./frame.ts";
 
 export type Packing = "base64" | "base32" | "hex";
 
@@ -10,26 +11,30 @@ export const GROUPS: Readonly<Record<Packing, { readonly digits: number; readonl
   hex: { digits: 2, bytes: 1 },
 };
 
-/** Decodes the digits `source[from, to)`, all of them of that packing; says how many bytes it wrote. */
-export function unpack(
-  packing: Packing,
+/** Decodes the digits `source[from, to)`, all of them of that packing, into the frame; says how many bytes those are. */
+export function unpack(packing: Packing, source: Frame, from: number, to: number, into: Frame): number {
+  const out = into.reserve(to - from);
+  switch (packing) {
+    case "base64": {
+      const { kernels } = source;
+      const done = kernels?.unpackBase64(source.address.bytes + from, to - from, into.address.bytes) ?? 0;
+      return unpackBase64(source.bytes, from + done, to, out, (done / 4) * 3);
+    }
+    case "base32":
+      return unpackBase32(source.bytes, from, to, out);
+    case "hex":
+      return unpackHex(source.bytes, from, to, out);
+  }
+}
+
+function unpackBase64(
   source: Uint8Array,
   from: number,
   to: number,
   out: Uint8Array,
+  written: number,
 ): number {
-  switch (packing) {
-    case "base64":
-      return unpackBase64(source, from, to, out);
-    case "base32":
-      return unpackBase32(source, from, to, out);
-    case "hex":
-      return unpackHex(source, from, to, out);
-  }
-}
-
-function unpackBase64(source: Uint8Array, from: number, to: number, out: Uint8Array): number {
-  let length = 0;
+  let length = written;
   let i = from;
   for (; i + 4 <= to; i += 4) {
     const bits =
@@ -72,6 +77,23 @@ function unpackHex(source: Uint8Array, from: number, to: number, out: Uint8Array
     out[length++] =
       ((HEX_VALUE[source[i] as number] as number) << 4) | (HEX_VALUE[source[i + 1] as number] as number);
   return length;
+}
+
+/** Pairs of hex that stand side by side in what is text: fewer are noticed in no sweep. */
+const PAIRS_OF_TEXT = 8;
+
+/** Whether at even places or at odd ones PAIRS_OF_TEXT of the digits `source[0, length)` can each be a byte of ASCII. */
+export function mayBeHexOfText(source: Uint8Array, length: number): boolean {
+  let here = 0;
+  let there = 0;
+  for (let i = 0; i + 1 < length; i++) {
+    const upper = HEX_VALUE[source[i] as number] as number;
+    const next = upper < 8 && upper !== 1 ? there + 1 : 0;
+    if (next === PAIRS_OF_TEXT) return true;
+    there = here;
+    here = next;
+  }
+  return false;
 }
 
 /**

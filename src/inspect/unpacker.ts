@@ -14,9 +14,11 @@ import {
   HEX_ASCII,
   HEX_SEPARATED,
   SPACED,
+  WORD_TABLES,
 } from "./byte-classes.ts";
 import { NO_REGIONS, type Regions } from "./disguise-regions.ts";
-import { Frame } from "./frame.ts";
+import { RUN } from "./events.ts";
+import type { Frame } from "./frame.ts";
 import type { Ledger } from "./ledger.ts";
 import { holdsText, isReadable } from "./plausible-text.ts";
 import { squeeze } from "./squeeze.ts";
@@ -30,8 +32,8 @@ import {
   stretchEndByWords,
   stretchStart,
 } from "./stretch.ts";
-import { RUN, sweepRuns } from "./sweep.ts";
-import { base32AsciiPhases, type Packing, unpack } from "./unpack.ts";
+import { sweepRuns } from "./sweep.ts";
+import { base32AsciiPhases, mayBeHexOfText, type Packing, unpack } from "./unpack.ts";
 
 /** Digits of hex in which letters in disguise can be told from chance: identifiers are shorter. */
 const DISGUISED_IN_HEX = 48;
@@ -39,6 +41,10 @@ const DISGUISED_IN_HEX = 48;
 const LONG_COVER = 16;
 /** Fewer bytes hold no value that is looked for. */
 export const SMALLEST_UNPACKED = 6;
+/** What is separated is noticed in its sixth whole word: so many bytes before that it goes on. */
+const NOTICED_AFTER = 20;
+/** Words of base64 that are looked at in one go. */
+const STRIP = 512;
 /** Of a monotonous stretch, so many digits are kept beside what follows. */
 const MARGIN = 16;
 
@@ -50,7 +56,16 @@ const UPPER_32 = 7;
 const LOWER_32 = 8;
 const SQUEEZED_64 = 9;
 const SQUEEZED_HEX = 10;
-const SLOTS = 11;
+/** Up to where base64 was told from base64 of text. */
+const WALKED = 11;
+const SLOTS = 12;
+
+export interface UnpackerFrames {
+  /** For digits without what stood between them. */
+  readonly squeezed: Frame;
+  /** For what came out: the next depth's text. */
+  readonly inner: Frame;
+}
 
 /** What is unpacked at one depth. */
 export class Unpacker {
@@ -58,13 +73,16 @@ export class Unpacker {
   /** What came out: the next depth's text. */
   readonly #inner: Frame;
   readonly #scanInner: () => void;
-  readonly #squeezed = new Frame();
+  readonly #squeezed: Frame;
+  /** Of the walk through base64 that is under way: what the last words were part of, and what was seen to begin. */
+  readonly #runs = new Int32Array(6);
   readonly #done = new Int32Array(SLOTS);
   readonly #doneSqueezed = new Int32Array(SLOTS);
   #regions: Regions = NO_REGIONS;
 
-  constructor(ledger: Ledger, inner: Frame, scanInner: () => void) {
+  constructor(ledger: Ledger, { squeezed, inner }: UnpackerFrames, scanInner: () => void) {
     this.#ledger = ledger;
+    this.#squeezed = squeezed;
     this.#inner = inner;
     this.#scanInner = scanInner;
   }
@@ -83,14 +101,68 @@ export class Unpacker {
   #lookAt(frame: Frame, at: number, classes: number, done: Int32Array): void {
     if ((classes & SPACED) !== 0) this.#squeeze(frame, at, SPACED);
     if ((classes & HEX_SEPARATED) !== 0) this.#squeeze(frame, at, HEX_SEPARATED);
-    if ((classes & (BASE64_ASCII | BASE64_UTF8)) !== 0) {
-      const phases = (classes | (classes >> 4)) & BASE64_ASCII;
-      for (let phase = 0; phase < 4; phase++)
-        if ((phases & (1 << phase)) !== 0) this.#base64(frame, at, phase, classes, done);
-    }
+    if ((classes & (BASE64_ASCII | BASE64)) !== 0) this.#walkBase64(frame, at, done);
     if ((classes & (HEX_ASCII | HEX)) !== 0) this.#hex(frame, at, classes, done);
     if ((classes & BASE32_UPPER) !== 0) this.#base32(frame, at, BASE32_UPPER, done);
     if ((classes & BASE32_LOWER) !== 0) this.#base32(frame, at, BASE32_LOWER, done);
+  }
+
+  /** The sweep saw base64 around `at`: where in all of that stretch, and at which phases, is it of text? */
+  #walkBase64(frame: Frame, at: number, done: Int32Array): void {
+    const walked = done[WALKED] as number;
+    if (at < walked) return;
+    const { words, length } = frame;
+    let word = at >> 2;
+    while (word * 4 > walked && isAlive(words[word - 1] as number, BASE64)) word--;
+    this.#runs.fill(0);
+    const count = (length + 3) >> 2;
+    for (let until = 0; word >= until && word < count; ) {
+      until = Math.min(count, word + STRIP);
+      word = this.#walkStrip(frame, word, until, done);
+    }
+    done[WALKED] = word * 4;
+  }
+
+  /** Short strips: a loop that runs for milliseconds is compiled while it runs, and such code is thrown away again. */
+  #walkStrip(frame: Frame, from: number, until: number, done: Int32Array): number {
+    const { words } = frame;
+    const { first, second } = WORD_TABLES;
+    const runs = this.#runs;
+    let run1 = runs[0] as number;
+    let run2 = runs[1] as number;
+    let run3 = runs[2] as number;
+    let run4 = runs[3] as number;
+    let run5 = runs[4] as number;
+    let last = runs[5] as number;
+    let word = from;
+    for (; word < until; word++) {
+      const value = words[word] as number;
+      const here = (first[value & 0xffff] as number) & (second[value >>> 16] as number);
+      if ((here & BASE64) === 0) break;
+      const run6 = here & run5;
+      run5 = here & run4;
+      run4 = here & run3;
+      run3 = here & run2;
+      run2 = here & run1;
+      run1 = here;
+      const long = (run3 & BASE64_ASCII) | (run6 & BASE64_UTF8);
+      const classes = long & ~last;
+      last = long;
+      if (classes !== 0) this.#base64Phases(frame, word * 4, classes, done);
+    }
+    runs[0] = run1;
+    runs[1] = run2;
+    runs[2] = run3;
+    runs[3] = run4;
+    runs[4] = run5;
+    runs[5] = last;
+    return word;
+  }
+
+  #base64Phases(frame: Frame, at: number, classes: number, done: Int32Array): void {
+    const phases = (classes | (classes >> 4)) & BASE64_ASCII;
+    for (let phase = 0; phase < 4; phase++)
+      if ((phases & (1 << phase)) !== 0) this.#base64(frame, at, phase, classes, done);
   }
 
   #base64(frame: Frame, at: number, phase: number, classes: number, done: Int32Array): void {
@@ -187,7 +259,7 @@ export class Unpacker {
     if (at < (this.#done[slot] as number)) return;
     const { bytes } = frame;
     const digits = hex ? HEX : BASE64;
-    let start = stretchStart(bytes, Math.min(at, frame.length), of);
+    let start = stretchStart(bytes, at - NOTICED_AFTER, of);
     let end = stretchEndByWords(frame, at, of);
     this.#done[slot] = end;
     // Line ends and padding around an unbroken stretch separate nothing.
@@ -198,19 +270,22 @@ export class Unpacker {
     const out = this.#squeezed.reserve(end - start);
     const count = squeeze(bytes, start, end, out, hex);
     if (count === end - start || count < 16) return;
+    const isPlainHex = hex && count < DISGUISED_IN_HEX;
+    if (isPlainHex && !mayBeHexOfText(out, count)) return;
     this.#squeezed.commit(count);
     // What is read without its separators is not read with them.
     if (hex) this.#done.fill(end, EVEN_HEX, ODD_HEX + 1);
-    else this.#done.fill(end, 0, COVERED);
+    else {
+      this.#done.fill(end, 0, COVERED);
+      this.#done[WALKED] = end;
+    }
     this.#unpackSqueezed(frame, start, end, hex);
   }
 
   #unpackSqueezed(frame: Frame, from: number, to: number, hex: boolean): void {
     const squeezed = this.#squeezed;
     const regions = this.#regions;
-    const wanted = hex
-      ? HEX | HEX_ASCII
-      : BASE64_ASCII | BASE64_UTF8 | BASE32_LOWER | BASE32_UPPER | HEX_ASCII;
+    const wanted = hex ? HEX | HEX_ASCII : BASE64_ASCII | BASE64 | BASE32_LOWER | BASE32_UPPER | HEX_ASCII;
     this.#ledger.path.push({ kind: "squeeze", parent: frame, from, to, hex });
     this.#regions = NO_REGIONS;
     this.#doneSqueezed.fill(0);
@@ -236,7 +311,7 @@ export class Unpacker {
     const ledger = this.#ledger;
     if (to - from < SMALLEST_UNPACKED || !ledger.afford((to - from) >> 2)) return false;
     const inner = this.#inner;
-    const length = unpack(packing, frame.bytes, from, to, inner.reserve(to - from));
+    const length = unpack(packing, frame, from, to, inner);
     if (!holdsText(inner.bytes, length) || !ledger.afford(length)) return false;
     const readable = isReadable(inner.bytes, length);
     inner.commit(length);

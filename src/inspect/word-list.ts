@@ -4,6 +4,8 @@
  * A phrase fills so much text that some byte of it lies under every probe: one word in STRIDE bytes is looked up, and only
  * where it is one of the list its neighbours are. So prose is not read at all.
  */
+import { BYTE_CLASSES, PHRASE } from "./byte-classes.ts";
+import { RUN } from "./events.ts";
 import type { FindingKind } from "./finding.ts";
 import type { Frame } from "./frame.ts";
 import type { Ledger } from "./ledger.ts";
@@ -16,6 +18,9 @@ const LONGEST_CHECKED = 24;
 /** Letters of the words that lists may have. */
 const SHORTEST_WORD = 3;
 const LONGEST_WORD = 8;
+
+/** The sweep notices a phrase in its eighth whole word of four bytes, which begins so far behind the phrase's beginning at most. */
+const NOTICED = 31;
 
 /** What may stand between two words: white space, commas, quotes, and numbers (`1. abandon 2. ability`). */
 const BETWEEN = Uint8Array.from({ length: 256 }, (_, byte) =>
@@ -73,17 +78,32 @@ export class WordList {
   /** True when half a phrase stands in `frame`, or more. */
   search(frame: Frame, ledger: Ledger): boolean {
     this.#longest = 0;
+    const { events, eventCount } = frame;
+    let probed = 0;
+    for (let i = 0; i < eventCount; i++) {
+      const event = events[i] as number;
+      if ((event & 3) !== RUN) continue;
+      const classes = events[++i] as number;
+      if ((classes & PHRASE) !== 0)
+        probed = this.#probe(frame, Math.max(probed, (event & ~3) - NOTICED), ledger);
+    }
+    return this.#longest * 2 >= this.#least;
+  }
+
+  /** Looks one word in `stride` up from `from` on, for as long as there may be a phrase; says up to where. */
+  #probe(frame: Frame, from: number, ledger: Ledger): number {
     const stride = this.#stride;
     const { bytes, length } = frame;
-    let settled = 0;
-    for (let at = stride - 1; at < length; at += stride) {
+    let settled = from;
+    let at = from + stride - 1;
+    for (; at < length && ((BYTE_CLASSES[bytes[at] as number] as number) & PHRASE) !== 0; at += stride) {
       at = wordAt(bytes, at, length);
       if (!this.#mayBeOne(bytes, at, wordEnd(bytes, at, length))) continue;
       settled = this.#searchAround(frame, at, settled, ledger);
       // The next phrase begins there at the earliest.
       at = Math.max(at, settled - 1);
     }
-    return this.#longest * 2 >= this.#least;
+    return at;
   }
 
   #mayBeOne(bytes: Uint8Array, start: number, end: number): boolean {

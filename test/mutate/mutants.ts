@@ -53,7 +53,7 @@ const decoder = (name: string, file: string, find: string, replace: string): Mut
 });
 
 const DECODERS: readonly Mutant[] = [
-  decoder("base64", "unpacker.ts", "(classes & (BASE64_ASCII | BASE64_UTF8)) !== 0)", "0 === 1)"),
+  decoder("base64", "unpacker.ts", "(classes & (BASE64_ASCII | BASE64)) !== 0)", "0 === 1)"),
   decoder(
     "base64 of one phase",
     "unpacker.ts",

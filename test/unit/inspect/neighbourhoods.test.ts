@@ -1,5 +1,7 @@
 import { describe, expect, it } from "vitest";
+import { LOOK_ALIKES } from "../../../src/inspect/look-alikes.ts";
 import { inspected } from "../../support/inspected.ts";
+import { inspector, KNOWN } from "../../support/inspectors.ts";
 
 /** Credentials of which one character is escaped, with as much plain text between it and their other end as there can be. */
 const PASSWORD = ["tR8vLq2", "Zx9mW4"].join("");
@@ -22,6 +24,20 @@ describe("the neighbourhood of an escape", () => {
         inspected(line).map(({ detector }) => detector),
         line,
       ).toContain(id);
+    }
+  });
+
+  it("regression: goes on with the digits of an encoding, of which a value has hundreds on either side", () => {
+    const spaced = (text: string): string =>
+      (Buffer.from(text).toString("hex").match(/../g) ?? []).join(" ").replace(/(.{47}) /g, "$1\n");
+    const packed = Buffer.from(`before it\n${KNOWN} and behind`).toString("base64");
+    const digits = spaced(spaced(packed));
+    const letters = [...digits].flatMap((character, at) => (/[a-f]/.test(character) ? [at] : []));
+    for (const at of [0, 1, 2].map((third) => letters[Math.floor((letters.length * third) / 3)] ?? 0)) {
+      const alike = [...(LOOK_ALIKES[digits[at] ?? ""] ?? "")][0] ?? "";
+      expect(alike).not.toBe("");
+      const line = `words before it {${digits.slice(0, at)}${alike}${digits.slice(at + 1)}} and behind it`;
+      expect(inspector.scan(Buffer.from(line)).map(({ detector }) => detector)).toContain("deploy-key");
     }
   });
 

@@ -1,0 +1,131 @@
+/** What is done in wide registers is what is done without them, byte for byte. */
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { FRAME_SIZE, Frame } from "../../../src/inspect/frame.ts";
+import { addGram, addNeighbour, GRAM_WORDS } from "../../../src/inspect/gram-table.ts";
+import { engineHere, openWorkspace } from "../../../src/inspect/simd/kernels.ts";
+import { sweep } from "../../../src/inspect/sweep.ts";
+import { unpack } from "../../../src/inspect/unpack.ts";
+
+const workspace = openWorkspace(2 * FRAME_SIZE, engineHere());
+const frame = new Frame(workspace, workspace.free);
+const unpacked = new Frame(workspace, workspace.free + FRAME_SIZE);
+const plainMemory = openWorkspace(2 * FRAME_SIZE, undefined);
+const plainFrame = new Frame(plainMemory, plainMemory.free);
+const plainUnpacked = new Frame(plainMemory, plainMemory.free + FRAME_SIZE);
+const bits = new Int32Array(GRAM_WORDS);
+for (const keyword of ["ghp", "sk-", "key", "==\n", "\u0000\u0000a"])
+  addKeyword(Buffer.from(keyword, "latin1").readUIntLE(0, 3));
+
+function addKeyword(gram: number): void {
+  addGram(bits, gram);
+  addNeighbour(bits, gram, { before: 0x61 });
+  addNeighbour(bits, gram, { before: 0 });
+  addNeighbour(bits, gram, { after: 0x62 });
+}
+
+/** What is noted of a text: in plain JavaScript, and wide. */
+function noted(text: Uint8Array): readonly { readonly events: number[]; readonly hits: number[] }[] {
+  return [plainFrame, frame].map((each) => {
+    each.load(text);
+    sweep(each, bits);
+    return {
+      events: [...each.events.subarray(0, each.eventCount)],
+      hits: [...each.hits.subarray(0, each.hitCount)],
+    };
+  });
+}
+
+const ALPHABETS = [
+  "0123456789abcdef",
+  "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567",
+  "abcdefghijklmnopqrstuvwxyz234567",
+  "0123456789 -",
+  "ABC 0123456789",
+  "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_",
+  "QUJDabcd0123 \t\r\n\\=",
+  "0a1B:,; '\"xX\\-\n",
+  'and the word, "so". it\'s\n',
+  "aghpbask-bkeyb",
+  "%\\&\u0000\u00c2\u0080uUxn/04#ag\u00e1\u00bf",
+];
+
+/** Stretches, each of one alphabet, as long as it takes for runs to begin and end. */
+const stretches = fc
+  .array(
+    fc.oneof(
+      ...ALPHABETS.map((alphabet) =>
+        fc
+          .array(fc.constantFrom(...alphabet), { minLength: 0, maxLength: 90 })
+          .map((characters) => Buffer.from(characters.join(""), "latin1")),
+      ),
+      fc.uint8Array({ maxLength: 70 }).map((bytes) => Buffer.from(bytes)),
+      fc.string({ maxLength: 60 }).map((text) => Buffer.from(Buffer.from(text).toString("base64"))),
+      fc.string({ maxLength: 40 }).map((text) => Buffer.from(Buffer.from(text).toString("hex"))),
+    ),
+    { maxLength: 12 },
+  )
+  .map((parts) => Buffer.concat(parts));
+
+describe("what is done in wide registers", () => {
+  it("is done there on every node that this project runs on", () => {
+    expect(frame.kernels).toBeDefined();
+    expect(plainFrame.kernels).toBeUndefined();
+  });
+
+  it("notes of any text what is noted without them", () => {
+    fc.assert(
+      fc.property(stretches, (text) => {
+        const [plain, wide] = noted(text);
+        expect(wide).toEqual(plain);
+      }),
+      { numRuns: 5000 },
+    );
+  });
+
+  it("tells every byte, at each place of a word, from every other", () => {
+    const seen = new Set<string>();
+    for (let byte = 0; byte < 256; byte++)
+      for (const base of ["A", "a", "4", " ", "-", "=", "\\", "f", "Q"])
+        for (let place = 0; place < 4; place++) {
+          const text = Buffer.from(base.repeat(120), "latin1");
+          text[60 + place] = byte;
+          const [plain, wide] = noted(text);
+          expect(wide, `byte ${byte} amid ${base}`).toEqual(plain);
+          seen.add(JSON.stringify(wide));
+        }
+    expect(seen.size).toBeGreaterThan(20);
+  });
+
+  it("finds the bytes of a keyword wherever they stand, and only beside a neighbour", () => {
+    const text = Buffer.from("aghp    ghpb    ghpx    sk-b\u0000\u0000\u0000akey", "latin1");
+    const [plain, wide] = noted(text);
+    expect(wide?.hits).toEqual(plain?.hits);
+    // Only at even offsets.
+    expect(wide?.hits).toEqual([8, 24, 32]);
+  });
+
+  it("decodes base64 of either alphabet as it is decoded without them", () => {
+    const digits = fc
+      .array(fc.constantFrom(..."ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_"), {
+        maxLength: 200,
+      })
+      .map((each) => Buffer.from(each.join("")));
+    fc.assert(
+      fc.property(digits, fc.nat({ max: 7 }), (text, from) => {
+        const results = [
+          { source: plainFrame, into: plainUnpacked },
+          { source: frame, into: unpacked },
+        ].map(({ source, into }) => {
+          source.load(text);
+          const length = unpack("base64", source, Math.min(from, text.length), text.length, into);
+          return into.bytes.subarray(0, length).toString("hex");
+        });
+        const expected = Buffer.from(text.subarray(from).toString(), "base64").toString("hex");
+        // A last digit alone is half of nothing.
+        expect(results).toEqual([expected, expected]);
+      }),
+      { numRuns: 1000 },
+    );
+  });
+});
