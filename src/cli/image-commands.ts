@@ -49,8 +49,8 @@ Examples:
     .action(act(async () => (await import("./commands/image-inspect.ts")).imageInspect));
 
   image
-    .command("prune")
-    .description("remove the disks that no bottle stands on and no manifest names")
+    .command("prune [kept...]")
+    .description("remove the disks that no bottle stands on and no manifest names; or these of bottle commit")
     .option("--dry-run", "only list them")
     .option("-y, --yes", "do not ask")
     .addOption(json())
@@ -61,7 +61,8 @@ An image that was wanted within the last ten minutes stays.
 
 Examples:
   bottle image prune --dry-run
-  bottle image prune --yes`,
+  bottle image prune --yes
+  bottle image prune kept:before-upgrade                    what bottle commit kept goes only by its name`,
     )
     .action(act(async () => (await import("./commands/image-prune.ts")).imagePrune));
 }

@@ -70,6 +70,9 @@ const rootRecord = z.object({
 /** What is known of a disk. */
 export type RootRecord = z.output<typeof rootRecord>;
 
+/** Nobody writes it. Others may read it who are led past the folder above: a virtual machine that gave up root. */
+export const DISK_MODE = 0o444;
+
 const DISK = "disk.ext4";
 const RECORD = "image.json";
 

@@ -5,6 +5,7 @@
 import { PassThrough, Readable, type Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import * as zlib from "node:zlib";
+import { ArchiveError } from "../lib/archive/tar-format.ts";
 import { UserError } from "../lib/errors.ts";
 import { checked } from "./digest.ts";
 
@@ -38,8 +39,15 @@ export async function withLayerTar(
     ? checked("the layer", layer.open(), layer.blob.digest, layer.blob.size)
     : layer.open();
   const counted = { in: 0, out: 0 };
+  let refusal: unknown;
   const reading = async (tar: AsyncIterable<Buffer>): Promise<void> => {
-    await read(layer.diffId === undefined ? tar : checked("the layer's content", tar, layer.diffId));
+    try {
+      await read(layer.diffId === undefined ? tar : checked("the layer's content", tar, layer.diffId));
+    } catch (error) {
+      // The pipeline would tell of what it broke off for that, and not why.
+      if (error instanceof UserError || error instanceof ArchiveError) refusal = error;
+      throw error;
+    }
   };
   const { first, all } = await peek(stored, ZSTD.length);
   await pipeline(
@@ -47,7 +55,8 @@ export async function withLayerTar(
     unpackerFor(first),
     (source: AsyncIterable<Buffer>) => reading(countOut(source, counted)),
     ...(signal ? [{ signal }] : []),
-  ).catch(async (error: unknown) => {
+  ).catch(async (ended: unknown) => {
+    const error = refusal ?? ended;
     if (error instanceof UserError) await layer.discard?.();
     throw zlibFailure(error);
   });

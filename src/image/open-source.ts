@@ -48,7 +48,7 @@ export async function openSource(source: ImageSource, options: OpenOptions): Pro
       case "registry":
         return await readRegistryImage(source, { cache, progress, ...(signal && { signal }) });
       case "kept":
-        throw new UserError(`${imageWord(source)} is not supported yet`);
+        throw new Error("a kept disk is not made");
     }
   } catch (error) {
     if (!(error instanceof ArchiveError)) throw error;

@@ -7,8 +7,6 @@ import { createHash } from "node:crypto";
 import { chmod, mkdir, open, rename } from "node:fs/promises";
 import { join } from "node:path";
 import type { Progress } from "../contract/backend.ts";
-import type { ImageConfig, ImageSource } from "../contract/image.ts";
-import type { PlannedMount } from "../contract/plan.ts";
 import { packTar } from "../lib/archive/pack-tar.ts";
 import { ArchiveError } from "../lib/archive/tar-format.ts";
 import { UserError } from "../lib/errors.ts";
@@ -20,6 +18,7 @@ import { addAgentUser } from "./agent-user.ts";
 import { applyLayer, newLayerCount } from "./apply-layer.ts";
 import { beginDisk } from "./ext4/write-disk.ts";
 import {
+  DISK_MODE,
   diskIn,
   type ImageCache,
   imageCacheIn,
@@ -31,40 +30,21 @@ import {
   writeName,
   writeRootRecord,
 } from "./image-cache.ts";
+import { prepareKept } from "./kept-image.ts";
 import { withLayerTar } from "./layer-stream.ts";
 import { openSource, stampOf } from "./open-source.ts";
+import type { RootImage, RootImageRequest } from "./root-disk.ts";
 import type { SourceImage } from "./source-image.ts";
 import { toolsDigest } from "./tools-layer.ts";
 import { newFolder } from "./tree.ts";
+
+export type { RootImage, RootImageRequest } from "./root-disk.ts";
 
 /** Part of every disk's name: raised when the same image would come to other bytes than before. */
 const FORMAT = 1;
 
 /** Room for a large checkout and its build beside a development image. It costs only what is written. */
 export const DEFAULT_DISK_BYTES = 16 * 1024 ** 3;
-
-export interface RootImage {
-  /** As the operator calls it. */
-  readonly name: string;
-  /** Names the image's content; the tools and the disk's size are not in it. */
-  readonly digest: string;
-  /** Names this very disk. */
-  readonly key: string;
-  /** A raw ext4 file system, mode 0400: never written, the backing of each bottle's own disk. */
-  readonly disk: string;
-  readonly config: ImageConfig;
-}
-
-export interface RootImageRequest {
-  readonly source: ImageSource;
-  /** Put into the image, read-only for the agent: what its provider installed. */
-  readonly tools: readonly PlannedMount[];
-  /** The operator's cache folder. */
-  readonly cache: string;
-  readonly diskBytes?: number;
-  /** Asks the source again, where the last answer would do. */
-  readonly refresh?: boolean;
-}
 
 /**
  * The disk for a source, made if it is not there yet.
@@ -75,6 +55,7 @@ export async function prepareRootImage(
   progress: Progress,
   signal?: AbortSignal,
 ): Promise<RootImage> {
+  if (request.source.kind === "kept") return prepareKept(request.source.name, request, progress);
   const cache = imageCacheIn(request.cache);
   const name = imageWord(request.source);
   const tools = toolsDigest(request.tools);
@@ -207,7 +188,7 @@ async function writeDisk(
     progress("writing the disk");
     await disk.finish(root, createHash("sha256").update(key).digest());
     await file.sync();
-    await chmod(path, 0o400);
+    await chmod(path, DISK_MODE);
     return {
       layers: image.layers.length,
       entries: count.entries,

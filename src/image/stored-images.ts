@@ -1,51 +1,32 @@
 /** The disks that are in the cache: which, how large, for whom; and removing those that nobody needs. */
-import { mkdir, readdir, readFile, stat } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { readdir, stat } from "node:fs/promises";
+import { basename, join } from "node:path";
 import { codeOf } from "../lib/errors.ts";
 import { tryLock } from "../lib/lock-file.ts";
-import { isBottleId } from "../lib/names.ts";
-import { writeFileAtomic } from "../lib/paths.ts";
 import { removeTree } from "../lib/remove-tree.ts";
 import {
   type ImageCache,
   imageCacheIn,
   listNames,
+  type NameRecord,
   namesIn,
   type RootRecord,
   readRoot,
   sweepWork,
 } from "./image-cache.ts";
-import type { RootImage } from "./root-image.ts";
+import { usersOf } from "./image-users.ts";
+import { keptFolders } from "./kept-image.ts";
 
 /** A bottle that is being launched has its image already, and has not said so yet. */
 const JUST_WANTED_MS = 10 * 60_000;
 
-const USERS = "bottles";
-
-/**
- * Says that a bottle's disk stands on this one: it is not removed while the bottle's folder `stateDir` is there,
- * running or kept.
- */
-export async function holdRootImage(root: RootImage, stateDir: string): Promise<void> {
-  const users = join(dirname(root.disk), USERS);
-  await mkdir(users, { recursive: true, mode: 0o700 });
-  await writeFileAtomic(join(users, basename(stateDir)), stateDir);
-}
-
-/** Ids of the bottles that are still there. */
-async function usersOf(dir: string): Promise<readonly string[]> {
-  const users = join(dir, USERS);
-  const held = (await namesIn(users)).filter(isBottleId).map(async (id) => {
-    const stateDir = await readFile(join(users, id), "utf8");
-    return (await statOf(stateDir)) === undefined ? [] : [id];
-  });
-  return (await Promise.all(held)).flat();
-}
-
 export interface StoredImage {
+  /** Of one that is kept: its name. */
   readonly key: string;
   readonly disk: string;
   readonly record: RootRecord;
+  /** By `bottle commit`: nothing can make it again. */
+  readonly isKept: boolean;
   /** What the file takes, and not what the guest sees. */
   readonly bytes: number;
   readonly lastWantedAt: Date;
@@ -60,25 +41,30 @@ export async function listImages(cacheDir: string): Promise<readonly StoredImage
   const cache = imageCacheIn(cacheDir);
   const names = await listNames(cache);
   const keys = (await namesIn(cache.roots)).filter((name) => /^[0-9a-f]{64}$/.test(name));
-  const found = await Promise.all(
-    keys.map(async (key): Promise<StoredImage | undefined> => {
-      const dir = join(cache.roots, key);
-      const root = await readRoot(dir);
-      if (root === undefined) return undefined;
-      const [disk, record] = await Promise.all([stat(root.disk), stat(join(dir, "image.json"))]);
-      return {
-        key,
-        ...root,
-        bytes: disk.blocks * 512,
-        lastWantedAt: record.mtime,
-        bottles: await usersOf(dir),
-        names: names.filter(({ digest }) => digest === root.record.digest).map(({ name }) => name),
-      };
-    }),
-  );
+  const made = keys.map((key) => join(cache.roots, key));
+  const kept = (await keptFolders(cacheDir)).map(({ dir }) => dir);
+  const found = await Promise.all([...made, ...kept].map((dir) => describe(dir, names)));
   return found
     .flatMap((image) => image ?? [])
     .sort((a, b) => b.lastWantedAt.getTime() - a.lastWantedAt.getTime());
+}
+
+async function describe(dir: string, names: readonly NameRecord[]): Promise<StoredImage | undefined> {
+  const root = await readRoot(dir);
+  if (root === undefined) return undefined;
+  const [disk, record] = await Promise.all([stat(root.disk), stat(join(dir, "image.json"))]);
+  const isKept = root.record.name.startsWith("kept:");
+  return {
+    key: isKept ? root.record.name : basename(dir),
+    ...root,
+    isKept,
+    bytes: disk.blocks * 512,
+    lastWantedAt: record.mtime,
+    bottles: await usersOf(dir),
+    names: isKept
+      ? [root.record.name]
+      : names.filter(({ digest }) => digest === root.record.digest).map(({ name }) => name),
+  };
 }
 
 export interface PruneRequest {
@@ -106,6 +92,7 @@ export async function pruneImages(request: PruneRequest): Promise<readonly Prune
     const shape = JSON.stringify([image.record.digest, image.record.diskBytes, image.record.tools]);
     const isCurrent = !current.has(shape) && image.names.some((name) => request.wanted.has(name));
     current.add(shape);
+    if (image.isKept) continue;
     if (isCurrent || image.bottles.length > 0) continue;
     if (Date.now() - image.lastWantedAt.getTime() < JUST_WANTED_MS) continue;
     const dir = join(cache.roots, image.key);

@@ -1,5 +1,7 @@
 /** `bottle image prune`. */
+import { removeKept } from "../../image/kept-image.ts";
 import { type Pruned, pruneImages } from "../../image/stored-images.ts";
+import { UserError } from "../../lib/errors.ts";
 import { cacheOf, homeOf } from "../../lib/paths.ts";
 import { printable } from "../../lib/printable.ts";
 import { bottleOf } from "../../manifest/bottle-chain.ts";
@@ -7,6 +9,7 @@ import { loadIndex } from "../../manifest/index-scan.ts";
 import { imageWord } from "../../plan/image-word.ts";
 import { confirm } from "../ask.ts";
 import { bytesText } from "../bytes-text.ts";
+import { imageFrom } from "../image-argument.ts";
 import { print, printJson, tell } from "../output.ts";
 
 export interface ImagePruneFlags {
@@ -15,7 +18,8 @@ export interface ImagePruneFlags {
   readonly json?: true;
 }
 
-export async function imagePrune(flags: ImagePruneFlags): Promise<number> {
+export async function imagePrune(kept: readonly string[], flags: ImagePruneFlags): Promise<number> {
+  if (kept.length > 0) return pruneKept(kept, flags);
   const request = { cache: cacheOf(), wanted: wantedImages() };
   const found = await pruneImages({ ...request, dryRun: true });
   if (flags.json && (flags.dryRun || found.length === 0)) printJson(found);
@@ -33,6 +37,29 @@ export async function imagePrune(flags: ImagePruneFlags): Promise<number> {
   const removed = await pruneImages({ ...request, dryRun: false });
   if (flags.json) printJson(removed);
   else tell(`removed ${removed.length}`);
+  return 0;
+}
+
+/** By name, one after the other. */
+async function pruneKept(words: readonly string[], flags: ImagePruneFlags): Promise<number> {
+  const names = words.map((word) => {
+    const source = imageFrom(word);
+    if (source.kind === "kept") return source.name;
+    throw new UserError(`${printable(word)} is nothing that bottle commit kept`, {
+      hint: "name those as kept:<name>; without a name everything goes that nobody needs",
+      exitCode: 2,
+    });
+  });
+  if (flags.dryRun) {
+    if (flags.json) printJson(names.map((name) => ({ what: `kept:${name}` })));
+    else for (const name of names) print(`kept:${name}`);
+    return 0;
+  }
+  const question = `remove ${names.join(", ")} for good?`;
+  if (!flags.yes && !(await confirm(question, "add --yes to remove without being asked"))) return 0;
+  for (const name of names) await removeKept(cacheOf(), name);
+  if (flags.json) printJson(names.map((name) => ({ what: `kept:${name}` })));
+  else tell(`removed ${names.length}`);
   return 0;
 }
 

@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import {
   chmodSync,
+  copyFileSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -15,8 +16,10 @@ import {
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { holdRootImage } from "../../../src/image/image-users.ts";
+import { keepRootImage, removeKept } from "../../../src/image/kept-image.ts";
 import { prepareRootImage, type RootImage, type RootImageRequest } from "../../../src/image/root-image.ts";
-import { holdRootImage, listImages, pruneImages } from "../../../src/image/stored-images.ts";
+import { listImages, pruneImages } from "../../../src/image/stored-images.ts";
 import { removeTree } from "../../../src/lib/remove-tree.ts";
 import { readerOf, SMALL_DISK } from "../../support/raw-disk.ts";
 
@@ -55,7 +58,7 @@ function age(image: RootImage): void {
 describe("a folder", () => {
   it("becomes a disk that nobody may write, with the agent's user on it", async () => {
     const image = await prepare();
-    expect(statSync(image.disk).mode & 0o777).toBe(0o400);
+    expect(statSync(image.disk).mode & 0o777).toBe(0o444);
     const disk = readerOf(image.disk);
     await disk.check();
     expect((await disk.bytes("/hello")).toString()).toBe("from the image");
@@ -179,5 +182,62 @@ describe("the cache", () => {
     age(old);
     expect(await pruneImages({ cache, wanted: new Set([`dir:${folder}`]), dryRun: false })).toHaveLength(1);
     expect((await listImages(cache)).map(({ key }) => key)).toEqual([now.key]);
+  });
+});
+
+describe("a disk that a bottle froze", () => {
+  async function keep(name: string): Promise<RootImage> {
+    const from = await prepare({ tools: [{ from: join(folder, "etc"), to: "/opt/tool" }] });
+    return keepRootImage({ cache, name, from, write: async (path) => copyFileSync(from.disk, path) });
+  }
+  const kept = (name: string) => ({ source: { kind: "kept", name } as const });
+
+  it("is an image of its own, with what its image says of itself", async () => {
+    const image = await keep("before-upgrade");
+    expect(image).toMatchObject({ name: "kept:before-upgrade", config: { user: "" } });
+    expect(statSync(image.disk).mode & 0o777).toBe(0o444);
+    expect(await prepare({ ...kept("before-upgrade"), tools: [{ from: folder, to: "/opt/tool" }] })).toEqual(
+      image,
+    );
+    expect(await listImages(cache)).toContainEqual(
+      expect.objectContaining({ key: image.name, isKept: true }),
+    );
+  });
+
+  it("is not replaced by another of its name", async () => {
+    await keep("one");
+    await expect(keep("one")).rejects.toThrow(/there is a kept image one already/);
+  });
+
+  it("is refused by name when it is not there, or the agent's product is not on it", async () => {
+    await keep("one");
+    await expect(prepare(kept("two"))).rejects.toMatchObject({
+      message: "there is no kept image two",
+      hint: "there are: one",
+    });
+    const tools = [{ from: folder, to: "/opt/another" }];
+    await expect(prepare({ ...kept("one"), tools })).rejects.toThrow(/has no \/opt\/another/);
+  });
+
+  it("leaves nothing when freezing fails", async () => {
+    const from = await prepare();
+    const write = () => Promise.reject(new Error("no room"));
+    await expect(keepRootImage({ cache, name: "one", from, write })).rejects.toThrow("no room");
+    expect(readdirSync(join(cache, "images/kept"))).toEqual([]);
+  });
+
+  it("goes only by its name, and not while a bottle stands on it", async () => {
+    const image = await keep("one");
+    age(image);
+    const roots = (await listImages(cache)).filter(({ isKept }) => !isKept);
+    await pruneImages({ cache, wanted: new Set(), dryRun: false });
+    expect(roots.length).toBe(1);
+    const state = join(area, "state", "dev-abc12");
+    mkdirSync(state, { recursive: true });
+    await holdRootImage(image, state);
+    await expect(removeKept(cache, "one")).rejects.toThrow(/the disk of dev-abc12 stands on kept:one/);
+    rmSync(state, { recursive: true });
+    await removeKept(cache, "one");
+    await expect(removeKept(cache, "one")).rejects.toThrow(/there is no kept image one/);
   });
 });

@@ -1,0 +1,37 @@
+/** Which bottles' disks stand on a disk of the cache: it is not removed while one of them is there. */
+import { mkdir, readFile, stat } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { codeOf } from "../lib/errors.ts";
+import { isBottleId } from "../lib/names.ts";
+import { writeFileAtomic } from "../lib/paths.ts";
+import { namesIn } from "./image-cache.ts";
+import type { RootImage } from "./root-disk.ts";
+
+const USERS = "bottles";
+
+/** Says that a bottle's disk stands on this one, for as long as the bottle's folder `stateDir` is there. */
+export async function holdRootImage(root: Pick<RootImage, "disk">, stateDir: string): Promise<void> {
+  const users = join(dirname(root.disk), USERS);
+  await mkdir(users, { recursive: true, mode: 0o700 });
+  await writeFileAtomic(join(users, basename(stateDir)), stateDir);
+}
+
+/** Ids of the bottles that are still there, running or kept. `dir`: the disk's own folder. */
+export async function usersOf(dir: string): Promise<readonly string[]> {
+  const users = join(dir, USERS);
+  const held = (await namesIn(users)).filter(isBottleId).map(async (id) => {
+    const stateDir = await readFile(join(users, id), "utf8");
+    return (await isThere(stateDir)) ? [id] : [];
+  });
+  return (await Promise.all(held)).flat();
+}
+
+async function isThere(path: string): Promise<boolean> {
+  try {
+    await stat(path);
+    return true;
+  } catch (error) {
+    if (codeOf(error) === "ENOENT" || codeOf(error) === "ENOTDIR") return false;
+    throw error;
+  }
+}
