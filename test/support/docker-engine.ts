@@ -5,7 +5,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createHash, randomBytes, randomInt } from "node:crypto";
 import { accessSync, constants, existsSync, readFileSync } from "node:fs";
-import { mkdir, mkdtemp, rename, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
@@ -27,10 +27,13 @@ export interface TestEngine extends Engine {
 export function engineLack(): string | undefined {
   if (process.getuid?.() !== 0) return "an engine of the tests' own is started by root";
   for (const program of ["dockerd", "mmdebstrap"]) {
-    const there = (process.env["PATH"] ?? "").split(":").some((folder) => canRun(join(folder, program)));
-    if (!there) return `${program} is not installed`;
+    if (!hasProgram(program)) return `${program} is not installed`;
   }
   return undefined;
+}
+
+function hasProgram(name: string): boolean {
+  return (process.env["PATH"] ?? "").split(":").some((folder) => canRun(join(folder, name)));
 }
 
 function canRun(path: string): boolean {
@@ -42,14 +45,26 @@ function canRun(path: string): boolean {
   }
 }
 
-export async function startEngine(): Promise<TestEngine> {
+/** Why it cannot run guests on gVisor. */
+export function gvisorLack(): string | undefined {
+  return engineLack() ?? (hasProgram("runsc") ? undefined : "runsc is not installed");
+}
+
+/** How an operator registers it: its own network is of no use here, and sockets in a volume are the link. */
+const RUNSC = { path: "runsc", runtimeArgs: ["--network=none", "--platform=systrap", "--host-uds=open"] };
+
+/** @param options.gvisor with runsc registered, which guests then run on. */
+export async function startEngine(options: { readonly gvisor?: boolean } = {}): Promise<TestEngine> {
   const folder = await mkdtemp(join(tmpdir(), "bbd-"));
   const socket = join(folder, "sock");
+  const config = join(folder, "daemon.json");
+  await writeFile(config, JSON.stringify(options.gvisor === true ? { runtimes: { runsc: RUNSC } } : {}));
   const bridge = `bb${randomBytes(4).toString("hex")}`;
   await runOk(["ip", "link", "add", "name", bridge, "type", "bridge"]);
   await runOk(["ip", "address", "add", `172.29.${randomInt(256)}.1/24`, "dev", bridge]);
   const words = [
     ...["--data-root", join(folder, "data"), "--exec-root", join(folder, "exec")],
+    ...["--config-file", config],
     ...["--pidfile", join(folder, "pid"), "--host", `unix://${socket}`],
     // Nothing of the host's own network is changed: ports are published by the engine's own proxy. Without a bridge of
     // its own it would take the one that another engine made, or away from it.

@@ -14,6 +14,8 @@ import { testTerminal } from "./behaviour/terminal.ts";
 
 export interface BackendUnderTest {
   readonly backend: Backend;
+  /** What is special here, for a backend that is tried in several ways. */
+  readonly variant?: string;
   /** Whether the guest has a root user; one that has none must refuse it. */
   readonly hasRoot: boolean;
   /** Kills the guest from outside, as a crash would. */
@@ -26,7 +28,8 @@ export interface BackendUnderTest {
 export const BOTTLE_ENV = { BOTTLE_GREETING: "hello from the bottle" } as const;
 
 export function describeBackend(under: BackendUnderTest): void {
-  describe(`the ${under.backend.name} backend`, () => {
+  const how = under.variant === undefined ? "" : ` ${under.variant}`;
+  describe(`the ${under.backend.name} backend${how}`, () => {
     let bottle: TestBottle | undefined;
     beforeAll(async () => {
       bottle = await startBottle(under.backend, { env: BOTTLE_ENV, services: ["egress"] });
