@@ -6,7 +6,7 @@
  * from dist/ must not lose the ground under its feet because somebody runs a test.
  */
 import { createHash } from "node:crypto";
-import { chmod, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { chmod, cp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { build } from "esbuild";
 
@@ -23,7 +23,10 @@ const common = {
   sourcemap: "linked",
   legalComments: "none",
   logLevel: "warning",
-  external: ["@lydell/node-pty"],
+  // Another of CommonJS' words, which ssh2's WebAssembly asks for.
+  define: { __dirname: "import.meta.dirname" },
+  // cpu-features and ssh2's own binding are parts that it does without.
+  external: ["@lydell/node-pty", "cpu-features"],
   // Some libraries are CommonJS inside and ask for node's own modules by require().
   banner: {
     js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);",
@@ -57,6 +60,8 @@ try {
     outdir,
     outExtension: { ".js": ".mjs" },
   });
+  // What a micro-VM runs before it has an image: perl, which brings nothing that would have to be compiled.
+  await cp("src/backends/qemu/guest", join(outdir, "programs/qemu"), { recursive: true });
   await chmod(join(outdir, "bottle.js"), 0o755);
   await writeFile(join(outdir, STAMP), stamp);
   const old = `${outdir}.old`;
@@ -71,7 +76,7 @@ async function fingerprint(paths) {
   const hash = createHash("sha256").update(process.version);
   for (const path of paths) {
     const names = path.includes(".") ? [""] : (await readdir(path, { recursive: true })).sort();
-    for (const name of names.filter((each) => each === "" || /\.(ts|mjs)$/.test(each))) {
+    for (const name of names.filter((each) => each === "" || /\.(ts|mjs|pl)$/.test(each))) {
       hash.update(`${path}/${name}\0`).update(await readFile(join(path, name)));
     }
   }

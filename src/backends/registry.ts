@@ -10,8 +10,9 @@ import { UserError } from "../lib/errors.ts";
 import { didYouMean } from "../lib/names.ts";
 import { dockerBackend } from "./docker/backend.ts";
 import { namespaceBackend } from "./namespace/backend.ts";
+import { qemuBackend } from "./qemu/backend.ts";
 
-export const backends: readonly Backend[] = [namespaceBackend, dockerBackend];
+export const backends: readonly Backend[] = [namespaceBackend, qemuBackend, dockerBackend];
 
 /** @throws UserError with the names there are, for one that does not exist or is not built yet. */
 export function backendNamed(name: string): Backend {
@@ -61,9 +62,8 @@ export async function chooseBackend(request: {
   const usable = probed.flatMap(({ backend, availability }) =>
     availability.usable ? [{ backend, availability, why: asked?.why ?? "the strongest available" }] : [],
   );
-  const best = usable.sort(
-    (a, b) => strength(b.availability.isolation) - strength(a.availability.isolation),
-  )[0];
+  const { minimum } = request;
+  const best = usable.sort((a, b) => rank(b, minimum) - rank(a, minimum))[0];
   if (best === undefined) {
     const lacks = probed.flatMap(({ backend, availability }) =>
       availability.lacks.map(({ what, remedy }) => `${backend.name} lacks ${what}: ${remedy}`),
@@ -72,7 +72,6 @@ export async function chooseBackend(request: {
       hint: "bottle doctor",
     });
   }
-  const { minimum } = request;
   if (minimum !== undefined && strength(best.availability.isolation) < strength(minimum)) {
     throw new UserError(
       `the bottle asks for isolation ${minimum}, and ${best.backend.name} gives ${best.availability.isolation}`,
@@ -80,6 +79,17 @@ export async function chooseBackend(request: {
     );
   }
   return best;
+}
+
+/** Above all that it is enough; then that it is not slow; then how strong it is. */
+function rank({ availability }: Choice, minimum: IsolationLevel | undefined): number {
+  const level = strength(availability.isolation);
+  const enough = minimum === undefined || level >= strength(minimum);
+  return (
+    (enough ? 4 : 0) * ISOLATION_LEVELS.length +
+    (availability.emulated ? 0 : 2) * ISOLATION_LEVELS.length +
+    level
+  );
 }
 
 function strength(level: IsolationLevel): number {

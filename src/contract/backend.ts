@@ -41,6 +41,8 @@ export type Availability =
       readonly strength: string;
       /** What weakens it here without making it unusable. */
       readonly lacks: readonly Lack[];
+      /** Isolates as it says, and is slower by a factor than everything else: taken when asked for, or nothing else will do. */
+      readonly emulated?: true;
     }
   | { readonly usable: false; readonly lacks: readonly Lack[] };
 

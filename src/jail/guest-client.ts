@@ -1,6 +1,7 @@
 /**
- * The keeper's side of a guest's init: one stream a purpose, each opened by the keeper. Every answer is a hostile guest's: bounded in size and time, parsed, and good only for the exec it belongs
- * to; what it says is escaped before anybody sees it. Of an exec that fails no connection is left open.
+ * The keeper's side of a guest's init: one stream a purpose, each opened by the keeper. Every answer is a hostile
+ * guest's: bounded in size and time, parsed, and good only for the exec it belongs to; what it says is escaped before
+ * anybody sees it. Of an exec that fails no connection is left open.
  */
 import { randomBytes } from "node:crypto";
 import { connect } from "node:net";
@@ -12,7 +13,7 @@ import { readFirstLine } from "../lib/first-line.ts";
 import { writeJsonLine } from "../lib/json-lines.ts";
 import { printable } from "../lib/printable.ts";
 import { answerSchema, MAX_ANSWER_BYTES } from "./guest-answers.ts";
-import type { Answer, Command, Header } from "./guest-protocol.ts";
+import type { Answer, Command, ExecHeader, Header } from "./guest-protocol.ts";
 
 /** The init answers in a millisecond; a guest that is out of processes or memory may need some seconds. */
 const ANSWER_TIMEOUT_MS = 20_000;
@@ -24,10 +25,16 @@ export interface GuestClient {
   watch(): Promise<{ readonly gone: Promise<void> }>;
   exec(
     argv: readonly [string, ...string[]],
-    options: ExecOptions & { readonly env: Readonly<Record<string, string>>; readonly cwd: string },
+    options: Omit<ExecOptions, "user"> &
+      Pick<ExecHeader, "user" | "processes"> & {
+        readonly env: Readonly<Record<string, string>>;
+        readonly cwd: string;
+      },
   ): Promise<Execution>;
   dial(port: number): Promise<Duplex>;
   probe(targets: readonly ProbeTarget[], timeoutMs: number): Promise<readonly ProbeResult[]>;
+  /** Resolves once everything that the guest has written is on its disk. */
+  flush(): Promise<void>;
 }
 
 export interface GuestClientOptions {
@@ -95,11 +102,17 @@ export function createGuestClient(
         return { gone: new Promise<void>((resolve) => socket.once("close", () => resolve())) };
       }),
 
-    exec(argv, { cwd, env, tty, signal }) {
+    exec(argv, { cwd, env, tty, signal, user, processes }) {
       const token = randomBytes(16).toString("hex");
       const numbers = tty === undefined ? [0, 1, 2] : [0];
       const headers: readonly Header[] = [
-        { kind: "exec", token, argv, env, cwd, ...(tty && { tty }) },
+        {
+          kind: "exec",
+          ...{ token, argv, env, cwd },
+          ...(tty && { tty }),
+          ...(user !== undefined && { user }),
+          ...(processes !== undefined && { processes }),
+        },
         ...numbers.map((number): Header => ({ kind: "stream", token, number })),
       ];
       return open(headers, async ([control, input, output, errors]) => {
@@ -136,6 +149,8 @@ export function createGuestClient(
           hint: "start the server in the bottle first; it must listen on 127.0.0.1 or on all addresses",
         });
       }),
+
+    flush: () => ask({ kind: "flush" }, (_answer, socket) => void socket.destroy()),
 
     probe: (targets, timeoutMs) =>
       ask(

@@ -10,6 +10,7 @@
  *           there is one, number 0, both ways
  *   dial    a connection to the guest's loopback: first answer {connected} or {error}, then raw bytes
  *   probe   what can be reached from inside: one answer
+ *   flush   where the guest has a disk of its own: answered with {connected} once everything is on it
  *
  * What the guest hears is its maker's word, and taken as it is. What comes back is a hostile guest's: bounded, and
  * parsed by guest-answers.ts.
@@ -26,6 +27,10 @@ export interface ExecHeader {
   readonly env: Readonly<Record<string, string>>;
   readonly cwd: string;
   readonly tty?: TerminalSize;
+  /** Where the init is root and the agent is not. */
+  readonly user?: "agent" | "root";
+  /** Processes and threads that the user may have at once. Likewise. */
+  readonly processes?: number;
 }
 
 export interface ProbeHeader {
@@ -37,7 +42,7 @@ export interface ProbeHeader {
 export type Header =
   | ExecHeader
   | ProbeHeader
-  | { readonly kind: "watch" }
+  | { readonly kind: "watch" | "flush" }
   | { readonly kind: "stream"; readonly token: string; readonly number: number }
   | { readonly kind: "dial"; readonly port: number };
 

@@ -24,7 +24,7 @@ const UNPACK = ["tar", "-C", "/", "-x", "-p", "-o", "-f", "-"] as const;
 
 /**
  * Copies a host file, link or folder to the guest path `to`, which it becomes. A folder that is there already
- * keeps what the new one has not.
+ * keeps what the new one has not. What becomes root's can be read by everybody.
  * @throws UserError when `from` cannot be read or the guest cannot write `to`.
  */
 export async function copyInOverExec(exec: GuestExec, from: string, to: string, owner: Owner): Promise<void> {
@@ -35,7 +35,12 @@ export async function copyInOverExec(exec: GuestExec, from: string, to: string, 
     throw new UserError(`cannot read ${from}: ${codeOf(cause) ?? String(cause)}`, { cause });
   }
   const mode = owner.mode === undefined ? {} : { mode: owner.mode };
-  await unpackInGuest(exec, packTar(from, name, { ...mode, owner: idsOf(owner) }), owner.user, to);
+  await unpackInGuest(
+    exec,
+    packTar(from, name, { ...mode, owner: idsOf(owner), readable: owner.user === "root" }),
+    owner.user,
+    to,
+  );
 }
 
 /** Writes `files` as the agent's own, with one program run in the guest. */

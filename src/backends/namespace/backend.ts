@@ -3,8 +3,7 @@
  * kernel is shared, and the preflight says so.
  */
 import { existsSync, lchownSync } from "node:fs";
-import { mkdir, rename } from "node:fs/promises";
-import { createServer, type Server } from "node:net";
+import { mkdir } from "node:fs/promises";
 import { basename, join } from "node:path";
 import type {
   Backend,
@@ -17,15 +16,14 @@ import type {
 } from "../../contract/backend.ts";
 import { GUEST } from "../../contract/backend.ts";
 import type { PlannedMount } from "../../contract/plan.ts";
+import { listenFor } from "../../jail/born-listener.ts";
 import { createFreezer } from "../../jail/freezer.ts";
 import { createGuestClient, type GuestClient, guestSocket } from "../../jail/guest-client.ts";
 import { hostUidOf, isRoot } from "../../jail/host-uid.ts";
 import { type HeldJail, holdJail } from "../../jail/jail.ts";
 import { makeSkeleton } from "../../jail/skeleton.ts";
 import { messageOf, UserError } from "../../lib/errors.ts";
-import { checkSocketPath } from "../../lib/paths.ts";
 import { removeTree } from "../../lib/remove-tree.ts";
-import type { Scope } from "../../lib/scope.ts";
 import { directHosts } from "../../plan/direct-hosts.ts";
 import { createInitGuest } from "../init-guest.ts";
 import { confirmConfinement } from "./confinement.ts";
@@ -93,7 +91,7 @@ export const namespaceBackend: Backend = {
     }).finally(() => scope.defer("guest root", () => removeTree(rootDir)));
 
     const socketPath = join(request.runtimeDir, "guest.sock");
-    const listener = await listenOn(socketPath, scope);
+    const listener = await listenFor(socketPath, scope);
     const seccomp = findFilter();
     const limit = await makeLimits(`${RESOURCE_PREFIX}${id}`, plan.resources, scope);
     const jail = await holdJail({
@@ -108,7 +106,7 @@ export const namespaceBackend: Backend = {
       argv: [layout.node, "--max-old-space-size=128", GUEST_INIT],
       startsPrograms: true,
       tmpBytes: TMP_BYTES,
-      extraFds: [listeningFd(listener)],
+      extraFds: [listener.fd],
       pids: plan.resources.pids,
       ...(seccomp && { seccomp }),
     });
@@ -164,32 +162,6 @@ export const namespaceBackend: Backend = {
 async function makeHome(homeDir: string, hostUid: number): Promise<void> {
   if ((await mkdir(homeDir, { recursive: true, mode: 0o755 })) === undefined) return;
   if (isRoot()) lchownSync(homeDir, hostUid, hostUid);
-}
-
-/** Closing a server removes the path it was bound to; under another name the socket stays, for the guest's copy. */
-async function listenOn(path: string, scope: Scope): Promise<Server> {
-  const server = createServer();
-  const boundPath = checkSocketPath(`${path}~`);
-  await removeTree(boundPath);
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(boundPath, resolve);
-  });
-  await rename(boundPath, path).finally(() =>
-    scope.defer("guest socket", async () => {
-      server.close();
-      await removeTree(path);
-    }),
-  );
-  return server;
-}
-
-/** Node hands a listening socket to another program only by its number. */
-function listeningFd(server: Server): number {
-  const handle = (server as unknown as { readonly _handle?: { readonly fd?: number } })._handle;
-  if (handle?.fd === undefined || handle.fd < 0)
-    throw new Error("this Node does not tell a socket's descriptor");
-  return handle.fd;
 }
 
 /** Starts the guest and waits for its init. When the init is gone, then or later, so is the guest. */

@@ -64,6 +64,11 @@ async function serve(socket: Duplex): Promise<void> {
       // Held open and not looked at again: its end is the end of this program.
       await answer(socket, { connected: true });
       return;
+    case "flush":
+      // Its files are the host's.
+      await answer(socket, { connected: true });
+      socket.end();
+      return;
     case "exec":
       await exec(socket, header);
       return;

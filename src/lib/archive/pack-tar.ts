@@ -31,6 +31,8 @@ export interface PackOptions {
   readonly mode?: number;
   /** When what is on no disk was made, in seconds since 1970; now unless told. */
   readonly mtime?: number;
+  /** Whatever their own modes are: everybody may read the files, enter the folders and run the programs. */
+  readonly readable?: boolean;
   /** Called for each entry, with its content's size: bounds (by throwing) and progress. */
   readonly onEntry?: (name: Buffer, bytes: number) => void;
 }
@@ -86,7 +88,7 @@ async function* pack(
         yield* packDisk(entry.name, entry.path, options);
         break;
       case "content":
-        yield header(entry.name, "file", options.mode ?? entry.mode, entry.content.length, options);
+        yield header(entry.name, "file", fileMode(entry.mode, options), entry.content.length, options);
         yield entry.content;
         yield padding(entry.content.length);
         break;
@@ -119,7 +121,9 @@ function* packFile(name: Buffer, path: Buffer, options: PackOptions): Generator<
     const status = fstatSync(file);
     if (!status.isFile()) return;
     const size = status.size;
-    yield header(name, "file", options.mode ?? status.mode, size, options, { mtime: status.mtimeMs / 1000 });
+    yield header(name, "file", fileMode(status.mode, options), size, options, {
+      mtime: status.mtimeMs / 1000,
+    });
     for (let left = size; left > 0; ) {
       const block = Buffer.allocUnsafe(Math.min(left, BLOCK));
       const count = readSync(file, block, 0, block.length, null);
@@ -155,8 +159,13 @@ function header(
   });
 }
 
+function fileMode(mode: number, options: PackOptions): number {
+  if (options.mode !== undefined || options.readable !== true) return options.mode ?? mode;
+  return mode | ((mode & 0o111) === 0 ? 0o444 : 0o555);
+}
+
 function folderMode(own: number, options: PackOptions): number {
-  if (options.mode === undefined) return own;
+  if (options.mode === undefined) return options.readable === true ? own | 0o555 : own;
   return options.mode | ((options.mode & 0o444) >> 2);
 }
 

@@ -18,22 +18,28 @@ export interface BackendUnderTest {
   readonly variant?: string;
   /** Whether the guest has a root user; one that has none must refuse it. */
   readonly hasRoot: boolean;
+  /** What makes the guest runs under another user than the agent, who may kill all there is of his own. */
+  readonly survivesItsAgent?: true;
   /** Kills the guest from outside, as a crash would. */
   crash(bottle: TestBottle): Promise<void>;
   /** What is left of a bottle on the host, a line each; empty after teardown. */
   traces(bottle: TestBottle): Promise<readonly string[]>;
 }
 
+/** An image may have to be made first. */
+const PREPARE_TIMEOUT_MS = 300_000;
+
 /** The bottle's own environment in the shared guest. */
 export const BOTTLE_ENV = { BOTTLE_GREETING: "hello from the bottle" } as const;
 
-export function describeBackend(under: BackendUnderTest): void {
+/** @param lack why this machine cannot run it, if it cannot. */
+export function describeBackend(under: BackendUnderTest, lack?: string): void {
   const how = under.variant === undefined ? "" : ` ${under.variant}`;
-  describe(`the ${under.backend.name} backend${how}`, () => {
+  describe.skipIf(lack !== undefined)(`the ${under.backend.name} backend${how}`, () => {
     let bottle: TestBottle | undefined;
     beforeAll(async () => {
       bottle = await startBottle(under.backend, { env: BOTTLE_ENV, services: ["egress"] });
-    });
+    }, PREPARE_TIMEOUT_MS);
     afterAll(() => bottle?.close());
     const guest = () => {
       if (bottle === undefined) throw new Error("no guest was started");

@@ -94,7 +94,7 @@ export function testStreams(guest: () => Guest): void {
     // Its output is still open, because that other one could write; and that one lives.
     expect(execution.stdout.readableEnded).toBe(false);
     while (!said.endsWith("\n")) await pause(5);
-    expect((await runIn(guest(), ["kill", said.trim()])).code).toBe(0);
+    expect((await runIn(guest(), ["sh", "-c", `kill ${said.trim()}`])).code).toBe(0);
     await ended;
   });
 

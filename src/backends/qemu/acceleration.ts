@@ -1,0 +1,71 @@
+/**
+ * Whether this host's processor runs guests itself. A /dev/kvm that opens and reports every capability may still be a
+ * stand-in that no ordinary kernel survives; so the processor must say that it can, and then a guest must really
+ * start. The answer is kept for this host, kernel and QEMU.
+ */
+import { createHash } from "node:crypto";
+import { accessSync, constants, existsSync, readFileSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import { release, version } from "node:os";
+import { join } from "node:path";
+import { writeFileAtomic } from "../../lib/paths.ts";
+import type { Accelerator, MachineArch } from "./machine.ts";
+
+/** What might work, before anything was started. */
+export function accelerationCandidate(arch: MachineArch): Exclude<Accelerator, "tcg"> | undefined {
+  if (process.platform === "darwin") return "hvf";
+  try {
+    accessSync("/dev/kvm", constants.R_OK | constants.W_OK);
+  } catch {
+    return undefined;
+  }
+  // x86: the flags of AMD's and Intel's own extensions. arm64 has none that user space sees.
+  if (arch === "x64" && !/^flags\s*:.*\b(?:svm|vmx)\b/m.test(readFileSync("/proc/cpuinfo", "utf8")))
+    return undefined;
+  return "kvm";
+}
+
+/**
+ * @param trial starts a guest with it, really, and resolves once it has said hello.
+ * @returns `tcg` where nothing else works: software, slower by a factor, and as well isolated.
+ */
+export async function chooseAcceleration(
+  request: { readonly arch: MachineArch; readonly cache: string; readonly qemuVersion: string },
+  trial: (accelerator: Accelerator) => Promise<void>,
+): Promise<Accelerator> {
+  const candidate = accelerationCandidate(request.arch);
+  if (candidate === undefined) return "tcg";
+  const known = knownAnswer(request);
+  if (known !== undefined) return known;
+  const works = await trial(candidate).then(
+    () => true,
+    () => false,
+  );
+  const answer = works ? candidate : "tcg";
+  await mkdir(join(request.cache, "qemu"), { recursive: true, mode: 0o700 });
+  await writeFileAtomic(answerPath(request), answer);
+  return answer;
+}
+
+/** Without starting anything: for what must be cheap. Undefined until it was tried. */
+export function knownAnswer(request: {
+  readonly arch: MachineArch;
+  readonly cache: string;
+  readonly qemuVersion: string;
+}): Accelerator | undefined {
+  const path = answerPath(request);
+  if (!existsSync(path)) return undefined;
+  const text = readFileSync(path, "utf8");
+  return text === "kvm" || text === "hvf" || text === "tcg" ? text : undefined;
+}
+
+function answerPath({
+  cache,
+  qemuVersion,
+}: {
+  readonly cache: string;
+  readonly qemuVersion: string;
+}): string {
+  const host = createHash("sha256").update([release(), version(), qemuVersion].join("\0")).digest("hex");
+  return join(cache, "qemu", `acceleration-${host.slice(0, 16)}`);
+}

@@ -1,0 +1,130 @@
+#!/usr/bin/perl
+# A guest's first process. It loads what the link needs, says hello on it and waits: a template is taken in that moment,
+# so that a template holds no identity, no key, no disk and nothing of any bottle. With the identity come the
+# clock, fresh random numbers and the disk; then it starts the two programs that make the guest, and ends with either.
+#
+# The image is the root of a mount namespace of its own. This one, with the SSH server and its key, is in none of
+# its folders.
+
+require '/bottle/system.pl';
+require '/bottle/image.pl';
+require '/bottle/relay.pl';
+require '/bottle/server.pl';
+
+my $PORT = '/dev/vport0p1';
+
+eval { boot(); 1 } or do {
+  my $why = $@;
+  chomp $why;
+  print STDERR "init: $why\n";
+  if (open my $port, '+<', $PORT) { syswrite $port, "BOTTLE failed $why\n"; sleep 1; }
+};
+power_off();
+
+sub boot {
+  mount_at('proc', '/proc', 'proc', 'nosuid,nodev,noexec');
+  mount_at('sysfs', '/sys', 'sysfs', 'nosuid,nodev,noexec');
+  mount_at('devtmpfs', '/dev', 'devtmpfs', 'nosuid');
+  load_module($_) for @{from_list('/bottle/modules/first')};
+  my $port = open_port();
+  raise_loopback();
+  protect($$);
+  syswrite $port, "BOTTLE hello 1\n";
+  my $identity = from_json(line_from($port));
+  take_identity($identity);
+  load_module($_) for @{from_list('/bottle/modules/then')};
+
+  pipe my $news, my $teller or die "pipe: $!\n";
+  my $server = start(sub { close $news; serve($identity, $teller) });
+  close $teller;
+  my $shell = <$news>;
+  die "no word from the server\n" unless defined $shell;
+  chomp $shell;
+  die "$1\n" if $shell =~ /^failed (.*)/;
+  syswrite $port, "BOTTLE ready $identity->{nonce} $shell\n";
+  my $relay = start(sub { relay($port) });
+  close $port;
+  # Every orphan of the guest ends up here.
+  while ((my $pid = wait) > 0) {
+    die "the guest's own programs ended\n" if $pid == $server || $pid == $relay;
+  }
+}
+
+# They answer when the memory is full: the agent's programs go first.
+sub protect {
+  my ($pid) = @_;
+  put("/proc/$pid/oom_score_adj", '-1000');
+}
+
+sub start {
+  my ($run) = @_;
+  my $pid = fork;
+  die "fork: $!\n" unless defined $pid;
+  return $pid if $pid;
+  eval { $run->(); 1 } or print STDERR "init: $@";
+  exit 1;
+}
+
+sub from_list {
+  open my $list, '<', $_[0] or return [];
+  chomp(my @names = <$list>);
+  return \@names;
+}
+
+sub load_module {
+  my ($name) = @_;
+  open my $file, '<', "/bottle/modules/$name" or die "$name: $!\n";
+  return if call('finit_module', fileno($file) + 0, '', 0);
+  die "module $name: $!\n" unless $! == 17;
+}
+
+# Devices come up by themselves once their driver is there.
+sub open_port {
+  for (1 .. 500) {
+    if (open my $port, '+<', $PORT) { binmode $port; return $port; }
+    select undef, undef, undef, 0.01;
+  }
+  die "no link: $!\n";
+}
+
+# One byte at a time: what follows is the next reader's.
+sub line_from {
+  my ($port) = @_;
+  my $line = '';
+  while (1) {
+    my $got = sysread $port, my $byte, 1;
+    # Nobody is at the other end yet.
+    if (!$got) { select undef, undef, undef, 0.02; next; }
+    return $line if $byte eq "\n";
+    $line .= $byte;
+    die "identity too long\n" if length $line > 65536;
+  }
+}
+
+sub raise_loopback {
+  socket my $socket, 2, 2, 0 or die "socket: $!\n";
+  # SIOCSIFFLAGS: up and running.
+  control($socket, 0x8914, pack 'a16 s x14', 'lo', 0x41);
+}
+
+sub take_identity {
+  my ($identity) = @_;
+  my ($seconds, $nanoseconds) = @{$identity->{time}};
+  must('clock_settime', 0, pack 'q q', $seconds, $nanoseconds);
+  my $seed = pack 'H*', $identity->{seed};
+  open my $random, '+<', '/dev/urandom' or die "random: $!\n";
+  # RNDADDENTROPY, then RNDRESEEDCRNG: two clones of one template must not draw the same numbers.
+  control($random, 0x40085203, pack 'i i a*', 8 * length $seed, length $seed, $seed);
+  control($random, 0x5207, 0);
+  srand unpack 'L', substr $seed, -4;
+  must('sethostname', "$identity->{hostname}", length $identity->{hostname});
+  mkdir '/etc', 0700;
+  mkdir '/etc/dropbear', 0700;
+  mkdir '/root', 0700;
+  mkdir '/root/.ssh', 0700;
+  put('/etc/dropbear/key', pack('H*', $identity->{hostKey}), 0600);
+  put('/root/.ssh/authorized_keys', "$identity->{authorizedKey}\n", 0600);
+  # The link's user is not the image's.
+  put('/etc/passwd', "root:*:0:0:link:/root:/bottle/none\n", 0644);
+  put('/etc/shells', "/bottle/none\n", 0644);
+}

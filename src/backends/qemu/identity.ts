@@ -1,0 +1,90 @@
+/**
+ * Who a guest is, made for one life and told to it alone: its host key, by which the link knows that it talks to this
+ * guest and no other; the key that opens the link; the secret that opens its command server; fresh random numbers. All
+ * of it stays in the memory of the keeper and of the guest.
+ */
+import { createPublicKey, generateKeyPairSync, type KeyObject, randomBytes } from "node:crypto";
+import ssh2 from "ssh2";
+import { GUEST } from "../../contract/backend.ts";
+
+/** What the guest hears, as one JSON line. */
+export interface GuestIdentity {
+  readonly nonce: string;
+  readonly hostname: string;
+  /** Seconds and nanoseconds since 1970. */
+  readonly time: readonly [number, number];
+  readonly seed: string;
+  readonly hostKey: string;
+  readonly authorizedKey: string;
+  readonly secret: string;
+  readonly user: { readonly name: string; readonly uid: number; readonly gid: number; readonly home: string };
+  /** Files that lie over the image's: never written to its disk. */
+  readonly etc: Readonly<Record<string, string>>;
+  /** Places for the folders `0`, `1`… of the second disk, which is read-only. */
+  readonly mounts: readonly string[];
+}
+
+/** What the keeper knows it by. */
+export interface GuestKeys {
+  /** OpenSSH's format. */
+  readonly clientKey: string;
+  /** As a server presents it. */
+  readonly hostKey: Buffer;
+  readonly secret: string;
+}
+
+const SEED_BYTES = 64;
+const SECRET_BYTES = 32;
+
+export function newNonce(): string {
+  return randomBytes(16).toString("hex");
+}
+
+export function makeIdentity(about: {
+  readonly hostname: string;
+  readonly etc: Readonly<Record<string, string>>;
+  readonly mounts: readonly string[];
+}): { readonly identity: GuestIdentity; readonly keys: GuestKeys } {
+  const host = generateKeyPairSync("ed25519").privateKey;
+  const client = ssh2.utils.generateKeyPairSync("ed25519");
+  const secret = randomBytes(SECRET_BYTES).toString("hex");
+  const now = Date.now();
+  return {
+    identity: {
+      nonce: newNonce(),
+      time: [Math.floor(now / 1000), (now % 1000) * 1_000_000],
+      seed: randomBytes(SEED_BYTES).toString("hex"),
+      hostKey: dropbearKey(host).toString("hex"),
+      authorizedKey: client.public,
+      secret,
+      user: { name: GUEST.user, uid: GUEST.uid, gid: GUEST.gid, home: GUEST.home },
+      ...about,
+    },
+    keys: { clientKey: client.private, hostKey: publicBlob(host), secret },
+  };
+}
+
+const KEY_TYPE = "ssh-ed25519";
+
+/** RFC 8709, section 4. */
+function publicBlob(key: KeyObject): Buffer {
+  return Buffer.concat([sshString(Buffer.from(KEY_TYPE)), sshString(publicBytes(key))]);
+}
+
+/** What `dropbearkey` writes: the type, and both halves of the key in one string. */
+function dropbearKey(key: KeyObject): Buffer {
+  const { d = "" } = key.export({ format: "jwk" });
+  const halves = Buffer.concat([Buffer.from(d, "base64url"), publicBytes(key)]);
+  return Buffer.concat([sshString(Buffer.from(KEY_TYPE)), sshString(halves)]);
+}
+
+function publicBytes(key: KeyObject): Buffer {
+  const { x = "" } = createPublicKey(key).export({ format: "jwk" });
+  return Buffer.from(x, "base64url");
+}
+
+function sshString(bytes: Buffer): Buffer {
+  const length = Buffer.alloc(4);
+  length.writeUInt32BE(bytes.length);
+  return Buffer.concat([length, bytes]);
+}
