@@ -9,13 +9,13 @@ import { once } from "node:events";
 import { mkdtempSync } from "node:fs";
 import { chmod, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { basename, dirname, join } from "node:path";
+import { join } from "node:path";
 import type { GitUpstream } from "../src/contract/git-gate.ts";
 import { readJsonLines, writeJsonLine } from "../src/lib/json-lines.ts";
 import { packagePath } from "../src/lib/package-root.ts";
-import { bareUpstream, must, OWN, siteConfig } from "../test/support/git-gate.ts";
+import { must, OWN, siteConfig } from "../test/support/git-gate.ts";
 import { makeRange } from "../test/support/git-range.ts";
-import { startGitSite } from "../test/support/git-site.ts";
+import { CREDENTIAL, newUpstream, overHttps, overSsh } from "../test/support/git-upstreams.ts";
 import { type MemoryWatch, watchMemory } from "../test/support/process-memory.ts";
 import { HAS_SSHD, startSshd } from "../test/support/sshd.ts";
 import { makeTestCa } from "../test/support/test-ca.ts";
@@ -37,7 +37,6 @@ const CASES: readonly Case[] = [
   { objects: 1_000, rounds: 9, paused: true },
   { objects: 100_000, rounds: 1 },
 ];
-const CREDENTIAL = { username: "x-access-token", token: "bench-credential" };
 
 export async function benchGit(): Promise<readonly BenchRow[]> {
   const folder = mkdtempSync(join(tmpdir(), "bb-bench-"));
@@ -78,22 +77,14 @@ interface Upstream {
 async function sshUpstream(folder: string, closing: (() => unknown)[]): Promise<Upstream> {
   const sshd = await startSshd(join(folder, "sshd"));
   closing.push(() => sshd.close());
-  const bare = await upstreamRepository(closing);
+  const bare = await newUpstream(closing);
   const key = join(folder, "key");
   const hosts = join(folder, "hosts");
   await writeFile(key, sshd.privateKey, { mode: 0o600 });
   await writeFile(hosts, `[127.0.0.1]:${sshd.port} ${sshd.hostKey}\n`);
   return {
     bare,
-    settings: {
-      kind: "ssh",
-      user: sshd.user,
-      host: "127.0.0.1",
-      port: sshd.port,
-      path: bare,
-      key: { kind: "private-key", text: sshd.privateKey },
-      hostKeys: [sshd.hostKey],
-    },
+    settings: overSsh(sshd, bare),
     url: `ssh://${sshd.user}@127.0.0.1:${sshd.port}${bare}`,
     args: [],
     env: {
@@ -107,27 +98,20 @@ async function sshUpstream(folder: string, closing: (() => unknown)[]): Promise<
 async function httpsUpstream(folder: string, closing: (() => unknown)[]): Promise<Upstream> {
   const ca = await makeTestCa("bench");
   closing.push(() => ca.remove());
-  const bare = await upstreamRepository(closing);
-  const server = await startGitSite(await ca.issue(["localhost"]), dirname(bare), CREDENTIAL);
+  const bare = await newUpstream(closing);
+  const { upstream, server } = await overHttps(ca, bare);
   closing.push(() => server.close());
   const helper = join(folder, "helper");
   const { username, token } = CREDENTIAL;
   await writeFile(helper, `#!/bin/sh\necho username=${username}; echo password=${token}\n`);
   await chmod(helper, 0o700);
-  const url = `https://localhost:${server.port}/${basename(bare)}`;
   return {
     bare,
-    settings: { kind: "https", url, credential: CREDENTIAL, ca: [ca.certificate] },
-    url,
+    settings: upstream,
+    url: upstream.url,
     args: ["-c", `http.sslCAInfo=${ca.file}`, "-c", `credential.helper=${helper}`],
     env: {},
   };
-}
-
-async function upstreamRepository(closing: (() => unknown)[]): Promise<string> {
-  const bare = await bareUpstream();
-  closing.push(() => rm(dirname(bare), { recursive: true, force: true }));
-  return bare;
 }
 
 interface GateProcess {

@@ -30,7 +30,7 @@ const GUARDED: readonly Guarded[] = [
   { file: "push/targets.ts", tests: [REFS] },
   { file: "push/push.ts", tests: [LIFE, GRANTS, REFS, OBJECTS, TIME] },
   { file: "scan/inspect-push.ts", tests: [SECRETS, OBJECTS, REFS, TIME] },
-  { file: "scan/findings.ts", tests: [SECRETS, OBJECTS] },
+  { file: "scan/findings.ts", tests: [`${U}/findings.test.ts`, SECRETS] },
   { file: "scan/push-objects.ts", tests: [OBJECTS, REFS, SECRETS, TIME] },
   { file: "scan/push-paths.ts", tests: [OBJECTS, REFS, SECRETS, TIME] },
   { file: "scan/content.ts", tests: [SECRETS, TIME, `${U}/late-archive.test.ts`] },

@@ -1,6 +1,6 @@
 /** What a client sets, says and calls itself changes nothing; and other kinds of repositories. */
 import { rm } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startTarget, type Target } from "../../support/git-attack.ts";
 import {
@@ -124,50 +124,5 @@ describe("a repository whose ids are SHA-256", () => {
     const { code } = await other.try("push", `${site.url}/app.git`, `HEAD:${OWN}/sha1`);
     expect(code).not.toBe(0);
     expect(await snapshot(bare)).toBe(before);
-  });
-});
-
-describe("a submodule behind the gate", () => {
-  it("is fetched by the URL that its upstream has, through the gate alone", async () => {
-    const lib = join(dirname(target.bare), "lib.git");
-    await must(["git", "clone", "-q", "--bare", target.bare, lib]);
-    const app = join(dirname(target.bare), "whole.git");
-    await must(["git", "clone", "-q", "--bare", target.bare, app]);
-    const seed = join(dirname(target.bare), "whole");
-    await must(["git", "clone", "-q", app, seed]);
-    const url = "https://forge.example/team/lib.git";
-    const first = workingCopy(seed);
-    first.write(".gitmodules", `[submodule "lib"]\n\tpath = lib\n\turl = ${url}\n`);
-    await first.git(
-      "update-index",
-      "--add",
-      "--cacheinfo",
-      `160000,${await first.git("rev-parse", "HEAD")},lib`,
-    );
-    await first.git("add", ".gitmodules");
-    await first.git("commit", "-q", "-m", "with a submodule");
-    await first.git("push", "-q", "origin", "HEAD:main");
-    const policy = target.site.config.policy;
-    const site = await startSite({
-      upstream: { kind: "local", path: app },
-      config: {
-        repos: [
-          { name: "app", spellings: [], upstream: { kind: "local", path: app } },
-          { name: "lib", spellings: [url], upstream: { kind: "local", path: lib } },
-        ],
-        policy: {
-          ...policy,
-          repos: { app: policy.repos["app"] ?? ({} as never), lib: policy.repos["app"] ?? ({} as never) },
-        },
-      },
-    });
-    closing.push(() => site.close());
-    const folder = join(site.folder, "with-modules");
-    const instead = ["-c", `url.${site.url}/lib.git.insteadOf=${url}`];
-    await must(["git", ...instead, "clone", "-q", "--recurse-submodules", `${site.url}/app.git`, folder]);
-    expect(await must(["git", "rev-parse", "HEAD"], { cwd: join(folder, "lib") })).toBe(
-      await must(["git", "--git-dir", lib, "rev-parse", "main"]),
-    );
-    expect(site.events("git.fetched").map(({ repo }) => repo)).toEqual(["app", "lib"]);
   });
 });

@@ -1,15 +1,18 @@
 /**
- * Repositories that are large: what the gate and all its programs hold in memory must not grow with them. SOAK=1 takes
+ * Repositories that are large, behind a real sshd: what the gate and all its programs hold in memory must not grow with them. SOAK=1 takes
  * half a gigabyte and 100,000 objects; the suite a tenth of it, held to the same bound.
  */
 import { randomBytes } from "node:crypto";
 import { rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { GitUpstream } from "../../../src/contract/git-gate.ts";
 import { bareUpstream, must, newFolder, OWN, run, siteConfig, workingCopy } from "../../support/git-gate.ts";
 import { type GateProcess, launchGate } from "../../support/git-gate-process.ts";
 import { makeRange } from "../../support/git-range.ts";
+import { overSsh } from "../../support/git-upstreams.ts";
 import { type MemoryWatch, watchMemory } from "../../support/process-memory.ts";
+import { HAS_SSHD, type Sshd, startSshd } from "../../support/sshd.ts";
 
 const SOAK = process.env["SOAK"] !== undefined;
 const MEGABYTE = 1_000_000;
@@ -32,6 +35,7 @@ let base: string;
 let gate: GateProcess;
 let url: string;
 let memory: MemoryWatch;
+let sshd: Sshd | undefined;
 
 const incompressible = (n: number): Buffer => randomBytes(n === 0 ? LARGE_FILE : ONE_FILE);
 const text = (n: number): Buffer => Buffer.from(`export const value${n} = ${n};\n`.repeat(40));
@@ -48,7 +52,9 @@ beforeAll(async () => {
   });
   await must(["git", "clone", "-q", "--bare", bare, work]);
   await noDeltas(work);
-  gate = launchGate(siteConfig(folder, { upstream: { kind: "local", path: bare } }));
+  sshd = HAS_SSHD ? await startSshd(join(folder, "sshd")) : undefined;
+  const upstream: GitUpstream = sshd === undefined ? { kind: "local", path: bare } : overSsh(sshd, bare);
+  gate = launchGate(siteConfig(folder, { upstream }));
   const { listening } = await gate.next("ready");
   url = `http://${listening[0]}/app.git`;
   memory = watchMemory(gate.child.pid ?? 0, 200);
@@ -57,6 +63,7 @@ beforeAll(async () => {
 afterAll(async () => {
   memory?.stop();
   await gate?.kill();
+  sshd?.close();
   await rm(folder, { recursive: true, force: true, maxRetries: 5 });
   await rm(dirname(bare), { recursive: true, force: true });
 });

@@ -7,6 +7,7 @@ import { fileURLToPath } from "node:url";
 import { afterEach, describe, expect, it } from "vitest";
 import { bareUpstream, must, newFolder, OWN, repoPolicy, run, siteConfig } from "../../support/git-gate.ts";
 import { cloneFrom, type GateProcess, launchGate, until } from "../../support/git-gate-process.ts";
+import { overSsh } from "../../support/git-upstreams.ts";
 import { HAS_SSHD, startSshd } from "../../support/sshd.ts";
 
 const ENTRY = fileURLToPath(new URL("../../support/git-gate-entry.ts", import.meta.url));
@@ -122,19 +123,7 @@ describe("a gate that is killed", () => {
       const { folder, bare } = await place();
       const sshd = await startSshd(join(folder, "sshd"));
       closing.push(() => sshd.close());
-      const gate = launch(
-        siteConfig(folder, {
-          upstream: {
-            kind: "ssh",
-            user: sshd.user,
-            host: "127.0.0.1",
-            port: sshd.port,
-            path: bare,
-            key: { kind: "private-key", text: sshd.privateKey },
-            hostKeys: [sshd.hostKey],
-          },
-        }),
-      );
+      const gate = launch(siteConfig(folder, { upstream: overSsh(sshd, bare) }));
       await cloneFrom(gate, folder);
       expect(await processesNaming(folder)).not.toEqual([]);
       gate.child.kill("SIGKILL");

@@ -1,7 +1,7 @@
 /** The one connection that the gate keeps to an upstream over ssh: when it is there, and what goes over it. */
 import { existsSync, readFileSync } from "node:fs";
 import { appendFile, mkdir, rm, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { GitUpstream } from "../../../src/contract/git-gate.ts";
@@ -13,8 +13,9 @@ import {
   type SshMaster,
 } from "../../../src/sidecars/git-gate/upstream/ssh-master.ts";
 import { knownHosts, sshSettings } from "../../../src/sidecars/git-gate/upstream/ssh-settings.ts";
-import { bareUpstream, must, newFolder, OWN, run, startSite, TOKEN } from "../../support/git-gate.ts";
+import { must, newFolder, OWN, run, startSite, TOKEN } from "../../support/git-gate.ts";
 import { until } from "../../support/git-gate-process.ts";
+import { newUpstream, overSsh } from "../../support/git-upstreams.ts";
 import { HAS_SSHD, type Sshd, startSshd } from "../../support/sshd.ts";
 
 let sshd: Sshd;
@@ -46,17 +47,9 @@ async function newKey(file: string): Promise<{ readonly text: string; readonly p
   };
 }
 
-function upstreamOf(bare: string, key: string): Extract<GitUpstream, { kind: "ssh" }> {
-  return {
-    kind: "ssh",
-    user: sshd.user,
-    host: "127.0.0.1",
-    port: sshd.port,
-    path: bare,
-    key: { kind: "private-key", text: key },
-    hostKeys: [sshd.hostKey],
-  };
-}
+/** With a key of its own. */
+const withKey = (bare: string, text: string): ReturnType<typeof overSsh> =>
+  overSsh(sshd, bare, { key: { kind: "private-key", text } });
 
 /** An upstream that writes down each command that it is asked to run. */
 async function attentiveUpstream(): Promise<{
@@ -65,8 +58,7 @@ async function attentiveUpstream(): Promise<{
   /** `git-upload-pack`, `git-receive-pack`; in order. */
   readonly commands: () => readonly string[];
 }> {
-  const bare = await bareUpstream();
-  closing.push(() => rm(dirname(bare), { recursive: true, force: true }));
+  const bare = await newUpstream(closing);
   const folder = await folderOfOwn();
   const seen = join(folder, "seen");
   const key = await newKey(join(folder, "key"));
@@ -74,7 +66,7 @@ async function attentiveUpstream(): Promise<{
   await appendFile(join(sshdFolder, "authorized"), `command="${watch}" ${key.publicKey}\n`);
   return {
     bare,
-    upstream: upstreamOf(bare, key.text),
+    upstream: withKey(bare, key.text),
     commands: () =>
       existsSync(seen)
         ? readFileSync(seen, "utf8")
@@ -202,7 +194,7 @@ async function masterOf(
   await writeFile(hosts, knownHosts([sshd.hostKey]));
   const control = join(home.runtimeDir, "app.mux");
   const settings = join(folder, "settings");
-  const upstream = { ...upstreamOf("/", ""), port };
+  const upstream = overSsh(sshd, "/", { port });
   const files = { agent: socket, knownHosts: hosts, publicKey: undefined, control };
   await writeFile(settings, sshSettings(upstream, files));
   const master = createSshMaster(settings, control, home, times);

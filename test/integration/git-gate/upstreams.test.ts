@@ -8,12 +8,16 @@ import { basename, dirname, join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { GitUpstream } from "../../../src/contract/git-gate.ts";
 import { type ConnectProxy, startConnectProxy } from "../../doubles/connect-proxy.ts";
-import { bareUpstream, type GateSite, must, newFolder, OWN, run, startSite } from "../../support/git-gate.ts";
-import { type GitSite, startGitSite } from "../../support/git-site.ts";
+import { type GateSite, must, newFolder, OWN, run, startSite } from "../../support/git-gate.ts";
+import { startGitSite } from "../../support/git-site.ts";
+import {
+  CREDENTIAL,
+  overHttps as httpsUpstream,
+  newUpstream,
+  overSsh as sshUpstream,
+} from "../../support/git-upstreams.ts";
 import { HAS_SSHD, type Sshd, startSshd } from "../../support/sshd.ts";
 import { makeTestCa, type TestCa } from "../../support/test-ca.ts";
-
-const CREDENTIAL = { username: "x-access-token", token: ["upstream", "token", "Zq81LmVx"].join("-") };
 
 let ca: TestCa;
 let sshd: Sshd | undefined;
@@ -39,40 +43,17 @@ async function site(upstream: GitUpstream): Promise<GateSite> {
   return started;
 }
 
-async function bareRepository(): Promise<string> {
-  const bare = await bareUpstream();
-  closing.push(() => rm(dirname(bare), { recursive: true, force: true }));
-  return bare;
-}
+const bareRepository = (): Promise<string> => newUpstream(closing);
 
-function overSsh(bare: string, change: Partial<Extract<GitUpstream, { kind: "ssh" }>> = {}): GitUpstream {
+function overSsh(bare: string, change: Parameters<typeof sshUpstream>[2] = {}): GitUpstream {
   if (sshd === undefined) throw new Error("no sshd");
-  return {
-    kind: "ssh",
-    user: sshd.user,
-    host: "127.0.0.1",
-    port: sshd.port,
-    path: bare,
-    key: { kind: "private-key", text: sshd.privateKey },
-    hostKeys: [sshd.hostKey],
-    ...change,
-  };
+  return sshUpstream(sshd, bare, change);
 }
 
-async function overHttps(
-  bare: string,
-): Promise<{ upstream: Extract<GitUpstream, { kind: "https" }>; server: GitSite }> {
-  const server = await startGitSite(await ca.issue(["localhost"]), dirname(bare), CREDENTIAL);
+async function overHttps(bare: string): ReturnType<typeof httpsUpstream> {
+  const { upstream, server } = await httpsUpstream(ca, bare);
   closing.push(() => server.close());
-  return {
-    server,
-    upstream: {
-      kind: "https",
-      url: `https://localhost:${server.port}/${basename(bare)}`,
-      credential: CREDENTIAL,
-      ca: [ca.certificate],
-    },
-  };
+  return { upstream, server };
 }
 
 const KINDS: readonly (readonly [string, (bare: string) => Promise<GitUpstream>])[] = [

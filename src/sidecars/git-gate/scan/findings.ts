@@ -38,7 +38,8 @@ export function createFindings(
     add({ detector: rule, kind, fingerprint: mark, through }, where, blob) {
       if (isExceptable(kind) && excepted(`${rule}:${mark}`)) return;
       const key = [rule, mark, where.in, blob ?? where.commit ?? ""].join(" ");
-      if (found.has(key) || found.size >= MOST_FINDINGS) return;
+      if (found.has(key)) return;
+      if (found.size >= MOST_FINDINGS) return;
       const finding = { rule, kind, mark, ...where, ...(through.length > 0 && { through: [...through] }) };
       found.set(key, { finding, blob });
     },
