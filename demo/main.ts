@@ -53,6 +53,9 @@ interface Finding {
 
 async function main(): Promise<number> {
   const json = process.argv.includes("--json");
+  const backend = askedBackend();
+  // Contained sidecars find this machine under another name, and not its loopback.
+  const host = backend === "docker" ? { host: "0.0.0.0" } : {};
   // The socket paths below it must stay short.
   const root = realpathSync(mkdtempSync(join(tmpdir(), "bb-demo-")));
   const places = makePlaces(root);
@@ -69,21 +72,23 @@ async function main(): Promise<number> {
     const caFile = join(root, "upstream-ca.pem");
     writeFileSync(caFile, authority.certificate);
     const api = await startMessagesApi({
+      ...host,
       tls: await authority.issue(["api.anthropic.com"]),
       credentials: [{ header: "x-api-key", value: secret }],
       script: [{ tool: "Bash", input: { command, description: "Look around" } }, { text: LAST_WORDS }],
     });
     closing.push(() => api.close());
-    const site = await startPlainSite({ tls: await authority.issue([ALLOWED_HOST]) });
+    const site = await startPlainSite({ ...host, tls: await authority.issue([ALLOWED_HOST]) });
     closing.push(() => site.close());
-    const ports = { apiPort: api.port, sitePort: site.port, caFile };
+    const reach = backend === "docker" ? "host.docker.internal" : "127.0.0.1";
+    const ports = { apiPort: api.port, sitePort: site.port, caFile, reach };
 
     writeManifests(places, ports, undefined);
     const watch = watchHost();
     closing.push(async () => watch.stop());
     say("a real Claude Code, in a real bottle, whose model is a stand-in on this machine");
     let agent = "claude";
-    let run = await startAgent(places, secret, say);
+    let run = await startAgent(places, backend, secret, say);
     if (
       /cannot be installed|could not be installed|npm/.test(run.stderr) &&
       api.requests.length === 0 &&
@@ -93,9 +98,9 @@ async function main(): Promise<number> {
       say("Claude Code cannot be installed here, so a shell takes its place");
       writeManifests(places, ports, `${command}; echo ${JSON.stringify(LAST_WORDS)}`);
       agent = "shell";
-      run = await startAgent(places, secret, say);
+      run = await startAgent(places, backend, secret, say);
     }
-    lines = await judge({ root, places, watch, run, agent, api, site, secret });
+    lines = await judge({ root, places, backend, watch, run, agent, api, site, secret });
   } finally {
     for (const close of closing.reverse()) await close();
     rmSync(root, { recursive: true, force: true });
@@ -124,8 +129,23 @@ async function startCanary(): Promise<{ port: number; close: () => Promise<void>
   return { port: address.port, close: () => new Promise((resolve) => server.close(() => resolve())) };
 }
 
-function startAgent(places: DemoPlaces, secret: string, say: (text: string) => void): Promise<Run> {
-  return bottle(places, ["start", "demo", "--cwd", "--prompt", "Look around, then say what you did."], {
+/** `--backend`, else the environment's, else the one that needs nothing but this machine. */
+function askedBackend(): string | undefined {
+  const flag = process.argv.indexOf("--backend");
+  const asked = flag < 0 ? process.env["BOT_BOTTLE_BACKEND"] : process.argv[flag + 1];
+  if (asked !== undefined && asked !== "") return asked;
+  return process.platform === "linux" ? "namespace" : undefined;
+}
+
+function startAgent(
+  places: DemoPlaces,
+  backend: string | undefined,
+  secret: string,
+  say: (text: string) => void,
+): Promise<Run> {
+  const on = backend === undefined ? [] : ["--backend", backend];
+  const task = "Look around, then say what you did.";
+  return bottle(places, ["start", "demo", ...on, "--cwd", "--prompt", task], {
     env: { ANTHROPIC_API_KEY: secret },
     onStderr: say,
   });
@@ -160,6 +180,7 @@ function bottle(
 async function judge(seen: {
   readonly root: string;
   readonly places: DemoPlaces;
+  readonly backend: string | undefined;
   readonly watch: Watch;
   readonly run: Run;
   readonly agent: string;
@@ -167,7 +188,7 @@ async function judge(seen: {
   readonly site: Upstream;
   readonly secret: string;
 }): Promise<readonly Line[]> {
-  const { root, places, run, agent, api, site, secret } = seen;
+  const { root, places, backend, run, agent, api, site, secret } = seen;
   const id = /^bottle (\S+)$/m.exec(run.stderr)?.[1] ?? "?";
   const output = agent === "claude" ? api.toolResults().join("\n") : run.stdout;
   const findings = findingsIn(output);
@@ -254,7 +275,12 @@ async function judge(seen: {
       left.length === 0
         ? `gone: ${seen.watch.processes()} processes, ${seen.watch.namespaces()} namespaces, every mount, socket and file`
         : left.join("; "),
-    holds: rm.code === 0 && left.length === 0 && seen.watch.processes() > 0 && seen.watch.namespaces() > 0,
+    // Others have theirs made by an engine or a kernel of their own, whose they are.
+    holds:
+      rm.code === 0 &&
+      left.length === 0 &&
+      seen.watch.processes() > 0 &&
+      (seen.watch.namespaces() > 0 || backend !== "namespace"),
   });
   return lines;
 }

@@ -56,7 +56,13 @@ export function git(folder: string, ...args: readonly string[]): string {
 /** The real hosts stay in the manifest; `connect_to` says that for once they are found here. */
 export function writeManifests(
   places: DemoPlaces,
-  upstreams: { readonly apiPort: number; readonly sitePort: number; readonly caFile: string },
+  upstreams: {
+    readonly apiPort: number;
+    readonly sitePort: number;
+    readonly caFile: string;
+    /** Under which name or address egress finds this machine. */
+    readonly reach: string;
+  },
   shellCommand: string | undefined,
 ): void {
   const provider =
@@ -70,9 +76,11 @@ egress:
   upstream_ca: [${JSON.stringify(upstreams.caFile)}]
   routes:
     - host: ${API_HOST}
-      connect_to: 127.0.0.1:${upstreams.apiPort}
+      connect_to: ${upstreams.reach}:${upstreams.apiPort}
+      allow_addresses: [127.0.0.0/8, 192.168.0.0/16]
     - host: ${ALLOWED_HOST}
-      connect_to: 127.0.0.1:${upstreams.sitePort}
+      connect_to: ${upstreams.reach}:${upstreams.sitePort}
+      allow_addresses: [127.0.0.0/8, 192.168.0.0/16]
       matches:
         - methods: [GET]
 git-gate:

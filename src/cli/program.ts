@@ -224,6 +224,7 @@ Examples:
     .command("demo")
     .description("run a real agent in a real bottle against local stand-ins, and show what it could not do")
     .addOption(json())
+    .option("--backend <name>", "what isolates the guest (default: namespace on Linux)")
     .action(act(async () => (await import("./commands/demo.ts")).demo));
 
   program

@@ -2,8 +2,12 @@
 import { spawn } from "node:child_process";
 import { packagePath } from "../../lib/package-root.ts";
 
-export async function demo(flags: { readonly json?: true }): Promise<number> {
-  const child = spawn(process.execPath, [packagePath("dist/demo.mjs"), ...(flags.json ? ["--json"] : [])], {
+export async function demo(flags: { readonly json?: true; readonly backend?: string }): Promise<number> {
+  const words = [
+    ...(flags.json ? ["--json"] : []),
+    ...(flags.backend === undefined ? [] : ["--backend", flags.backend]),
+  ];
+  const child = spawn(process.execPath, [packagePath("dist/demo.mjs"), ...words], {
     stdio: "inherit",
   });
   // The terminal sends Ctrl-C to both; the demo cleans up and says how it ended.
