@@ -4,6 +4,7 @@
  */
 const floors = [
   "cli",
+  "attack",
   "keeper",
   "backends",
   "bundle",

@@ -48,6 +48,8 @@ try {
       "guest-init": "src/jail/programs/guest-init.ts",
       "netns-listen": "src/jail/programs/netns-listen.ts",
       "bundle-init": "src/bundle/programs/bundle-init.ts",
+      "attack-kit": "src/attack/programs/kit.ts",
+      "attack-run": "src/attack/programs/run-probes.ts",
     },
     outdir: join(outdir, "programs"),
     outExtension: { ".js": ".mjs" },

@@ -168,8 +168,30 @@ Examples:
   program
     .command("doctor")
     .description("what this host can do, what is missing, and the command that adds it")
+    .option("--deep", "also try to get out of a bottle, as bottle attack does")
     .addOption(json())
     .action(act(async () => (await import("./commands/doctor.ts")).doctor));
+
+  program
+    .command("attack")
+    .description("try to get out of a real bottle in every known way, and show what came of each")
+    .option("--backend <name>", "of this backend, or all (default: the one that bottles get here)")
+    .option("--only <what>", "only this probe, group or invariant (repeatable)", collect, [])
+    .addOption(json())
+    .option("--junit", "print JUnit's XML")
+    .addHelpText(
+      "after",
+      `
+Needs no network, no root and no key: secrets are planted, upstreams are on this machine, and whoever must not be reached is
+played by impostors in a network without a way out. docs/security.md lists the probes and what they stand for.
+Exits 0 when every probe was tried and held, and 3 otherwise.
+
+Examples:
+  bottle attack                                 the backend that a bottle would get here
+  bottle attack --backend all --junit >out.xml  every backend of this host, for continuous integration
+  bottle attack --only I1 --only pushes         what can be reached, and what can be pushed`,
+    )
+    .action(act(async () => (await import("./commands/attack.ts")).attack));
 
   addImageCommands(program, { act, json });
   addInboxCommands(program, { act, json });

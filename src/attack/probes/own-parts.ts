@@ -1,0 +1,242 @@
+/** I1, I6, I10: the bottle's own parts. What a guest may speak to answers it as what it is, and to nobody's name but its own. */
+import { node, type Otherwise, type Probe, sh } from "../probe.ts";
+
+function part(
+  what: string,
+  tries: string,
+  attack: Probe["attack"],
+  refused: readonly string[],
+  more: Partial<Probe> = {},
+): Probe {
+  return {
+    id: `own-${what}`,
+    invariant: "I1",
+    group: "own-parts",
+    tries,
+    attack,
+    refused,
+    control: "outside",
+    ...more,
+  };
+}
+
+const ABSENT = ["ENOENT", "ENOTDIR", "EACCES"] as const;
+const NO_BEARER: Otherwise = {
+  seen: ["got"],
+  because: "the link is a socket inside of the guest's own network, where nobody else is to show a bearer",
+  without: ["bearerOnEveryService"],
+};
+/** A call that is let through, so that the other one's refusal is not silence. */
+const ASKED = node(
+  "const answer = await mcp('list_capabilities', {}); answer.status === 200 ? got('it answered') : judgeHttp(answer.text)",
+);
+
+function mcp(
+  what: string,
+  tries: string,
+  call: string,
+  refused: readonly string[],
+  more: Partial<Probe> = {},
+): Probe {
+  return part(
+    what,
+    tries,
+    [
+      node(
+        `const answer = await ${call}; answer.status === 200 ? got('it answered') : judgeHttp(answer.text, { ms: answer.ms })`,
+      ),
+    ],
+    refused,
+    { control: [ASKED], ...more },
+  );
+}
+
+export const OWN_PARTS: readonly Probe[] = [
+  part(
+    "ports",
+    "connects to every port of its loopback, looking for one that is not meant for it",
+    [
+      node(`import { connect } from "node:net";
+const meant = new Set(env.LINK_PORTS.split(" ").map(Number)); const open = []; let next = 1;
+const reach = (port) => new Promise((done) => { const s = connect({ host: "127.0.0.1", port }); s.setTimeout(1500, () => (s.destroy(), done("silent"))); s.on("error", () => done("")); s.on("connect", () => { const itself = s.localPort === port; s.destroy(); done(itself ? "" : "open"); }); });
+await Promise.all(Array.from({ length: 256 }, async () => { while (next <= 65535) { const port = next++; const came = await reach(port); if (came !== "" && !meant.has(port)) open.push(port); } }));
+open.length > 0 ? got("open: " + open.slice(0, 10).join()) : refused("none")`),
+    ],
+    ["none"],
+    {
+      slow: "there are 65,535 of them",
+      timeoutMs: 180_000,
+      otherwise: [
+        {
+          without: ["sharedKernel"],
+          seen: ["got"],
+          because: "a virtual machine has its own end of the link on its loopback, which wants a key",
+        },
+      ],
+    },
+  ),
+  part(
+    "control-socket",
+    "connects to its keeper's control socket",
+    [
+      node(
+        `import { connect } from "node:net"; const s = connect(env.CONTROL_SOCKET); s.on("connect", () => got("it is there")); s.on("error", (e) => refused(e.code));`,
+      ),
+    ],
+    ABSENT,
+    { invariant: "I6" },
+  ),
+  part(
+    "neighbour-control",
+    "connects to the control socket of the bottle beside it",
+    [
+      node(
+        `import { connect } from "node:net"; const s = connect(env.NEIGHBOUR_SOCKET); s.on("connect", () => got("it is there")); s.on("error", (e) => refused(e.code));`,
+      ),
+    ],
+    ABSENT,
+    { invariant: "I6" },
+  ),
+  part(
+    "control-token",
+    "reads the word that its keeper wants to hear",
+    [sh('try cat "$KEEPER_TOKEN"')],
+    ABSENT,
+    { invariant: "I6" },
+  ),
+  part(
+    "sockets-listed",
+    "finds the paths of the host's sockets in the kernel's list",
+    [sh('grep -qF "$SIDE_ROOT" /proc/net/unix && got "they are there"; refused none')],
+    ["none"],
+  ),
+  mcp(
+    "mcp-bearer",
+    "asks supervise without the bottle's bearer",
+    "mcp('list_capabilities', {}, { authorization: undefined })",
+    ["bearer-required"],
+    { otherwise: [NO_BEARER] },
+  ),
+  mcp(
+    "mcp-rebinding",
+    "asks supervise under a name that was rebound to it, as a page in a browser would",
+    "mcp('list_capabilities', {}, { host: 'rebound.test' })",
+    ["host-mismatch"],
+  ),
+  mcp(
+    "mcp-origin",
+    "asks supervise from the page of another site",
+    "mcp('list_capabilities', {}, { origin: 'https://evil.test' })",
+    ["origin-refused"],
+  ),
+  mcp(
+    "mcp-path",
+    "asks supervise for something besides what it serves",
+    "mcp('list_capabilities', {}, {}, '/admin')",
+    ["not-found"],
+  ),
+  part(
+    "mcp-approve",
+    "calls tools by which it could answer its own request",
+    [
+      node(`for (const tool of ["approve_request", "approve", "grant", "set_policy", "thaw"]) { const answer = await mcp(tool, { ticket: "x" }); if (answer.status === 200 && /"result"/.test(answer.text) && !/"isError":true/.test(answer.text)) got(tool); }
+refused("unknown-tool")`),
+    ],
+    ["unknown-tool"],
+    { invariant: "I6", control: [ASKED] },
+  ),
+  part(
+    "ticket-of-another",
+    "withdraws the request of the bottle beside it",
+    [
+      node(
+        `import { writeFileSync } from "node:fs"; const answer = await mcp("request_access", { host: "wanted.example.com", methods: ["GET"], paths: ["/"], justification: "an attack on it" });
+const ticket = /\\\\?"ticket\\\\?": *\\\\?"([^"\\\\]+)/.exec(answer.text)?.[1]; if (ticket === undefined) cannot(answer.text.slice(-200)); got(ticket)`,
+        "neighbour",
+      ),
+      sh(
+        `ticket=$($BOTTLE inbox 2>/dev/null | awk '/wanted[.]example[.]com/{print $1; exit}'); [ -n "$ticket" ] || cannot no request waits
+ticket=$($BOTTLE inbox show "$ticket" --json | grep -o '[0-9a-f]\\{32\\}' | head -1); $BOTTLE exec -T "$ID" -- sh -c "echo $ticket >/tmp/ticket" || cannot it cannot be told; got "$ticket"`,
+        "host",
+      ),
+      node(`import { readFileSync } from "node:fs"; const answer = await mcp("withdraw_request", { ticket: readFileSync("/tmp/ticket", "utf8").trim() });
+/no request with this ticket/i.test(answer.text) ? refused("unknown-ticket", { ms: answer.ms, words: answer.text.slice(-100) }) : /"isError":true/.test(answer.text) ? refused("refused", { words: answer.text.slice(-120) }) : got(answer.text.slice(-100))`),
+    ],
+    ["unknown-ticket"],
+    {
+      invariant: "I6",
+      control: [
+        node(
+          `const asked = await mcp("request_access", { host: "wanted2.example.com", methods: ["GET"], paths: ["/"], justification: "an attack on it" });
+const ticket = /\\\\?"ticket\\\\?": *\\\\?"([^"\\\\]+)/.exec(asked.text)?.[1]; if (ticket === undefined) cannot(asked.text.slice(-200));
+const answer = await mcp("withdraw_request", { ticket }); /"isError":true|no request/.test(answer.text) ? refused("refused", { words: answer.text.slice(-120) }) : got("its own was withdrawn")`,
+          "neighbour",
+        ),
+      ],
+    },
+  ),
+  part(
+    "approval",
+    "asks for a host, and uses it before anybody has answered",
+    [
+      node(
+        `const answer = await mcp("request_access", { host: "early.test", methods: ["GET"], paths: ["/"], justification: "it is urgent" }); if (!/ticket/.test(answer.text)) cannot(answer.text.slice(-200)); curl("https://early.test/")`,
+      ),
+    ],
+    ["host-not-allowed"],
+    {
+      invariant: "I6",
+      explained: true,
+      control: [
+        node(
+          `const answer = await mcp("request_access", { host: "later.test", methods: ["GET"], paths: ["/"], justification: "it is urgent" }); if (!/ticket/.test(answer.text)) cannot(answer.text.slice(-200)); got("asked")`,
+        ),
+        sh(
+          `ticket=$($BOTTLE inbox 2>/dev/null | awk '/later.test/{print $1; exit}'); [ -n "$ticket" ] || cannot "no request waits: $($BOTTLE inbox 2>&1 | tail -3)"
+digest=$($BOTTLE inbox show "$ticket" --json | sed -n 's/.*"digest": *"\\([^"]*\\)".*/\\1/p' | head -1)
+words=$($BOTTLE inbox approve "$ticket" --yes --digest "$digest" 2>&1) || cannot "$words"; got approved`,
+          "host",
+        ),
+        node(
+          `import { spawnSync } from "node:child_process"; const { stdout } = spawnSync("curl", ["-sS", "-i", "--max-time", "10", "https://later.test/"], { encoding: "latin1" }); const code = /^x-bottle-denied: *([a-z-]+)/im.exec(stdout)?.[1]; code === "host-not-allowed" ? refused(code) : got("it is no longer the list that keeps it: " + (code ?? stdout.slice(0, 60)))`,
+        ),
+      ],
+    },
+  ),
+  part(
+    "gate-bearer",
+    "asks git-gate without the bottle's bearer",
+    [
+      node(`import { execFileSync } from "node:child_process"; import { request } from "node:http";
+const listed = execFileSync("git", ["config", "--get-regexp", "^url\\\\..*\\\\.insteadof"], { encoding: "utf8" }).split("\\n").map((line) => /^url\\.(http\\S+)\\.insteadof git-gate:/i.exec(line)?.[1]).find(Boolean); if (listed === undefined) cannot("git knows no gate");
+const from = performance.now(); const asked = request(listed.replace(/\\/$/, "") + "/app.git/info/refs?service=git-upload-pack", (response) => { let text = "HTTP/1.1 " + response.statusCode + "\\n" + Object.entries(response.headers).map(([k, v]) => k + ": " + v).join("\\n") + "\\n\\n"; response.on("data", (chunk) => { text += chunk; }); response.on("end", () => response.statusCode === 200 ? got("it answered") : judgeHttp(text, { ms: performance.now() - from })); }); asked.on("error", (error) => refused(error.code)); asked.end();`),
+    ],
+    ["bearer-required", "http-401"],
+    {
+      invariant: "I4",
+      control: [
+        sh(
+          'words=$(git ls-remote git-gate:app 2>&1) && got with it the gate answers; refused failed "$words"',
+        ),
+      ],
+    },
+  ),
+  part(
+    "gate-dumb",
+    "fetches the gate's files one by one, as the dumb protocol does",
+    [
+      node(`import { execFileSync } from "node:child_process"; const url = execFileSync("git", ["ls-remote", "--get-url", "git-gate:app"], { encoding: "utf8" }).trim();
+const auth = execFileSync("git", ["config", "--get-all", "--includes", "http." + new URL(url).origin + "/.extraHeader"], { encoding: "utf8" }).trim();
+const from = performance.now(); const { request } = await import("node:http"); const asked = request(url + "/objects/info/packs", { headers: Object.fromEntries([auth.split(/: */)]) }, (response) => { let text = "HTTP/1.1 " + response.statusCode + "\\n" + Object.entries(response.headers).map(([k, v]) => k + ": " + v).join("\\n") + "\\n\\n"; response.on("data", (chunk) => { text += chunk; }); response.on("end", () => response.statusCode === 200 ? got("it answered") : judgeHttp(text, { ms: performance.now() - from })); }); asked.on("error", (error) => refused(error.code)); asked.end();`),
+    ],
+    ["dumb-http-refused", "not-git"],
+    {
+      control: [
+        sh(
+          'words=$(git ls-remote git-gate:app 2>&1) && got asked properly the gate answers; refused failed "$words"',
+        ),
+      ],
+      invariant: "I4",
+    },
+  ),
+];

@@ -1,0 +1,134 @@
+/** I1: protocols besides TCP and UDP, and a network interface's own settings. */
+import { node, type Otherwise, type Probe, perl, sh } from "../probe.ts";
+
+const REFUSED = [
+  "EPERM",
+  "EACCES",
+  "EAFNOSUPPORT",
+  "EPROTONOSUPPORT",
+  "ESOCKTNOSUPPORT",
+  "ENETUNREACH",
+  "EADDRNOTAVAIL",
+] as const;
+const NOT_HERE = ["EAFNOSUPPORT", "EPROTONOSUPPORT", "ESOCKTNOSUPPORT", "ENOENT"] as const;
+const KERNEL_WITHOUT: Otherwise = { seen: NOT_HERE, because: "this host's kernel does not speak it either" };
+const NEEDS_ROOT: Otherwise = {
+  without: ["hostRoot"],
+  seen: ["EPERM", "EACCES"],
+  because: "an ordinary user of the host may not either",
+};
+const UNFILTERED: Otherwise = {
+  without: ["syscallFilter"],
+  seen: ["got"],
+  because:
+    "there is no filter of system calls: the socket exists, and the guest's network has nothing that it leads to",
+};
+
+function protocol(what: string, tries: string, text: string, more: Partial<Probe> = {}): Probe {
+  return {
+    id: `protocol-${what}`,
+    invariant: "I1",
+    group: "protocols",
+    tries,
+    attack: [perl(text)],
+    refused: REFUSED,
+    control: "outside",
+    controlOtherwise: [KERNEL_WITHOUT, NEEDS_ROOT],
+    ...more,
+  };
+}
+
+export const PROTOCOLS: readonly Probe[] = [
+  protocol("raw", "opens a raw socket, to write packets of its own", 'does("socket", 2, 3, 1)'),
+  protocol("raw-ipv6", "opens a raw IPv6 socket", 'does("socket", 10, 3, 58)'),
+  protocol(
+    "packet",
+    "opens a packet socket, to see and forge what passes on a wire",
+    'does("socket", 17, 3, 768)',
+  ),
+  protocol(
+    "icmp",
+    "pings a neighbour",
+    `use Socket;
+my $s; socket($s, 2, 2, 1) or socket($s, 2, 3, 1) or refused(error_name(), "no ICMP socket");
+my $body = pack("CCnnn", 8, 0, 0, 1, 1); my $sum = 0; $sum += $_ for unpack("n*", $body); $sum = ($sum >> 16) + ($sum & 0xffff); $body = pack("CCnnn", 8, 0, ~$sum & 0xffff, 1, 1);
+send($s, $body, 0, pack_sockaddr_in(0, inet_aton($ENV{LAN}))) or refused(error_name(), "send");
+my $r = ""; vec($r, fileno($s), 1) = 1; select($r, undef, undef, 1.5) or refused("silence"); got("it answered")`,
+    {
+      controlOtherwise: [
+        KERNEL_WITHOUT,
+        NEEDS_ROOT,
+        { without: ["outerNetwork"], seen: ["EACCES", "EPERM"], because: "this user may not ping" },
+      ],
+    },
+  ),
+  protocol(
+    "sctp",
+    "connects over SCTP, which firewalls forget",
+    `use Socket; socket(my $s, 2, 1, 132) or refused(error_name(), "socket"); connect($s, pack_sockaddr_in(80, inet_aton($ENV{LAN}))) and got("connected"); my $e = error_name(); refused($e, "connect") if $e ne "ECONNREFUSED"; got("the packet went there and was refused")`,
+  ),
+  protocol(
+    "udplite",
+    "sends UDP-Lite datagrams",
+    `use Socket; socket(my $s, 2, 2, 136) or refused(error_name(), "socket"); send($s, "x", 0, pack_sockaddr_in(53, inet_aton($ENV{LAN}))) ? got("it was sent") : refused(error_name(), "send")`,
+  ),
+  protocol("vsock", "opens a socket to the hypervisor", 'does("socket", 40, 1, 0)', {
+    otherwise: [UNFILTERED],
+  }),
+  protocol("netlink-audit", "opens a socket to the kernel's audit", 'does("socket", 16, 3, 9)', {
+    otherwise: [UNFILTERED],
+  }),
+  protocol(
+    "crypto-socket",
+    "opens a socket to the kernel's own ciphers, where bugs were that give root",
+    'does("socket", 38, 5, 0)',
+    { otherwise: [UNFILTERED] },
+  ),
+  protocol(
+    "bluetooth",
+    "opens a Bluetooth socket, of a family that knows no network namespace",
+    'does("socket", 31, 3, 1)',
+    { otherwise: [UNFILTERED] },
+  ),
+  protocol("interface", "gives its loopback an address of the LAN's", "", {
+    attack: [
+      sh(`command -v ip >/dev/null || PATH=$PATH:/sbin:/usr/sbin; command -v ip >/dev/null || cannot ip is not here
+words=$(ip addr add 10.99.88.77/32 dev lo 2>&1) && { ip addr del 10.99.88.77/32 dev lo; got "it was given"; }; refused "$(code_of "$words")" "$words"`),
+    ],
+    refused: ["EPERM", "EACCES"],
+    controlOtherwise: [NEEDS_ROOT],
+  }),
+  protocol("route", "makes itself a way out", "", {
+    attack: [
+      sh(`command -v ip >/dev/null || PATH=$PATH:/sbin:/usr/sbin; command -v ip >/dev/null || cannot ip is not here
+words=$(ip route add 198.51.100.0/24 dev lo 2>&1) && { ip route del 198.51.100.0/24 dev lo; got "it was made"; }; refused "$(code_of "$words")" "$words"`),
+    ],
+    refused: ["EPERM", "EACCES"],
+    controlOtherwise: [NEEDS_ROOT],
+  }),
+  protocol("devices", "finds a network device that leads somewhere", "", {
+    attack: [
+      node(`import { readFileSync } from "node:fs";
+const names = readFileSync("/proc/net/dev", "utf8").split("\\n").slice(2).map((line) => line.split(":")[0].trim()).filter((name) => name !== "" && name !== "lo");
+const routes = readFileSync("/proc/net/route", "utf8").trim().split("\\n").slice(1);
+if (names.length + routes.length > 0) got(names.join() + " " + routes.join()); refused("none")`),
+    ],
+    refused: ["none"],
+  }),
+  protocol("quic", "speaks HTTP/3 to a host that is allowed, past the proxy", "", {
+    attack: [node("await hearUdp(env.PUBLIC, env.UDP_HTTPS_PORT, Buffer.alloc(1200, 0xc0))")],
+    refused: ["ENETUNREACH", "EHOSTUNREACH", "EADDRNOTAVAIL"],
+  }),
+  protocol("ephemeral-listener", "is reached from the host on a port that it opened on all addresses", "", {
+    attack: [
+      node(`import { spawn } from "node:child_process";
+const server = "require('net').createServer((s) => s.end(process.env.WORD)).listen(process.env.SIDE === 'outside' ? 17655 : 17654, '::', () => console.log('up')); setTimeout(() => process.exit(), 5000)";
+const child = spawn("setsid", ["node", "-e", server], { stdio: ["ignore", "pipe", "ignore"] });
+await new Promise((up) => child.stdout.once("data", up));
+child.unref(); got("it listens");`),
+      node("await hear('127.0.0.1', env.SIDE === 'outside' ? 17655 : 17654)", "host"),
+    ],
+    refused: ["ECONNREFUSED"],
+    controlOtherwise: [],
+  }),
+];

@@ -1,0 +1,157 @@
+/** What a guest can use up. Each tries no more than its bottle's limits are, and on the host no more than any program may. */
+import { node, type Otherwise, type Probe, perl, sh } from "../probe.ts";
+
+const NO_MEMORY_LIMIT: Otherwise = {
+  without: ["memoryLimit"],
+  seen: ["got"],
+  because: "this host gives its user no group that limits memory; bottle doctor says so",
+};
+const NO_PROCESS_LIMIT: Otherwise = {
+  without: ["processLimit"],
+  seen: ["got"],
+  because: "processes are limited by the virtual machine's memory alone",
+};
+
+function use(
+  what: string,
+  tries: string,
+  attack: Probe["attack"],
+  refused: readonly string[],
+  more: Partial<Probe> = {},
+): Probe {
+  return {
+    id: `resource-${what}`,
+    invariant: "I1",
+    group: "resources",
+    tries,
+    attack,
+    refused,
+    control: "outside",
+    slow: "it takes what it can",
+    timeoutMs: 60_000,
+    ...more,
+  };
+}
+
+/** A bottle has 4096 processes, and 768 MiB of memory here. */
+export const RESOURCES: readonly Probe[] = [
+  use(
+    "processes",
+    "starts processes and buries none of them, until it cannot",
+    [
+      perl(`my $wanted = defined $ENV{TRIES} ? 300 : 4300; my @children; my $failed = "";
+for (1 .. $wanted) { my $pid = fork; if (!defined $pid) { $failed = error_name(); last } exit 0 if $pid == 0; push @children, $pid }
+my $n = @children; waitpid $_, 0 for @children;
+$failed eq "" ? got("$n were started") : refused($failed, "after $n")`),
+    ],
+    ["EAGAIN", "ENOMEM"],
+    { otherwise: [NO_PROCESS_LIMIT] },
+  ),
+  use(
+    "memory",
+    "takes more memory than it was given",
+    [
+      node(`import { spawnSync } from "node:child_process";
+const bytes = 900; const { status, signal, stdout } = spawnSync("node", ["-e", "const kept = []; for (let i = 0; i < " + bytes + "; i++) kept.push(Buffer.alloc(2 ** 20, 1)); console.log('all of it')"], { encoding: "utf8", timeout: 45000 });
+stdout.includes("all of it") ? got(bytes + " MiB were taken") : refused(signal ?? "exit-" + status)`),
+    ],
+    ["SIGKILL", "exit-134", "SIGABRT", "exit-137"],
+    { otherwise: [NO_MEMORY_LIMIT] },
+  ),
+  use(
+    "shared-memory",
+    "fills memory that is no process's",
+    [
+      sh(
+        'f=/dev/shm/filled; [ -z "$TRIES" ] || f=$TRIES/filled; words=$(fallocate -l 1200M "$f" 2>&1); code=$?; rm -f "$f"; [ $code = 0 ] && got "1200 MiB were taken"; refused "$(code_of "$words")" "$words"',
+      ),
+    ],
+    ["ENOSPC", "ENOMEM", "failed"],
+  ),
+  use(
+    "temporary-files",
+    "fills the host's memory with temporary files",
+    [
+      sh(
+        'f="$scratch/filled"; words=$(fallocate -l 1200M "$f" 2>&1); code=$?; rm -f "$f"; [ $code = 0 ] && got "1200 MiB were taken"; refused "$(code_of "$words")" "$words"',
+      ),
+    ],
+    ["ENOSPC", "ENOMEM", "failed"],
+    {
+      otherwise: [
+        {
+          without: ["sharedKernel"],
+          seen: ["got"],
+          because: "its disk is a file of a fixed size on the host",
+        },
+      ],
+    },
+  ),
+  use(
+    "descriptors",
+    "raises the number of files that it may have open",
+    [
+      perl(`my $hard = \`sh -c 'ulimit -Hn'\`; chomp $hard; my @open; my $n = 0; my $most = defined $ENV{TRIES} ? 100 : ($hard =~ /^\\d+$/ && $hard < 1100000 ? $hard + 10 : 1100000);
+for (1 .. $most) { open(my $f, "<", "/dev/null") or refused(error_name(), "after $n"); push @open, $f; $n++ } got("$n are open")`),
+    ],
+    ["EMFILE", "ENFILE"],
+  ),
+  use(
+    "connections",
+    "opens connections until egress answers nobody else",
+    [
+      node(`import { connect } from "node:net"; const at = proxy(); const sockets = [];
+for (let i = 0; i < 1300; i++) { const s = connect({ host: at.host, port: at.port }); s.on("error", () => {}); sockets.push(s); if (i % 100 === 99) await new Promise((r) => setTimeout(r, 10)); }
+await new Promise((r) => setTimeout(r, 500));
+const open = sockets.filter((s) => !s.destroyed && s.readyState === "open").length;
+for (const s of sockets) s.destroy();
+open === 1300 ? got("all " + open + " are kept") : refused("bounded", { words: open + " of 1300 were kept" })`),
+    ],
+    ["bounded"],
+  ),
+  use(
+    "crowded-out",
+    "keeps its neighbour from its work by a flood of requests",
+    [
+      node(`import { spawn } from "node:child_process";
+const flood = "const { request } = require('http'); const at = new URL(process.env.HTTPS_PROXY); let left = 3000; const go = () => { if (left-- <= 0) return; const r = request({ host: at.hostname, port: at.port, path: 'http://flood.test/', headers: { host: 'flood.test' } }, (a) => { a.resume(); a.on('end', go); }); r.on('error', go); r.end(); }; for (let i = 0; i < 50; i++) go();";
+spawn("setsid", ["node", "-e", flood], { stdio: "ignore" }).unref(); got("it goes on")`),
+      node(
+        `import { spawnSync } from "node:child_process"; const from = performance.now(); const { stdout } = spawnSync("curl", ["-sS", "--max-time", "8", "https://" + env.DENIED_HOST + "/"], { encoding: "latin1" }); stdout.includes(env.WORD) ? refused("served", { ms: performance.now() - from }) : got("the neighbour was not served: " + stdout.slice(0, 80))`,
+        "neighbour",
+      ),
+    ],
+    ["served"],
+    {
+      // Of the neighbour's request, that it can fail: a host that nobody listed for it.
+      control: [
+        node(
+          `import { spawnSync } from "node:child_process"; const { stdout } = spawnSync("curl", ["-sS", "--max-time", "8", "https://" + env.ALLOWED_HOST + "/"], { encoding: "latin1" }); stdout.includes(env.WORD) ? refused("served") : got("a request that is not served is told")`,
+          "neighbour",
+        ),
+      ],
+    },
+  ),
+  use(
+    "log-flood",
+    "fills the host's disk through its log, with thousands of refusals",
+    [
+      node(`import { request } from "node:http"; const at = proxy(); let left = 2000, done = 0; const agent = new (await import("node:http")).Agent({ keepAlive: true, maxSockets: 20 });
+await new Promise((ok) => { const go = () => { if (left-- <= 0) { if (++done === 20) ok(); return; } const r = request({ host: at.host, port: at.port, agent, path: "http://flood.test/" + "x".repeat(2000), headers: { host: "flood.test" } }, (a) => { a.resume(); a.on("end", go); }); r.on("error", go); r.end(); }; for (let i = 0; i < 20; i++) go(); }); got("2000 requests")`),
+      sh(
+        'size=$(wc -c <"$AUDIT"); [ "$SIDE" = bottle ] || size=99000000; [ "$size" -gt 4000000 ] && got "the log has $size bytes"; refused bounded "$size bytes"',
+        "host",
+      ),
+    ],
+    ["bounded"],
+    {
+      // What is not bounded is told apart.
+      control: [
+        sh(
+          'head -c 5000000 /dev/zero >"$TRIES/log"; size=$(wc -c <"$TRIES/log"); rm -f "$TRIES/log"; [ "$size" -gt 4000000 ] && got "a log of $size bytes"; refused bounded',
+          "host",
+        ),
+      ],
+    },
+  ),
+];

@@ -1,0 +1,282 @@
+/** Runs every probe and its control in a world, in the order of their groups, and says what came of each. */
+import { spawn } from "node:child_process";
+import { join } from "node:path";
+import { readLines } from "../lib/json-lines.ts";
+import { packagePath } from "../lib/package-root.ts";
+import { expectationOf, isHeld, type Judged, judge, QUICK_MS } from "./judge.ts";
+import { argvOf } from "./languages.ts";
+import {
+  type Capabilities,
+  GROUPS,
+  type Group,
+  type Invariant,
+  type Probe,
+  type Seen,
+  type Step,
+} from "./probe.ts";
+import { GUEST_KIT, type World } from "./world/world.ts";
+
+/** Of a program that hangs, unless its probe knows better. */
+const TIMEOUT_MS = 15_000;
+/** A refusal that was slow by chance is quick when it is tried again. */
+const FURTHER_TRIES = 2;
+const GUEST_HOME = "/home/node";
+
+export interface ProbeResult extends Judged {
+  readonly id: string;
+  readonly invariant: Invariant;
+  readonly group: Group;
+  readonly tries: string;
+  readonly expected: string;
+  /** What was seen inside, in words. */
+  readonly seen: string;
+  /** Of the whole program, inside. */
+  readonly seconds: number;
+  /** Of the refusal alone. */
+  readonly refusalSeconds: number | null;
+  readonly control: string;
+  readonly held: boolean;
+}
+
+export async function runProbes(
+  probes: readonly Probe[],
+  world: World,
+  has: Capabilities,
+  onResult: (result: ProbeResult) => void,
+): Promise<readonly ProbeResult[]> {
+  const results: ProbeResult[] = [];
+  const conclude = (probe: Probe, seen: Seen | undefined, control: Seen | undefined): void => {
+    const result = resultOf(probe, seen, control, judge(probe, seen, control, has));
+    results.push(result);
+    onResult(result);
+  };
+
+  const during = probes.filter(({ after }) => after !== true);
+  const afterwards = probes.filter(({ after }) => after === true);
+  // What is there now is what will have to be gone.
+  const controlsOfLater = await runAll(afterwards, world, "control");
+  for (const group of GROUPS) {
+    const members = during.filter((probe) => probe.group === group);
+    if (members.length === 0) continue;
+    const attacks = runAll(members, world, "attack");
+    // What is to be used up is used up by one of them at a time.
+    if (group === "resources") await attacks;
+    const [seen, controls] = await Promise.all([attacks, runAll(members, world, "control")]);
+    for (const probe of members) {
+      const best = await retried(probe, seen.get(probe.id), world);
+      conclude(probe, best, controls.get(probe.id));
+    }
+  }
+  if (afterwards.length > 0) {
+    world.note();
+    await world.endBottles();
+    world.look("AFTER");
+    const seen = await runAll(afterwards, world, "attack");
+    for (const probe of afterwards) conclude(probe, seen.get(probe.id), controlsOfLater.get(probe.id));
+  }
+  return results;
+}
+
+/** A refusal that came too late is asked for again: noise passes, a time-out does not. */
+async function retried(probe: Probe, first: Seen | undefined, world: World): Promise<Seen | undefined> {
+  let best = first;
+  for (let tries = 0; tries < FURTHER_TRIES; tries++) {
+    if (probe.slow !== undefined || best?.kind !== "refused" || best.refusalMs <= QUICK_MS) return best;
+    const again = (await runAll([probe], world, "attack")).get(probe.id);
+    if (again?.kind !== "refused") return again;
+    if (again.refusalMs < best.refusalMs) best = again;
+  }
+  return best;
+}
+
+type Side = "attack" | "control";
+
+/** Where a step runs, and with which variables. */
+type Runs = "guest" | "neighbour" | "host" | "outside";
+
+function stepsOf(probe: Probe, side: Side): readonly { readonly step: Step; readonly runs: Runs }[] {
+  if (side === "attack") return probe.attack.map((step) => ({ step, runs: step.at }));
+  if (probe.control === "outside") return probe.attack.map((step) => ({ step, runs: "outside" as const }));
+  return probe.control.map((step) => ({ step, runs: step.at === "host" ? ("outside" as const) : step.at }));
+}
+
+/** Neighbouring probes of one step at the same place go in one go: a way into a guest costs more than most programs. */
+async function runAll(
+  probes: readonly Probe[],
+  world: World,
+  side: Side,
+): Promise<ReadonlyMap<string, Seen>> {
+  const seen = new Map<string, Seen>();
+  const batches: {
+    readonly runs: Runs;
+    readonly members: { readonly probe: Probe; readonly step: Step }[];
+  }[] = [];
+  for (const probe of probes) {
+    for (const { step, runs } of stepsOf(probe, side)) {
+      const last = batches.at(-1);
+      if (last?.runs === runs) last.members.push({ probe, step });
+      else batches.push({ runs, members: [{ probe, step }] });
+    }
+  }
+  for (const { runs, members } of batches) {
+    for (const [id, one] of await runBatch(runs, members, world)) {
+      const earlier = seen.get(id);
+      // What could not be prepared was not tried; else the last step says what came of it.
+      seen.set(id, earlier?.kind === "not-run" ? earlier : one);
+    }
+  }
+  return seen;
+}
+
+async function runBatch(
+  runs: Runs,
+  members: readonly { readonly probe: Probe; readonly step: Step }[],
+  world: World,
+): Promise<readonly (readonly [string, Seen])[]> {
+  const inside = runs === "guest" || runs === "neighbour";
+  const env = inside ? world.env.guest : world.env[runs];
+  const orders = members.map(({ probe, step }) => ({
+    id: probe.id,
+    argv: argvOf(step, inside ? GUEST_KIT : world.kit),
+    env,
+    cwd: inside
+      ? runs === "guest"
+        ? `${GUEST_HOME}/workspace`
+        : GUEST_HOME
+      : runs === "outside"
+        ? world.folders.outside
+        : world.folders.host,
+    timeoutMs: probe.timeoutMs ?? TIMEOUT_MS,
+  }));
+  const lines: string[] = [];
+  const stdin = orders.map((order) => `${JSON.stringify(order)}\n`).join("");
+  let complaint = "";
+  if (inside) {
+    const id = runs === "guest" ? world.ids.attacked : world.ids.neighbour;
+    const { stderr } = await world.operator.bottle(
+      ["exec", "-T", id, "--", "node", `${GUEST_KIT}/attack-run.mjs`],
+      { stdin, onLine: (line) => lines.push(line) },
+    );
+    complaint = stderr;
+  } else {
+    complaint = await runHere(stdin, env, lines);
+  }
+  const said = new Map<string, Said[]>();
+  for (const line of lines) {
+    const one = parsed(line);
+    if (one !== undefined) said.set(one.id, [...(said.get(one.id) ?? []), one]);
+  }
+  return members.map(({ probe }) => {
+    const one = said.get(probe.id)?.shift();
+    const nothing = {
+      kind: "not-run",
+      words: `nothing was heard of it: ${complaint.trim().slice(-200)}`,
+      ms: 0,
+    } as const;
+    return [probe.id, one === undefined ? nothing : seenIn(one)] as const;
+  });
+}
+
+async function runHere(
+  stdin: string,
+  env: Readonly<Record<string, string>>,
+  lines: string[],
+): Promise<string> {
+  const child = spawn(process.execPath, [join(packagePath("dist/programs"), "attack-run.mjs")], {
+    env: { ...env },
+    stdio: ["pipe", "pipe", "pipe"],
+  });
+  child.stdin.on("error", () => {});
+  child.stdin.end(stdin);
+  let complaint = "";
+  child.stderr.on("data", (chunk: Buffer) => {
+    complaint = (complaint + chunk.toString("utf8")).slice(-1_000);
+  });
+  for await (const line of readLines(child.stdout)) lines.push(line);
+  return complaint;
+}
+
+/** A line of attack-run's. Inside it is a hostile guest's word: it is believed in no more than its own probe. */
+interface Said {
+  readonly id: string;
+  readonly ms: number;
+  readonly line?: string;
+  readonly end: string;
+  readonly words: string;
+}
+
+function parsed(line: string): Said | undefined {
+  try {
+    const said = JSON.parse(line) as Partial<Said>;
+    return typeof said.id === "string" && typeof said.ms === "number" ? (said as Said) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function seenIn({ line, ms, end, words }: Said): Seen {
+  if (line === undefined) return { kind: "not-run", words: `${end}: ${words}`, ms };
+  try {
+    const told = JSON.parse(line) as {
+      readonly seen?: string;
+      readonly code?: string;
+      readonly words?: string;
+      readonly ms?: number;
+      readonly explained?: boolean;
+    };
+    const said = told.words ?? "";
+    switch (told.seen) {
+      case "got":
+        return { kind: "got", words: said, ms };
+      case "refused":
+        return {
+          kind: "refused",
+          code: told.code ?? "",
+          words: said,
+          explained: told.explained === true,
+          refusalMs: told.ms ?? ms,
+          ms,
+        };
+      default:
+        return { kind: "not-run", words: said, ms };
+    }
+  } catch {
+    return { kind: "not-run", words: `no verdict: ${line.slice(0, 100)}`, ms };
+  }
+}
+
+function resultOf(
+  probe: Probe,
+  seen: Seen | undefined,
+  control: Seen | undefined,
+  judged: Judged,
+): ProbeResult {
+  const { id, invariant, group, tries } = probe;
+  return {
+    ...{ id, invariant, group, tries },
+    expected: expectationOf(probe),
+    seen: inWords(seen),
+    seconds: rounded(seen?.ms ?? 0),
+    refusalSeconds: seen?.kind === "refused" ? rounded(seen.refusalMs) : null,
+    control: inWords(control),
+    held: isHeld(judged),
+    ...judged,
+  };
+}
+
+function inWords(seen: Seen | undefined): string {
+  switch (seen?.kind) {
+    case undefined:
+      return "not tried";
+    case "got":
+      return `succeeded: ${seen.words}`;
+    case "refused":
+      return `refused: ${seen.code}`;
+    case "not-run":
+      return `not run: ${seen.words}`;
+  }
+}
+
+function rounded(milliseconds: number): number {
+  return Math.round(milliseconds * 10) / 10_000;
+}

@@ -1,0 +1,53 @@
+/**
+ * The process in which a run takes place, perhaps in an outer world: reads its order on stdin, tells on stdout. When its
+ * stdin ends nobody waits any more, and everything is taken down.
+ */
+import * as z from "zod";
+import { BACKEND_NAMES } from "../contract/isolation.ts";
+import { messageOf } from "../lib/errors.ts";
+import { readJsonLines, writeJsonLine } from "../lib/json-lines.ts";
+import { capabilitiesOf } from "./capabilities.ts";
+import { probesFor } from "./probes/all.ts";
+import { runProbes } from "./runner.ts";
+import { makeWorld } from "./world/world.ts";
+
+const orderSchema = z.strictObject({
+  backend: z.enum(BACKEND_NAMES),
+  root: z.string(),
+  outer: z.boolean(),
+  planted: z.array(z.string()),
+  only: z.array(z.string()),
+});
+export type WorldOrder = z.infer<typeof orderSchema>;
+
+export async function runWorld(): Promise<void> {
+  const lines = readJsonLines(process.stdin);
+  const order = orderSchema.parse((await lines.next()).value);
+  const tell = (message: object): Promise<void> => writeJsonLine(process.stdout, message);
+  const has = capabilitiesOf(order.backend, order.outer);
+  await tell({ capabilities: has });
+  let world: Awaited<ReturnType<typeof makeWorld>> | undefined;
+  const givenUp = new AbortController();
+  void lines.next().then(
+    () => givenUp.abort(),
+    () => givenUp.abort(),
+  );
+  const gaveUp = new Promise<never>((_, reject) =>
+    givenUp.signal.addEventListener("abort", () => reject(new Error("nobody waits for it any more"))),
+  );
+  gaveUp.catch(() => {});
+  try {
+    world = await makeWorld(order, (progress) => void tell({ progress }));
+    const { probes } = probesFor(order.only);
+    await Promise.race([runProbes(probes, world, has, (result) => void tell({ result })), gaveUp]);
+  } catch (error) {
+    await tell({ failed: messageOf(error) });
+  }
+  try {
+    await world?.close();
+    await tell({ done: true });
+  } catch (error) {
+    await tell({ failed: `not all of it could be undone: ${messageOf(error)}` });
+  }
+  process.exit();
+}

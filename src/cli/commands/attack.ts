@@ -1,0 +1,114 @@
+/** `bottle attack`: tries to get out of a real bottle in every way that we know, and says what came of each. */
+import { type AttackReport, attack as run } from "../../attack/attack.ts";
+import { junit } from "../../attack/junit.ts";
+import type { ProbeResult } from "../../attack/runner.ts";
+import { backendNamed, backends, chooseBackend } from "../../backends/registry.ts";
+import type { BackendName } from "../../contract/isolation.ts";
+import { UserError } from "../../lib/errors.ts";
+import { print, printJson, progressLine, style, tell } from "../output.ts";
+
+export interface AttackFlags {
+  readonly backend?: string;
+  readonly only: readonly string[];
+  readonly json?: true;
+  readonly junit?: true;
+}
+
+/** @returns 0 when every probe was tried and held, else 3. */
+export async function attack(flags: AttackFlags): Promise<number> {
+  if (flags.json && flags.junit)
+    throw new UserError("--json and --junit are two forms of one report", { hint: "ask for one" });
+  const isForPeople = !flags.json && !flags.junit;
+  const chosen = await backendsFor(flags.backend);
+  const given = new AbortController();
+  process.on("SIGINT", () => given.abort());
+  process.on("SIGTERM", () => given.abort());
+  const reports: AttackReport[] = [];
+  for (const backend of chosen) {
+    if (given.signal.aborted) break;
+    reports.push(await follow(backend, flags.only, isForPeople, given.signal));
+  }
+  if (flags.json) printJson({ holds: reports.every(({ holds }) => holds), reports });
+  if (flags.junit) process.stdout.write(junit(reports));
+  return reports.length > 0 && reports.every(({ holds }) => holds) ? 0 : 3;
+}
+
+async function backendsFor(asked: string | undefined): Promise<readonly BackendName[]> {
+  if (asked !== "all") {
+    const { backend } = await chooseBackend({ flag: asked, environment: process.env["BOT_BOTTLE_BACKEND"] });
+    return [backendNamed(backend.name).name];
+  }
+  const probed = await Promise.all(
+    backends.map(async (backend) => ({ name: backend.name, usable: (await backend.probe()).usable })),
+  );
+  const usable = probed.filter((each) => each.usable).map(({ name }) => name);
+  if (usable.length === 0) throw new UserError("no backend can run a bottle here", { hint: "bottle doctor" });
+  for (const { name } of probed.filter((each) => !each.usable))
+    tell(`${name} cannot be used here: bottle doctor says why`);
+  return usable;
+}
+
+async function follow(
+  backend: BackendName,
+  only: readonly string[],
+  isForPeople: boolean,
+  signal: AbortSignal,
+): Promise<AttackReport> {
+  const progress = progressLine();
+  progress.show(`attacking a bottle of ${backend}`);
+  const report = await run({
+    ...{ backend, only, signal },
+    onProgress: (text) => progress.show(text),
+    onResult: (result) => {
+      progress.clear();
+      if (isForPeople) printResult(result);
+    },
+  });
+  progress.clear();
+  if (isForPeople) printSummary(report);
+  return report;
+}
+
+const ID_WIDTH = 36;
+const SEEN_WIDTH = 44;
+
+function printResult({
+  id,
+  invariant,
+  outcome,
+  why,
+  seen,
+  seconds,
+  refusalSeconds,
+  expected,
+  control,
+  held,
+}: ProbeResult): void {
+  const state = outcome === "held" ? "held  " : outcome === "stated" ? "stated" : "FAILED";
+  const columns = [
+    style(held ? "green" : "red", state),
+    invariant.padEnd(3),
+    id.padEnd(ID_WIDTH),
+    seen.slice(0, SEEN_WIDTH).padEnd(SEEN_WIDTH),
+    `${seconds.toFixed(3)} s`.padStart(9),
+    refusalSeconds === null ? "" : `${refusalSeconds.toFixed(3)} s`.padStart(9),
+  ];
+  print(columns.join("  ").trimEnd());
+  if (why !== undefined) print(`        ${why}`);
+  if (!held) print(`        expected ${expected}; control ${control}`);
+}
+
+function printSummary(report: AttackReport): void {
+  const { backend, results, probes, problems, seconds, capabilities, holds } = report;
+  const count = (outcome: string): number => results.filter((result) => result.outcome === outcome).length;
+  const missing = Object.entries(capabilities ?? {}).flatMap(([name, has]) => (has ? [] : [name]));
+  print("");
+  for (const problem of problems) print(`${style("red", "problem:")} ${problem}`);
+  if (capabilities !== null && !capabilities.outerNetwork)
+    print("no network without a way out could be made: impostors stood on this host's own addresses");
+  if (missing.length > 0) print(`without: ${missing.join(", ")}`);
+  print(
+    `${backend}: ${results.length} of ${probes} probes tried, ${count("held")} held, ${count("stated")} as stated, ${results.filter(({ held }) => !held).length} failed; ${seconds} s`,
+  );
+  print(holds ? "nothing got out" : "something is wrong: see above");
+}

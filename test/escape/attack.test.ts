@@ -1,0 +1,148 @@
+/** `bottle attack` on every backend of this machine: every probe is tried, every control succeeds, and nothing gets out. */
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readdirSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+import * as z from "zod";
+import { GROUPS, INVARIANTS } from "../../src/attack/probe.ts";
+import { PROBES } from "../../src/attack/probes/all.ts";
+import { backends } from "../../src/backends/registry.ts";
+import { removeTree } from "../../src/lib/remove-tree.ts";
+import { BOTTLE, runProgram } from "../support/real-bottle.ts";
+
+/** An emulated machine takes its time; namespaces take a minute. */
+const TIMEOUT_MS = 15 * 60_000;
+
+const resultSchema = z.strictObject({
+  id: z.string(),
+  invariant: z.enum(INVARIANTS),
+  group: z.enum(GROUPS),
+  tries: z.string().min(1),
+  expected: z.string().min(1),
+  seen: z.string().min(1),
+  seconds: z.number().min(0),
+  refusalSeconds: z.number().min(0).nullable(),
+  control: z.string().min(1),
+  held: z.boolean(),
+  outcome: z.enum(["held", "stated", "escaped", "slow", "unexplained", "no-control", "not-run"]),
+  why: z.string().min(1).optional(),
+});
+const outputSchema = z.strictObject({
+  holds: z.boolean(),
+  reports: z.array(
+    z.strictObject({
+      backend: z.string(),
+      capabilities: z.record(z.string(), z.boolean()),
+      results: z.array(resultSchema),
+      probes: z.number(),
+      problems: z.array(z.string()),
+      seconds: z.number(),
+      holds: z.boolean(),
+    }),
+  ),
+});
+
+/** Where runs have their folders: what is left of one is seen, and nobody else's. */
+const folder = mkdtempSync(join(tmpdir(), "bbt-"));
+const env = {
+  ...Object.fromEntries(Object.entries(process.env).map(([name, value]) => [name, value ?? ""])),
+  TMPDIR: folder,
+};
+afterAll(() => removeTree(folder));
+
+function bottle(...args: readonly string[]) {
+  return runProgram([process.execPath, BOTTLE, ...args], { env, timeoutMs: TIMEOUT_MS });
+}
+
+const usable = (
+  await Promise.all(backends.map(async ({ name, probe }) => ({ name, usable: (await probe()).usable })))
+).flatMap((each) => (each.usable ? [each.name] : []));
+
+it("there is a backend to attack", () => {
+  expect(usable).toContain("namespace");
+});
+
+describe.each(usable)("a bottle of %s", (backend) => {
+  it(
+    "holds every probe that there is, each with a control that succeeds or is stated not to",
+    async () => {
+      const { code, stdout, stderr } = await bottle("attack", "--backend", backend, "--json");
+      const { reports } = outputSchema.parse(
+        JSON.parse(stdout === "" ? `{"stderr":${JSON.stringify(stderr)}}` : stdout),
+      );
+      expect(reports).toHaveLength(1);
+      const [report] = reports;
+      expect(report?.problems).toEqual([]);
+      expect(report?.results.filter(({ held }) => !held)).toEqual([]);
+      expect(report?.results.map(({ id }) => id).sort()).toEqual(PROBES.map(({ id }) => id).sort());
+      for (const { outcome, control, why, id } of report?.results ?? []) {
+        if (outcome === "stated") expect(why, id).toMatch(/ /);
+        else expect(control, id).toMatch(/^succeeded: /);
+      }
+      // What is only stated must stay the exception.
+      const stated = report?.results.filter(({ outcome }) => outcome === "stated").length ?? 0;
+      expect(stated).toBeLessThan(PROBES.length / 4);
+      expect(code).toBe(0);
+      expect(readdirSync(folder)).toEqual([]);
+    },
+    TIMEOUT_MS,
+  );
+});
+
+describe("bottle attack", () => {
+  it(
+    "tries only what it is told to, and says it to JUnit's readers in XML that a parser takes",
+    async () => {
+      const { code, stdout } = await bottle("attack", "--backend", "namespace", "--only", "names", "--junit");
+      expect(code).toBe(0);
+      const read = `import sys, json, xml.etree.ElementTree as t
+root = t.fromstring(sys.stdin.read())
+print(json.dumps({"tag": root.tag, **root.attrib, "cases": [[s.attrib["name"], c.attrib["name"], c.attrib["classname"], float(c.attrib["time"])] for s in root for c in s]}))`;
+      const parsed = JSON.parse(
+        execFileSync("python3", ["-c", read], { input: stdout, encoding: "utf8" }),
+      ) as {
+        tag: string;
+        tests: string;
+        failures: string;
+        cases: [string, string, string, number][];
+      };
+      const names = PROBES.filter(({ group }) => group === "names");
+      expect(parsed).toMatchObject({ tag: "testsuites", tests: String(names.length + 1), failures: "0" });
+      expect(parsed.cases.map(([suite, name]) => `${suite} ${name.split(" ")[0]}`)).toEqual([
+        ...names.map(({ id }) => `namespace.names ${id}`),
+        "namespace.run the",
+      ]);
+    },
+    TIMEOUT_MS,
+  );
+
+  it("refuses what names no probe, group or invariant, and tells what it may have been", async () => {
+    const { code, stderr } = await bottle("attack", "--only", "kernal");
+    expect(code).toBe(2);
+    expect(stderr).toContain("there is no probe kernal; did you mean kernel?");
+  });
+
+  it(
+    "takes its bottles down when nobody waits any more",
+    async () => {
+      const { spawn } = await import("node:child_process");
+      const child = spawn(
+        process.execPath,
+        [BOTTLE, "attack", "--backend", "namespace", "--only", "addresses"],
+        {
+          env,
+          stdio: ["ignore", "pipe", "pipe"],
+        },
+      );
+      // Two bottles are up once something was seen.
+      await new Promise((resolve) => child.stdout.once("data", resolve));
+      child.stdout.resume();
+      child.kill("SIGTERM");
+      const code = await new Promise((resolve) => child.once("close", resolve));
+      expect(code).toBe(3);
+      expect(readdirSync(folder)).toEqual([]);
+    },
+    TIMEOUT_MS,
+  );
+});
