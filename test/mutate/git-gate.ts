@@ -34,7 +34,10 @@ const GUARDED: readonly Guarded[] = [
   { file: "scan/push-objects.ts", tests: [OBJECTS, REFS, SECRETS, TIME] },
   { file: "scan/push-paths.ts", tests: [OBJECTS, REFS, SECRETS, TIME] },
   { file: "scan/content.ts", tests: [SECRETS, TIME, `${U}/late-archive.test.ts`] },
-  { file: "scan/members.ts", tests: [SECRETS, `${T}/../../fuzz/git-gate-content.test.ts`] },
+  {
+    file: "scan/members.ts",
+    tests: [`${U}/members.test.ts`, SECRETS, `${T}/../../fuzz/git-gate-content.test.ts`],
+  },
   { file: "scan/changes.ts", tests: [OBJECTS, REFS, TIME] },
   { file: "scan/rules-files.ts", tests: [TIME, REFS] },
   { file: "http/target.ts", tests: [FRONT] },
