@@ -128,7 +128,7 @@ describe.runIf(HAS_SSHD)("of a gate", () => {
 
 describe.runIf(HAS_SSHD)("by itself", () => {
   it("is not there before the first talk, and ends when nothing was talked for a while", async () => {
-    const { talk, control, before } = await masterOf({ idleMs: 50, longestMs: 60_000 });
+    const { talk, control, before } = await masterOf({ idleMs: 50 });
     expect(existsSync(control)).toBe(false);
     expect(await talk("echo one")).toBe("one");
     await until(() => !existsSync(control));
@@ -137,13 +137,13 @@ describe.runIf(HAS_SSHD)("by itself", () => {
   });
 
   it("regression: does not end under a talk that takes longer than that", async () => {
-    const { talk, master } = await masterOf({ idleMs: 50, longestMs: 60_000 });
+    const { talk, master } = await masterOf({ idleMs: 50 });
     await master.during(async () => {});
     expect(await talk("sleep 0.5; echo whole")).toBe("whole");
   });
 
   it("takes nobody new when it is old, and lets those end who talk", async () => {
-    const { talk, control, before } = await masterOf({ idleMs: 60_000, longestMs: 400 });
+    const { talk, control, before } = await masterOf({ longestMs: 400 });
     const long = talk("sleep 1.5; echo whole");
     await until(() => existsSync(control));
     await until(() => !existsSync(control));
@@ -153,7 +153,7 @@ describe.runIf(HAS_SSHD)("by itself", () => {
   });
 
   it("is for nobody once it was closed", async () => {
-    const { talk, control, master } = await masterOf({ idleMs: 60_000, longestMs: 60_000 });
+    const { talk, control, master } = await masterOf({});
     await talk("echo one");
     master.close();
     await until(() => !existsSync(control));
@@ -161,15 +161,18 @@ describe.runIf(HAS_SSHD)("by itself", () => {
     expect(existsSync(control)).toBe(false);
   });
 
-  it("that cannot be made keeps nobody from talking, and says nothing", async () => {
-    const { talk, master } = await masterOf({ idleMs: 50, longestMs: 60_000 }, 1);
+  it("that cannot be made keeps nobody from talking, and is not tried again at once", async () => {
+    const { talk, control, lead } = await masterOf({ retryMs: 1_500 }, 1);
     await expect(talk("echo one")).rejects.toThrow("refused");
-    expect(await master.during(async () => "still")).toBe("still");
+    await lead(sshd.port);
+    expect(await talk("echo two")).toBe("two");
+    expect(existsSync(control)).toBe(false);
+    await until(async () => (await talk("echo three")) === "three" && existsSync(control));
   });
 });
 
 async function masterOf(
-  times: MasterTimes,
+  times: Partial<MasterTimes>,
   port = sshd.port,
 ): Promise<{
   readonly master: SshMaster;
@@ -177,6 +180,8 @@ async function masterOf(
   readonly before: number;
   /** What the upstream answers to the command. */
   readonly talk: (command: string) => Promise<string>;
+  /** To another port from now on. */
+  readonly lead: (port: number) => Promise<void>;
 }> {
   const folder = await folderOfOwn();
   const home: Home = { stateDir: join(folder, "state"), runtimeDir: join(folder, "run") };
@@ -194,10 +199,12 @@ async function masterOf(
   await writeFile(hosts, knownHosts([sshd.hostKey]));
   const control = join(home.runtimeDir, "app.mux");
   const settings = join(folder, "settings");
-  const upstream = overSsh(sshd, "/", { port });
   const files = { agent: socket, knownHosts: hosts, publicKey: undefined, control };
-  await writeFile(settings, sshSettings(upstream, files));
-  const master = createSshMaster(settings, control, home, times);
+  const lead = (to: number): Promise<void> =>
+    writeFile(settings, sshSettings(overSsh(sshd, "/", { port: to }), files));
+  await lead(port);
+  const usual = { idleMs: 60_000, longestMs: 60_000, retryMs: 60_000 };
+  const master = createSshMaster(settings, control, home, { ...usual, ...times });
   closing.push(async () => {
     master.close();
     await sleep(50);
@@ -205,6 +212,7 @@ async function masterOf(
   return {
     master,
     control,
+    lead,
     before: sshd.logins(),
     talk: (command) => master.during(() => must(["ssh", "-F", settings, "upstream", command])),
   };

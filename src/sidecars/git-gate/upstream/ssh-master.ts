@@ -22,9 +22,11 @@ export interface MasterTimes {
   readonly idleMs: number;
   /** Carries nothing new from then on: a key that was withdrawn meanwhile is to be noticed. */
   readonly longestMs: number;
+  /** After one that could not be had: an upstream that has none to share is not asked twice at every talk. */
+  readonly retryMs: number;
 }
 
-const TIMES: MasterTimes = { idleMs: 30 * 60_000, longestMs: 60 * 60_000 };
+const TIMES: MasterTimes = { idleMs: 30 * 60_000, longestMs: 60 * 60_000, retryMs: 5 * 60_000 };
 /** For a connection to be there. Beyond it ssh tries by itself, and says what is wrong. */
 const PATIENCE_MS = 5_000;
 /** How late it is noticed that it is there. */
@@ -54,7 +56,7 @@ export function createSshMaster(
   settingsFile: string,
   control: string,
   home: Home,
-  { idleMs, longestMs }: MasterTimes = TIMES,
+  { idleMs, longestMs, retryMs }: MasterTimes = TIMES,
 ): SshMaster {
   let current: Connection | undefined;
   /** The end of what would remove the socket of the next one. */
@@ -62,6 +64,7 @@ export function createSshMaster(
   let idle: NodeJS.Timeout | undefined;
   let longest: NodeJS.Timeout | undefined;
   let closed = false;
+  let notBefore = 0;
   const all = new Set<Running>();
 
   const ssh = (args: readonly string[], timeoutMs: number): Running => {
@@ -77,8 +80,6 @@ export function createSshMaster(
   function open(): Connection {
     const connection: Connection = { running: undefined, ready: Promise.resolve(), talks: 0 };
     connection.ready = connect(connection);
-    clearTimeout(longest);
-    longest = setTimeout(() => retire(connection), longestMs).unref();
     return connection;
   }
 
@@ -98,6 +99,9 @@ export function createSshMaster(
     });
     const deadline = performance.now() + PATIENCE_MS;
     while (!over && !existsSync(control) && performance.now() < deadline) await sleep(POLL_MS);
+    if (!existsSync(control)) notBefore = performance.now() + retryMs;
+    clearTimeout(longest);
+    longest = setTimeout(() => retire(connection), longestMs).unref();
   }
 
   /** Those that talk go on; it takes nobody else. */
@@ -110,6 +114,7 @@ export function createSshMaster(
 
   return {
     async during(talk) {
+      if (current === undefined && performance.now() < notBefore) return await talk();
       clearTimeout(idle);
       current ??= open();
       const own = current;
