@@ -101,10 +101,11 @@ function withDisk(candidates: readonly Backend[], wanted: string | undefined): r
   const fitting = candidates.filter((backend) => backend.takesImages);
   if (fitting.length > 0) return fitting;
   const takers = backends.filter((backend) => backend.takesImages).map(({ name }) => name);
+  const names = candidates.map(({ name }) => name).join(" and ");
   throw new UserError(
-    `${candidates.map(({ name }) => name).join(" and ")} shows its guests this host's own system, and has no disk for ${wanted}`,
+    `${wanted} is not for the backend ${names}, whose guests have no disk that is made of an image`,
     {
-      hint: `${takers.length === 0 ? "no backend here makes one yet:" : `use --backend ${takers.join(" or ")}, or`} take it out of the bottle`,
+      hint: `take it out of the bottle${takers.length === 0 ? "" : `, or use --backend ${takers.join(" or ")}`}`,
     },
   );
 }

@@ -50,6 +50,7 @@ function isHostPath(path: string): boolean {
 }
 
 function parseReference(text: string): Parsed<ImageSource> {
+  if (/^[./~]/.test(text)) return reject("begins like a path: write dir:, oci: or docker-archive: before it");
   const at = text.indexOf("@");
   const digest = at < 0 ? undefined : text.slice(at + 1);
   if (digest !== undefined && !DIGEST.test(digest))
@@ -63,7 +64,7 @@ function parseReference(text: string): Parsed<ImageSource> {
   const { host, repository } = place.value;
   if (repository.length > MAX_REPOSITORY_LENGTH || !REPOSITORY.test(repository)) {
     return reject(
-      `${quoted(repository)} is no repository: small letters, digits, and between them one of . _ - or /; a file or folder begins with docker-archive:, oci: or dir:`,
+      `${quoted(repository)} is no repository: small letters, digits, and between them one of . _ - or /`,
     );
   }
   const reference = { host, repository, ...(digest !== undefined && { digest }) };

@@ -5,6 +5,7 @@
 import { createReadStream } from "node:fs";
 import { open, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { codeOf, UserError } from "../../lib/errors.ts";
 import { acquireLock } from "../../lib/lock-file.ts";
 import { makePrivateDir } from "../../lib/paths.ts";
@@ -13,7 +14,10 @@ import type { ImageCache } from "../image-cache.ts";
 import type { RegistryClient } from "./client.ts";
 
 /** Connections that break in the middle of one part. */
-const MAX_RESUMES = 10;
+const MAX_RESUMES = 20;
+/** Those of them, one after the other, that brought nothing: a reset takes along what was on its way. */
+const MAX_FRUITLESS = 3;
+const PAUSE_MS = 500;
 
 export interface Part {
   readonly digest: string;
@@ -54,6 +58,7 @@ export async function download(part: Part, options: DownloadOptions): Promise<st
 
 async function bring(part: Part, path: string, options: DownloadOptions): Promise<void> {
   const beside = `${path}.part`;
+  let fruitless = 0;
   for (let resumes = 0; ; resumes++) {
     const had = Math.min((await sizeOf(beside)) ?? 0, part.size);
     try {
@@ -62,8 +67,11 @@ async function bring(part: Part, path: string, options: DownloadOptions): Promis
     } catch (error) {
       options.signal?.throwIfAborted();
       const came = ((await sizeOf(beside)) ?? 0) - had;
-      // As long as something comes each time, it gets there.
-      if (error instanceof UserError || resumes >= MAX_RESUMES || came <= 0) throw asUserError(part, error);
+      fruitless = came > 0 ? 0 : fruitless + 1;
+      if (error instanceof UserError || resumes >= MAX_RESUMES || fruitless >= MAX_FRUITLESS) {
+        throw asUserError(part, error);
+      }
+      await sleep(PAUSE_MS, undefined, options.signal ? { signal: options.signal } : {});
     }
   }
   await rename(beside, path);

@@ -19,7 +19,7 @@ describe("a backend", () => {
   });
 
   it("that is not built yet says so", () => {
-    expect(() => backendNamed("qemu")).toThrow("not supported yet");
+    expect(() => backendNamed("smolmachines")).toThrow("not supported yet");
   });
 });
 
@@ -29,6 +29,19 @@ describe("the choice of a backend", () => {
     await expect(chooseBackend({ flag: wrong, environment: "namespace" })).rejects.toThrow(wrong);
     await expect(chooseBackend({ environment: wrong, manifest: "namespace" })).rejects.toThrow(wrong);
     await expect(chooseBackend({ flag: "", environment: wrong })).rejects.toThrow(wrong);
+  });
+
+  it("takes none that has no disk for the bottle's image, and says which would", async () => {
+    const ownDisk = "the image docker://docker.io/library/debian:12";
+    const asked = chooseBackend({ flag: "namespace", ownDisk });
+    await expect(asked).rejects.toMatchObject({
+      message: expect.stringMatching(/^the image docker.* is not for the backend namespace/),
+      hint: expect.stringContaining("take it out of the bottle"),
+    });
+    const [taker] = backends.filter(({ takesImages }) => takesImages);
+    const any = await chooseBackend({ ownDisk }).catch((error: unknown) => error);
+    if (taker === undefined) expect(String(any)).toMatch(/is not for the backend/);
+    else expect(JSON.stringify(any)).not.toContain("is not for the backend");
   });
 
   it("refuses what is weaker than the bottle's minimum, and never takes it instead", async () => {

@@ -105,6 +105,22 @@ describe("the preflight", () => {
     ]);
   });
 
+  it("names the image, and says when its registry could change what that is", () => {
+    const image = { kind: "registry", host: "docker.io", repository: "library/debian", tag: "12" } as const;
+    const digest = `sha256:${"0".repeat(64)}`;
+    const resources = { ...PLAN.resources, diskBytes: 20 * 2 ** 30 };
+    const shown = textOf(view({ ...PLAN, image, resources }));
+    expect(shown).toContain(
+      "image: docker://docker.io/library/debian:12, whatever its registry calls so: pin it with",
+    );
+    expect(shown).toContain("disk: 20 GiB");
+    expect(textOf(view({ ...PLAN, image: { ...image, digest } }))).toContain(`debian:12@${digest}\n`);
+    expect(textOf(view({ ...PLAN, image: { kind: "folder", path: "/r\u001b[2J" } }))).toContain(
+      "dir:/r\\u{1b}[2J\n",
+    );
+    expect(textOf(view(PLAN))).not.toContain("image:");
+  });
+
   it("says of limits and logging what differs from the usual", () => {
     const more = {
       egressLimits: { requestsPerMinute: 30, uploadBytesPerMinute: 2 ** 21, idleSeconds: 5 },
