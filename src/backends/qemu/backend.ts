@@ -15,9 +15,12 @@ import type {
   PrepareRequest,
 } from "../../contract/backend.ts";
 import { GUEST } from "../../contract/backend.ts";
+import type { BottlePlan } from "../../contract/plan.ts";
 import type { RootImage } from "../../image/root-image.ts";
 import { UserError } from "../../lib/errors.ts";
 import { cacheOf } from "../../lib/paths.ts";
+import { removeTree } from "../../lib/remove-tree.ts";
+import type { Scope } from "../../lib/scope.ts";
 import { directHosts } from "../../plan/direct-hosts.ts";
 import { accelerationCandidate, chooseAcceleration, knownAnswer } from "./acceleration.ts";
 import { type BottleDisk, bottleDisk } from "./disk.ts";
@@ -25,7 +28,7 @@ import { etcFiles } from "./etc.ts";
 import { createGuest } from "./guest.ts";
 import { plainKernel } from "./kernel.ts";
 import { openServiceLink, type ServiceLink } from "./link.ts";
-import type { MachineSpec } from "./machine.ts";
+import type { Disk, MachineSpec } from "./machine.ts";
 import { goOn } from "./monitor.ts";
 import { findHostParts } from "./parts.ts";
 import { ramDisk } from "./ram-disk.ts";
@@ -48,6 +51,7 @@ interface QemuLink extends ServiceLink {
   readonly stateDir: string;
   readonly runtimeDir: string;
   readonly disk: BottleDisk;
+  readonly mounts: { readonly places: readonly string[]; readonly disks: readonly Disk[] };
 }
 
 export const qemuBackend: Backend = {
@@ -94,13 +98,21 @@ export const qemuBackend: Backend = {
   async reserve(prepared, request, scope): Promise<QemuLink> {
     const { id, stateDir, runtimeDir } = request;
     const { image, diskBytes } = prepared as QemuPrepared;
+    const mounts = await mountsOf(request.plan, stateDir, scope);
     const disk = await bottleDisk(stateDir, image, diskBytes);
-    return { ...openServiceLink(request.services, runtimeDir, scope), id, stateDir, runtimeDir, disk };
+    return {
+      ...openServiceLink(request.services, runtimeDir, scope),
+      mounts,
+      id,
+      stateDir,
+      runtimeDir,
+      disk,
+    };
   },
 
   async boot(prepared, link, options: BootOptions, scope): Promise<Guest> {
     const { machine: spec, template } = prepared as QemuPrepared;
-    const { id, stateDir, runtimeDir, disk, sockets } = link as QemuLink;
+    const { id, stateDir, runtimeDir, disk, mounts, sockets } = link as QemuLink;
     // With the SSH library: who runs no micro-VM does without it.
     const [{ makeIdentity }, { introduce }] = await Promise.all([
       import("./identity.ts"),
@@ -109,10 +121,10 @@ export const qemuBackend: Backend = {
     const { identity, keys } = makeIdentity({
       hostname: id,
       etc: etcFiles(id, directHosts(options.plan.routes)),
-      mounts: [],
+      mounts: mounts.places,
     });
     const incoming = template === undefined ? undefined : await openTemplate(template);
-    const disks = [disk];
+    const disks = [disk, ...mounts.disks];
     const machine = await startMachine(
       {
         id,
@@ -158,6 +170,25 @@ export const qemuBackend: Backend = {
 
   async remove(): Promise<void> {},
 };
+
+/** Copied anew at each start. */
+async function mountsOf(
+  plan: BottlePlan,
+  stateDir: string,
+  scope: Scope,
+): Promise<{ readonly places: readonly string[]; readonly disks: readonly Disk[] }> {
+  if (plan.mounts.length === 0) return { places: [], disks: [] };
+  const { placeMounts, writeMountsDisk } = await import("./mounts-disk.ts");
+  const placed = placeMounts(plan.mounts);
+  const path = join(stateDir, MOUNTS_DISK);
+  await removeTree(path);
+  scope.defer("mounts' disk", () => removeTree(path));
+  await writeMountsDisk(path, placed);
+  return { places: placed.map(({ to }) => to), disks: [{ path, format: "raw", readOnly: true }] };
+}
+
+/** With a dot: what a killed keeper leaves of it, cleanup takes for what only a running bottle needs. */
+const MOUNTS_DISK = ".mounts.ext4";
 
 const SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin";
 /** What an image may lack. */

@@ -28,8 +28,6 @@ export interface SshLink {
   command(halfOpen: boolean): Duplex;
   /** A connection to a server on the guest's loopback. @throws UserError when nothing listens there. */
   dial(port: number): Promise<Duplex>;
-  /** Cuts the connection, as a fault would; it is made anew. */
-  cut(): void;
   close(): void;
 }
 
@@ -122,11 +120,6 @@ export async function openSshLink(request: SshLinkRequest): Promise<SshLink> {
         });
       }
     },
-    cut: () =>
-      void current.then(
-        ({ client }) => client.destroy(),
-        () => {},
-      ),
     close() {
       closed = true;
       current.then(

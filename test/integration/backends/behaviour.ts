@@ -7,7 +7,9 @@ import type { Backend } from "../../../src/contract/backend.ts";
 import { startBottle, type TestBottle } from "../../support/bottle-guest.ts";
 import { testExec } from "./behaviour/exec.ts";
 import { testFiles } from "./behaviour/files.ts";
+import { testIsolation } from "./behaviour/isolation.ts";
 import { testLife } from "./behaviour/life.ts";
+import { testLimits } from "./behaviour/limits.ts";
 import { testNetwork } from "./behaviour/network.ts";
 import { testStreams } from "./behaviour/streams.ts";
 import { testTerminal } from "./behaviour/terminal.ts";
@@ -18,6 +20,14 @@ export interface BackendUnderTest {
   readonly variant?: string;
   /** Whether the guest has a root user; one that has none must refuse it. */
   readonly hasRoot: boolean;
+  /** A disk of the guest's own, of a size of its own. */
+  readonly hasOwnDisk?: true;
+  /** Memory of the guest's own, whatever this host's cgroups allow. */
+  readonly hasOwnMemory?: true;
+  /** On the guest's loopback, besides the services: what makes the guest. */
+  readonly ownPorts?: readonly number[];
+  /** Breaks the link under a running guest, which must then make it anew; where that can be. */
+  loseLink?(bottle: TestBottle): Promise<void>;
   /** What makes the guest runs under another user than the agent, who may kill all there is of his own. */
   readonly survivesItsAgent?: true;
   /** Kills the guest from outside, as a crash would. */
@@ -45,11 +55,17 @@ export function describeBackend(under: BackendUnderTest, lack?: string): void {
       if (bottle === undefined) throw new Error("no guest was started");
       return bottle.guest;
     };
+    const link = () => {
+      if (bottle === undefined) throw new Error("no guest was started");
+      return bottle.link;
+    };
     describe("exec", () => testExec(guest, under));
     describe("streams", () => testStreams(guest));
     describe("terminals", () => testTerminal(guest));
     describe("files", () => testFiles(guest));
     describe("network", () => testNetwork(guest));
+    describe("isolation", () => testIsolation(guest, link, under));
+    describe("limits", () => testLimits(under));
     describe("life", () => testLife(under));
   });
 }

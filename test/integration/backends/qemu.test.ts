@@ -14,6 +14,16 @@ describeBackend(
     backend: qemuBackend,
     hasRoot: true,
     survivesItsAgent: true,
+    hasOwnDisk: true,
+    hasOwnMemory: true,
+    // Its command server, which listens to who knows the link's secret.
+    ownPorts: [1],
+    async loseLink({ guest }) {
+      // The shell's own link goes with it.
+      const kill = "grep -lx dropbear /proc/[0-9]*/comm | cut -d/ -f3 | xargs kill -9";
+      const { exit } = await guest.exec(["sh", "-c", kill], { user: "root", cwd: "/" });
+      await exit;
+    },
     async crash(bottle) {
       for (const pid of processesOf(bottle)) {
         try {

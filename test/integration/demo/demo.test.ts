@@ -9,10 +9,19 @@ import { removeTree } from "../../../src/lib/remove-tree.ts";
 import { claude } from "../../../src/providers/claude.ts";
 import { BOTTLE, isRoot, type Run, runProgram } from "../../support/real-bottle.ts";
 import { processes } from "../../support/real-host.ts";
+import { VM_CACHE, vmLack } from "../../support/vm-host.ts";
+
+const ownCache = process.env["BOT_BOTTLE_CACHE"];
+const vmLacks = await vmLack();
+// The other demos keep to the cache that they had.
+if (ownCache === undefined) delete process.env["BOT_BOTTLE_CACHE"];
+else process.env["BOT_BOTTLE_CACHE"] = ownCache;
 
 /** Nobody's in particular. */
 const ORDINARY_UID = 65_533;
 const DEMO_WITHIN_MS = 60_000;
+/** With an emulated processor, and an image that is made first. */
+const EMULATED_WITHIN_MS = 400_000;
 
 interface Report {
   readonly holds: boolean;
@@ -32,7 +41,7 @@ afterAll(() => removeTree(folder));
 async function demo(
   args: readonly string[] = [],
   env: Readonly<Record<string, string>> = {},
-  asUser = false,
+  { asUser = false, withinMs = DEMO_WITHIN_MS } = {},
 ) {
   const place = mkdtempSync(join(folder, "run-"));
   const [temporary, home] = [join(place, "t"), join(place, "h")];
@@ -52,7 +61,7 @@ async function demo(
       ...env,
     },
   });
-  expect(performance.now() - from).toBeLessThan(DEMO_WITHIN_MS);
+  expect(performance.now() - from).toBeLessThan(withinMs);
   return { ...run, left: leftBehind(place) };
 }
 
@@ -122,13 +131,24 @@ describe("bottle demo", () => {
     const cache = join(folder, "cache");
     execFileSync("cp", ["-a", cacheOf(), cache]);
     execFileSync("chmod", ["-R", "a+rX", cache]);
-    expectGood(await demo(["--json"], { BOT_BOTTLE_CACHE: cache }, true));
+    expectGood(await demo(["--json"], { BOT_BOTTLE_CACHE: cache }, { asUser: true }));
   });
 
+  it.skipIf(vmLacks !== undefined)(
+    "does so in a micro-VM too",
+    async () => {
+      const env = { BOT_BOTTLE_CACHE: VM_CACHE, BOT_BOTTLE_BACKEND: "qemu" };
+      const run = await demo(["--json"], env, { withinMs: EMULATED_WITHIN_MS });
+      expectGood(run);
+      expect(run.stderr).toContain("backend  qemu: a kernel of its own, no network device");
+    },
+    EMULATED_WITHIN_MS,
+  );
+
   it("exits 1, and says which line is wrong, where it cannot hold", async () => {
-    const { code, stdout, stderr, left } = await demo([], { BOT_BOTTLE_BACKEND: "qemu" });
+    const { code, stdout, stderr, left } = await demo([], { BOT_BOTTLE_BACKEND: "nowhere" });
     expect(code).toBe(1);
-    expect(stderr).toContain("backend qemu is not supported yet");
+    expect(stderr).toContain("there is no backend nowhere");
     expect(stdout).toMatch(/^FAIL {2}the agent \(claude\) answered/m);
     expect(stdout).toMatch(/^FAIL {2}its work came out by pull/m);
     expect(left).toEqual([]);

@@ -6,15 +6,17 @@
 sub relay {
   my ($port) = @_;
   $SIG{PIPE} = 'IGNORE';
+  # What came for a server that was already gone.
+  my $left = '';
   while (1) {
-    my $nonce = await_sync($port);
+    my $nonce = await_sync($port, $left);
     syswrite $port, "BOTTLE synced $nonce\n";
     # PF_UNIX, SOCK_STREAM
     socketpair my $ours, my $theirs, 1, 1, 0 or die "socketpair: $!\n";
     my $ssh = start(sub { run_ssh($theirs) });
     close $theirs;
     my $writer = start(sub { carry_out($ours, $port) });
-    carry_in($port, $ours);
+    $left = carry_in($port, $ours);
     kill KILL => $ssh, $writer;
     waitpid $_, 0 for $ssh, $writer;
     close $ours;
@@ -22,10 +24,11 @@ sub relay {
 }
 
 sub await_sync {
-  my ($port) = @_;
+  my ($port, $left) = @_;
   my $line = '';
   while (1) {
-    my $got = sysread $port, my $byte, 1;
+    my ($got, $byte) = (1, substr $left, 0, 1, '');
+    $got = sysread $port, $byte, 1 if $byte eq '';
     if (!$got) { $line = ''; select undef, undef, undef, 0.02; next; }
     if ($byte ne "\n") { $line = substr $line . $byte, -80; next; }
     return $1 if $line =~ /BOTTLE sync ([0-9a-f]{32})$/;
@@ -44,13 +47,14 @@ sub run_ssh {
     or die "dropbear: $!\n";
 }
 
+# Returns what the server did not take.
 sub carry_in {
   my ($port, $socket) = @_;
   while (1) {
     my $got = sysread $port, my $bytes, 65536;
     # 0: the host is gone from the other end.
-    return unless $got;
-    write_all($socket, $bytes) or return;
+    return '' unless $got;
+    write_all($socket, $bytes) or return $bytes;
   }
 }
 
