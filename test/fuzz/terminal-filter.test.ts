@@ -1,14 +1,16 @@
 /**
  * Hostile output, made from sequences, their pieces and noise. What comes out is read by a recogniser that
  * shares nothing with the filter: a terminal's grammar as regular expressions, and what it would answer or do.
- * Replay with TERMINAL_FUZZ_SEED=<the seed it printed>.
+ * Replay with FUZZ_SEED=<the seed it printed>.
  */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { createTerminalFilter } from "../../src/keeper/terminal-filter.ts";
+import { fuzzRun } from "../support/fuzz-run.ts";
 
-const SEED = Number(process.env["TERMINAL_FUZZ_SEED"] ?? Date.now() % 0x7fffffff);
-const RUNS = 4_000;
+const { seed, milliseconds, timeout } = fuzzRun("terminal-filter");
+/** As many as fit into a quarter of the time: there are four properties. */
+const RUNS = { seed, numRuns: 2 ** 31 - 1, interruptAfterTimeLimit: milliseconds / 4 };
 
 const SEQUENCE =
   /^\x1b(?:\[(?<csi>[\x20-\x3f]*[@-~])|\](?<osc>[^\x07\x1b]*)(?:\x07|\x1b\\)|(?<plain>[\x20-\x2f]*[\x30-\x7e]))/;
@@ -171,34 +173,32 @@ function filterIn(chunks: readonly Uint8Array[]): Buffer {
   return Buffer.concat([...chunks.map((chunk) => filter.write(chunk)), filter.end()]);
 }
 
-console.log(`TERMINAL_FUZZ_SEED=${SEED}`);
-
 describe("the terminal filter against hostile output", () => {
   it("has a recogniser that knows what is hostile, and what is not", () => {
     for (const bytes of HOSTILE) expect(findings(bytes), JSON.stringify(bytes.toString())).not.toEqual([]);
     for (const bytes of HARMLESS) expect(findings(bytes), JSON.stringify(bytes.toString())).toEqual([]);
   });
 
-  it("never shows what a terminal answers or obeys, and never leaves one waiting", () => {
+  it("never shows what a terminal answers or obeys, and never leaves one waiting", { timeout }, () => {
     fc.assert(
       fc.property(hostileOutput, (bytes) => {
         expect(findings(filterIn([bytes]))).toEqual([]);
       }),
-      { seed: SEED, numRuns: RUNS },
+      RUNS,
     );
   });
 
-  it("passes unchanged what it has passed", () => {
+  it("passes unchanged what it has passed", { timeout }, () => {
     fc.assert(
       fc.property(hostileOutput, (bytes) => {
         const once = filterIn([bytes]);
         expect(filterIn([once])).toEqual(once);
       }),
-      { seed: SEED, numRuns: RUNS },
+      RUNS,
     );
   });
 
-  it("gives the same however the stream is cut, each chunk harmless by itself", () => {
+  it("gives the same however the stream is cut, each chunk harmless by itself", { timeout }, () => {
     fc.assert(
       fc.property(hostileOutput, fc.array(fc.nat(), { maxLength: 8 }), (bytes, cuts) => {
         const places = [
@@ -212,16 +212,16 @@ describe("the terminal filter against hostile output", () => {
         for (const chunk of shown) expect(findings(chunk)).toEqual([]);
         expect(Buffer.concat(shown)).toEqual(filterIn([bytes]));
       }),
-      { seed: SEED, numRuns: RUNS },
+      RUNS,
     );
   });
 
-  it("never shows more than three bytes for one", () => {
+  it("never shows more than three bytes for one", { timeout }, () => {
     fc.assert(
       fc.property(hostileOutput, (bytes) => {
         expect(filterIn([bytes]).length).toBeLessThanOrEqual(3 * bytes.length);
       }),
-      { seed: SEED, numRuns: RUNS },
+      RUNS,
     );
   });
 });
