@@ -9,6 +9,7 @@
  */
 import { UserError } from "../lib/errors.ts";
 import { MIN_KNOWN } from "./known-secret.ts";
+import { compileSkipSearch, type SkipSearch } from "./skip-search.ts";
 
 export interface EchoScrubber {
   /** What can be passed on of all that was pushed. */
@@ -29,7 +30,8 @@ const HEX_REPLACEMENT = 0x30;
 export function compileEchoScrubber(values: readonly (string | Uint8Array)[]): EchoScrubberFactory {
   const forms = values.flatMap((value) => echoForms(Buffer.from(value)));
   const automaton = buildAutomaton(forms);
-  return { open: () => openScrubber(automaton) };
+  const search = compileSkipSearch(forms);
+  return { open: () => openScrubber(automaton, search) };
 }
 
 function echoForms(value: Buffer): Buffer[] {
@@ -121,16 +123,21 @@ function buildAutomaton(forms: readonly Buffer[]): Automaton {
   return { classes, width, next, matched, depth };
 }
 
-function openScrubber({ classes, width, next, matched, depth }: Automaton): EchoScrubber {
+/** Nearly all that upstreams say holds no value: the search passes over it, and only its end is read byte by byte. */
+function openScrubber(automaton: Automaton, search: SkipSearch): EchoScrubber {
+  const { depth } = automaton;
   let held: Buffer = Buffer.alloc(0);
   let state = 0;
   return {
     push(chunk) {
-      const text = Buffer.concat([held, chunk]);
-      for (let i = held.length; i < text.length; i++) {
-        state = next[state * width + (classes[text[i] as number] as number)] as number;
-        const size = matched[state] as number;
-        if (size > 0) blank(text, i + 1 - size, i + 1);
+      const pushed = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length);
+      let text = held.length === 0 ? pushed : Buffer.concat([held, pushed]);
+      if (search.holds(text)) {
+        text = text === pushed ? Buffer.from(pushed) : text;
+        state = scrub(automaton, text, held.length, state);
+      } else {
+        // What ends here begins no farther back than the longest form is long.
+        state = scrub(automaton, text, Math.max(0, text.length - search.longest), 0);
       }
       const ready = text.length - (depth[state] as number);
       held = text.subarray(ready);
@@ -143,6 +150,22 @@ function openScrubber({ classes, width, next, matched, depth }: Automaton): Echo
       return rest;
     },
   };
+}
+
+/** Blanks what ends behind `from`, where the automaton is in `before`; says in which state it is at the end. */
+function scrub(
+  { classes, width, next, matched }: Automaton,
+  text: Buffer,
+  from: number,
+  before: number,
+): number {
+  let state = before;
+  for (let i = from; i < text.length; i++) {
+    state = next[state * width + (classes[text[i] as number] as number)] as number;
+    const size = matched[state] as number;
+    if (size > 0) blank(text, i + 1 - size, i + 1);
+  }
+  return state;
 }
 
 function blank(text: Buffer, from: number, to: number): void {
