@@ -15,7 +15,8 @@ export function looksRandom(value: string): boolean {
   }
   if (digits === 0 || digits === value.length) return false;
   if (changes < value.length / LENGTH_PER_CHANGE) return false;
-  return !(SEQUENCES.test(value) || REPEATED.test(value));
+  const bare = value.replace(/[-_]/g, "");
+  return !(SEQUENCES.test(bare) || REPEATED.test(bare));
 }
 
 /** Random alphanumerics change kind every second or third character, words at most every fifth. */

@@ -207,6 +207,8 @@ describe("placeholders and randomness", () => {
     ]) {
       expect(looksRandom(value), value).toBe(false);
     }
+    // A run goes on over what separates.
+    expect(looksRandom("nO2Yu9Fs2J0ZAAA-AA_AAA-AAA")).toBe(false);
     expect(looksRandom("q7Zk2VwX9mB4tR8sL3nD")).toBe(true);
   });
 });
