@@ -241,7 +241,8 @@ async function judge(seen: {
       seen: JSON.stringify(denied.outcome),
       holds: statusOf(denied.outcome) === 403 && (denied.outcome as { denied?: string }).denied !== undefined,
     },
-    refused("a direct address was refused", "direct", ["ENETUNREACH"]),
+    // A machine with a gateway of its own is refused by that, all others by their kernel.
+    refused("a direct address was refused", "direct", ["ENETUNREACH", "ECONNREFUSED"]),
     refused("a name did not resolve", "dns", ["ENOTFOUND", "EAI_AGAIN", "EAI_FAIL"]),
     refused("the host's loopback was refused", "host-loopback", ["ECONNREFUSED"]),
   ];

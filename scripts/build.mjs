@@ -46,6 +46,9 @@ try {
     ...common,
     entryPoints: {
       "guest-init": "src/jail/programs/guest-init.ts",
+      "guest-channel": "src/jail/programs/guest-channel.ts",
+      "guest-relay": "src/jail/programs/guest-relay.ts",
+      "guest-seat": "src/jail/programs/guest-seat.ts",
       "netns-listen": "src/jail/programs/netns-listen.ts",
       "bundle-init": "src/bundle/programs/bundle-init.ts",
       "attack-kit": "src/attack/programs/kit.ts",

@@ -11,18 +11,19 @@ import { didYouMean } from "../lib/names.ts";
 import { dockerBackend } from "./docker/backend.ts";
 import { namespaceBackend } from "./namespace/backend.ts";
 import { qemuBackend } from "./qemu/backend.ts";
+import { smolmachinesBackend } from "./smolmachines/backend.ts";
 
-export const backends: readonly Backend[] = [namespaceBackend, qemuBackend, dockerBackend];
+export const backends: readonly Backend[] = [
+  namespaceBackend,
+  qemuBackend,
+  smolmachinesBackend,
+  dockerBackend,
+];
 
-/** @throws UserError with the names there are, for one that does not exist or is not built yet. */
+/** @throws UserError with the names there are, for one that does not exist. */
 export function backendNamed(name: string): Backend {
   const backend = backends.find((candidate) => candidate.name === name);
   if (backend !== undefined) return backend;
-  if ((BACKEND_NAMES as readonly string[]).includes(name)) {
-    throw new UserError(`backend ${name} is not supported yet`, {
-      hint: `use one of: ${backends.map((candidate) => candidate.name).join(", ")}`,
-    });
-  }
   const guess = didYouMean(name, BACKEND_NAMES);
   throw new UserError(`there is no backend ${name}${guess === undefined ? "" : `; did you mean ${guess}?`}`, {
     hint: `use one of: ${backends.map((candidate) => candidate.name).join(", ")}`,

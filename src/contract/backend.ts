@@ -103,6 +103,12 @@ export interface Link {
   readonly endpoints: Readonly<Partial<Record<ServiceName, Endpoint>>>;
   /** True when anybody on the host's network could dial the endpoints: every request then needs the bearer. */
   readonly needsBearer: boolean;
+  /**
+   * The guest has a network, in which something says no for it: whoever refuses there, or is silent, is nobody's
+   * kernel, and only an answer tells that something can be reached. What there is to reach is then the backend's to
+   * know as well.
+   */
+  readonly filtered?: boolean;
 }
 
 export interface TerminalSize {

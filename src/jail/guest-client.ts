@@ -41,6 +41,11 @@ export interface GuestClientOptions {
   /** Milliseconds for a first answer. */
   readonly answerTimeoutMs?: number;
   readonly killGraceMs?: number;
+  /**
+   * Makes a terminal for an exec by other means than the guest's own, and has a seat sit at it that calls itself by
+   * the token. Its one stream is returned; whoever destroys that gives the terminal up.
+   */
+  readonly openTerminal?: (token: string) => Promise<Duplex>;
 }
 
 /** Opens a stream to the guest's init. One that cannot be opened is destroyed. */
@@ -53,7 +58,7 @@ export function guestSocket(path: string): ConnectGuest {
 
 export function createGuestClient(
   connectGuest: ConnectGuest,
-  { answerTimeoutMs = ANSWER_TIMEOUT_MS, killGraceMs = KILL_GRACE_MS }: GuestClientOptions = {},
+  { answerTimeoutMs = ANSWER_TIMEOUT_MS, killGraceMs = KILL_GRACE_MS, openTerminal }: GuestClientOptions = {},
 ): GuestClient {
   /**
    * Opens a connection for each header, and has `use` take the first answer. Should the guest not take the
@@ -104,21 +109,30 @@ export function createGuestClient(
 
     exec(argv, { cwd, env, tty, signal, user, processes }) {
       const token = randomBytes(16).toString("hex");
-      const numbers = tty === undefined ? [0, 1, 2] : [0];
+      const seated = tty !== undefined && openTerminal !== undefined;
+      const numbers = tty === undefined ? [0, 1, 2] : seated ? [] : [0];
       const headers: readonly Header[] = [
         {
           kind: "exec",
           ...{ token, argv, env, cwd },
           ...(tty && { tty }),
+          ...(seated && { seated }),
           ...(user !== undefined && { user }),
           ...(processes !== undefined && { processes }),
         },
         ...numbers.map((number): Header => ({ kind: "stream", token, number })),
       ];
-      return open(headers, async ([control, input, output, errors]) => {
+      return open(headers, async ([control, first, output, errors]) => {
+        const input = seated ? await openTerminal(token) : first;
         if (control === undefined || input === undefined) throw new Error("no connection was opened");
-        const first = await answerOn(control);
-        if (!("pid" in first)) throw startFailure(argv[0], cwd, first);
+        const begun = await answerOn(control).catch((error: unknown) => {
+          input.destroy();
+          throw error;
+        });
+        if (!("pid" in begun)) {
+          input.destroy();
+          throw startFailure(argv[0], cwd, begun);
+        }
 
         const send = (command: Command): void => void writeJsonLine(control, command);
         const exit = answerOn(control)

@@ -8,6 +8,8 @@
  *           sends {kill} and {resize}
  *   stream  one of that process's streams, joined by token; raw bytes after the header. With a terminal
  *           there is one, number 0, both ways
+ *   seat    from inside: whoever sits at a terminal that was made for an exec, by its token. It is told the
+ *           exec's header, and says what the exec's control says
  *   dial    a connection to the guest's loopback: first answer {connected} or {error}, then raw bytes
  *   probe   what can be reached from inside: one answer
  *   flush   where the guest has a disk of its own: answered with {connected} once everything is on it
@@ -31,6 +33,8 @@ export interface ExecHeader {
   readonly user?: "agent" | "root";
   /** Processes and threads that the user may have at once. Likewise. */
   readonly processes?: number;
+  /** The terminal is another's, and who sits at it starts the program. */
+  readonly seated?: boolean;
 }
 
 export interface ProbeHeader {
@@ -44,6 +48,7 @@ export type Header =
   | ProbeHeader
   | { readonly kind: "watch" | "flush" }
   | { readonly kind: "stream"; readonly token: string; readonly number: number }
+  | { readonly kind: "seat"; readonly token: string }
   | { readonly kind: "dial"; readonly port: number };
 
 export type Command = { readonly kill: string } | { readonly resize: TerminalSize };
@@ -54,3 +59,8 @@ export type Answer =
   | { readonly connected: true }
   | { readonly error: string }
   | { readonly results: readonly ProbeResult[] };
+
+/** What a seat writes on its terminal before anything else, so that whoever made that knows it to have begun. */
+export function seatMark(token: string): string {
+  return `\u001e${token}\u001e`;
+}

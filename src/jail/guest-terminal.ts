@@ -90,7 +90,7 @@ export async function execOnTerminal(
 }
 
 /** A terminal's child says only on the terminal that it cannot be started, and then as an exit code of its own. */
-async function refuseUnstartable(program: string, header: ExecHeader): Promise<void> {
+export async function refuseUnstartable(program: string, header: ExecHeader): Promise<void> {
   if (!(await stat(header.cwd)).isDirectory()) throw refusal("ENOTDIR");
   const folders = (header.env["PATH"] ?? "/usr/bin:/bin").split(":");
   const places = program.includes("/") ? [program] : folders.map((folder) => `${folder || "."}/${program}`);

@@ -11,6 +11,7 @@ const CLOSE_ON_EXEC = 0o2000000;
 
 /** Numbers above the standard streams that a program started now would inherit. */
 export function inheritedFds(): readonly number[] {
+  if (process.platform !== "linux") return [];
   return readdirSync("/proc/self/fd")
     .map(Number)
     .filter((fd) => fd > 2 && wouldBeInherited(fd));

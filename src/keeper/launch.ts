@@ -153,6 +153,8 @@ export async function launchBottle(
     },
     scope,
   );
+  // For a link that others could dial too. Made before it is known whether this is one.
+  const egressBearer = newBearer();
   const gate = plan.repos === undefined ? undefined : { repos: plan.repos, bearer: newBearer() };
   const supervised = plan.supervise === undefined ? undefined : { bearer: newBearer() };
   const services: readonly ServiceName[] = [
@@ -175,7 +177,10 @@ export async function launchBottle(
   );
   const minting = mint(id);
   const wanted = [
-    egressRequest({ reservation, linking, minting, request, decoy, findingsKey, inbox, contained }, scope),
+    egressRequest(
+      { reservation, linking, minting, request, decoy, findingsKey, inbox, contained, bearer: egressBearer },
+      scope,
+    ),
     ...(gate === undefined
       ? []
       : [
@@ -210,7 +215,7 @@ export async function launchBottle(
   }
   const booting = linking.then((link) => {
     signal.throwIfAborted();
-    return backend.boot(prepared, link, { plan, env: guestEnvironment(request, link) }, scope);
+    return backend.boot(prepared, link, { plan, env: guestEnvironment(request, link, egressBearer) }, scope);
   });
   bootedGuest = booting;
   // One that fails must not leave another at work on what is being undone.
@@ -279,12 +284,18 @@ async function prepare(
 }
 
 /** What every process in the guest finds in its environment. No credential is among it (I2). */
-function guestEnvironment(request: LaunchRequest, link: Link): Readonly<Record<string, string>> {
+function guestEnvironment(
+  request: LaunchRequest,
+  link: Link,
+  egressBearer: string,
+): Readonly<Record<string, string>> {
   const { egress: _egress, ...direct } = link.endpoints;
   const mcpConfig = mcpConfigOf(request.plan);
+  const proxy = new URL(endpointOf(link, "egress").guestUrl);
+  if (link.needsBearer) Object.assign(proxy, { username: "bottle", password: egressBearer });
   return {
     ...proxyEnvironment(
-      endpointOf(link, "egress").guestUrl,
+      proxy.href.replace(/\/$/, ""),
       Object.values(direct).map(({ guestUrl }) => new URL(guestUrl).hostname),
     ),
     ...caEnvironment(),
@@ -335,6 +346,7 @@ async function egressRequest(
     readonly findingsKey: Buffer;
     readonly inbox: Inbox;
     readonly contained: boolean;
+    readonly bearer: string;
   },
   scope: Scope,
 ): Promise<SidecarRequest> {
@@ -355,7 +367,8 @@ async function egressRequest(
     endpoint: endpointIn(linking, "egress"),
     config: async (endpoint) =>
       egressConfig({
-        ...{ id, authority: await minting, endpoint, bearer: undefined, findingsKey, plan },
+        ...{ id, authority: await minting, endpoint, findingsKey, plan },
+        bearer: (await linking).needsBearer ? parts.bearer : undefined,
         policy: policy(),
       }),
     policy,

@@ -2,7 +2,12 @@
  * Running other programs: by argv, never by a shell string; bounded in time and output; and the result
  * says which command failed and what it last wrote.
  */
-import { type ChildProcess, spawn } from "node:child_process";
+import {
+  type ChildProcess,
+  type ChildProcessWithoutNullStreams,
+  type StdioOptions,
+  spawn,
+} from "node:child_process";
 
 export interface RunOptions {
   readonly cwd?: string;
@@ -13,6 +18,8 @@ export interface RunOptions {
   /** Bytes kept of each of stdout and stderr; more kills the process. Default 64 MiB. */
   readonly maxOutputBytes?: number;
   readonly signal?: AbortSignal;
+  /** Starts it, given its three streams; where more than `spawn` is to be said. */
+  readonly start?: <T>(stdio: readonly "pipe"[], spawning: (stdio: StdioOptions) => T) => T;
 }
 
 export interface RunResult {
@@ -47,12 +54,16 @@ export function run(argv: readonly [string, ...string[]], options: RunOptions = 
   const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
   const limit = options.maxOutputBytes ?? DEFAULT_MAX_OUTPUT_BYTES;
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, {
-      cwd: options.cwd,
-      env: options.env === undefined ? process.env : { ...options.env },
-      stdio: ["pipe", "pipe", "pipe"],
-      signal: options.signal,
-    });
+    const spawning = (stdio: StdioOptions): ChildProcessWithoutNullStreams =>
+      // Its three streams are pipes, whatever else it is given.
+      spawn(command, args, {
+        cwd: options.cwd,
+        env: options.env === undefined ? process.env : { ...options.env },
+        stdio,
+        signal: options.signal,
+      }) as ChildProcessWithoutNullStreams;
+    const pipes = ["pipe", "pipe", "pipe"] as const;
+    const child = options.start === undefined ? spawning([...pipes]) : options.start(pipes, spawning);
     const out: Buffer[] = [];
     const err: Buffer[] = [];
     let size = 0;

@@ -20,6 +20,7 @@ import { listenFor } from "../../jail/born-listener.ts";
 import { createFreezer } from "../../jail/freezer.ts";
 import { createGuestClient, type GuestClient, guestSocket } from "../../jail/guest-client.ts";
 import { hostUidOf, isRoot } from "../../jail/host-uid.ts";
+import { openLink } from "../../jail/inside-listeners.ts";
 import { type HeldJail, holdJail } from "../../jail/jail.ts";
 import { makeSkeleton } from "../../jail/skeleton.ts";
 import { messageOf, UserError } from "../../lib/errors.ts";
@@ -28,7 +29,6 @@ import { directHosts } from "../../plan/direct-hosts.ts";
 import { createInitGuest } from "../init-guest.ts";
 import { confirmConfinement } from "./confinement.ts";
 import { findGroups, makeLimits, removeGroup } from "./limits.ts";
-import { openLink } from "./link.ts";
 import { placeMounts } from "./operator-mounts.ts";
 import { findFilter, probeNamespaces } from "./probe.ts";
 import { writeBelowRoot } from "./root-files.ts";
@@ -114,7 +114,7 @@ export const namespaceBackend: Backend = {
     // The guest has its copy. With ours closed, a guest that is gone refuses instead of leaving us waiting.
     listener.close();
     await limit(jail.initPid);
-    const link = openLink(jail.initPid, request.services, scope);
+    const link = openLink({ pid: jail.initPid, ownUser: true }, request.services, scope);
     return {
       ...link,
       jail,

@@ -4,7 +4,6 @@
  */
 import { backends, chooseBackend } from "../../backends/registry.ts";
 import type { Lack } from "../../contract/backend.ts";
-import { BACKEND_NAMES } from "../../contract/isolation.ts";
 import { cacheOf, homeOf } from "../../lib/paths.ts";
 import { providerNamed, providerNames } from "../../providers/registry.ts";
 import { inEnvironment } from "../launch-order.ts";
@@ -27,10 +26,6 @@ export async function doctor(flags: { readonly json?: true; readonly deep?: true
       detail: found.usable ? `${found.isolation}: ${found.strength}` : "cannot be used here",
       lacks: found.lacks,
     });
-  }
-  for (const name of BACKEND_NAMES) {
-    if (backends.some((backend) => backend.name === name)) continue;
-    findings.push({ part: `backend ${name}`, state: "missing", detail: "not supported yet", lacks: [] });
   }
   for (const name of providerNames) findings.push(providerFinding(name));
   const usable = findings.some(({ part, state }) => part.startsWith("backend") && state !== "missing");

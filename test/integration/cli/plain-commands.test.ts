@@ -128,7 +128,7 @@ describe("bottle doctor", () => {
     expect(code).toBe(0);
     expect(stdout).toMatch(/^ok +node +v\d+/m);
     expect(stdout).toMatch(/^(ok|weaker) +backend namespace +namespace: Linux namespaces/m);
-    expect(stdout).toMatch(/^missing +backend docker +not supported yet$/m);
+    expect(stdout).toMatch(/^missing +backend smolmachines +cannot be used here\n +missing smolvm$/m);
     expect(stdout).toMatch(
       /^missing +provider claude +no credential in the environment\n +missing .*\n +.*claude setup-token/m,
     );

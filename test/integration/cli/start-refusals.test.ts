@@ -119,14 +119,15 @@ describe("a start that is refused", () => {
 
   it("tells the backends there are, for one that is not", async () => {
     expect(await refused(["worker", "--backend", "namespaec"])).toContain("did you mean namespace?");
-    expect(await refused(["worker", "--backend", "qemu"])).toContain("backend qemu is not supported yet");
+    expect(await refused(["worker", "--backend", ""], { BOT_BOTTLE_BACKEND: "vm" })).toContain(
+      "there is no backend vm",
+    );
   });
 
   it("takes the backend from BOT_BOTTLE_BACKEND, and --backend before it", async () => {
-    const env = { BOT_BOTTLE_BACKEND: "docker" };
-    expect(await refused(["worker", "--detach", "--yes"], env)).toContain(
-      "backend docker is not supported yet",
-    );
+    const env = { BOT_BOTTLE_BACKEND: "smolmachines" };
+    // Nowhere on this PATH.
+    expect(await refused(["worker", "--detach", "--yes"], env)).toContain("smolmachines lacks smolvm");
     const { code } = await cli.run(["start", "worker", "--dry-run", "--backend", "namespace"], { env });
     expect(code).toBe(0);
   });

@@ -17,10 +17,6 @@ describe("a backend", () => {
       expect(error).toHaveProperty("hint", expect.stringContaining("namespace"));
     }
   });
-
-  it("that is not built yet says so", () => {
-    expect(() => backendNamed("smolmachines")).toThrow("not supported yet");
-  });
 });
 
 describe("the choice of a backend", () => {

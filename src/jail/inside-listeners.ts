@@ -1,30 +1,48 @@
 /**
- * The guest's link: sockets that listen inside its network namespace and are held outside of it. There is no
+ * A guest's link as sockets that listen inside a network namespace and are held outside of it. There is no
  * route, no relay and no address: a guest whose sidecar died is refused at once (I1, I7).
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, openSync } from "node:fs";
 import type { Server } from "node:net";
-import type { InheritedListeners, Link, ListenerRole, ServiceName } from "../../contract/backend.ts";
-import { LISTENER_ROLES, SERVICE_PORTS } from "../../contract/backend.ts";
-import { packagePath } from "../../lib/package-root.ts";
-import type { Scope } from "../../lib/scope.ts";
+import type { InheritedListeners, Link, ListenerRole, ServiceName } from "../contract/backend.ts";
+import { LISTENER_ROLES, SERVICE_PORTS } from "../contract/backend.ts";
+import { packagePath } from "../lib/package-root.ts";
+import type { Scope } from "../lib/scope.ts";
 
 /** It listens and leaves within some 60 ms. */
 const LISTEN_TIMEOUT_MS = 15_000;
 
-/**
- * Opens the listeners of a network namespace.
- * @param initPid a process in it that cannot have ended yet: its namespaces are opened here and now, so that
- *   a pid used again later can never be entered.
- */
-export function openLink(initPid: number, services: readonly ServiceName[], scope: Scope): Link {
-  const namespaces = ["user", "net"].map((name) => openSync(`/proc/${initPid}/ns/${name}`, "r"));
+export interface InsidePlace {
+  /**
+   * A process in it that cannot have ended yet: its namespaces are opened here and now, so that a pid used again
+   * later can never be entered.
+   */
+  readonly pid: number;
+  /** The network belongs to a user namespace of its own. */
+  readonly ownUser: boolean;
+  /** Where the guest finds what listens on 127.0.0.1 there. Default: at that address. */
+  readonly address?: string;
+}
+
+interface Opened {
+  readonly kind: "user" | "net";
+  readonly fd: number;
+}
+
+/** Opens the listeners of a network namespace. */
+export function openLink(
+  { pid, ownUser, address = "127.0.0.1" }: InsidePlace,
+  services: readonly ServiceName[],
+  scope: Scope,
+): Link {
+  const kinds = ownUser ? (["user", "net"] as const) : (["net"] as const);
+  const namespaces = kinds.map((kind) => ({ kind, fd: openSync(`/proc/${pid}/ns/${kind}`, "r") }));
   let closed = false;
   scope.defer("namespace handles", () => {
     closed = true;
-    for (const fd of namespaces) closeSync(fd);
+    for (const { fd } of namespaces) closeSync(fd);
   });
 
   // One process hands over every service's first listeners; later ones are for a sidecar started again.
@@ -56,7 +74,7 @@ export function openLink(initPid: number, services: readonly ServiceName[], scop
         name,
         {
           listen: { kind: "inherited" as const, roles: rolesOf(name), open: () => open(name) },
-          guestUrl: `http://127.0.0.1:${SERVICE_PORTS[name].main}`,
+          guestUrl: `http://${address}:${SERVICE_PORTS[name].main}`,
         },
       ]),
     ),
@@ -72,19 +90,23 @@ function portsOf(name: ServiceName): readonly number[] {
   return rolesOf(name).flatMap((role) => SERVICE_PORTS[name][role] ?? []);
 }
 
+/** What the program inherits besides its streams and Node's own channel. */
+const FIRST_FD = 4;
+
 async function listenInside(
-  namespaces: readonly number[],
+  namespaces: readonly Opened[],
   ports: readonly number[],
 ): Promise<Map<number, Server>> {
   const child = spawn(
     "nsenter",
     [
-      ...["--user=/proc/self/fd/4", "--net=/proc/self/fd/5", "--preserve-credentials", "--"],
+      ...namespaces.map(({ kind }, i) => `--${kind}=/proc/self/fd/${FIRST_FD + i}`),
+      ...["--preserve-credentials", "--"],
       ...[process.execPath, packagePath("dist/programs/netns-listen.mjs"), ...ports.map(String)],
     ],
     {
       env: {},
-      stdio: ["ignore", "ignore", "pipe", "ipc", ...namespaces],
+      stdio: ["ignore", "ignore", "pipe", "ipc", ...namespaces.map(({ fd }) => fd)],
       timeout: LISTEN_TIMEOUT_MS,
       killSignal: "SIGKILL",
     },

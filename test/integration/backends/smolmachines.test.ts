@@ -1,0 +1,31 @@
+/** The smolmachines backend behaves as every backend must, with each release of smolvm; or with the real one. */
+import { accessSync, constants } from "node:fs";
+import { afterAll, beforeAll, describe } from "vitest";
+import { smolmachinesBackend } from "../../../src/backends/smolmachines/backend.ts";
+import { isRoot } from "../../support/real-bottle.ts";
+import { lastingTracesOf, useSmolvm, vmmOf } from "../../support/smolmachines-host.ts";
+import { realSmolvm, SMOLVM_VERSIONS } from "../../support/smolvm.ts";
+import { describeBackend } from "./behaviour.ts";
+
+const real = realSmolvm();
+
+// The stand-in needs root for its guests' users.
+describe.runIf(isRoot || real !== undefined).each(real === undefined ? SMOLVM_VERSIONS : [real])(
+  "smolvm %s",
+  (version) => {
+    let used: ReturnType<typeof useSmolvm> | undefined;
+    beforeAll(() => {
+      if (real === undefined) used = useSmolvm(version);
+      else accessSync(real, constants.X_OK);
+    });
+    afterAll(() => used?.undo());
+    describeBackend({
+      backend: smolmachinesBackend,
+      hasRoot: true,
+      async crash(bottle) {
+        for (const pid of vmmOf(bottle)) process.kill(pid, "SIGKILL");
+      },
+      traces: lastingTracesOf,
+    });
+  },
+);
