@@ -255,6 +255,16 @@ describe("a hostile layer", () => {
     await expect(makeDisk(halves, options)).rejects.toThrow(/more than 10 entries/);
   });
 
+  it("is refused for attributes that would fill this host's memory", async () => {
+    const value = Buffer.alloc(4_000, "v");
+    const entry = withPax(
+      Object.fromEntries(Array.from({ length: 15 }, (_, i) => [`SCHILY.xattr.trusted.${i}`, value])),
+      file("x"),
+    );
+    const all = Buffer.concat(Array.from({ length: 4_600 }, () => entry));
+    await expect(disk([all])).rejects.toThrow(/names and attributes are longer than/);
+  });
+
   it("is refused for folders deeper than any path", async () => {
     const layers = Array.from({ length: 2 }, (_, i) => [
       withPax({ path: `${"d/".repeat(2_000)}${i}` }, file("x")),
