@@ -12,7 +12,7 @@ import { readTar } from "../lib/archive/read-tar.ts";
 import { codeOf, UserError } from "../lib/errors.ts";
 import { printable } from "../lib/printable.ts";
 import { sha256Of } from "./digest.ts";
-import { peek, unpackerFor } from "./layer-stream.ts";
+import { peek, RatioGuard, unpackerFor } from "./layer-stream.ts";
 import { type LayoutFiles, readBounded, readLayout } from "./layout-image.ts";
 import { MAX_PART_BYTES, parseConfig, parseJson, parsePart } from "./oci-image.ts";
 import type { SourceImage } from "./source-image.ts";
@@ -21,8 +21,6 @@ import type { SourceImage } from "./source-image.ts";
 const MAX_MEMBERS = 20_000;
 /** One link to a layer, as older ones have where two images share it; never a link to a link. */
 const MAX_LINKS = 1;
-/** Unpacked, where it is compressed as a whole. */
-const MAX_ARCHIVE_BYTES = 128 * 1024 ** 3;
 
 const manifest = z
   .array(
@@ -154,18 +152,11 @@ async function unpacked(path: string, workDir: string, signal?: AbortSignal): Pr
       return path;
     }
     const to = join(workDir, "archive.tar");
-    let bytes = 0;
+    const ratio = new RatioGuard();
     await pipeline(
-      Readable.from(all, { objectMode: false }),
+      Readable.from(ratio.before(all), { objectMode: false }),
       unpackerFor(first),
-      async function* (source: AsyncIterable<Buffer>) {
-        for await (const chunk of source) {
-          bytes += chunk.length;
-          if (bytes > MAX_ARCHIVE_BYTES)
-            throw new UserError(`${path} unpacks to more than ${MAX_ARCHIVE_BYTES} bytes`);
-          yield chunk;
-        }
-      },
+      (source: AsyncIterable<Buffer>) => ratio.after(source),
       createWriteStream(to, { mode: 0o600 }),
       ...(signal ? [{ signal }] : []),
     );

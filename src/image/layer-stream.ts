@@ -38,7 +38,7 @@ export async function withLayerTar(
   const stored = layer.blob
     ? checked("the layer", layer.open(), layer.blob.digest, layer.blob.size)
     : layer.open();
-  const counted = { in: 0, out: 0 };
+  const ratio = new RatioGuard();
   let refusal: unknown;
   const reading = async (tar: AsyncIterable<Buffer>): Promise<void> => {
     try {
@@ -51,9 +51,9 @@ export async function withLayerTar(
   };
   const { first, all } = await peek(stored, ZSTD.length);
   await pipeline(
-    Readable.from(countIn(all, counted), { objectMode: false }),
+    Readable.from(ratio.before(all), { objectMode: false }),
     unpackerFor(first),
-    (source: AsyncIterable<Buffer>) => reading(countOut(source, counted)),
+    (source: AsyncIterable<Buffer>) => reading(ratio.after(source)),
     ...(signal ? [{ signal }] : []),
   ).catch(async (ended: unknown) => {
     const error = refusal ?? ended;
@@ -103,28 +103,31 @@ export async function peek(
   return { first: Buffer.concat(chunks).subarray(0, count), all: all() };
 }
 
-async function* countIn(source: AsyncIterable<Buffer>, counted: { in: number }): AsyncGenerator<Buffer> {
-  for await (const chunk of source) {
-    counted.in += chunk.length;
-    yield chunk;
-  }
-}
+/** Counts what goes into an unpacker and what comes out. @throws UserError (to who reads) for a bomb. */
+export class RatioGuard {
+  #in = 0;
+  #out = 0;
 
-async function* countOut(
-  source: AsyncIterable<Buffer>,
-  counted: { in: number; out: number },
-): AsyncGenerator<Buffer> {
-  for await (const chunk of source) {
-    counted.out += chunk.length;
-    if (counted.out > RATIO_COUNTS_FROM && counted.out > counted.in * MAX_RATIO) {
-      throw new UserError(
-        `a layer unpacks to more than ${MAX_RATIO} times its size: it is refused as a bomb`,
-        {
-          hint: "make the image without large empty files, or leave its layers uncompressed",
-        },
-      );
+  async *before(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void, void> {
+    for await (const chunk of source) {
+      this.#in += chunk.length;
+      yield chunk;
     }
-    yield chunk;
+  }
+
+  async *after(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void, void> {
+    for await (const chunk of source) {
+      this.#out += chunk.length;
+      if (this.#out > RATIO_COUNTS_FROM && this.#out > this.#in * MAX_RATIO) {
+        throw new UserError(
+          `a layer unpacks to more than ${MAX_RATIO} times its size: it is refused as a bomb`,
+          {
+            hint: "make the image without large empty files, or leave its layers uncompressed",
+          },
+        );
+      }
+      yield chunk;
+    }
   }
 }
 

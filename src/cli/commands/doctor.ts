@@ -4,6 +4,7 @@
  */
 import { backends, chooseBackend } from "../../backends/registry.ts";
 import type { Lack } from "../../contract/backend.ts";
+import { recipeLacks } from "../../image/built-in-recipe.ts";
 import { cacheOf, homeOf } from "../../lib/paths.ts";
 import { providerNamed, providerNames } from "../../providers/registry.ts";
 import { inEnvironment } from "../launch-order.ts";
@@ -27,6 +28,7 @@ export async function doctor(flags: { readonly json?: true; readonly deep?: true
       lacks: found.lacks,
     });
   }
+  findings.push(imageFinding());
   for (const name of providerNames) findings.push(providerFinding(name));
   const usable = findings.some(({ part, state }) => part.startsWith("backend") && state !== "missing");
   if (flags.deep && usable) findings.push(await attackFinding());
@@ -76,6 +78,17 @@ function nodeFinding(): Finding {
             remedy: "install it from your distribution or with a version manager",
           },
         ],
+  };
+}
+
+/** What guests with a disk of their own boot from when their bottle names nothing else. */
+function imageFinding(): Finding {
+  const lacks = recipeLacks();
+  return {
+    part: "image built-in",
+    state: lacks.length === 0 ? "ok" : "missing",
+    detail: lacks.length === 0 ? "can be made here" : "cannot be made here; others can: bottle image --help",
+    lacks,
   };
 }
 

@@ -1,0 +1,90 @@
+/** The built-in image, made of Debian's real packages where this machine can: what agents and our own tests call is on it. */
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { recipeLacks } from "../../../src/image/built-in-recipe.ts";
+import { debianSources } from "../../../src/image/debian-sources.ts";
+import { prepareRootImage, type RootImage } from "../../../src/image/root-image.ts";
+import { cacheOf } from "../../../src/lib/paths.ts";
+import { run } from "../../../src/lib/processes.ts";
+import { readerOf } from "../../support/raw-disk.ts";
+
+/** A mirror and thirty seconds of work; kept in the operator's cache, where every test finds it. */
+const WITHIN_MS = 600_000;
+
+const lacks = recipeLacks();
+if (lacks.length > 0) console.log(`SKIPPED, the built-in image: ${lacks.map(({ what }) => what).join(", ")}`);
+
+/** In the image's PATH. */
+const PROGRAMS = [
+  "bash",
+  "sh",
+  "tar",
+  "git",
+  "curl",
+  "perl",
+  "python3",
+  "ps",
+  "less",
+  "jq",
+  "rg",
+  "ssh",
+  "node",
+  "npm",
+  "xz",
+];
+
+describe.skipIf(lacks.length > 0)("the built-in image", () => {
+  let image: RootImage;
+  const said: string[] = [];
+
+  beforeAll(async () => {
+    const request = {
+      source: { kind: "built-in" },
+      tools: [],
+      cache: cacheOf(),
+      diskBytes: 2 * 1024 ** 3,
+    } as const;
+    image = await prepareRootImage(request, (text) => said.push(text));
+  }, WITHIN_MS);
+  afterAll(() => {
+    if (said.length > 0) console.log(`built-in image: ${said.at(-1)}`);
+  });
+
+  it("is a sound disk with every program that agents call", async () => {
+    const disk = readerOf(image.disk);
+    await disk.check();
+    const places = ["/usr/local/bin", "/usr/bin"];
+    for (const program of PROGRAMS) {
+      const found = await Promise.all(places.map((place) => disk.ask(`stat ${place}/${program}`)));
+      expect(
+        found.some((text) => text.includes("Inode:")),
+        program,
+      ).toBe(true);
+    }
+  });
+
+  it("has the authorities of the web, the agent's user, and its own release", async () => {
+    const disk = readerOf(image.disk);
+    const bundle = (await disk.bytes("/etc/ssl/certs/ca-certificates.crt")).toString();
+    expect(bundle.split("BEGIN CERTIFICATE").length).toBeGreaterThan(100);
+    expect((await disk.bytes("/etc/passwd")).toString()).toContain(
+      "node:x:1000:1000::/home/node:/bin/bash\n",
+    );
+    const release = (await disk.bytes("/usr/lib/os-release")).toString();
+    expect(release).toContain(`VERSION_CODENAME=${debianSources()?.suite}`);
+  });
+
+  it("keeps what only root could give: devices, set-id bits, other owners", async () => {
+    const disk = readerOf(image.disk);
+    expect(await disk.ask("stat /dev/null")).toContain("Device major/minor number: 01:03");
+    expect(await disk.ask("stat /usr/bin/passwd")).toMatch(/Mode: {2}04755[\s\S]*User: {5}0/);
+    expect(await disk.ask("stat /var/mail")).toMatch(/Group: {5}8/);
+  });
+
+  it("has the Node that runs this, as it is", async () => {
+    const disk = readerOf(image.disk);
+    const binary = await disk.ask("stat /usr/local/bin/node");
+    if (!binary.includes("Inode:")) return;
+    const host = await run(["stat", "-L", "-c", "%s", process.execPath]);
+    expect(binary).toContain(`Size: ${host.stdout.toString().trim()}`);
+  });
+});
