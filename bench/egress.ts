@@ -3,7 +3,7 @@
  * anew) against a bare CONNECT tunnel in Node that looks at nothing, turn by turn in the same run.
  */
 
-import { type ChildProcess, fork, spawn } from "node:child_process";
+import { type ChildProcess, fork } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
@@ -11,10 +11,10 @@ import { makeCertificateAuthority } from "../demo/upstreams/certificate-authorit
 import { mintAuthority } from "../src/bundle/certificate-authority.ts";
 import { INSPECTED } from "../src/contract/policy.ts";
 import type { EgressConfig } from "../src/contract/sidecar.ts";
-import { readJsonLines, writeJsonLine } from "../src/lib/json-lines.ts";
 import { packagePath } from "../src/lib/package-root.ts";
 import type { RoleSetup, Run, RunResult } from "./egress-roles.ts";
 import { type BenchRow, row } from "./row.ts";
+import { startSidecar } from "./sidecar.ts";
 
 const HOST = "bench.example.test";
 const ROUNDS = 5;
@@ -115,30 +115,9 @@ async function startEgress(
   children: ChildProcess[],
   config: EgressConfig,
 ): Promise<{ readonly child: ChildProcess; readonly port: number }> {
-  const child = spawn(process.execPath, [packagePath("dist/bottle.js"), "sidecar", "egress"], {
-    stdio: ["pipe", "pipe", "inherit"],
-    env: {},
-  });
+  const { child, address } = await startSidecar("egress", config);
   children.push(child);
-  await writeJsonLine(child.stdin, { type: "config", config });
-  return new Promise((resolve, reject) => {
-    child.once("exit", (code) => reject(new Error(`egress ended (${code})`)));
-    void (async () => {
-      // Read to the end, as a keeper does: events cost what they cost.
-      for await (const line of readJsonLines(child.stdout)) {
-        const message = line as {
-          readonly type: string;
-          readonly listening?: readonly string[];
-          text?: string;
-          readonly receipt?: number;
-        };
-        if (message.receipt !== undefined)
-          await writeJsonLine(child.stdin, { type: "recorded", receipt: message.receipt });
-        if (message.type === "ready") resolve({ child, port: Number(message.listening?.[0]?.split(":")[1]) });
-        if (message.type === "log") reject(new Error(message.text));
-      }
-    })();
-  });
+  return { child, port: Number(address.split(":")[1]) };
 }
 
 async function ask(client: ChildProcess, run: Run): Promise<RunResult> {

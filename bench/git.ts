@@ -4,24 +4,22 @@
  * push runs as a developer's does: it connects anew each time, and asks a helper for its credential. The gate keeps
  * its connection to an ssh upstream, so its first push after a long pause is a case of its own.
  */
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
 import { mkdtempSync } from "node:fs";
 import { chmod, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { GitUpstream } from "../src/contract/git-gate.ts";
-import { readJsonLines, writeJsonLine } from "../src/lib/json-lines.ts";
-import { packagePath } from "../src/lib/package-root.ts";
 import { must, OWN, siteConfig } from "../test/support/git-gate.ts";
 import { makeRange } from "../test/support/git-range.ts";
 import { CREDENTIAL, newUpstream, overHttps, overSsh } from "../test/support/git-upstreams.ts";
+import { pidOf } from "../test/support/pid-of.ts";
 import { type MemoryWatch, watchMemory } from "../test/support/process-memory.ts";
 import { HAS_SSHD, startSshd } from "../test/support/sshd.ts";
 import { makeTestCa } from "../test/support/test-ca.ts";
 import { benchGitScan } from "./git-scan.ts";
 import { codeFiles } from "./git-texts.ts";
 import { type BenchRow, row } from "./row.ts";
+import { startSidecar } from "./sidecar.ts";
 
 interface Case {
   readonly objects: number;
@@ -119,47 +117,18 @@ interface GateProcess {
   readonly memory: MemoryWatch;
 }
 
-/** The program that is shipped, as a bundle starts it. */
 async function startGate(
   folder: string,
   upstream: GitUpstream,
   closing: (() => unknown)[],
 ): Promise<GateProcess> {
-  const child: ChildProcess = spawn(
-    process.execPath,
-    [packagePath("dist/bottle.js"), "sidecar", "git-gate"],
-    {
-      stdio: ["pipe", "pipe", "inherit"],
-      env: { PATH: process.env["PATH"] },
-    },
-  );
-  const { stdin, stdout, pid = 0 } = child;
-  if (stdin === null || stdout === null) throw new Error("no pipes");
-  const memory = watchMemory(pid, 250);
+  const env = { PATH: process.env["PATH"] };
+  const { child, address, ended } = await startSidecar("git-gate", siteConfig(folder, { upstream }), env);
+  const memory = watchMemory(pidOf(child), 250);
   closing.push(async () => {
     memory.stop();
-    const exit = once(child, "exit");
-    stdin.end();
-    await exit;
-  });
-  await writeJsonLine(stdin, { type: "config", config: siteConfig(folder, { upstream }) });
-  const address = await new Promise<string>((resolve, reject) => {
-    child.once("exit", (code) => reject(new Error(`git-gate ended (${code})`)));
-    void (async () => {
-      for await (const line of readJsonLines(stdout)) {
-        const message = line as {
-          readonly type: string;
-          readonly listening?: readonly string[];
-          text?: string;
-          readonly receipt?: number;
-        };
-        // As a keeper does, once it has written it down: no push is sent on before.
-        if (message.receipt !== undefined)
-          await writeJsonLine(stdin, { type: "recorded", receipt: message.receipt });
-        if (message.type === "ready") resolve(message.listening?.[0] ?? "");
-        if (message.type === "log") process.stderr.write(`${message.text}\n`);
-      }
-    })();
+    child.stdin?.end();
+    await ended;
   });
   return { url: `http://${address}/app.git`, memory };
 }

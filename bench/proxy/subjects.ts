@@ -7,10 +7,9 @@ import { join } from "node:path";
 import { mintAuthority } from "../../src/bundle/certificate-authority.ts";
 import { INSPECTED } from "../../src/contract/policy.ts";
 import type { EgressConfig } from "../../src/contract/sidecar.ts";
-import { readJsonLines, writeJsonLine } from "../../src/lib/json-lines.ts";
-import { packagePath } from "../../src/lib/package-root.ts";
 import { cacheOf } from "../../src/lib/paths.ts";
 import { run } from "../../src/lib/processes.ts";
+import { startSidecar } from "../sidecar.ts";
 import type { Way } from "./client.ts";
 
 export interface Subject {
@@ -105,33 +104,9 @@ async function startEgress(terrain: Terrain): Promise<Subject> {
       ],
     },
   };
-  const child = terrain.keep(
-    spawn(process.execPath, [packagePath("dist/bottle.js"), "sidecar", "egress"], {
-      stdio: ["pipe", "pipe", "inherit"],
-      env: {},
-    }),
-  );
-  const { stdin, stdout } = child;
-  if (stdin === null || stdout === null) throw new Error("no pipes");
-  await writeJsonLine(stdin, { type: "config", config });
-  const port = await new Promise<number>((resolve, reject) => {
-    child.once("exit", (code) => reject(new Error(`egress ended (${code})`)));
-    void (async () => {
-      // Read to the end, as a keeper does: events cost what they cost.
-      for await (const line of readJsonLines(stdout)) {
-        const message = line as {
-          readonly type: string;
-          readonly listening?: readonly string[];
-          text?: string;
-          readonly receipt?: number;
-        };
-        if (message.receipt !== undefined)
-          await writeJsonLine(stdin, { type: "recorded", receipt: message.receipt });
-        if (message.type === "ready") resolve(Number(message.listening?.[0]?.split(":")[1]));
-        if (message.type === "log") reject(new Error(message.text));
-      }
-    })().catch(reject);
-  });
+  const { child, address } = await startSidecar("egress", config);
+  terrain.keep(child);
+  const port = Number(address.split(":")[1]);
   return { name: "bot-bottle", child, way: { proxy: port, host: HOST, port: 443, ca: ca.certificate } };
 }
 

@@ -113,7 +113,7 @@ const SCAN: readonly Mutant[] = [
     SECRETS,
     "an empty folder",
   ),
-  one("paths", "scan/inspect-push.ts", "    paths.end();\n", "", SECRETS, "the name of a file"),
+  one("paths", "scan/inspect-push.ts", "    paths.end();\n", "", SECRETS, "no folder's name alone"),
   one(
     "pointers to LFS",
     "scan/push-objects.ts",

@@ -7,8 +7,10 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { DEFAULT_GIT_LIMITS } from "../../../src/contract/git-gate.ts";
 import { startTarget, type Target } from "../../support/git-attack.ts";
 import { must, OWN, type Ran, run, snapshot, TOKEN, type WorkingCopy } from "../../support/git-gate.ts";
+import { CHAT_EXAMPLES } from "../../support/secret-examples/chat.ts";
 
 const KNOWN = ["known", "Xq81", "vBz5", "Rt2LmWp9"].join("");
+const [WEBHOOK = ""] = CHAT_EXAMPLES["slack-webhook"]?.secrets ?? [];
 const LINE = `token = "${TOKEN}"\n`;
 
 let target: Target;
@@ -319,6 +321,7 @@ const ELSEWHERE: readonly (readonly [string, (copy: WorkingCopy) => Promise<Ran>
   ],
   ["a file's name", files(`docs/${TOKEN}.md`, "x\n")],
   ["a folder's name", files(`docs/${TOKEN}/x.md`, "x\n")],
+  ["a path, of which no folder's name alone is one", files(`docs/${WEBHOOK}`, "x\n")],
   [
     "the name of a file that a later commit removes",
     async (copy) => {
