@@ -31,7 +31,7 @@ const COMMAND_TIMEOUT_MS = 45_000;
 /** What the host's kernel may take to bury the processes of a bottle that is gone (I9). */
 const BURIAL_MS = 2_000;
 /** All that a bottle which does not run may have in its state directory. */
-const KEPT = new Set(["agent.log", "bottle.json", "findings-key", "home", "work.git"]);
+const KEPT = new Set(["agent.log", "bottle.json", "findings-key", "home", "smolvm", "work.git"]);
 
 export interface Run {
   readonly code: number | null;

@@ -1,0 +1,145 @@
+/**
+ * Whole bottles in machines of smolvm's, through the built `bottle` command: what they say, how they end, what is left
+ * when they are killed, and that no secret of theirs is anywhere on the host.
+ */
+import { randomBytes } from "node:crypto";
+import { existsSync, mkdtempSync, readdirSync, readlinkSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { type BottleCli, createBottleCli, eventually, isAlive, pause } from "../../support/bottle-cli.ts";
+import { isRoot } from "../../support/real-bottle.ts";
+import { type Needles, searchFiles, searchProcesses } from "../../support/real-host.ts";
+import { installSmolvm } from "../../support/smolvm.ts";
+
+/** One whose guests have a filtered network in a namespace, and one whose guests have none. */
+const RELEASES = ["0.8.0", "1.9.3"] as const;
+const hasKvm = existsSync("/dev/kvm");
+
+describe.runIf(isRoot && hasKvm).each(RELEASES)("a bottle in a machine of smolvm %s", (version) => {
+  let cli: BottleCli;
+  let folder = "";
+  let path: string | undefined;
+  beforeAll(() => {
+    folder = mkdtempSync(join(tmpdir(), "bbp-"));
+    path = process.env["PATH"];
+    process.env["PATH"] = `${installSmolvm(folder, version)}:${path}`;
+    cli = createBottleCli();
+    cli.agent("sh", ["sh", "-c"], { bottle: { backend: "smolmachines" } });
+  });
+  afterEach(() => cli.expectNothingLeft());
+  afterAll(async () => {
+    process.env["PATH"] = path;
+    await cli.remove();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  const shortWays = (): readonly string[] =>
+    readdirSync("/tmp")
+      .filter((name) => name.startsWith("bbv-"))
+      .filter((name) => readlinkSync(join("/tmp", name)).startsWith(cli.root));
+
+  it("says hello-from-vm, and ends with the agent's own exit code", async () => {
+    const run = await cli.run(["start", "sh", "-p", "echo hello-from-vm; id -un; exit 7"]);
+    expect(run).toMatchObject({ code: 7, stdout: "hello-from-vm\nnode\n" });
+    expect(run.stderr).toMatch(/^ +backend +smolmachines: libkrun micro-VM/m);
+  });
+
+  it("keeps its home for a later life", async () => {
+    const id = await cli.start("sh", "-p", "echo once >~/note; echo written; exit 3");
+    await cli.logged(id, "bottle.ended");
+    expect(await cli.leftovers()).toEqual([]);
+    const again = await cli.run(["resume", id, "-p", "cat ~/note"]);
+    expect(again).toMatchObject({ code: 0, stdout: "once\n" });
+  });
+
+  it("has no secret in any argument, environment, database or log on the host", async () => {
+    const since = Date.now();
+    const token = `gh${"p_"}${randomBytes(24).toString("base64url")}`;
+    const given = `given-${randomBytes(24).toString("base64url")}`;
+    cli.agent("holder", ["sh", "-c"], {
+      bottle: {
+        backend: "smolmachines",
+        // biome-ignore lint/suspicious/noTemplateCurlyInString: the manifest's own notation
+        env: { GIVEN: { value: "${GIVEN_OUTSIDE}", to: ["token.test"] } },
+        egress: { routes: [{ host: "token.test", auth: { scheme: "Bearer", token_ref: "API_TOKEN" } }] },
+      },
+    });
+    const start = await cli.run(
+      ["start", "holder", "--detach", "--yes", "-p", 'echo "$GIVEN" | wc -c; sleep 600'],
+      { env: { API_TOKEN: token, GIVEN_OUTSIDE: given } },
+    );
+    expect(start, start.stderr).toMatchObject({ code: 0 });
+    const id = start.stdout.trim();
+    await eventually("the agent", async () => (await cli.run(["logs", id])).stdout || undefined);
+    // Another exec, on a terminal too, so that their arguments are there to be seen.
+    const beside = cli.begin(["exec", id, "--", "sleep", "600"]);
+    await eventually("its beginning", () =>
+      cli.processes().some((pid) => cli.commandOf(pid) === "sleep 600") ? true : undefined,
+    );
+    const needles: Needles = { token, given };
+    // What it was given is in the guest's own programs on purpose, which here are processes of the host's.
+    const inGuest = new Set(cli.processes().filter((pid) => /^(sh -c|sleep)/.test(cli.commandOf(pid))));
+    expect(searchProcesses(needles, inGuest)).toEqual([]);
+    expect(searchFiles(needles, [cli.root], since)).toEqual([]);
+    beside.child.kill("SIGTERM");
+    await beside.ended;
+    await cli.run(["rm", "--force", id]);
+  });
+
+  it("ends when its keeper is killed; cleanup removes the rest but log and disk", async () => {
+    const id = await cli.start("sh", "-p", "echo kept >~/file; echo said; sleep 600");
+    await eventually("the agent", async () => (await cli.run(["logs", id])).stdout || undefined);
+    const { keeperPid } = await cli.status(id);
+    const pids = cli.processes();
+    process.kill(keeperPid, "SIGKILL");
+    await eventually("everybody's end", () => (pids.some(isAlive) ? undefined : true));
+    expect(await cli.list()).toMatchObject([{ id, state: "crashed" }]);
+    const listed = await cli.run(["cleanup", "--dry-run"]);
+    expect(listed.stdout).toMatch(new RegExp(`^${id}  short way  /tmp/bbv-`, "m"));
+    expect((await cli.run(["cleanup", "--yes"])).code).toBe(0);
+    expect(shortWays()).toEqual([]);
+    const again = await cli.run(["resume", id, "-p", "cat ~/file"]);
+    expect(again, again.stderr).toMatchObject({ code: 0, stdout: "kept\n" });
+  });
+
+  it("leaves nothing after cleanup, whenever its keeper is killed", async () => {
+    for (let delay = 100; delay <= 2_500; delay += 400) {
+      const command = cli.begin(["start", "sh", "-p", "sleep 600"]);
+      const keeper = await eventually("its keeper", () =>
+        cli.processes().find((pid) => /bottle\.js keeper$/.test(cli.commandOf(pid))),
+      );
+      await pause(delay);
+      process.kill(keeper, "SIGKILL");
+      await command.ended;
+      const cleaned = await cli.run(["cleanup", "--yes"]);
+      expect(cleaned, cleaned.stderr).toMatchObject({ code: 0 });
+      for (const id of cli.kept()) await cli.run(["rm", "--force", id]);
+      expect(await cli.leftovers(), `after ${delay} ms`).toEqual([]);
+      expect(shortWays(), `after ${delay} ms`).toEqual([]);
+    }
+  }, 120_000);
+});
+
+describe.runIf(isRoot && hasKvm)("a start of smolvm's that fails", () => {
+  it.each(["0.8.0", "1.8.0"])(
+    "of %s is told in its own words, and leaves no process of a machine's",
+    async (version) => {
+      const folder = mkdtempSync(join(tmpdir(), "bbp-"));
+      const path = process.env["PATH"];
+      process.env["PATH"] = `${installSmolvm(folder, version, { failing: ["start"] })}:${path}`;
+      const cli = createBottleCli();
+      try {
+        cli.agent("sh", ["sh", "-c"], { bottle: { backend: "smolmachines" } });
+        const run = await cli.run(["start", "sh", "-p", "true"]);
+        expect(run.code).toBe(1);
+        expect(run.stderr).toContain(`smolvm ${version} could not start the machine: failed to boot machine`);
+        await cli.expectNothingLeft();
+      } finally {
+        process.env["PATH"] = path;
+        await cli.remove();
+        rmSync(folder, { recursive: true, force: true });
+      }
+    },
+  );
+});
