@@ -10,7 +10,7 @@ import { readTar, type TarEntry } from "../lib/archive/read-tar.ts";
 import { ArchiveError } from "../lib/archive/tar-format.ts";
 import { isKeptAttribute } from "./ext4/attributes.ts";
 import type { DiskContent } from "./ext4/content.ts";
-import { MAX_DEVICE_MAJOR, MAX_DEVICE_MINOR } from "./ext4/format.ts";
+import { MAX_DEVICE_MAJOR, MAX_DEVICE_MINOR, MAX_FILE_BYTES } from "./ext4/format.ts";
 import {
   type FolderNode,
   folderAt,
@@ -114,6 +114,8 @@ async function leafOf(entry: TarEntry, path: readonly string[], target: LayerTar
   switch (entry.type) {
     case "file": {
       const attributes = attributesOf(entry, target);
+      if (entry.size > MAX_FILE_BYTES)
+        throw new ArchiveError(`${shownPath(path)} is larger than any file can be`);
       const runs = await target.content.file(entry.body(), entry.size, entry.segments);
       return { type: "file", attributes, size: entry.size, runs };
     }

@@ -68,14 +68,15 @@ export interface RecipeOptions {
   readonly signal?: AbortSignal;
 }
 
-/** Names what the recipe is here, without running it; undefined where there is none. */
-export function recipeKey(): string | undefined {
+/** Names what the recipe comes to here, without running it; undefined where there is none. */
+export function recipeStamp(): string | undefined {
   const sources = debianSources();
-  return sources && keyOf(sources, hostNode());
+  const node = hostNode();
+  return sources && `${keyOf(sources, node)} ${node?.stamp ?? ""}`;
 }
 
 function keyOf(sources: DebianSources, node: NodeLayer | undefined): string {
-  const text = JSON.stringify([RECIPE, process.arch, sources, packagesWith(node), LEFT_OUT, node?.stamp]);
+  const text = JSON.stringify([RECIPE, process.arch, sources, packagesWith(node), LEFT_OUT]);
   return createHash("sha256").update(text).digest("hex");
 }
 

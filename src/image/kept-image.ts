@@ -67,7 +67,8 @@ export async function keepRootImage({ cache, name, from, write }: KeepRequest): 
 }
 
 async function settle(disk: string): Promise<void> {
-  const file = await open(disk, "r+");
+  // To read: whoever wrote it may have taken the right to write away.
+  const file = await open(disk, "r");
   try {
     await file.sync();
   } finally {
@@ -133,7 +134,9 @@ export async function removeKept(cache: string, name: string): Promise<void> {
   }
   const lock = await acquireLock(`${dir}.lock`, { waitMs: Number.POSITIVE_INFINITY });
   try {
-    await removeTree(dir);
+    // Out of everybody's sight at once: half of one is never found.
+    await rename(dir, `${dir}.making`);
+    await removeTree(`${dir}.making`);
   } finally {
     await lock.release();
   }

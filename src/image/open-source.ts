@@ -7,7 +7,7 @@ import { ArchiveError } from "../lib/archive/tar-format.ts";
 import { codeOf, UserError } from "../lib/errors.ts";
 import { imageWord } from "../plan/image-word.ts";
 import { readArchive } from "./archive-image.ts";
-import { buildRecipe, recipeKey } from "./built-in-recipe.ts";
+import { buildRecipe, recipeStamp } from "./built-in-recipe.ts";
 import { readFolder } from "./folder-image.ts";
 import type { ImageCache } from "./image-cache.ts";
 import { folderFiles, readLayout } from "./layout-image.ts";
@@ -65,7 +65,7 @@ export function stampOf(source: ImageSource): string | undefined {
     case "registry":
       return "";
     case "built-in":
-      return recipeKey();
+      return recipeStamp();
     case "docker-archive":
       return fileStamp(source.path);
     case "oci-layout":

@@ -1,5 +1,5 @@
 /** The disks that are in the cache: which, how large, for whom; and removing those that nobody needs. */
-import { readdir, stat } from "node:fs/promises";
+import { readdir, rename, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { codeOf } from "../lib/errors.ts";
 import { tryLock } from "../lib/lock-file.ts";
@@ -95,8 +95,7 @@ export async function pruneImages(request: PruneRequest): Promise<readonly Prune
     if (image.isKept) continue;
     if (isCurrent || image.bottles.length > 0) continue;
     if (Date.now() - image.lastWantedAt.getTime() < JUST_WANTED_MS) continue;
-    const dir = join(cache.roots, image.key);
-    if (!request.dryRun && !(await removeLocked(dir))) continue;
+    if (!request.dryRun && !(await removeRoot(cache, image))) continue;
     pruned.push({ what: `${image.record.name} ${image.record.digest}`, bytes: image.bytes });
   }
   for (const leftover of await leftoversIn(cache)) {
@@ -126,17 +125,32 @@ async function leftoversIn(cache: ImageCache): Promise<readonly string[]> {
   return [...making, ...old];
 }
 
+/** False when somebody is at work on it, or has wanted it since it was listed. */
+async function removeRoot(cache: ImageCache, image: StoredImage): Promise<boolean> {
+  const dir = join(cache.roots, image.key);
+  return removeLocked(dir, async () => {
+    const now = await statOf(join(dir, "image.json"));
+    if (now === undefined || now.mtime.getTime() !== image.lastWantedAt.getTime()) return false;
+    // Out of everybody's sight at once: half of one is never found.
+    await rename(dir, `${dir}.making`);
+    await removeTree(`${dir}.making`);
+    return true;
+  });
+}
+
 /** False when somebody is at work on it. */
-async function removeLocked(path: string): Promise<boolean> {
+async function removeLocked(
+  path: string,
+  remove: () => Promise<boolean> = () => removeTree(path).then(() => true),
+): Promise<boolean> {
   const lockPath = `${path.replace(/\.(?:making|part)$/, "")}.lock`;
   const lock = await tryLock(lockPath);
   if (!("release" in lock)) return false;
   try {
-    await removeTree(path);
+    return await remove();
   } finally {
     await lock.release();
   }
-  return true;
 }
 
 async function sizeOf(path: string): Promise<number> {

@@ -3,14 +3,17 @@
  * an image is read, and what describes it comes after it. So nothing is written twice, and nothing has a name yet.
  */
 import type { FileHandle } from "node:fs/promises";
+import { ArchiveError } from "../../lib/archive/tar-format.ts";
 import { UserError } from "../../lib/errors.ts";
-import { BLOCK, type Run } from "./format.ts";
+import { BLOCK, MAX_EXTENTS, type Run } from "./format.ts";
 
 /** Written at once: large enough that the disk is the bottleneck. */
 const BUFFER_BYTES = 4 * 1024 * 1024;
 
 /** A gap that is worth a run of its own; a smaller one is written as zeros. */
-const MIN_HOLE_BLOCKS = 256;
+const MIN_HOLE_BLOCKS = 16;
+/** All such zeros: a map of some bytes must not fill the operator's disk. */
+const MAX_FILLED_BYTES = 1024 ** 3;
 
 /** Where bytes of a sparse file lie in it. In order, and not overlapping. */
 export interface Segment {
@@ -23,6 +26,7 @@ export class DiskContent {
   readonly #limit: number;
   readonly #buffer = Buffer.alloc(BUFFER_BYTES);
   #buffered = 0;
+  #filled = 0;
   /** The block that the buffer begins at. */
   #base: number;
 
@@ -84,6 +88,7 @@ export class DiskContent {
       this.#pad();
       const count = this.next - first;
       if (count > 0) runs.push({ logical, first, count });
+      if (runs.length > MAX_EXTENTS) throw new ArchiveError("a file is in too many pieces");
     };
     const bytes = pieces(chunks);
     for (const { offset, length } of segments) {
@@ -105,6 +110,8 @@ export class DiskContent {
   }
 
   async #zeros(count: number): Promise<void> {
+    this.#filled += count;
+    if (this.#filled > MAX_FILLED_BYTES) throw new ArchiveError("sparse files have too many small gaps");
     const zeros = Buffer.alloc(Math.min(count, BUFFER_BYTES));
     for (let left = count; left > 0; left -= zeros.length) await this.append(zeros.subarray(0, left));
   }

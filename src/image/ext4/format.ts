@@ -24,6 +24,10 @@ export const MAX_EXTENT_BLOCKS = 32_768;
 const EXTENT_RECORD = 12;
 export const EXTENTS_IN_INODE = 4;
 export const EXTENTS_IN_BLOCK = (BLOCK - EXTENT_RECORD) / EXTENT_RECORD;
+/** Of a file whose extents are one level below its inode: deeper trees are for files of many terabytes. */
+export const MAX_EXTENTS = EXTENTS_IN_INODE * EXTENTS_IN_BLOCK;
+/** The number of a file's block has 32 bits. */
+export const MAX_FILE_BYTES = (2 ** 32 - 1) * BLOCK;
 
 export const TYPE_BITS = {
   fifo: 0o010000,

@@ -30,6 +30,7 @@ import {
   type InodeRecord,
   JOURNAL_INODE,
   MAX_EXTENT_BLOCKS,
+  MAX_EXTENTS,
   ROOT_INODE,
   type Run,
 } from "./format.ts";
@@ -195,7 +196,8 @@ class Tables {
         this.#parents.set(node, this.#numbers.get(folder) ?? ROOT_INODE);
         below.push(node);
       }
-      waiting.push(...below.reverse());
+      // One by one: hundreds of thousands are too many for one call.
+      for (const child of below.reverse()) waiting.push(child);
     }
   }
 
@@ -297,9 +299,7 @@ class Tables {
     if (extents.length <= EXTENTS_IN_INODE) {
       return { pointers: encodeExtents(extents, 60), hasExtents: true, blocks };
     }
-    if (extents.length > EXTENTS_IN_INODE * EXTENTS_IN_BLOCK) {
-      throw new ArchiveError("a sparse file is in too many pieces");
-    }
+    if (extents.length > MAX_EXTENTS) throw new ArchiveError("a file is in too many pieces");
     const leaves: { logical: number; block: number }[] = [];
     for (let at = 0; at < extents.length; at += EXTENTS_IN_BLOCK) {
       const part = extents.slice(at, at + EXTENTS_IN_BLOCK);

@@ -239,6 +239,17 @@ describe("a hostile layer", () => {
       ],
       /more than 10000 pieces/,
     ],
+    [
+      "a sparse file larger than any file can be",
+      [
+        withPax(
+          { "GNU.sparse.size": `${2 ** 44}`, "GNU.sparse.map": `${2 ** 44 - 8},8` },
+          file("s", "12345678"),
+        ),
+      ],
+      /larger than any file can be/,
+    ],
+    ["a sparse file whose small gaps would fill the disk", [sparseInPieces(9_000, 50_000)], /does not fit/],
     ["a file in 2,000 far pieces", [sparseInPieces(2_000)], /too many pieces/],
   ];
 
@@ -308,8 +319,7 @@ describe("a hostile layer", () => {
   });
 });
 
-function sparseInPieces(count: number): Buffer {
-  const gap = 2 * 1024 ** 2;
+function sparseInPieces(count: number, gap = 2 * 1024 ** 2): Buffer {
   const map = Array.from({ length: count }, (_, i) => `${i * gap}\n1\n`).join("");
   const text = `${count}\n${map}`;
   const padded = text.padEnd(Math.ceil(text.length / 512) * 512, "\0");
