@@ -162,7 +162,7 @@ describe.runIf(HAS_SSHD)("by itself", () => {
   });
 
   it("that cannot be made keeps nobody from talking, and is not tried again at once", async () => {
-    const { talk, control, lead } = await masterOf({ retryMs: 1_500 }, 1);
+    const { talk, control, lead } = await masterOf({ retryMs: 5_000 }, 1);
     await expect(talk("echo one")).rejects.toThrow("refused");
     await lead(sshd.port);
     expect(await talk("echo two")).toBe("two");
