@@ -108,7 +108,7 @@ export interface Link {
    * kernel, and only an answer tells that something can be reached. What there is to reach is then the backend's to
    * know as well.
    */
-  readonly filtered?: boolean;
+  readonly behindFilter?: true;
 }
 
 export interface TerminalSize {

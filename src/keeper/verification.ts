@@ -50,7 +50,7 @@ export async function verifyIsolation(guest: Guest, link: Link): Promise<Verific
       ),
     ];
     const results = await guest.probe([...answering, ...forbidden]);
-    return { results, surprises: judge(answering, forbidden, results, link.filtered) };
+    return { results, surprises: judge(answering, forbidden, results, link.behindFilter === true) };
   } finally {
     canary.close();
   }
@@ -70,7 +70,7 @@ export function judge(
   answering: readonly ProbeTarget[],
   forbidden: readonly ProbeTarget[],
   results: readonly ProbeResult[],
-  filtered = false,
+  behindFilter = false,
 ): readonly string[] {
   const asked = [...answering, ...forbidden];
   return asked.flatMap((target, i) => {
@@ -81,7 +81,7 @@ export function judge(
     if (i < answering.length) {
       return result.outcome === "answered" ? [] : [`its link does not answer: ${name} (${result.outcome})`];
     }
-    if (filtered) return result.outcome === "answered" ? [`it can reach ${name}`] : [];
+    if (behindFilter) return result.outcome === "answered" ? [`it can reach ${name}`] : [];
     const surprise = surpriseIn(result);
     return surprise === undefined ? [] : [`${surprise} ${name} (${result.outcome})`];
   });

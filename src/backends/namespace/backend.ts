@@ -47,7 +47,8 @@ interface NamespaceLink extends Link {
   readonly rootDir: string;
   readonly path: string;
   readonly socketPath: string;
-  readonly filtered: boolean;
+  /** A system-call filter was asked for. */
+  readonly seccomp: boolean;
 }
 
 export const namespaceBackend: Backend = {
@@ -121,15 +122,15 @@ export const namespaceBackend: Backend = {
       rootDir,
       path: layout.path,
       socketPath,
-      filtered: seccomp !== undefined,
+      seccomp: seccomp !== undefined,
     };
   },
 
   async boot(_prepared, link, options: BootOptions, _scope): Promise<Guest> {
-    const { jail, rootDir, path, socketPath, filtered } = link as NamespaceLink;
+    const { jail, rootDir, path, socketPath, seccomp } = link as NamespaceLink;
     const client = createGuestClient(guestSocket(socketPath));
     await start(jail, client);
-    confirmConfinement(jail.initPid, { filtered });
+    confirmConfinement(jail.initPid, { filtered: seccomp });
     return createInitGuest({
       client,
       ended: jail.ended,

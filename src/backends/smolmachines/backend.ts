@@ -115,7 +115,7 @@ export function createSmolmachinesBackend(host: SmolmachinesHost = {}): Backend 
           if (room === undefined) throw new Error("a way through a room, and no room");
           const place = { pid: room.pid, ownUser: room.ownUser, address: way.address };
           const link = openLink(place, services, scope);
-          return { ...common, ...link, filtered: true, sockets: [], alias: undefined };
+          return { ...common, ...link, behindFilter: true, sockets: [], alias: undefined };
         }
         case "alias": {
           const alias = await takeAlias(scope);
@@ -123,7 +123,7 @@ export function createSmolmachinesBackend(host: SmolmachinesHost = {}): Backend 
             ...common,
             endpoints: endpointsOn(alias, services),
             needsBearer: true,
-            filtered: true,
+            behindFilter: true,
             sockets: [],
             alias,
           };

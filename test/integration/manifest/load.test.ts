@@ -83,11 +83,11 @@ describe("loading an agent", () => {
   it("tells the problems of all bottles of the chain at once", () => {
     tree = manifestTree({
       "agents/x.md": "---\nbottle: own\n---\n",
-      "bottles/own.md": "---\nextends: [base, gone]\nimage: debian\n---\n",
+      "bottles/own.md": "---\nextends: [base, gone]\nworkspace: []\n---\n",
       "bottles/base.md": "---\negres: {}\n---\n",
     });
     expect(failure("x").split("\n")).toEqual([
-      "bottles/own.md:3:1: image: is not supported yet; take it out to run this bottle",
+      "bottles/own.md:3:1: workspace: is not supported yet; take it out to run this bottle",
       'bottles/base.md:2:1: egres: is not a key here, did you mean "egress"?',
       'bottles/own.md:2:17: extends[1]: there is no bottle "gone" (own -> gone); there are: base, claude, own',
     ]);
@@ -189,8 +189,6 @@ describe("keys that nothing acts on yet", () => {
 
   it.each([
     ["egress: {pipelock: true}", "2:10: egress.pipelock: is"],
-    ["image: x", "2:1: image: is"],
-    ["resources: {disk: 1G}", "2:13: resources.disk: is"],
     ["workspace: []", "2:1: workspace: is"],
     ["agent_provider: {template: codex}", "2:18: agent_provider.template: codex is"],
     ["agent_provider: {dockerfile: /x}", "2:18: agent_provider.dockerfile: is"],
@@ -303,7 +301,7 @@ describe("validating one file", () => {
   it("throws every problem and returns what is not supported yet", () => {
     tree = manifestTree({
       "bottles/bad.md": "---\na: 1\nb: 2\n---\n",
-      "bottles/later.md": "---\nimage: x\n---\n",
+      "bottles/later.md": "---\nworkspace: []\n---\n",
     });
     const error = thrownBy(() => validateFile("bottle", join(tree.home.bottles, "bad.md")));
     expect(error).toBeInstanceOf(ManifestError);
@@ -314,7 +312,7 @@ describe("validating one file", () => {
     expect((error as ManifestError).hint).toContain("bottle schema");
     const later = join(tree.home.bottles, "later.md");
     expect(validateFile("bottle", later)).toEqual([
-      `${later}:2:1: image: is not supported yet; take it out to run this bottle`,
+      `${later}:2:1: workspace: is not supported yet; take it out to run this bottle`,
     ]);
   });
 });
