@@ -56,8 +56,15 @@ function isNotNoticed(encoder: Encoder, text: Buffer): boolean {
   return encoder.name === "base32 behind junk" && !text.every((byte) => byte < 0x80);
 }
 
+/** A backslash's escape, in it percent or HTML, in it JSON in JSON, and of that some bytes percent-encoded, others between them or not. */
 function isAmbiguous(names: readonly string[]): boolean {
-  return names.includes("JSON \\u in JSON") && names.includes("percent, every third byte");
+  const kinds = names.map((name) => {
+    if (name === "JSON \\u in JSON") return "J";
+    if (/JSON|\\|octal|in C$/.test(name)) return "b";
+    if (name === "percent, every third byte") return "t";
+    return /^(?:percent|HTML)/.test(name) ? "f" : "-";
+  });
+  return /[bJ].*[ft].*J.*t/.test(kinds.join(""));
 }
 
 const JUNK: readonly (() => Buffer)[] = [

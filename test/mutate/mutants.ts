@@ -130,6 +130,89 @@ const DECODERS: readonly Mutant[] = [
 ];
 
 const NEIGHBOURHOODS = "test/unit/inspect/neighbourhoods.test.ts";
+const SIMD = "test/unit/inspect/simd.test.ts";
+const ECHO = ["test/unit/inspect/echo-scrubber.test.ts", "test/unit/inspect/skip-search.test.ts"];
+
+/** What is looked at in wide registers, or passed over, must not differ from what is looked at byte by byte. */
+const SHORTCUTS: readonly Mutant[] = [
+  {
+    ...decoder(
+      "runs of six words, wide",
+      "simd/run-program.ts",
+      "and(c.tee(run4(x)), later(c.get, 2))",
+      "run4(x)",
+    ),
+    tests: [SIMD],
+  },
+  {
+    ...decoder(
+      "the last words of a turn",
+      "simd/run-program.ts",
+      "const LAST_WORD = 0x8000;",
+      "const LAST_WORD = 0;",
+    ),
+    tests: [SIMD],
+  },
+  {
+    ...decoder(
+      "double spaces in numbers",
+      "simd/run-program.ts",
+      "v128.or(isOut(k, bits), vector(spaces, k).get)",
+      "isOut(k, bits)",
+    ),
+    tests: [SIMD],
+  },
+  {
+    ...decoder(
+      "letters in disguise, wide",
+      "simd/run-program.ts",
+      "v128.anyTrue(four((k) => lead(k)))",
+      "i32.const(0)",
+    ),
+    tests: [SIMD],
+  },
+  {
+    ...decoder("escapes, wide", "simd/run-program.ts", "...VECTORS.map(noteAscii),", ""),
+    tests: [SIMD],
+  },
+  {
+    ...decoder(
+      "hits without a neighbour",
+      "simd/gram-program.ts",
+      "bitOf(AFTER, i32.load(0, at.get)),",
+      "i32.const(0),",
+    ),
+    tests: [SIMD],
+  },
+  {
+    ...decoder("digits that are no letters, wide", "simd/base64-program.ts", "_: 33 };", "_: 32 };"),
+    tests: [SIMD],
+  },
+  {
+    ...decoder(
+      "digits around a disguise",
+      "disguise-regions.ts",
+      "const ENCODED = 3072;",
+      "const ENCODED = 0;",
+    ),
+    tests: [NEIGHBOURHOODS],
+  },
+  decoder("hex of text among separated hex", "unpack.ts", "if (next === PAIRS_OF_TEXT) return true;", ""),
+  decoder("letters in disguise in base64", "unpacker.ts", "| (run6 & BASE64_UTF8)", ""),
+  {
+    ...decoder("echoes", "skip-search.ts", "if (step === 0 && stands(", "if (0 === 1 && stands("),
+    tests: ECHO,
+  },
+  {
+    ...decoder(
+      "beginnings of echoes",
+      "echo-scrubber.ts",
+      "text.length - search.longest), 0)",
+      "text.length), 0)",
+    ),
+    tests: ECHO,
+  },
+];
 
 /** What keeps a value whole that is longer than what is cleaned around an escape. */
 const REACHES: readonly Mutant[] = [
@@ -656,6 +739,7 @@ export function mutantsOf(root: string): readonly Mutant[] {
   return [
     ...DECODERS,
     ...REACHES,
+    ...SHORTCUTS,
     ...SURFACE_MUTANTS,
     ...guards({ ...rules, guarded: GUARDED, equivalent: EQUIVALENT }),
     ...tables({ ...rules, tables: TABLES }),
