@@ -191,6 +191,19 @@ describe("known secrets", () => {
     expect(missed).toEqual([]);
   });
 
+  it("finds any piece in hex with something between its pairs", () => {
+    const missed: string[] = [];
+    for (let from = 0; from + PIECE <= KNOWN.length; from++)
+      for (const between of [" ", ":", ", 0x"]) {
+        const pairs =
+          Buffer.from(KNOWN.slice(from, from + PIECE))
+            .toString("hex")
+            .match(/../g) ?? [];
+        if (!names(`(${pairs.join(between)})`).includes("deploy-key")) missed.push(`${from} ${between}`);
+      }
+    expect(missed).toEqual([]);
+  });
+
   it("does not take a shorter or an ordinary piece for the value", () => {
     expect(names(KNOWN.slice(0, PIECE - 1))).toEqual([]);
     const url = compileInspector({

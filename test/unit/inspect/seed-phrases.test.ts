@@ -36,6 +36,7 @@ describe("seed phrases", () => {
     ["in JSON", JSON.stringify(phrase.map((word) => word.toUpperCase()))],
     ["in base64, in capitals", Buffer.from(phrase.join(" ").toUpperCase()).toString("base64")],
     ["with one letter escaped", phrase.join(" ").replace(/(?<=^.{35})./, escaped)],
+    ["of 24 words in JSON with one letter escaped", JSON.stringify(long).replace(/(?<=^.{3})./, escaped)],
     ["of 24 words with one letter escaped", long.join(" ").replace(/(?<=^.{80})./, escaped)],
   ])("finds one %s", (_, text) => {
     expect(isFound(text)).toBe(true);
