@@ -299,6 +299,8 @@ function guestEnvironment(
       Object.values(direct).map(({ guestUrl }) => new URL(guestUrl).hostname),
     ),
     ...caEnvironment(),
+    ...(direct["git-gate"] && { GIT_GATE_URL: direct["git-gate"].guestUrl }),
+    ...(direct.supervise && { MCP_SUPERVISE_URL: `${direct.supervise.guestUrl}/mcp` }),
     ...Object.assign({}, ...(request.plan.presets ?? []).map(({ env }) => env)),
     ...request.plan.provider.env,
     ...request.env,
