@@ -20,6 +20,7 @@ const FRONT = `${T}/front.test.ts`;
 const KILL = `${T}/kill.test.ts`;
 const TIME = `${T}/bounds.test.ts`;
 const UPSTREAMS = `${T}/upstreams.test.ts`;
+const PROGRAMS = `${T}/programs.test.ts`;
 const WORDS = `${U}/words.test.ts`;
 
 const GUARDED: readonly Guarded[] = [
@@ -359,8 +360,16 @@ const ANSWERS: readonly Mutant[] = [
     "git/run.ts",
     'if (code !== 0) signalGroup("SIGTERM");',
     "",
-    KILL,
-    "http-backend while half",
+    PROGRAMS,
+    "that failed takes with it",
+  ),
+  one(
+    "what has ended",
+    "git/run.ts",
+    "if (over || lastResort !== undefined) return;",
+    "if (lastResort !== undefined) return;",
+    PROGRAMS,
+    "that ended well",
   ),
   one(
     "programs without a gate",

@@ -19,9 +19,16 @@ export interface GateProcess {
   kill(): Promise<unknown>;
 }
 
-/** @param path where it finds its programs first. */
-export function launchGate(config: unknown, path?: string): GateProcess {
-  const child = spawn(process.execPath, ["--import", "tsx", ENTRY], {
+export interface LaunchOptions {
+  /** Where it finds its programs first. */
+  readonly path?: string;
+  /** A command line that runs what follows it. */
+  readonly within?: readonly string[];
+}
+
+export function launchGate(config: unknown, { path, within = [] }: LaunchOptions = {}): GateProcess {
+  const [command = "", ...args] = [...within, process.execPath, "--import", "tsx", ENTRY];
+  const child = spawn(command, args, {
     stdio: ["pipe", "pipe", "inherit", "ipc"],
     env: { PATH: path === undefined ? process.env["PATH"] : `${path}:${process.env["PATH"]}` },
   });

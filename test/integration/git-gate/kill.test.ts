@@ -150,7 +150,7 @@ describe.skipIf(!HAS_SSHD || process.platform !== "linux")("kill -9", () => {
   it.each(ROWS)("of %s while %s", async (victim, name) => {
     const step: Step = STEPS[name];
     const { folder, bare, programs, config } = world;
-    gate ??= launchGate(config, programs.path);
+    gate ??= launchGate(config, { path: programs.path });
     const copy = await cloneFrom(gate, folder);
     await copy.git("fetch", "-q");
     await copy.git("checkout", "-q", "-B", "main", "origin/main");
@@ -189,7 +189,7 @@ describe.skipIf(!HAS_SSHD || process.platform !== "linux")("kill -9", () => {
     if (victim === "gate") {
       await gate.ended;
       await until(() => commandLines(folder).length === 0);
-      gate = launchGate(config, programs.path);
+      gate = launchGate(config, { path: programs.path });
     }
     const again = await cloneFrom(gate, folder);
     await again.git("fetch", "-q", "--prune");

@@ -11,6 +11,12 @@ import { overSsh } from "../../support/git-upstreams.ts";
 import { HAS_SSHD, startSshd } from "../../support/sshd.ts";
 
 const ENTRY = fileURLToPath(new URL("../../support/git-gate-entry.ts", import.meta.url));
+/** With a file system of its own over a folder, from which nothing can be run. */
+const noexec = (folder: string): readonly string[] => [
+  ...["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"],
+  ...['mount -t tmpfs -o noexec,mode=0700 none "$1" && shift && exec "$@"', "noexec", folder],
+];
+const CAN_MOUNT = (await run([...noexec("/mnt"), "true"])).code === 0;
 const closing: (() => unknown)[] = [];
 afterEach(async () => {
   for (const close of closing.splice(0).reverse()) await close();
@@ -86,12 +92,14 @@ describe("the program", () => {
     expect(out).not.toContain("not json");
   });
 
-  it("that cannot run its hook does not serve", async () => {
+  it.runIf(CAN_MOUNT)("that cannot run its hook does not serve: git would pass over it", async () => {
     const { folder, bare } = await place();
     const config = siteConfig(folder, { upstream: { kind: "local", path: bare } });
-    await must(["mkdir", "-p", join(folder, "state", "hooks", "pre-receive")]);
-    const gate = launch(config);
+    await must(["mkdir", "-p", config.stateDir]);
+    const gate = launchGate(config, { within: noexec(config.stateDir) });
     expect(await gate.ended).toBe(1);
+    const told = gate.messages.flatMap((message) => (message.type === "log" ? [message.text] : []));
+    expect(told.join("\n")).toContain("the gate's hook cannot be run in");
   });
 });
 
