@@ -4,15 +4,17 @@
  *   --seconds N    as many as fit, drawn with --seed (printed); detectors first
  *   --only TEXT    those whose name has it
  *   --list         names only
+ *   --attack       instead, what probes of bottle attack must notice, in real bottles
  *
  * Ends with 1 when one survives: that is a missing test.
  */
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { random } from "../support/random.ts";
+import { attackIn, BREACHES, type BreachGroup } from "./attack.ts";
 import type { Batch, Mutant } from "./guards.ts";
 import { batchesOf, mutantsOf } from "./mutants.ts";
-import { Workspace } from "./workspace.ts";
+import { type Change, Workspace } from "./workspace.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
@@ -22,6 +24,7 @@ const { values } = parseArgs({
     seed: { type: "string" },
     only: { type: "string", default: "" },
     list: { type: "boolean", default: false },
+    attack: { type: "boolean", default: false },
   },
 });
 const only = values.only;
@@ -72,10 +75,48 @@ function shuffled<T>(items: readonly T[]): readonly T[] {
     .map(({ item }) => item);
 }
 
+/** A breach is noticed when every one of its probes fails; a group of them is in force at once. */
+async function tryBreaches(workspace: Workspace, group: BreachGroup): Promise<void> {
+  const breaches = group.breaches.filter(({ name }) => `${group.name}: ${name}`.includes(only));
+  if (breaches.length === 0) return;
+  const inForce = (rest: readonly Change[]): ReturnType<typeof attackIn> => {
+    const [first, ...others] = rest;
+    if (first !== undefined) return workspace.broken(first, () => inForce(others));
+    return attackIn(workspace, [...new Set(breaches.flatMap(({ probes }) => probes))]);
+  };
+  const outcomes = await inForce(breaches.flatMap((each) => each.changes));
+  if (typeof outcomes === "string" && group.startFails !== true) console.log(outcomes.slice(0, 2_000));
+  for (const { name, probes } of breaches) {
+    if (typeof outcomes === "string") {
+      tell(`${group.name}: ${name}`, group.startFails === true, outcomes.slice(0, 200));
+      continue;
+    }
+    const blind = probes.filter((id) => (outcomes.get(id) ?? "") === "");
+    tell(
+      `${group.name}: ${name}`,
+      blind.length === 0,
+      probes.map((id) => `${id} ${outcomes.get(id)}`).join(", "),
+    );
+    if (blind.length > 0) console.log(`          held all the same: ${blind.join(", ")}`);
+  }
+}
+
 const batches = batchesOf(ROOT);
 const all = mutantsOf(ROOT).filter(({ name }) => name.includes(only));
 const inBatches = batches.flatMap(({ killers }) => [...killers.keys()]).filter((name) => name.includes(only));
-if (values.list) {
+if (values.attack) {
+  const workspace = new Workspace(ROOT);
+  try {
+    const stale = BREACHES.flatMap(({ breaches }) => breaches)
+      .flatMap(({ changes }) => changes)
+      .flatMap((change) => workspace.faultOf(change) ?? []);
+    if (stale.length > 0) throw new Error(`the source has changed under these:\n${stale.join("\n")}`);
+    for (const group of BREACHES) await tryBreaches(workspace, group);
+  } finally {
+    workspace.remove();
+  }
+  conclude();
+} else if (values.list) {
   for (const name of [...inBatches, ...all.map(({ name }) => name)]) console.log(name);
 } else {
   const isSample = deadline !== Number.POSITIVE_INFINITY;
@@ -92,6 +133,10 @@ if (values.list) {
   } finally {
     workspace.remove();
   }
+  conclude();
+}
+
+function conclude(): void {
   console.log(`${killed} killed, ${survivors.length} survived`);
   for (const name of survivors) console.log(`  ${name}`);
   process.exitCode = survivors.length === 0 ? 0 : 1;

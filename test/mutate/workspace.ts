@@ -5,8 +5,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as z from "zod";
 
-/** What tests of egress and inspection read. */
-const COPIED = ["src", "test", "demo", "docs", "package.json", "tsconfig.json", "vitest.config.ts"];
+/** What tests of egress and inspection read, and a build. */
+const COPIED = [
+  ...["src", "test", "demo", "docs", "scripts", "containers"],
+  ...["package.json", "package-lock.json", "tsconfig.json", "vitest.config.ts"],
+];
 /** A mutant may make a test wait for what never comes; that too is noticed. */
 const PATIENCE_MS = 3 * 60_000;
 

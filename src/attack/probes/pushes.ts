@@ -15,20 +15,18 @@ function pushing(
   tries: string,
   text: string,
   refused: readonly string[],
-  more: Partial<Probe> = {},
+  { isDirect }: { /** To nobody who would explain. */ readonly isDirect?: true } = {},
 ): Probe {
   return {
     id: `push-${what}`,
-    invariant: "I4",
+    invariant: isDirect ? "I1" : "I4",
     group: "pushes",
     tries,
-    attack: [node(CLONE + text)],
+    attack: [node(isDirect ? text : CLONE + text)],
     refused,
     control: "outside",
-    explained: true,
-    slow: SLOW,
+    ...(!isDirect && { explained: true as const, slow: SLOW }),
     timeoutMs: 40_000,
-    ...more,
   };
 }
 
@@ -162,4 +160,11 @@ export const PUSHES: readonly Probe[] = [
   quiet("climb", "climbs out of the gate's folder", "../../etc", [
     ...["repo-unknown", "not-git", "request-malformed", "http-404", "http-400", "http-401"],
   ]),
+  pushing(
+    "directly",
+    "pushes over git's own protocol and ssh to an upstream's address, past the gate",
+    "await hear(env.LAN, env.GIT_PORT, env.SSH_PORT)",
+    ["ENETUNREACH", "EHOSTUNREACH", "EADDRNOTAVAIL"],
+    { isDirect: true },
+  ),
 ];

@@ -124,7 +124,8 @@ export function makeOperator(options: OperatorOptions): Operator {
         "--json",
         ...flags,
       ]);
-      if (code !== 0) throw new Error(`bottle start: exit ${code}: ${stderr.trim()}`);
+      if (code !== 0)
+        throw new Error(`bottle start: exit ${code}: ${stderr.slice(stderr.lastIndexOf("error:")).trim()}`);
       return (JSON.parse(stdout) as { id: string }).id;
     },
   };
