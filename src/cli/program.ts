@@ -136,6 +136,32 @@ Examples:
     .action(act(async () => (await import("./commands/pull.ts")).pull));
 
   program
+    .command("commit <id> [name]")
+    .description("freeze a stopped bottle's disk as an image, without what was provisioned")
+    .addHelpText(
+      "after",
+      `
+Examples:
+  bottle commit claude-k3x9p ready       the image kept:ready, for bottles that begin where this one is
+  bottle start claude --image kept:ready`,
+    )
+    .action(act(async () => (await import("./commands/commit.ts")).commit));
+
+  program
+    .command("fork <id> [count]")
+    .description("start copies of a stopped bottle from where it is; each is a bottle of its own")
+    .option("-y, --yes", "do not ask before launching")
+    .option("-p, --prompt <text>", "give each of them this one task, headless")
+    .addHelpText(
+      "after",
+      `
+Examples:
+  bottle fork claude-k3x9p 3 --yes --prompt "try another way"
+  bottle fork claude-k3x9p --yes         one copy, its agent running detached`,
+    )
+    .action(act(async () => (await import("./commands/fork.ts")).fork));
+
+  program
     .command("rm <ids...>")
     .description("remove kept bottles and their work; the log stays")
     .option("-f, --force", "also work that was not taken out, without asking; also running bottles")

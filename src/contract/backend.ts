@@ -210,6 +210,25 @@ export interface Backend {
   boot(prepared: Prepared, link: Link, options: BootOptions, scope: Scope): Promise<Guest>;
   enumerate(): Promise<readonly OwnedResource[]>;
   remove(resource: OwnedResource): Promise<void>;
+  /** Where a guest's disk outlives it. */
+  readonly disks?: BottleDisks;
+}
+
+/** What can be done with the disk of a bottle that does not run. */
+export interface BottleDisks {
+  /** Copies it from one bottle's state directory to another's, which has none. */
+  fork(fromStateDir: string, toStateDir: string): Promise<void>;
+  /** Freezes it as the image `name`, without what was provisioned. The bottle keeps its own. */
+  commit(request: CommitRequest, progress: Progress): Promise<void>;
+}
+
+export interface CommitRequest {
+  readonly id: string;
+  readonly plan: BottlePlan;
+  readonly stateDir: string;
+  /** For sockets: 0700, short, and there. */
+  readonly runtimeDir: string;
+  readonly name: string;
 }
 
 export interface PrepareRequest {

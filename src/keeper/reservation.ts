@@ -88,7 +88,8 @@ export async function reserveBottle(
   };
 }
 
-interface Reserved {
+/** A state directory that is this process's alone. */
+export interface Reserved {
   readonly id: string;
   readonly paths: BottlePaths;
   readonly lock: Lock;
@@ -100,7 +101,7 @@ async function keptBottle(id: string): Promise<Reserved> {
 }
 
 /** mkdir is atomic: of two starts at once, each gets a directory of its own. */
-async function newBottle(nameOrLabel: string): Promise<Reserved> {
+export async function newBottle(nameOrLabel: string): Promise<Reserved> {
   for (let attempt = 0; attempt < ID_ATTEMPTS; attempt++) {
     const id = newBottleId(nameOrLabel);
     const paths = bottlePaths(id);

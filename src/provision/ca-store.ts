@@ -17,8 +17,9 @@ const HOST_STORES = [
   "/etc/ssl/cert.pem",
 ] as const;
 
-const BEGIN = "# bottle CA: begin";
-const END = "# bottle CA: end";
+/** Around the bottle's own root in the bundle. */
+export const CA_MARKS = ["# bottle CA: begin", "# bottle CA: end"] as const;
+const [BEGIN, END] = CA_MARKS;
 
 /** Writes the CA alone and the bundle, both readable by everybody in the guest and writable by nobody. */
 export async function provisionCa(guest: Guest, certificate: string, scratchDir: string): Promise<void> {

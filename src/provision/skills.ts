@@ -17,7 +17,7 @@ const MAX_SKILL_ENTRIES = 10_000;
 const SKILL_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 
 /** Where agents look for skills. */
-const GUEST_SKILLS = `${GUEST.home}/.claude/skills`;
+export const GUEST_SKILLS = `${GUEST.home}/.claude/skills`;
 
 /** @throws UserError naming the skill, when it is gone, too large, or has a link that leaves its folder. */
 export async function provisionSkills(guest: Guest, skills: readonly PlannedSkill[]): Promise<void> {

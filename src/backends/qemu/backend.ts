@@ -2,8 +2,6 @@
  * Guests in a kernel of their own: a micro-VM without any network device, whose one way out is a port that carries
  * SSH. It starts by going on from a machine that has booted once, and boots where that cannot be.
  */
-import { existsSync } from "node:fs";
-import { cpus } from "node:os";
 import { join } from "node:path";
 import type {
   Availability,
@@ -14,36 +12,29 @@ import type {
   Prepared,
   PrepareRequest,
 } from "../../contract/backend.ts";
-import { GUEST } from "../../contract/backend.ts";
 import type { BottlePlan } from "../../contract/plan.ts";
 import type { RootImage } from "../../image/root-image.ts";
-import { UserError } from "../../lib/errors.ts";
 import { cacheOf } from "../../lib/paths.ts";
 import { removeTree } from "../../lib/remove-tree.ts";
 import type { Scope } from "../../lib/scope.ts";
 import { directHosts } from "../../plan/direct-hosts.ts";
-import { accelerationCandidate, chooseAcceleration, knownAnswer } from "./acceleration.ts";
-import { type BottleDisk, bottleDisk } from "./disk.ts";
+import { accelerationCandidate, knownAnswer } from "./acceleration.ts";
+import { type BottleDisk, bottleDisk, forkDisk } from "./disk.ts";
 import { etcFiles } from "./etc.ts";
-import { createGuest } from "./guest.ts";
-import { plainKernel } from "./kernel.ts";
 import { openServiceLink, type ServiceLink } from "./link.ts";
-import type { Disk, MachineSpec } from "./machine.ts";
-import { goOn } from "./monitor.ts";
+import type { Disk } from "./machine.ts";
 import { findHostParts } from "./parts.ts";
-import { ramDisk } from "./ram-disk.ts";
-import { DISK_PLACES, makeTemplate, openTemplate, templatePath, tryBoot } from "./template.ts";
-import { startMachine } from "./virtual-machine.ts";
-
-/** Enough for a build beside an agent; it is taken from the host only as it is used. */
-const DEFAULT_MEMORY_BYTES = 2 * 1024 ** 3;
-const DEFAULT_CPUS = 2;
+import {
+  DEFAULT_CPUS,
+  DEFAULT_MEMORY_BYTES,
+  type PreparedMachine,
+  prepareMachine,
+} from "./prepare-machine.ts";
 
 interface QemuPrepared extends Prepared {
   readonly image: RootImage;
   readonly diskBytes: number;
-  readonly machine: Omit<MachineSpec, "portFd" | "monitorFd" | "incomingFd" | "disks">;
-  readonly template: string | undefined;
+  readonly machine: PreparedMachine;
 }
 
 interface QemuLink extends ServiceLink {
@@ -60,39 +51,12 @@ export const qemuBackend: Backend = {
   probe,
 
   async prepare({ plan, tools }: PrepareRequest, progress): Promise<QemuPrepared> {
-    const cache = cacheOf();
-    const found = await findHostParts(cache);
-    if ("lacks" in found) throw missing(found.lacks);
-    const { arch, kernel, qemuVersion } = found.parts;
-    const unaccelerated = {
-      arch,
-      accelerator: "tcg" as const,
-      cpus: Math.max(1, Math.min(Math.floor(plan.resources.cpus ?? DEFAULT_CPUS), cpus().length)),
-      memoryBytes: plan.resources.memoryBytes ?? DEFAULT_MEMORY_BYTES,
-      kernel: await plainKernel(kernel, cache),
-      ramDisk: await ramDisk(kernel, cache),
-    };
-    const accelerator = await chooseAcceleration({ arch, cache, qemuVersion }, (candidate) => {
-      progress(`qemu: trying whether ${candidate} works here`);
-      return tryBoot({ ...unaccelerated, accelerator: candidate });
-    });
-    const machine = { ...unaccelerated, accelerator };
-    let template: string | undefined = templatePath(machine, qemuVersion, cache);
-    if (!existsSync(template)) {
-      progress("qemu: booting a machine once, to go on from later");
-      template = await makeTemplate(template, machine, progress).then(
-        () => template,
-        (error: unknown) => {
-          progress(`qemu: cannot keep a booted machine, so each bottle boots: ${String(error)}`);
-          return undefined;
-        },
-      );
-    }
+    const machine = await prepareMachine(plan.resources, progress);
     const { DEFAULT_DISK_BYTES, prepareRootImage } = await import("../../image/root-image.ts");
     const diskBytes = plan.resources.diskBytes ?? DEFAULT_DISK_BYTES;
     const source = plan.image ?? { kind: "built-in" };
-    const image = await prepareRootImage({ source, tools, cache, diskBytes }, progress);
-    return { backend: "qemu", image, diskBytes, machine, template };
+    const image = await prepareRootImage({ source, tools, cache: cacheOf(), diskBytes }, progress);
+    return { backend: "qemu", image, diskBytes, machine };
   },
 
   async reserve(prepared, request, scope): Promise<QemuLink> {
@@ -111,57 +75,24 @@ export const qemuBackend: Backend = {
   },
 
   async boot(prepared, link, options: BootOptions, scope): Promise<Guest> {
-    const { machine: spec, template } = prepared as QemuPrepared;
-    const { id, stateDir, runtimeDir, disk, mounts, sockets } = link as QemuLink;
-    // With the SSH library: who runs no micro-VM does without it.
-    const [{ makeIdentity }, { introduce }] = await Promise.all([
-      import("./identity.ts"),
-      import("./start.ts"),
-    ]);
-    const { identity, keys } = makeIdentity({
-      hostname: id,
-      etc: etcFiles(id, directHosts(options.plan.routes)),
-      mounts: mounts.places,
-    });
-    const incoming = template === undefined ? undefined : await openTemplate(template);
-    const disks = [disk, ...mounts.disks];
-    const machine = await startMachine(
+    const { disk, mounts, sockets, ...places } = link as QemuLink;
+    const { bootGuest } = await import("./boot-guest.ts");
+    return bootGuest(
       {
-        id,
-        rootDir: join(stateDir, "root"),
-        runtimeDir,
-        spec: {
-          ...spec,
-          disks: [...disks, ...Array.from({ length: DISK_PLACES - disks.length }, () => "none" as const)],
-        },
-        ...(incoming !== undefined && { incoming: incoming.fd }),
+        id: places.id,
+        stateDir: places.stateDir,
+        runtimeDir: places.runtimeDir,
+        machine: (prepared as QemuPrepared).machine,
+        disks: [disk, ...mounts.disks],
+        mounts: mounts.places,
+        etc: etcFiles(places.id, directHosts(options.plan.routes)),
+        services: sockets,
+        processes: options.plan.resources.pids,
+        imageEnv: disk.image.config.env,
+        env: options.env,
       },
-      scope,
-    ).finally(() => incoming?.close());
-    if (incoming !== undefined) await goOn(machine.monitor);
-    const { link: ssh, shell } = await introduce(
-      machine,
-      { identity, keys, services: sockets, hello: incoming === undefined },
       scope,
     );
-    const imageEnv = environmentOf(disk.env);
-    const parts = {
-      link: ssh,
-      monitor: machine.monitor,
-      ended: machine.ended,
-      processes: options.plan.resources.pids,
-      env: {
-        HOME: GUEST.home,
-        USER: GUEST.user,
-        LOGNAME: GUEST.user,
-        SHELL: shell,
-        LANG: "C.UTF-8",
-        ...imageEnv,
-        PATH: `${imageEnv["PATH"] ?? SYSTEM_PATH}:${OWN_PATH}`,
-        ...options.env,
-      },
-    };
-    return createGuest(parts, scope);
   },
 
   async enumerate(): Promise<readonly OwnedResource[]> {
@@ -169,6 +100,11 @@ export const qemuBackend: Backend = {
   },
 
   async remove(): Promise<void> {},
+
+  disks: {
+    fork: forkDisk,
+    commit: async (request, progress) => (await import("./commit.ts")).commitDisk(request, progress),
+  },
 };
 
 /** Copied anew at each start. */
@@ -190,26 +126,6 @@ async function mountsOf(
 /** With a dot: what a killed keeper leaves of it, cleanup takes for what only a running bottle needs. */
 const MOUNTS_DISK = ".mounts.ext4";
 
-const SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin";
-/** What an image may lack. */
-const OWN_PATH = "/run/bottle/bin";
-
-function environmentOf(entries: readonly string[]): Readonly<Record<string, string>> {
-  return Object.fromEntries(
-    entries.map((entry) => {
-      const end = entry.indexOf("=");
-      return end < 0 ? [entry, ""] : [entry.slice(0, end), entry.slice(end + 1)];
-    }),
-  );
-}
-
-function missing(lacks: readonly { readonly what: string; readonly remedy: string }[]): UserError {
-  return new UserError(
-    `this host cannot run micro-VMs\n  ${lacks.map(({ what, remedy }) => `it lacks ${what}: ${remedy}`).join("\n  ")}`,
-    { hint: "bottle doctor" },
-  );
-}
-
 async function probe(): Promise<Availability> {
   const cache = cacheOf();
   const found = await findHostParts(cache);
@@ -223,6 +139,7 @@ async function probe(): Promise<Availability> {
       "a kernel of its own, no network device",
       `QEMU ${qemuVersion}, ${accelerator === "tcg" ? "in software" : accelerator}`,
       `Linux ${kernel.release}`,
+      `unless told ${DEFAULT_CPUS} processors and ${DEFAULT_MEMORY_BYTES / 1024 ** 3} GiB`,
     ].join("; "),
     lacks: [],
     ...(accelerator === "tcg" && { emulated: true }),

@@ -26,6 +26,8 @@ export interface BackendUnderTest {
   readonly hasOwnMemory?: true;
   /** On the guest's loopback, besides the services: what makes the guest. */
   readonly ownPorts?: readonly number[];
+  /** Why its guests may open vsock sockets, where they may. */
+  readonly opensVsock?: string;
   /** Breaks the link under a running guest, which must then make it anew; where that can be. */
   loseLink?(bottle: TestBottle): Promise<void>;
   /** What makes the guest runs under another user than the agent, who may kill all there is of his own. */

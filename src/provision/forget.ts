@@ -1,0 +1,35 @@
+/**
+ * The other way round: what provisioning put into a guest is taken out of it, by the same plan. What the agent copied
+ * elsewhere is the agent's; bearers and the decoy are worth nothing once their bottle has ended.
+ */
+import { GUEST } from "../contract/backend.ts";
+import type { BottlePlan } from "../contract/plan.ts";
+import { GUEST_CA } from "./ca-environment.ts";
+import { CA_MARKS } from "./ca-store.ts";
+import { decoyFile } from "./decoy.ts";
+import { GATE_CONFIG_PATH } from "./gate-config.ts";
+import { gitIdentityFile } from "./git-identity.ts";
+import { type GuestExec, runInGuestOk } from "./guest-command.ts";
+import { GUEST_SKILLS } from "./skills.ts";
+
+/** Every file and folder that provisioning makes for `plan`; the bundle of roots only gets one more, and is not among them. */
+export function provisionedPaths(plan: BottlePlan): readonly string[] {
+  return [
+    GUEST_CA.ca,
+    GUEST.mcpConfig,
+    GATE_CONFIG_PATH,
+    decoyFile("").path,
+    gitIdentityFile(plan.git).path,
+    ...plan.provider.files.map(({ path }) => path),
+    ...(plan.presets ?? []).flatMap(({ files }) => files.map(({ path }) => path)),
+    ...(plan.userConfig?.texts ?? []).map(({ to }) => to),
+    ...plan.skills.map(({ name }) => `${GUEST_SKILLS}/${name}`),
+  ];
+}
+
+/** @param exec as root of a guest, with `rm` and `sed` that are not the image's. */
+export async function forgetProvisioned(exec: GuestExec, plan: BottlePlan): Promise<void> {
+  await runInGuestOk(exec, ["rm", "-rf", "--", ...provisionedPaths(plan)]);
+  const [begin, end] = CA_MARKS;
+  await runInGuestOk(exec, ["sed", "-i", `/^${begin}$/,/^${end}$/d`, GUEST_CA.bundle]);
+}

@@ -1,0 +1,153 @@
+/** A micro-VM's disk outlives it: resumed, forked, and frozen as an image without what was provisioned. */
+import { execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { removeTree } from "../../../src/lib/remove-tree.ts";
+import { BOTTLE, type Run, runProgram } from "../../support/real-bottle.ts";
+import { VM_CACHE, vmLack } from "../../support/vm-host.ts";
+
+const lack = await vmLack();
+
+/** Says which of the texts stand in a file's data; holes are passed over. */
+const SEARCH = `import os, sys
+fd = os.open(sys.argv[1], os.O_RDONLY)
+wanted = [text.encode() for text in sys.argv[2:]]
+end, at, found, tail = os.fstat(fd).st_size, 0, set(), b""
+while at < end:
+    try: at = os.lseek(fd, at, os.SEEK_DATA)
+    except OSError: break
+    stop = os.lseek(fd, at, os.SEEK_HOLE)
+    tail = b""
+    while at < stop:
+        chunk = os.pread(fd, min(1 << 22, stop - at), at)
+        if not chunk: break
+        at += len(chunk)
+        block = tail + chunk
+        found.update(text for text in wanted if text in block)
+        tail = chunk[-400:]
+print("\\n".join(text.decode() for text in wanted if text in found))
+`;
+
+const AGENT = [
+  "echo life >>~/workspace/notes; cat ~/workspace/notes | wc -l",
+  "cat ~/.bottle/mcp.json ~/.config/backup/credentials.json /etc/ssl/bottle/ca.pem",
+  // What the agent itself threw away may have been anything.
+  "echo thrown-$((1000+1))-away >~/gone; sync; rm ~/gone",
+  "exit 3",
+].join("; ");
+
+describe.skipIf(lack !== undefined)("the disk of a micro-VM", () => {
+  let folder: string;
+  let id: string;
+  let secrets: readonly string[];
+  const name = `t${process.pid}`;
+
+  const bottle = (...args: string[]): Promise<Run> =>
+    runProgram([process.execPath, BOTTLE, ...args], {
+      cwd: folder,
+      env: {
+        PATH: process.env["PATH"] ?? "",
+        HOME: folder,
+        XDG_RUNTIME_DIR: join(folder, "run"),
+        BOT_BOTTLE_HOME: join(folder, "home"),
+        BOT_BOTTLE_CACHE: VM_CACHE,
+      },
+    });
+  const searched = (path: string): readonly string[] =>
+    execFileSync("python3", ["-c", SEARCH, path, ...secrets], { encoding: "utf8" })
+      .trim()
+      .split("\n");
+  const keptDisk = () => join(VM_CACHE, "images/kept", name, "disk.ext4");
+
+  beforeAll(async () => {
+    folder = realpathSync(mkdtempSync(join(tmpdir(), "bbk-")));
+    for (const path of ["run", "home/bottles", "home/agents"])
+      mkdirSync(join(folder, path), { recursive: true });
+    const provider = { template: "command", command: ["sh", "-c", AGENT] };
+    const text = JSON.stringify({ agent_provider: provider, supervise: true });
+    writeFileSync(join(folder, "home/bottles/b.md"), `---\n${text}\n---\n`);
+    writeFileSync(join(folder, "home/agents/a.md"), "---\nbottle: b\n---\n");
+    const run = await bottle("start", "a", "--backend", "qemu", "--yes", "--prompt", "work");
+    expect(run.code, run.stderr).toBe(3);
+    id = readdirSync(join(folder, "home/state"))[0] ?? expect.fail("no bottle");
+    const [, bearer = ""] = /Bearer ([\w-]{20,})/.exec(run.stdout) ?? [];
+    const [, decoy = ""] = /"secret_key": "(\w{40})"/.exec(run.stdout) ?? [];
+    const [, , certificate = ""] = /(-----BEGIN CERTIFICATE-----\n)(.{64})/.exec(run.stdout) ?? [];
+    secrets = [bearer, decoy, certificate, "thrown-1001-away"];
+    for (const secret of secrets) expect(secret.length).toBeGreaterThan(10);
+  }, 300_000);
+  afterAll(async () => {
+    await bottle("rm", "--force", ...readdirSync(join(folder, "home/state")));
+    await bottle("image", "prune", `kept:${name}`, "--yes");
+    await removeTree(folder);
+  }, 60_000);
+
+  it("is there again when its bottle is resumed", async () => {
+    const run = await bottle("resume", id, "--yes", "--prompt", "more");
+    expect(run.code, run.stderr).toBe(3);
+    expect(run.stdout.split("\n")[0]).toBe("2");
+  }, 120_000);
+
+  it("is frozen as an image without what was provisioned, of which not a byte is left", async () => {
+    const run = await bottle("commit", id, name);
+    expect(run, run.stderr).toMatchObject({ code: 0, stdout: `kept:${name}\n` });
+    // Control: the bottle's own disk holds them.
+    expect(searched(join(folder, "home/state", id, "guest.qcow2"))).toEqual(secrets);
+    expect(searched(keptDisk())).toEqual([""]);
+    execFileSync("e2fsck", ["-fn", keptDisk()], { stdio: "ignore" });
+    const said = execFileSync("debugfs", ["-R", "cat /home/node/workspace/notes", keptDisk()], {
+      encoding: "utf8",
+      stdio: ["ignore", "pipe", "ignore"],
+    });
+    expect(said).toBe("life\nlife\n");
+  }, 120_000);
+
+  it("is not frozen twice under one name, nor under none", async () => {
+    expect((await bottle("commit", id, name)).stderr).toContain(`there is a kept image ${name} already`);
+    expect((await bottle("commit", id, "../x")).stderr).toContain("is no name for an image");
+    expect((await bottle("commit", "nobody-abcde")).stderr).toContain("there is no bottle");
+  });
+
+  it("is what another bottle begins with, provisioned anew", async () => {
+    const run = await bottle(
+      "start",
+      "a",
+      "--backend",
+      "qemu",
+      "--image",
+      `kept:${name}`,
+      "--yes",
+      "--prompt",
+      "on",
+    );
+    expect(run.code, run.stderr).toBe(3);
+    expect(run.stdout.split("\n")[0]).toBe("3");
+    expect(run.stdout).toMatch(/Bearer [\w-]{20,}/);
+    expect(run.stdout).not.toContain(secrets[0]);
+  }, 120_000);
+
+  it("is copied for each fork, which goes on by itself", async () => {
+    const run = await bottle("fork", id, "2", "--yes", "--prompt", "fork");
+    expect(run.code, run.stderr).toBe(0);
+    const forks = run.stdout.trim().split("\n");
+    expect(forks).toHaveLength(2);
+    for (const fork of forks) {
+      const log = join(folder, "home/state", fork, "agent.log");
+      for (let i = 0; i < 200 && !readFileSync(log, "utf8").includes("END CERTIFICATE"); i++)
+        await pause(100);
+      const said = readFileSync(log, "utf8");
+      expect(said.split("\n")[0]).toBe("3");
+      for (const secret of secrets.slice(0, 3)) expect(said).not.toContain(secret);
+    }
+    expect(await bottle("audit", "verify", forks[0] ?? "")).toMatchObject({ code: 0 });
+  }, 180_000);
+
+  it("is no namespace bottle's", async () => {
+    const run = await bottle("start", "a", "--backend", "namespace", "--yes", "--prompt", "x");
+    const plain = /^bottle (\S+)$/m.exec(run.stderr)?.[1] ?? expect.fail(run.stderr);
+    expect((await bottle("commit", plain)).stderr).toContain("has no disk of its own");
+  }, 60_000);
+});
