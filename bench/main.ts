@@ -1,4 +1,4 @@
-/** `npm run bench -- start | exec | approvals | egress | git | inspect | proxy [--json]`. Prints figures; judges nothing. */
+/** `npm run bench -- start | exec | approvals | egress | git | inspect | proxy | vm [--json]`. Prints figures; judges nothing. */
 import type { BenchRow } from "./row.ts";
 
 const benches: Readonly<Record<string, () => Promise<readonly BenchRow[]>>> = {
@@ -9,6 +9,7 @@ const benches: Readonly<Record<string, () => Promise<readonly BenchRow[]>>> = {
   git: async () => (await import("./git.ts")).benchGit(),
   inspect: async () => (await import("./inspect.ts")).benchInspect(),
   proxy: async () => (await import("./proxy/proxy.ts")).benchProxy(),
+  vm: async () => (await import("./vm.ts")).benchVm(),
 };
 
 const json = process.argv.includes("--json");

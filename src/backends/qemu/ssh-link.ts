@@ -114,6 +114,9 @@ export async function openSshLink(request: SshLinkRequest): Promise<SshLink> {
         const { channel, streams } = await forward(port);
         return keep(channelStream(Promise.resolve(channel), true), streams);
       } catch (cause) {
+        // Only a refused channel has a reason of the server's own.
+        if (!(cause instanceof Error && "reason" in cause))
+          throw new UserError("the guest is gone", { cause });
         throw new UserError(`nothing in the guest listens on port ${port}`, {
           hint: "start the server in the bottle first; it must listen on 127.0.0.1 or on all addresses",
           cause,
@@ -138,15 +141,15 @@ async function establish(
 ): Promise<Connection> {
   const client = new ssh2.Client();
   const streams = new Set<Duplex>();
-  let reason = "it was closed";
+  let reason: string | undefined;
   const over = new Promise<string>((resolve) => {
     client.on("error", (error) => {
-      reason = error.message;
+      reason ??= error.message;
       client.destroy();
     });
     client.once("close", () => {
       for (const stream of streams) stream.destroy(new Error("the link to the guest is lost"));
-      resolve(reason);
+      resolve(reason ?? "it was closed");
     });
   });
   client.on("tcp connection", (details, accept, reject) => {

@@ -1,0 +1,177 @@
+/** The small parts of a micro-VM's start: what is unpacked, packed and said to QEMU. */
+import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import fc from "fast-check";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { packCpio } from "../../../src/backends/qemu/cpio.ts";
+import { findKernel, readModule } from "../../../src/backends/qemu/kernel.ts";
+import { LZ4_LEGACY, unpackLz4 } from "../../../src/backends/qemu/lz4.ts";
+import { type MachineSpec, qemuArgv } from "../../../src/backends/qemu/machine.ts";
+import { placeMounts } from "../../../src/backends/qemu/mounts-disk.ts";
+import { UserError } from "../../../src/lib/errors.ts";
+
+const SPEC: MachineSpec = {
+  arch: "x64",
+  accelerator: "tcg",
+  cpus: 2,
+  memoryBytes: 512 * 1024 ** 2,
+  kernel: "/machine/kernel",
+  ramDisk: "/machine/ramdisk",
+  portFd: 4,
+  monitorFd: 5,
+  disks: [{ path: "/machine/disk0", format: "qcow2" }, "none"],
+};
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "bbp-"));
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+describe("a machine in QEMU's words", () => {
+  it("has no network device, no display, no PCI bus and no shared folder", () => {
+    const words = qemuArgv(SPEC);
+    expect(words.join(" ")).not.toMatch(/net|vga|usb|virtfs|9p|vhost|vsock|balloon|-monitor /);
+    expect(words).toContain("-nodefaults");
+    expect(words).toContain("microvm");
+    expect(words.filter((word) => word.startsWith("virtio-") || word.startsWith("virtserial"))).toEqual([
+      "virtio-serial-device,max_ports=2",
+      "virtserialport,chardev=link,name=link",
+      "virtio-blk-device,drive=disk0",
+      "virtio-blk-device,drive=disk1",
+    ]);
+  });
+
+  it("is held to QEMU's own filter, and told its clock where that is emulated", () => {
+    expect(qemuArgv(SPEC).join(" ")).toContain("spawn=deny");
+    expect(qemuArgv(SPEC).join(" ")).toContain("tsc_early_khz=");
+    expect(qemuArgv({ ...SPEC, accelerator: "kvm" }).join(" ")).not.toContain("tsc_early_khz=");
+  });
+
+  it("keeps a read-only disk from being written to", () => {
+    const disks = [{ path: "/m", format: "raw", readOnly: true } as const];
+    expect(qemuArgv({ ...SPEC, disks }).join(" ")).toContain("read-only=on");
+  });
+});
+
+describe("LZ4's old container", () => {
+  /** Literals alone: the smallest that a compressor could write. */
+  const literals = (bytes: Buffer): Buffer => {
+    const more = bytes.length - 15;
+    const lengths =
+      more < 0 ? [] : [...Array.from({ length: Math.floor(more / 255) }, () => 255), more % 255];
+    const block = Buffer.concat([Buffer.from([Math.min(bytes.length, 15) << 4, ...lengths]), bytes]);
+    const size = Buffer.alloc(4);
+    size.writeUInt32LE(block.length);
+    return Buffer.concat([LZ4_LEGACY, size, block]);
+  };
+
+  it("gives back any bytes that were put in as they are", () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 2000 }), (bytes) => {
+        expect(unpackLz4(literals(Buffer.from(bytes)), 1e6).equals(Buffer.from(bytes))).toBe(true);
+      }),
+    );
+  });
+
+  it("repeats what overlaps itself", () => {
+    // "ab", then 20 bytes from two bytes before: token 2 literals, match 15 and 1 more.
+    const block = Buffer.from([0x2f, 0x61, 0x62, 0x02, 0x00, 0x01, 0x10, 0x7a]);
+    const size = Buffer.alloc(4);
+    size.writeUInt32LE(block.length);
+    expect(unpackLz4(Buffer.concat([LZ4_LEGACY, size, block]), 1e6).toString()).toBe(`${"ab".repeat(11)}z`);
+  });
+
+  it("refuses what is cut short, points before its beginning, or is larger than it may be", () => {
+    const block = (bytes: number[]): Buffer =>
+      Buffer.concat([LZ4_LEGACY, Buffer.from([bytes.length, 0, 0, 0]), Buffer.from(bytes)]);
+    expect(() => unpackLz4(block([0xf0]), 1e6)).toThrow("cut short");
+    expect(() => unpackLz4(block([0x10, 0x61, 0x05, 0x00]), 1e6)).toThrow("damaged");
+    expect(() => unpackLz4(literals(Buffer.alloc(1000)), 999)).toThrow("more than");
+  });
+
+  it("never hangs or writes past its end, whatever it is given", () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => {
+        try {
+          unpackLz4(Buffer.concat([LZ4_LEGACY, Buffer.from(bytes)]), 1e8);
+        } catch {}
+      }),
+    );
+  });
+});
+
+describe("the RAM disk", () => {
+  it("is what cpio itself unpacks", () => {
+    const archive = packCpio([
+      { kind: "folder", path: "bin" },
+      { kind: "file", path: "bin/odd", content: Buffer.from("odd"), mode: 0o755 },
+      { kind: "link", path: "init", target: "bin/odd" },
+    ]);
+    execFileSync("python3", ["-c", READ_CPIO, folder], { input: archive });
+    expect(execFileSync("cat", [join(folder, "bin_odd")], { encoding: "utf8" })).toBe("100755 odd");
+    expect(execFileSync("cat", [join(folder, "init")], { encoding: "utf8" })).toBe("120777 bin/odd");
+  });
+});
+
+/** Reads the format by its own description, and writes a file for each entry: mode and content. */
+const READ_CPIO = `import sys, os
+data, at = sys.stdin.buffer.read(), 0
+while True:
+    assert data[at:at+6] == b"070701"
+    field = lambda n: int(data[at+6+8*n:at+14+8*n], 16)
+    name = data[at+110:at+110+field(11)-1].decode()
+    body = (at + 110 + field(11) + 3) // 4 * 4
+    if name == "TRAILER!!!": break
+    content = data[body:body+field(6)]
+    open(os.path.join(sys.argv[1], name.replace("/", "_")), "wb").write(b"%o " % field(1) + content)
+    at = (body + field(6) + 3) // 4 * 4
+`;
+
+describe("the kernel for guests", () => {
+  const install = (
+    release: string,
+    modules = ["virtio_ring", "virtio", "virtio_mmio", "virtio_console", "virtio_blk"],
+  ) => {
+    mkdirSync(join(folder, "kernel/boot"), { recursive: true });
+    writeFileSync(join(folder, `kernel/boot/vmlinuz-${release}`), release);
+    for (const place of ["virtio", "char", "block"]) {
+      mkdirSync(join(folder, "kernel/lib/modules", release, "kernel/drivers", place), { recursive: true });
+    }
+    for (const name of modules) {
+      const place = name === "virtio_blk" ? "block" : name === "virtio_console" ? "char" : "virtio";
+      writeFileSync(join(folder, "kernel/lib/modules", release, `kernel/drivers/${place}/${name}.ko`), name);
+    }
+  };
+
+  it("is the newest for virtual machines, of those that have their drivers", () => {
+    install("6.1.0-9-cloud-amd64");
+    install("6.1.0-10-cloud-amd64");
+    install("6.12.0-1-cloud-amd64", ["virtio"]);
+    expect(findKernel(undefined, folder)?.release).toBe("6.1.0-10-cloud-amd64");
+  });
+
+  it("is the operator's own, if its bytes are those that he named", async () => {
+    install("7.0.0-own");
+    const path = join(folder, "kernel/boot/vmlinuz-7.0.0-own");
+    const digest = createHash("sha256").update("7.0.0-own").digest("hex");
+    const kernel = findKernel(`${path}#sha256:${digest}`, "/nowhere") ?? expect.fail("none");
+    expect(kernel.release).toBe("7.0.0-own");
+    expect(String(await readModule(kernel, "virtio_blk"))).toBe("virtio_blk");
+    expect(() => findKernel(`${path}#sha256:${"0".repeat(64)}`, "/nowhere")).toThrow(UserError);
+    expect(() => findKernel("/no/such/vmlinuz-1", "/nowhere")).toThrow(UserError);
+  });
+});
+
+describe("the operator's mounts", () => {
+  it("come with what lies in them after them, and only from what is there", () => {
+    const inside = { from: folder, to: "/srv/a/b" };
+    const outside = { from: folder, to: "/srv/a" };
+    expect(placeMounts([inside, outside]).map(({ to }) => to)).toEqual(["/srv/a", "/srv/a/b"]);
+    expect(() => placeMounts([{ from: join(folder, "no"), to: "/srv" }])).toThrow("does not exist");
+    expect(() => placeMounts([{ from: "/dev/null", to: "/srv" }])).toThrow("neither a folder nor a file");
+  });
+});
