@@ -52,6 +52,8 @@ export interface JailSpec {
   readonly seccomp?: { readonly loader: FilterLoader; readonly arch: SeccompArch };
   /** Processes and threads it may have at once, where the kernel counts them by user namespace. */
   readonly pids?: number;
+  /** Of the host's /dev, by name, besides those that hold nothing: `kvm`. */
+  readonly devices?: readonly string[];
   /** Host file descriptors for the program: the first becomes its 4, and so on. `"ipc"` opens Node's channel. */
   readonly extraFds?: readonly (number | "ipc")[];
 }
@@ -133,6 +135,7 @@ export async function holdJail(spec: JailSpec): Promise<HeldJail> {
     JAIL_HOST: spec.hostname ?? "",
     JAIL_UID: String(spec.uid),
     JAIL_CWD: spec.cwd,
+    JAIL_DEVICES: (spec.devices ?? []).join(" "),
   };
   const pipes = [
     ...(["pipe", "pipe", "pipe", "pipe"] as const),

@@ -88,6 +88,7 @@ export async function startMachine(request: VirtualMachineRequest, scope: Scope)
       ...(request.incoming !== undefined && { incomingFd: 6 }),
     }),
     startsPrograms: true,
+    ...(spec.accelerator === "kvm" && { devices: ["kvm"] }),
     tmpBytes: TMP_BYTES,
     extraFds: [port.fd, monitorListener.fd, ...(request.incoming === undefined ? [] : [request.incoming])],
   });
