@@ -7,7 +7,7 @@
  * children, and no parent's death would end them (I9).
  */
 import { spawn } from "node:child_process";
-import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { readGreetingLine } from "../../jail/channel-greeting.ts";
 import { isRoot } from "../../jail/host-uid.ts";
 import { messageOf } from "../../lib/errors.ts";
@@ -38,7 +38,7 @@ export interface Room {
   readonly ownUser: boolean;
   /** What a command is run by, to be in it. */
   readonly enter: readonly string[];
-  /** @throws Error when the process `pid` is elsewhere, or there is more in here than a loopback. */
+  /** @throws Error when the process `pid` is elsewhere, or a way leads out of here. */
   confirm(pid: number): void;
   /** Kills whoever is in here besides its holder, and waits until they are gone. */
   clear(): Promise<void>;
@@ -92,10 +92,10 @@ export async function openRoom(
     confirm(other) {
       if (readlinkSync(`/proc/${other}/ns/net`) !== network)
         throw new Error(`the machine's process ${other} is not in the network that was made for it`);
-      const interfaces = interfacesOf(other);
-      // Those that the kernel puts into every new network are down, and nobody in here may raise them but root.
-      if (interfaces.some((name) => name !== "lo"))
-        throw new Error(`the machine's network has more than a loopback: ${interfaces.join(", ")}`);
+      // Kernels put tunnels into every new network, which lead nowhere: what counts is where there is a way.
+      const ways = waysOf(other).filter((name) => name !== "lo");
+      if (ways.length > 0)
+        throw new Error(`the machine's network has more than a loopback: ${ways.join(", ")}`);
     },
     clear,
   };
@@ -175,12 +175,16 @@ function isBelow(pid: number, root: number): boolean {
   }
 }
 
-function interfacesOf(pid: number): readonly string[] {
-  return readFileSync(`/proc/${pid}/net/dev`, "latin1")
-    .split("\n")
-    .slice(2)
-    .flatMap((line) => line.trim().split(":")[0] ?? [])
-    .filter((name) => name !== "");
+/** Interfaces to which routes lead, by proc(5): the first field of IPv4's, the last one of IPv6's. */
+function waysOf(pid: number): readonly string[] {
+  const rows = (name: string): readonly (readonly string[])[] =>
+    readFileSync(`/proc/${pid}/net/${name}`, "latin1")
+      .split("\n")
+      .filter((line) => line.trim() !== "")
+      .map((line) => line.trim().split(/\s+/));
+  const fourth = rows("route").slice(1);
+  const sixth = existsSync(`/proc/${pid}/net/ipv6_route`) ? rows("ipv6_route") : [];
+  return [...fourth.map((row) => row[0] ?? ""), ...sixth.map((row) => row.at(-1) ?? "")];
 }
 
 function killIfThere(pid: number): void {
