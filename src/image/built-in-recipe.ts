@@ -285,7 +285,7 @@ async function* debootstrap(
     uri,
   ];
   for await (const line of outputOf(argv, { stdin: "", env: {}, progress, signal }))
-    progress(shortLine(line.toString()));
+    progress(`built-in image: ${shortLine(line.toString()).replace(/^I: /, "")}`);
   await removeTree(join(root, "var/cache/apt/archives"));
   yield* packFolder(root, signal);
 }
