@@ -18,11 +18,11 @@ import { processesOf } from "../test/support/namespace-host.ts";
 import { vmLack } from "../test/support/vm-host.ts";
 import { type BenchRow, row } from "./row.ts";
 
-const STARTS = 15;
-const BOOTS = 5;
-const EXECS = 40;
-const FORKS = 10;
-const COPY_BYTES = 32 * 1024 ** 2;
+const STARTS = 10;
+const BOOTS = 3;
+const EXECS = 20;
+const FORKS = 5;
+const COPY_BYTES = 16 * 1024 ** 2;
 
 export async function benchVm(): Promise<readonly BenchRow[]> {
   const lack = await vmLack();

@@ -25,8 +25,9 @@ describe.skipIf(lack !== undefined)("mounts of a micro-VM", () => {
     chmodSync(join(folder, "data/one"), 0o600);
     writeFileSync(join(folder, "data/sub/two"), "second\n");
     symlinkSync("one", join(folder, "data/link"));
+    // An image may have to be made first.
     bottle = await startBottle(qemuBackend, { mounts: mounts() });
-  }, 120_000);
+  }, 300_000);
   afterAll(async () => {
     await bottle?.close();
     await removeTree(folder);
