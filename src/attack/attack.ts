@@ -85,6 +85,7 @@ export async function attack(options: AttackOptions): Promise<AttackReport> {
       backend,
       root,
       outer: outer !== undefined,
+      hostRoot: process.getuid?.() === 0,
       planted: [...(outer?.planted ?? [])],
       only: [...only],
     };

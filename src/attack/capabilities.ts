@@ -62,12 +62,16 @@ export const SITES: Readonly<Record<BackendName, Site>> = {
   },
 };
 
-export function capabilitiesOf(backend: BackendName, outerNetwork: boolean): Capabilities {
+/** @param hostRoot told, because an outer world calls everybody root. */
+export function capabilitiesOf(
+  backend: BackendName,
+  { outerNetwork, hostRoot }: Pick<Capabilities, "outerNetwork" | "hostRoot">,
+): Capabilities {
   const addresses = Object.values(networkInterfaces()).flatMap((entries) => entries ?? []);
   return {
     ...SITES[backend].gives(),
     outerNetwork,
-    hostRoot: process.getuid?.() === 0,
+    hostRoot,
     ipv6: addresses.some(({ family }) => family === "IPv6"),
   };
 }

@@ -15,6 +15,7 @@ const orderSchema = z.strictObject({
   backend: z.enum(BACKEND_NAMES),
   root: z.string(),
   outer: z.boolean(),
+  hostRoot: z.boolean(),
   planted: z.array(z.string()),
   only: z.array(z.string()),
 });
@@ -24,7 +25,7 @@ export async function runWorld(): Promise<void> {
   const lines = readJsonLines(process.stdin);
   const order = orderSchema.parse((await lines.next()).value);
   const tell = (message: object): Promise<void> => writeJsonLine(process.stdout, message);
-  const has = capabilitiesOf(order.backend, order.outer);
+  const has = capabilitiesOf(order.backend, { outerNetwork: order.outer, hostRoot: order.hostRoot });
   await tell({ capabilities: has });
   let world: Awaited<ReturnType<typeof makeWorld>> | undefined;
   const givenUp = new AbortController();

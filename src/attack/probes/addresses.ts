@@ -1,5 +1,5 @@
 /** I1: whatever has an address. Each is owned by an impostor that answers whoever comes. */
-import { node, type Otherwise, type Probe } from "../probe.ts";
+import { node, type Otherwise, type Probe, type Step } from "../probe.ts";
 
 /** The guest's own kernel says so: nothing has left it. */
 const NO_WAY = ["ENETUNREACH", "EHOSTUNREACH", "EADDRNOTAVAIL", "EAFNOSUPPORT"] as const;
@@ -25,6 +25,18 @@ function reach(what: string, tries: string, text: string, more: Partial<Probe> =
     control: "outside",
     ...more,
   };
+}
+
+/** A server of the neighbour's, for a minute. */
+function serving(port: number): Step {
+  return node(
+    `import { spawn } from "node:child_process";
+const server = "require('net').createServer((s) => s.end(process.env.WORD)).listen(${port}, '127.0.0.1', () => console.log('up')); setTimeout(() => process.exit(), 60000)";
+const child = spawn("setsid", ["node", "-e", server], { stdio: ["ignore", "pipe", "ignore"] });
+await new Promise((up) => child.stdout.once("data", up));
+child.unref(); got("it listens");`,
+    "neighbour",
+  );
 }
 
 export const ADDRESSES: readonly Probe[] = [
@@ -159,18 +171,8 @@ export const ADDRESSES: readonly Probe[] = [
   ),
   {
     ...reach("neighbour", "connects to a server that the bottle beside it runs on its loopback", ""),
-    attack: [
-      node(
-        `import { spawn } from "node:child_process";
-const server = "require('net').createServer((s) => s.end(process.env.WORD)).listen(7777, '127.0.0.1', () => console.log('up')); setTimeout(() => process.exit(), 60000)";
-const child = spawn("setsid", ["node", "-e", server], { stdio: ["ignore", "pipe", "ignore"] });
-await new Promise((up) => child.stdout.once("data", up));
-child.unref(); got("it listens");`,
-        "neighbour",
-      ),
-      node("await hear('127.0.0.1', 7777)"),
-    ],
+    attack: [serving(7777), node("await hear('127.0.0.1', 7777)")],
     refused: ["ECONNREFUSED"],
-    control: [node("await hear('127.0.0.1', 7777)", "neighbour")],
+    control: [serving(7778), node("await hear('127.0.0.1', 7778)", "neighbour")],
   },
 ];

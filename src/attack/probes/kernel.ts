@@ -88,6 +88,14 @@ export const KERNEL: readonly Probe[] = [
         ),
       ],
       refused: [...REFUSED, "EINVAL"],
+      controlOtherwise: [
+        {
+          without: ["hostRoot"],
+          seen: ["EINVAL", "EPERM"],
+          because: "an ordinary user unmounts nothing that another has mounted",
+        },
+        CONTAINED,
+      ],
     },
   ),
   privilege(
