@@ -19,9 +19,14 @@ const SAMPLE = SOAK ? EVERYTHING : 20_000_000;
 /** Real keys and numbers that packages ship for their tests, and publish: true findings, told by where they lie. */
 const EXPLAINED: readonly { detector: RegExp; path: RegExp; why: string }[] = [
   {
-    detector: /^(?:pem|der)-private-key$/,
+    detector: /^(?:pem|der|openssh|putty)-private-key$/,
     path: /\/(?:tests?|test_?data|testing|examples?|samples?|fixtures|certs|demo|support)[/_]|[/_]test\w*\.py|\.pem$|\.key$|doctest|conftest/i,
     why: "key pairs that libraries ship to test TLS and signatures with",
+  },
+  {
+    detector: /^pem-private-key$/,
+    path: /ssh2\/lib\/protocol\/constants\.js$/,
+    why: "the key with which ssh2 finds out whether node can sign with Ed25519",
   },
   {
     detector: /^google-api-key$/,
