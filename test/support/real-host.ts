@@ -112,7 +112,8 @@ function parentOf(pid: number): number | undefined {
   return parent === undefined ? undefined : Number(parent);
 }
 
-function filesBelow(folder: string): readonly string[] {
+/** On the folder's own file system: what somebody mounted in it, a process table say, has files without an end. */
+function filesBelow(folder: string, device = statOf(folder)?.dev): readonly string[] {
   let entries: readonly { name: string; isDirectory(): boolean }[];
   try {
     entries = readdirSync(folder, { withFileTypes: true });
@@ -122,7 +123,8 @@ function filesBelow(folder: string): readonly string[] {
   }
   return entries.flatMap((entry) => {
     const path = join(folder, entry.name);
-    return entry.isDirectory() ? [path, ...filesBelow(path)] : [path];
+    if (!entry.isDirectory()) return [path];
+    return statOf(path)?.dev === device ? [path, ...filesBelow(path, device)] : [];
   });
 }
 
