@@ -258,7 +258,9 @@ async function enter(
   const openTerminal = await terminalsOn(join(link.runtimeDir, "terminals.sock"), env, scope);
 
   const channelAs = (user: "agent" | "root"): Promise<Channel> => {
-    const own: readonly string[] = user === "root" ? [] : [places.runuser, "-u", GUEST.user, "--"];
+    const limit = `--nproc=${plan.resources.pids}:${plan.resources.pids}`;
+    const own: readonly string[] =
+      user === "root" ? [] : [places.runuser, "-u", GUEST.user, "--", "prlimit", limit, "--"];
     const home = user === "root" ? "/root" : GUEST.home;
     const clean = ["env", "-i", `HOME=${home}`, `PATH=${places.path}`, "LANG=C.UTF-8"];
     const program = (name: "guest-channel" | "guest-seat", ...rest: string[]): [string, ...string[]] =>

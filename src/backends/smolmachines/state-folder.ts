@@ -36,7 +36,10 @@ export async function makeStateFolder(stateDir: string, scope: Scope): Promise<S
     if (target !== folder.path || stat.uid !== ownUid())
       throw new UserError(`${folder.short} is in the way`, { hint: `see what it is: ls -l ${folder.short}` });
   }
-  scope.defer("short way to the machine's folder", () => rm(folder.short, { force: true }));
+  scope.defer("short way to the machine's folder", () =>
+    // A straggler of smolvm's may have made a folder of it.
+    rm(folder.short, { recursive: true, force: true }),
+  );
   return folder;
 }
 
