@@ -8,6 +8,16 @@ const NO_ENGINE: Lack = {
   what: "a docker-compatible engine",
   remedy: "install Docker Desktop, OrbStack, or: apt-get install docker.io",
 };
+const NO_GVISOR: Lack = {
+  what: "gVisor",
+  remedy: "install runsc and register it: https://gvisor.dev/docs/user_guide/install/",
+};
+const OLD_FILTER: Lack = {
+  what: "a system-call filter that keeps guests from vsock (where this host is itself a virtual machine, they can speak to its hypervisor)",
+  remedy: "use Docker 23 or newer",
+};
+/** The first release of Docker whose default filter refuses sockets of that family. */
+const FILTERS_VSOCK = 23;
 /** A stronger boundary than the host's own kernel, for whoever registered it. */
 export const GVISOR = "runsc";
 
@@ -22,12 +32,7 @@ export async function probeEngine(): Promise<Availability> {
           usable: true,
           isolation: "container",
           strength: `${name} ${version}: a container without a network, shared kernel, default seccomp`,
-          lacks: [
-            {
-              what: "gVisor",
-              remedy: `install runsc and register it: https://gvisor.dev/docs/user_guide/install/`,
-            },
-          ],
+          lacks: [NO_GVISOR, ...(letsVsockPass(version) ? [OLD_FILTER] : [])],
         }
       : {
           usable: true,
@@ -39,6 +44,12 @@ export async function probeEngine(): Promise<Availability> {
     const remedy = error instanceof UserError && error.hint !== undefined ? error.hint : "see what it says";
     return { usable: false, lacks: [{ what: messageOf(error), remedy }] };
   }
+}
+
+function letsVsockPass(version: string): boolean {
+  const major = Number(/^(\d+)\./.exec(version)?.[1]);
+  // podman's numbers are smaller, and its filter is its own.
+  return major >= 17 && major < FILTERS_VSOCK;
 }
 
 /** Undefined: the engine's own default. */
