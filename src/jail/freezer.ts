@@ -27,7 +27,7 @@ export function createFreezer(initPid: number): Freezer {
   return {
     async freeze() {
       for (let round = 0; round < ROUNDS; round++) {
-        const running = pidsIn(space).filter((pid) => !ours.has(pid) && isRunning(pid));
+        const running = pidsIn(space).filter((pid) => !ours.has(pid) && runs(pid, stopped.has(pid)));
         if (running.length === 0) return;
         for (const pid of running) if (signal(pid, "SIGSTOP")) stopped.add(pid);
         await pause(PAUSE_MS);
@@ -58,11 +58,15 @@ function spaceOf(pid: number): string | undefined {
   }
 }
 
-/** Neither stopped nor dead. */
-function isRunning(pid: number): boolean {
+/**
+ * Neither stopped nor dead. One that was told to stop while it waits for a disk (D) comes back from that to stop: on a
+ * busy host that is seconds later, and not one instruction of its own.
+ */
+function runs(pid: number, wasTold: boolean): boolean {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
-    return !"TtZX".includes(stat.charAt(stat.lastIndexOf(")") + 2));
+    const state = stat.charAt(stat.lastIndexOf(")") + 2);
+    return !"TtZX".includes(state) && !(wasTold && state === "D");
   } catch {
     return false;
   }

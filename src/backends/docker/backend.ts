@@ -130,7 +130,10 @@ export const dockerBackend: Backend = {
       },
       scope,
     );
-    return { ...openLink(bundle, services), request, volumes: { ...volumes, link } };
+    // gVisor's own network says no in words of its own: that somebody is there, where nobody is.
+    const { runtime } = prepared as DockerPrepared;
+    const behindFilter = runtime === undefined ? {} : { behindFilter: true as const };
+    return { ...openLink(bundle, services), ...behindFilter, request, volumes: { ...volumes, link } };
   },
 
   async boot(prepared, link, options: BootOptions, scope): Promise<Guest> {

@@ -179,9 +179,8 @@ describe("a grant", () => {
 describe("a freeze", () => {
   it("stops everything at once, and a thaw undoes it", async () => {
     expect(await visit("/open")).not.toContain("frozen");
-    expect(await operator.bottle(["freeze", bottle.id, "--reason", "what is this?"])).toMatchObject({
-      code: 0,
-    });
+    const frozen = await operator.bottle(["freeze", bottle.id, "--reason", "what is this?"]);
+    expect(frozen.code, frozen.stderr).toBe(0);
     expect(await visit("/open")).toBe("frozen");
     const [before, ticks] = [paths().length, await ticksOf(bottle)];
     await pause(500);

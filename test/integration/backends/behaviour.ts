@@ -26,6 +26,8 @@ export interface BackendUnderTest {
   readonly hasOwnMemory?: true;
   /** On the guest's loopback, besides the services: what makes the guest. */
   readonly ownPorts?: readonly number[];
+  /** Why a guest that has too many processes is not only refused more, where that is so. */
+  readonly losesProcesses?: string;
   /** Why its guests may open vsock sockets, where they may. */
   readonly opensVsock?: string;
   /** Breaks the link under a running guest, which must then make it anew; where that can be. */

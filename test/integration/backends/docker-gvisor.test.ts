@@ -35,6 +35,8 @@ if (lack === undefined) {
     backend: dockerBackend,
     variant: "on gVisor",
     hasRoot: false,
+    losesProcesses:
+      "the limit counts the threads of gVisor's own kernel, which ends when it can make no more",
     crash: async ({ id }) => void (await runOk(["docker", "kill", `bot-bottle-${id}-guest`])),
     traces: dockerTraces,
   });
