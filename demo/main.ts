@@ -242,7 +242,7 @@ async function judge(seen: {
       holds: statusOf(denied.outcome) === 403 && (denied.outcome as { denied?: string }).denied !== undefined,
     },
     // A machine with a gateway of its own is refused by that, all others by their kernel.
-    refused("a direct address was refused", "direct", ["ENETUNREACH", "ECONNREFUSED"]),
+    refused("a direct address was refused", "direct", ["ENETUNREACH", "EHOSTUNREACH", "ECONNREFUSED"]),
     refused("a name did not resolve", "dns", ["ENOTFOUND", "EAI_AGAIN", "EAI_FAIL"]),
     refused("the host's loopback was refused", "host-loopback", ["ECONNREFUSED"]),
   ];

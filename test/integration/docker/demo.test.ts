@@ -2,38 +2,46 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { cacheOf } from "../../../src/lib/paths.ts";
 import { claude } from "../../../src/providers/claude.ts";
-import { engineLack, startEngine, type TestEngine } from "../../support/docker-engine.ts";
+import { engineLack, gvisorLack, startEngine, type TestEngine } from "../../support/docker-engine.ts";
 import { BOTTLE, runProgram } from "../../support/real-bottle.ts";
 
-const lack = engineLack();
-if (lack !== undefined) console.warn(`SKIPPED: the demo on docker: ${lack}`);
+const ways = [
+  { name: "docker", gvisor: false, lack: engineLack() },
+  { name: "docker with gVisor", gvisor: true, lack: gvisorLack() },
+];
+for (const { name, lack } of ways)
+  if (lack !== undefined) console.warn(`SKIPPED: the demo on ${name}: ${lack}`);
 
-describe.skipIf(lack !== undefined)("the demo on docker", () => {
+describe.each(ways)("the demo on $name", ({ gvisor, lack }) => {
   let engine: TestEngine;
   beforeAll(async () => {
     await claude.install(cacheOf(), () => {});
-    engine = await startEngine();
+    if (lack === undefined) engine = await startEngine({ gvisor });
   }, 600_000);
   afterAll(() => engine?.close());
 
-  it("holds in every line", async () => {
-    const { DOCKER_HOST = "" } = engine.env;
-    const { code, stdout, stderr } = await runProgram(
-      [process.execPath, BOTTLE, "demo", "--backend", "docker", "--json"],
-      {
-        env: {
-          PATH: process.env["PATH"] ?? "",
-          BOT_BOTTLE_CACHE: cacheOf(),
-          BOT_BOTTLE_IMAGE_BASE: engine.base,
-          DOCKER_HOST,
+  it.skipIf(lack !== undefined)(
+    "holds in every line",
+    async () => {
+      const { DOCKER_HOST = "" } = engine.env;
+      const { code, stdout, stderr } = await runProgram(
+        [process.execPath, BOTTLE, "demo", "--backend", "docker", "--json"],
+        {
+          env: {
+            PATH: process.env["PATH"] ?? "",
+            BOT_BOTTLE_CACHE: cacheOf(),
+            BOT_BOTTLE_IMAGE_BASE: engine.base,
+            DOCKER_HOST,
+          },
+          timeoutMs: 200_000,
         },
-        timeoutMs: 200_000,
-      },
-    );
-    expect(code, stdout + stderr).toBe(0);
-    const { lines } = JSON.parse(stdout) as { lines: readonly { what: string; holds: boolean }[] };
-    expect(lines.filter(({ holds }) => !holds)).toEqual([]);
-    expect(lines[0]?.what).toBe("the agent (claude) answered");
-    expect(lines).toHaveLength(11);
-  }, 300_000);
+      );
+      expect(code, stdout + stderr).toBe(0);
+      const { lines } = JSON.parse(stdout) as { lines: readonly { what: string; holds: boolean }[] };
+      expect(lines.filter(({ holds }) => !holds)).toEqual([]);
+      expect(lines[0]?.what).toBe("the agent (claude) answered");
+      expect(lines).toHaveLength(11);
+    },
+    300_000,
+  );
 });
