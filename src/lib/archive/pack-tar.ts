@@ -5,8 +5,9 @@
 import { closeSync, constants, fstatSync, openSync, readdirSync, readlinkSync, readSync } from "node:fs";
 import { Readable } from "node:stream";
 import { printable } from "../printable.ts";
+import { END_OF_ARCHIVE, encodeHeader, padding } from "./encode-tar.ts";
 import { statusOf } from "./status.ts";
-import { ArchiveError, END_OF_ARCHIVE, encodeHeader, padding, type TarHeader } from "./tar-format.ts";
+import { ArchiveError, type TarHeader } from "./tar-format.ts";
 
 /** Read and handed on at once: a pipe's worth, so that a small file is one read and a large one never in memory. */
 const BLOCK = 64 * 1024;

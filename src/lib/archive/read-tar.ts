@@ -2,20 +2,9 @@
  * A tar stream as a sequence of entries, read once from front to back. Holds one chunk and one header at a
  * time, whatever the archive says about itself.
  */
-import {
-  ArchiveError,
-  BLOCK_BYTES,
-  checkSegments,
-  decodeBlock,
-  decodeExtension,
-  decodeSparseBlock,
-  type Extension,
-  inPairs,
-  MAX_SEGMENTS,
-  mergeExtensions,
-  type Segment,
-  type TarHeader,
-} from "./tar-format.ts";
+import { checkSegments, decodeBlock, decodeSparseBlock, inPairs } from "./decode-tar.ts";
+import { decodeExtension, type Extension, mergeExtensions } from "./tar-extensions.ts";
+import { ArchiveError, BLOCK_BYTES, MAX_SEGMENTS, type Segment, type TarHeader } from "./tar-format.ts";
 
 /** Extended headers before one entry: a name, a target, a pax record set. More is an attempt to keep us busy. */
 const MAX_EXTENSIONS_PER_ENTRY = 4;

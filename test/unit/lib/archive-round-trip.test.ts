@@ -14,10 +14,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { encodeHeader } from "../../../src/lib/archive/encode-tar.ts";
 import { extractTar } from "../../../src/lib/archive/extract-tar.ts";
 import { joined, packEntries, packTar } from "../../../src/lib/archive/pack-tar.ts";
 import { readTar } from "../../../src/lib/archive/read-tar.ts";
-import { encodeHeader } from "../../../src/lib/archive/tar-format.ts";
 
 const BOUNDS = { maxEntries: 10_000, maxBytes: 100_000_000 };
 
