@@ -1,7 +1,10 @@
 /** The network of a bundle's container: a subnet of its own, found from the bottle's id. */
 import { createHash } from "node:crypto";
 import { networkInterfaces } from "node:os";
+import { type Engine, ensureNetwork, removeNetwork, usedSubnets } from "../engine/engine.ts";
 import { UserError } from "../lib/errors.ts";
+import type { Scope } from "../lib/scope.ts";
+import { BOTTLE_LABEL } from "./container.ts";
 
 export interface BundleSubnet {
   readonly subnet: string;
@@ -13,12 +16,42 @@ export interface BundleSubnet {
 /** 192.168.0.0/24 to 192.168.253.0/24; the last ones are many a home router's own. */
 const SUBNETS = 254;
 
+/** Bottles that start in the same moment and are led to the same subnet: each time one of them gets it. */
+const MAX_RACES_LOST = 16;
+
+/** Makes the bottle's network; it goes with the scope. @throws UserError */
+export async function openBundleNetwork(
+  engine: Engine,
+  id: string,
+  scope: Scope,
+): Promise<BundleSubnet & { readonly name: string }> {
+  const name = `bot-bottle-${id}-net`;
+  scope.defer(`network ${name}`, async () => {
+    const warning = await removeNetwork(engine, name);
+    if (warning !== undefined) throw new Error(warning);
+  });
+  const lost: string[] = [];
+  for (;;) {
+    const place = subnetFor(id, [...(await usedSubnets(engine, name)), ...lost]);
+    const { subnet, gateway } = place;
+    if (await ensureNetwork(engine, { name, subnet, gateway, labels: { [BOTTLE_LABEL]: id } })) {
+      return { name, ...place };
+    }
+    lost.push(subnet);
+    if (lost.length > MAX_RACES_LOST) {
+      throw new UserError(`the engine has no room for a network: not for ${lost.join(", ")}`, {
+        hint: "bottle cleanup, or remove networks of your own: docker network prune",
+      });
+    }
+  }
+}
+
 /**
  * The one that the id leads to, or the next that nobody uses: a network of the engine's, or an interface of the host.
  * @param used subnets in CIDR form.
  * @throws UserError when none is free.
  */
-export function subnetFor(id: string, used: readonly string[]): BundleSubnet {
+function subnetFor(id: string, used: readonly string[]): BundleSubnet {
   const taken = new Set([...used, ...hostSubnets()].flatMap(thirdNumbers));
   const first = createHash("sha256").update(id).digest().readUInt32BE(0) % SUBNETS;
   for (let step = 0; step < SUBNETS; step++) {

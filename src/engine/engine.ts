@@ -109,6 +109,8 @@ function jsonOf(bytes: Buffer): unknown {
 const NO_SUCH = /no such|not found|no container with|unable to find network|does not exist/i;
 const UNDER_WAY = /already in progress/i;
 const REMOVAL_PAUSE_MS = 50;
+/** Of a new network whose addresses are another's: docker's words, and podman's. */
+const OVERLAPS = /overlaps with|already used/i;
 /** Of a network that a container is attached to. */
 const IN_USE = /active endpoints|in use|being used|associated containers/i;
 
@@ -237,29 +239,33 @@ async function knownNetwork(engine: Engine, name: string): Promise<KnownNetwork 
   };
 }
 
-/** Subnets of every network there is. */
-export async function usedSubnets(engine: Engine): Promise<readonly string[]> {
+/** Subnets of every network there is, but the one called `but`. */
+export async function usedSubnets(engine: Engine, but?: string): Promise<readonly string[]> {
   const { stdout } = await must(engine, commands.listNetworks());
   const names = stdout
     .toString("utf8")
     .split("\n")
-    .filter((name) => name !== "");
+    .filter((name) => name !== "" && name !== but);
   const known = await Promise.all(names.map((name) => knownNetwork(engine, name)));
   return known.flatMap((network) => network?.subnets ?? []);
 }
 
 /**
  * Makes the network, or takes the one of that name when it is ours already: labelled so, and of that subnet. Somebody
- * else's of the same name is no network of ours. @throws UserError
+ * else's of the same name is no network of ours.
+ * @returns false when another network has the subnet. @throws UserError
  */
-export async function ensureNetwork(engine: Engine, spec: commands.NetworkSpec): Promise<void> {
+export async function ensureNetwork(engine: Engine, spec: commands.NetworkSpec): Promise<boolean> {
   const words = commands.createNetwork(spec);
   const result = await ask(engine, words);
-  if (result.code === 0) return;
+  if (result.code === 0) return true;
   const there = await knownNetwork(engine, spec.name);
-  if (there === undefined) throw complaint(engine, words, result);
+  if (there === undefined) {
+    if (OVERLAPS.test(result.stderr)) return false;
+    throw complaint(engine, words, result);
+  }
   const isOurs = Object.entries(spec.labels).every(([name, value]) => there.labels[name] === value);
-  if (isOurs && there.subnets.includes(spec.subnet)) return;
+  if (isOurs && there.subnets.includes(spec.subnet)) return true;
   throw new UserError(
     `there is a network ${spec.name} that is not ours: ${isOurs ? `its subnet is ${there.subnets.join(", ")}` : "it lacks our label"}`,
     { hint: `see what it is: ${engine.program} network inspect ${spec.name}` },

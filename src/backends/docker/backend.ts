@@ -4,7 +4,7 @@
  */
 import { BOTTLE_LABEL, runBundleContainer } from "../../bundle/container.ts";
 import { ensureAgentImage, ensureSidecarsImage } from "../../bundle/container-image.ts";
-import { hostNames, subnetFor } from "../../bundle/container-network.ts";
+import { hostNames, openBundleNetwork } from "../../bundle/container-network.ts";
 import type {
   Backend,
   BootOptions,
@@ -21,7 +21,6 @@ import type { ContainerMount } from "../../engine/commands.ts";
 import {
   type Engine,
   engineInfo,
-  ensureNetwork,
   ensureVolume,
   findEngine,
   imageEnvironment,
@@ -31,7 +30,6 @@ import {
   removeNetwork,
   removeVolume,
   startContainer,
-  usedSubnets,
 } from "../../engine/engine.ts";
 import { createGuestClient } from "../../jail/guest-client.ts";
 import { hostUidOf } from "../../jail/host-uid.ts";
@@ -100,21 +98,14 @@ export const dockerBackend: Backend = {
     if (services.length === 0) return { endpoints: {}, needsBearer: false, request, volumes };
 
     const link = await volume("link", never);
-    const network = `${PREFIX}${id}-net`;
-    const place = subnetFor(id, await usedSubnets(engine));
-    const { subnet, gateway, address } = place;
-    scope.defer(`network ${network}`, async () => {
-      const warning = await removeNetwork(engine, network);
-      if (warning !== undefined) throw new Error(warning);
-    });
-    await ensureNetwork(engine, { name: network, subnet, gateway, labels });
+    const network = await openBundleNetwork(engine, id, scope);
     const sidecarHome = await (request.sidecarHome ?? { uid: hostUidOf(id, "sidecars"), mounts: [] });
     const bundle = await runBundleContainer(
       engine,
       {
         ...{ id, image: sidecars, daemons: services },
-        network: { kind: "named", name: network, address },
-        hosts: hostNames(place),
+        network: { kind: "named", name: network.name, address: network.address },
+        hosts: hostNames(network),
         mounts: [
           { type: "volume", name: link, to: LINK, writable: true },
           ...sidecarHome.mounts.map(
