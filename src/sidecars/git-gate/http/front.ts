@@ -2,8 +2,8 @@
  * The gate's HTTP server: strict, bounded, and for one bottle. The guest is hostile; whatever it sends that is not git's
  * smart protocol gets a refusal, and nothing it sends chooses a path, a program or an argument.
  */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import { messageOf } from "../../../lib/errors.ts";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { createStrictHttp, type StrictHttp } from "../../../lib/strict-http.ts";
 import { type Refusal, refuse, type Subject } from "../denial.ts";
 import type { Reporter } from "../events.ts";
 import { LIMITS } from "../limits.ts";
@@ -18,21 +18,17 @@ export interface FrontOptions {
   readonly report: Reporter;
 }
 
-export interface Front {
-  readonly server: Server;
-  /** Requests in progress. */
-  readonly busy: () => number;
+export interface Front extends StrictHttp {
   /** Refuses what comes from now on. */
   stop(): void;
 }
 
 export function createFront(options: FrontOptions): Front {
   const { report } = options;
-  let busy = 0;
   let stopping = false;
 
-  async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const verdict = admit(request);
+  async function handle(request: IncomingMessage, response: ServerResponse, busy: number): Promise<void> {
+    const verdict = admit(request, busy);
     if (verdict.kind === "refused") {
       const what = [`${request.method ?? ""} ${(request.url ?? "").split("?")[0]}`];
       const subject: Subject = {
@@ -50,7 +46,7 @@ export function createFront(options: FrontOptions): Front {
     await (verdict.kind === "advertise" ? advertise(exchange) : serve(exchange));
   }
 
-  function admit(request: IncomingMessage): Target {
+  function admit(request: IncomingMessage, busy: number): Target {
     const no = (refusal: Refusal, repo?: string): Target => ({
       kind: "refused",
       refusal,
@@ -84,38 +80,17 @@ export function createFront(options: FrontOptions): Front {
     return target;
   }
 
-  const server = createServer(
-    {
-      maxHeaderSize: LIMITS.headBytes,
-      headersTimeout: LIMITS.headMs,
-      requestTimeout: LIMITS.exchangeMs,
-      keepAliveTimeout: 15_000,
-      connectionsCheckingInterval: 5_000,
-      noDelay: true,
-    },
-    (request, response) => {
-      request.on("error", () => {});
-      response.on("error", () => {});
-      busy += 1;
-      handle(request, response)
-        .catch((error: unknown) => {
-          report.log("error", `a request failed: ${messageOf(error)}`);
-          response.destroy();
-        })
-        .finally(() => {
-          busy -= 1;
-        });
-    },
-  );
-  server.maxConnections = LIMITS.connections;
-  server.on("connection", (socket) => socket.on("error", () => {}));
-  // Tunnels and upgrades are not spoken here; without a listener node answers the latter as plain requests.
-  server.on("connect", (_, socket) => socket.destroy());
-  server.on("upgrade", (_, socket) => socket.destroy());
-  server.on("clientError", (_, socket) => socket.destroy());
+  const http = createStrictHttp({
+    headBytes: LIMITS.headBytes,
+    headMs: LIMITS.headMs,
+    requestMs: LIMITS.exchangeMs,
+    keepAliveMs: 15_000,
+    connections: LIMITS.connections,
+    handle,
+    onError: (text) => report.log("error", text),
+  });
   return {
-    server,
-    busy: () => busy,
+    ...http,
     stop() {
       stopping = true;
     },

@@ -2,8 +2,8 @@
  * Supervise's HTTP server: strict, bounded, and for one bottle. Whatever passes is handed to the protocol's own
  * implementation; whatever does not is refused in the protocol's form, and counted.
  */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import { messageOf } from "../../../lib/errors.ts";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { createStrictHttp, type StrictHttp } from "../../../lib/strict-http.ts";
 import { createBucket } from "../bucket.ts";
 import { LIMITS } from "../limits.ts";
 import { REFUSAL_STATUS, type Refusal } from "./admission.ts";
@@ -15,20 +15,16 @@ export interface FrontOptions {
   readonly onError: (text: string) => void;
 }
 
-export interface Front {
-  readonly server: Server;
-  /** Requests in progress. */
-  readonly busy: () => number;
+export interface Front extends StrictHttp {
   /** Refuses what comes from now on. */
   stop(): void;
 }
 
 export function createFront(options: FrontOptions): Front {
   const flood = createBucket(LIMITS.burst, LIMITS.perSecond);
-  let busy = 0;
   let stopping = false;
 
-  function refusalOf(request: IncomingMessage): Refusal | undefined {
+  function refusalOf(request: IncomingMessage, busy: number): Refusal | undefined {
     const seconds = flood.take();
     if (seconds > 0) {
       const headers = { "retry-after": String(seconds) };
@@ -37,51 +33,28 @@ export function createFront(options: FrontOptions): Front {
     const refusal = options.admit(request);
     if (refusal !== undefined) return refusal;
     if (stopping) return { code: "stopping", reason: "the bottle is ending" };
-    if (busy >= LIMITS.exchanges) {
+    if (busy > LIMITS.exchanges) {
       return { code: "overloaded", reason: `${LIMITS.exchanges} requests are in progress` };
     }
     return undefined;
   }
 
-  const server = createServer(
-    {
-      maxHeaderSize: LIMITS.headBytes,
-      headersTimeout: LIMITS.requestMs,
-      requestTimeout: LIMITS.requestMs,
-      keepAliveTimeout: 30_000,
-      connectionsCheckingInterval: 5_000,
-      noDelay: true,
+  const http = createStrictHttp({
+    headBytes: LIMITS.headBytes,
+    headMs: LIMITS.requestMs,
+    requestMs: LIMITS.requestMs,
+    keepAliveMs: 30_000,
+    connections: LIMITS.connections,
+    async handle(request, response, busy) {
+      const refusal = refusalOf(request, busy);
+      if (refusal === undefined) return options.serve(request, response);
+      options.onRefused(refusal.code);
+      answer(request, response, refusal);
     },
-    (request, response) => {
-      request.on("error", () => {});
-      response.on("error", () => {});
-      const refusal = refusalOf(request);
-      if (refusal !== undefined) {
-        options.onRefused(refusal.code);
-        answer(request, response, refusal);
-        return;
-      }
-      busy += 1;
-      options
-        .serve(request, response)
-        .catch((error: unknown) => {
-          options.onError(`a request failed: ${messageOf(error)}`);
-          response.destroy();
-        })
-        .finally(() => {
-          busy -= 1;
-        });
-    },
-  );
-  server.maxConnections = LIMITS.connections;
-  server.on("connection", (socket) => socket.on("error", () => {}));
-  // Tunnels and upgrades are not spoken here; without a listener node answers the latter as plain requests.
-  server.on("connect", (_, socket) => socket.destroy());
-  server.on("upgrade", (_, socket) => socket.destroy());
-  server.on("clientError", (_, socket) => socket.destroy());
+    onError: options.onError,
+  });
   return {
-    server,
-    busy: () => busy,
+    ...http,
     stop() {
       stopping = true;
     },
