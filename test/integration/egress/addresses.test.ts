@@ -1,10 +1,11 @@
-import { afterEach, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import {
   type CertificateAuthority,
   makeCertificateAuthority,
 } from "../../../demo/upstreams/certificate-authority.ts";
 import type { Resolve } from "../../../src/sidecars/egress/address/resolve.ts";
 import type { EgressOptions } from "../../../src/sidecars/egress/egress.ts";
+import { closesAfterEach } from "../../support/closing.ts";
 import {
   curl,
   denialIn,
@@ -20,13 +21,10 @@ const HOST = "api.example.test";
 
 let root: CertificateAuthority;
 let upstream: Upstream;
-const closing: (() => unknown)[] = [];
+const closing = closesAfterEach();
 
 beforeAll(async () => {
   root = await makeCertificateAuthority("test root");
-});
-afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close();
 });
 
 async function serve(

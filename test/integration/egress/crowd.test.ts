@@ -7,9 +7,10 @@ import { readdirSync, readFileSync } from "node:fs";
 import { Agent, request as httpRequest } from "node:http";
 import type { Duplex } from "node:stream";
 import { fileURLToPath } from "node:url";
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { makeCertificateAuthority } from "../../../demo/upstreams/certificate-authority.ts";
 import { mintAuthority } from "../../../src/bundle/certificate-authority.ts";
+import { closesAfterEach } from "../../support/closing.ts";
 import { type Doors, HOST, PLAIN } from "../../support/crowd.ts";
 import { config, curl, openTunnel, route, until } from "../../support/egress.ts";
 import { startEgressProcess } from "../../support/egress-process.ts";
@@ -20,10 +21,7 @@ const CROWD = 2_000;
 const REQUESTS = 40;
 const ANY_PORT = { kind: "tcp", host: "127.0.0.1", port: 0 } as const;
 
-const closing: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close();
-});
+const closing = closesAfterEach();
 
 const descriptorsOf = (pid: number): number => readdirSync(`/proc/${pid}/fd`).length;
 

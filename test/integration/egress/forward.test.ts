@@ -5,12 +5,13 @@ import type { RequestListener } from "node:http";
 import { connect as connectHttp2 } from "node:http2";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import {
   type CertificateAuthority,
   makeCertificateAuthority,
   type ServerIdentity,
 } from "../../../demo/upstreams/certificate-authority.ts";
+import { closesAfterEach } from "../../support/closing.ts";
 import {
   curl,
   dialProxy,
@@ -28,14 +29,11 @@ const HOST = "api.example.test";
 
 let root: CertificateAuthority;
 let own: ServerIdentity;
-const closing: (() => unknown)[] = [];
+const closing = closesAfterEach();
 
 beforeAll(async () => {
   root = await makeCertificateAuthority("test root");
   own = await root.issue([HOST, "other.example.test"]);
-});
-afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close();
 });
 
 interface Served {

@@ -1,10 +1,11 @@
 /** Routes that hang on a grant: there while it holds, counted, and cut with it, with real clients and TLS. */
-import { afterEach, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import {
   type CertificateAuthority,
   makeCertificateAuthority,
 } from "../../../demo/upstreams/certificate-authority.ts";
 import type { EgressPolicy, RouteGrant } from "../../../src/contract/sidecar.ts";
+import { closesAfterEach } from "../../support/closing.ts";
 import {
   curl,
   openTunnel,
@@ -22,13 +23,10 @@ const HOST = "api.example.test";
 let root: CertificateAuthority;
 let upstream: Upstream;
 let seen: string[];
-const closing: (() => unknown)[] = [];
+const closing = closesAfterEach();
 
 beforeAll(async () => {
   root = await makeCertificateAuthority("test root");
-});
-afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close();
 });
 
 function policy(...routes: readonly Partial<RouteOptions>[]): EgressPolicy {

@@ -1,10 +1,11 @@
 import { connect as connectHttp2 } from "node:http2";
-import { afterEach, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import {
   type CertificateAuthority,
   makeCertificateAuthority,
 } from "../../../demo/upstreams/certificate-authority.ts";
 import type { Limits } from "../../../src/sidecars/egress/limits.ts";
+import { closesAfterEach } from "../../support/closing.ts";
 import {
   curl,
   dialProxy,
@@ -23,13 +24,10 @@ const HOST = "api.example.test";
 
 let root: CertificateAuthority;
 let upstream: Upstream;
-const closing: (() => unknown)[] = [];
+const closing = closesAfterEach();
 
 beforeAll(async () => {
   root = await makeCertificateAuthority("test root");
-});
-afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close();
 });
 
 async function serve(limits: Partial<Limits>): Promise<TestEgress> {

@@ -1,9 +1,10 @@
 import { connect as connectTls } from "node:tls";
-import { afterEach, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import {
   type CertificateAuthority,
   makeCertificateAuthority,
 } from "../../../demo/upstreams/certificate-authority.ts";
+import { closesAfterEach } from "../../support/closing.ts";
 import {
   dialProxy,
   exchangeRaw,
@@ -23,13 +24,10 @@ const HOST = "pinned.example.test";
 
 let root: CertificateAuthority;
 let upstream: Upstream;
-const closing: (() => unknown)[] = [];
+const closing = closesAfterEach();
 
 beforeAll(async () => {
   root = await makeCertificateAuthority("test root");
-});
-afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close();
 });
 
 async function serve(options: Partial<RouteOptions> = {}): Promise<TestEgress> {

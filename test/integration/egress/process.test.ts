@@ -3,7 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { connect, createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import {
   type CertificateAuthority,
   makeCertificateAuthority,
@@ -13,6 +13,7 @@ import {
   mintAuthority,
 } from "../../../src/bundle/certificate-authority.ts";
 import type { EgressConfig } from "../../../src/contract/sidecar.ts";
+import { closesAfterEach } from "../../support/closing.ts";
 import { config, curl, openTunnel, policyOf, readAll, readHead, route, until } from "../../support/egress.ts";
 import { type EgressProcess, startEgressProcess } from "../../support/egress-process.ts";
 import { httpsUpstream, type Upstream } from "../../support/tls-upstream.ts";
@@ -26,14 +27,11 @@ let ca: BottleCa;
 let upstream: Upstream;
 /** Credentials with which the upstream was asked. */
 const credentials: unknown[] = [];
-const closing: (() => unknown)[] = [];
+const closing = closesAfterEach();
 
 beforeAll(async () => {
   root = await makeCertificateAuthority("test root");
   ca = await mintAuthority("test-00000");
-});
-afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close();
 });
 
 function launch(keepsLog = true): EgressProcess {

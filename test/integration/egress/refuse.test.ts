@@ -1,10 +1,11 @@
 import { once } from "node:events";
 import { connect as connectHttp2 } from "node:http2";
-import { afterEach, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import {
   type CertificateAuthority,
   makeCertificateAuthority,
 } from "../../../demo/upstreams/certificate-authority.ts";
+import { closesAfterEach } from "../../support/closing.ts";
 import {
   curl,
   denialIn,
@@ -28,13 +29,10 @@ let root: CertificateAuthority;
 let upstream: Upstream;
 let requests: string[];
 let resolved: string[];
-const closing: (() => unknown)[] = [];
+const closing = closesAfterEach();
 
 beforeAll(async () => {
   root = await makeCertificateAuthority("test root");
-});
-afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close();
 });
 
 async function serve(options: Parameters<typeof testEgress>[1] = {}): Promise<TestEgress> {

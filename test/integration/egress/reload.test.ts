@@ -1,9 +1,10 @@
-import { afterEach, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import {
   type CertificateAuthority,
   makeCertificateAuthority,
 } from "../../../demo/upstreams/certificate-authority.ts";
 import type { EgressPolicy } from "../../../src/contract/sidecar.ts";
+import { closesAfterEach } from "../../support/closing.ts";
 import {
   openTunnel,
   policyOf,
@@ -21,13 +22,10 @@ let root: CertificateAuthority;
 let upstream: Upstream;
 let egress: TestEgress;
 let push: (text: string) => void;
-const closing: (() => unknown)[] = [];
+const closing = closesAfterEach();
 
 beforeAll(async () => {
   root = await makeCertificateAuthority("test root");
-});
-afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close();
 });
 
 function policy(path: string, token?: string): EgressPolicy {

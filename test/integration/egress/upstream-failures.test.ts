@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { connect as connectHttp2 } from "node:http2";
 import type { Socket } from "node:net";
-import { afterEach, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import {
   type CertificateAuthority,
   makeCertificateAuthority,
@@ -9,6 +9,7 @@ import {
 } from "../../../demo/upstreams/certificate-authority.ts";
 import { mintAuthority } from "../../../src/bundle/certificate-authority.ts";
 import type { EgressOptions } from "../../../src/sidecars/egress/egress.ts";
+import { closesAfterEach } from "../../support/closing.ts";
 import {
   curl,
   denialIn,
@@ -29,14 +30,11 @@ const VERSIONS = ["--http1.1", "--http2"] as const;
 
 let root: CertificateAuthority;
 let own: ServerIdentity;
-const closing: (() => unknown)[] = [];
+const closing = closesAfterEach();
 
 beforeAll(async () => {
   root = await makeCertificateAuthority("test root");
   own = await root.issue([HOST]);
-});
-afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close();
 });
 
 async function proxyTo(upstream: Upstream, options: Partial<EgressOptions> = {}): Promise<TestEgress> {

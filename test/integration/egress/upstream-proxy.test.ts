@@ -1,4 +1,4 @@
-import { afterEach, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import {
   type CertificateAuthority,
   makeCertificateAuthority,
@@ -9,6 +9,7 @@ import {
   type ConnectProxyOptions,
   startConnectProxy,
 } from "../../doubles/connect-proxy.ts";
+import { closesAfterEach } from "../../support/closing.ts";
 import {
   curl,
   denialIn,
@@ -28,13 +29,10 @@ let root: CertificateAuthority;
 let secure: Upstream;
 let clear: Upstream;
 let reached: { host: string | undefined; url: string | undefined; headers: string }[];
-const closing: (() => unknown)[] = [];
+const closing = closesAfterEach();
 
 beforeAll(async () => {
   root = await makeCertificateAuthority("test root");
-});
-afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close();
 });
 
 interface Setting {

@@ -1,11 +1,12 @@
 import type { Server } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import { afterEach, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import {
   type CertificateAuthority,
   makeCertificateAuthority,
 } from "../../../demo/upstreams/certificate-authority.ts";
+import { closesAfterEach } from "../../support/closing.ts";
 import {
   dialProxy,
   openTunnel,
@@ -23,13 +24,10 @@ import { acceptWebSockets, frame, handshake, openWebSocket, Peer } from "../../s
 const HOST = "ws.example.test";
 
 let root: CertificateAuthority;
-const closing: (() => unknown)[] = [];
+const closing = closesAfterEach();
 
 beforeAll(async () => {
   root = await makeCertificateAuthority("test root");
-});
-afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close();
 });
 
 /** Greets, then echoes each message with the credential it was asked with. */

@@ -2,8 +2,9 @@
 import { mkdirSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { GitUpstream } from "../../../src/contract/git-gate.ts";
+import { closesAfterEach } from "../../support/closing.ts";
 import {
   type GateSite,
   must,
@@ -23,7 +24,7 @@ import { makeTestCa, type TestCa } from "../../support/test-ca.ts";
 let ca: TestCa;
 let sshd: Sshd;
 const sshdFolder = newFolder();
-const closing: (() => unknown)[] = [];
+const closing = closesAfterEach();
 const HAS_LFS = (await run(["git", "lfs", "version"])).code === 0;
 
 beforeAll(async () => {
@@ -34,9 +35,6 @@ afterAll(async () => {
   if (HAS_SSHD) sshd.close();
   await ca.remove();
   await rm(sshdFolder, { recursive: true, force: true });
-});
-afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close();
 });
 
 type Kind = readonly [string, (bare: string) => Promise<GitUpstream>];

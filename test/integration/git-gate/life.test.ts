@@ -3,8 +3,9 @@ import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import type { FromSidecar } from "../../../src/contract/sidecar.ts";
+import { closesAfterEach } from "../../support/closing.ts";
 import {
   bareUpstream,
   type GateSite,
@@ -17,10 +18,7 @@ import {
 } from "../../support/git-gate.ts";
 import { pidOf } from "../../support/pid-of.ts";
 
-const closing: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close();
-});
+const closing = closesAfterEach();
 
 async function begin(options: Omit<SiteOptions, "upstream"> = {}): Promise<{ site: GateSite; bare: string }> {
   const bare = await bareUpstream();

@@ -8,7 +8,8 @@ import { once } from "node:events";
 import { rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
+import { closesAfterEach } from "../../support/closing.ts";
 import { bareUpstream, must, OWN, startSite, TOKEN, type WorkingCopy } from "../../support/git-gate.ts";
 import { pidOf } from "../../support/pid-of.ts";
 
@@ -16,10 +17,7 @@ const CLIENTS = 8;
 const PUSHES = process.env["SOAK"] === undefined ? 5 : 25;
 const TIME_LIMIT = 20_000 * PUSHES;
 
-const closing: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close();
-});
+const closing = closesAfterEach();
 
 type Told = "ok" | "refused" | "nothing";
 

@@ -1,13 +1,11 @@
 /** A mirror is a copy: nobody waits for it to be on the disk, and after a crash of the host nobody trusts it. */
 import { readdir, rm, truncate, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
+import { closesAfterEach } from "../../support/closing.ts";
 import { bareUpstream, type GateSite, must, startSite, workingCopy } from "../../support/git-gate.ts";
 
-const closing: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close();
-});
+const closing = closesAfterEach();
 
 async function firstLife(): Promise<{
   bare: string;

@@ -4,7 +4,8 @@ import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
+import { closesAfterEach } from "../../support/closing.ts";
 import { bareUpstream, must, newFolder, OWN, repoPolicy, run, siteConfig } from "../../support/git-gate.ts";
 import { cloneFrom, type GateProcess, launchGate, until } from "../../support/git-gate-process.ts";
 import { overSsh } from "../../support/git-upstreams.ts";
@@ -17,10 +18,7 @@ const noexec = (folder: string): readonly string[] => [
   ...['mount -t tmpfs -o noexec,mode=0700 none "$1" && shift && exec "$@"', "noexec", folder],
 ];
 const CAN_MOUNT = (await run([...noexec("/mnt"), "true"])).code === 0;
-const closing: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close();
-});
+const closing = closesAfterEach();
 
 function launch(config: unknown): GateProcess {
   const gate = launchGate(config);

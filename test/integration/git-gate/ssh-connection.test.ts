@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { appendFile, mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { GitUpstream } from "../../../src/contract/git-gate.ts";
 import { startProgram } from "../../../src/sidecars/git-gate/git/run.ts";
 import { gitEnvironment, type Home } from "../../../src/sidecars/git-gate/git/settings.ts";
@@ -13,6 +13,7 @@ import {
   type SshMaster,
 } from "../../../src/sidecars/git-gate/upstream/ssh-master.ts";
 import { knownHosts, sshSettings } from "../../../src/sidecars/git-gate/upstream/ssh-settings.ts";
+import { closesAfterEach } from "../../support/closing.ts";
 import { must, newFolder, OWN, run, startSite, TOKEN } from "../../support/git-gate.ts";
 import { until } from "../../support/git-gate-process.ts";
 import { newUpstream, overSsh } from "../../support/git-upstreams.ts";
@@ -20,7 +21,7 @@ import { HAS_SSHD, type Sshd, startSshd } from "../../support/sshd.ts";
 
 let sshd: Sshd;
 const sshdFolder = newFolder();
-const closing: (() => unknown)[] = [];
+const closing = closesAfterEach();
 
 beforeAll(async () => {
   if (HAS_SSHD) sshd = await startSshd(sshdFolder);
@@ -28,9 +29,6 @@ beforeAll(async () => {
 afterAll(async () => {
   if (HAS_SSHD) sshd.close();
   await rm(sshdFolder, { recursive: true, force: true });
-});
-afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close();
 });
 
 async function folderOfOwn(): Promise<string> {

@@ -5,9 +5,10 @@ import { rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { basename, dirname, join } from "node:path";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { GitUpstream } from "../../../src/contract/git-gate.ts";
 import { type ConnectProxy, startConnectProxy } from "../../doubles/connect-proxy.ts";
+import { closesAfterEach } from "../../support/closing.ts";
 import { type GateSite, must, newFolder, OWN, run, startSite } from "../../support/git-gate.ts";
 import { startGitSite } from "../../support/git-site.ts";
 import {
@@ -22,7 +23,7 @@ import { makeTestCa, type TestCa } from "../../support/test-ca.ts";
 let ca: TestCa;
 let sshd: Sshd | undefined;
 const sshdFolder = newFolder();
-const closing: (() => unknown)[] = [];
+const closing = closesAfterEach();
 
 beforeAll(async () => {
   ca = await makeTestCa();
@@ -32,9 +33,6 @@ afterAll(async () => {
   sshd?.close();
   await ca.remove();
   await rm(sshdFolder, { recursive: true, force: true });
-});
-afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close();
 });
 
 async function site(upstream: GitUpstream): Promise<GateSite> {

@@ -3,16 +3,14 @@ import { randomBytes } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { cacheOf } from "../../../src/lib/paths.ts";
 import { run } from "../../../src/lib/processes.ts";
 import { claude } from "../../../src/providers/claude.ts";
+import { closesAfterEach } from "../../support/closing.ts";
 import { startSuperviseProcess, superviseConfig } from "../../support/supervise.ts";
 
-const closing: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close();
-});
+const closing = closesAfterEach();
 
 describe("claude mcp", () => {
   it("adds it by its URL and bearer, and finds it healthy", { timeout: 600_000 }, async () => {

@@ -5,11 +5,12 @@
 import { readFileSync } from "node:fs";
 import { createServer } from "node:net";
 import type { McpServer } from "@modelcontextprotocol/server";
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import * as z from "zod";
 import { createAdmission } from "../../../src/sidecars/supervise/http/admission.ts";
 import { createFront } from "../../../src/sidecars/supervise/http/front.ts";
 import { createProtocol } from "../../../src/sidecars/supervise/mcp.ts";
+import { closesAfterEach } from "../../support/closing.ts";
 import { conformanceOf } from "../../support/conformance.ts";
 import { startSuperviseProcess, superviseConfig } from "../../support/supervise.ts";
 
@@ -26,10 +27,7 @@ const listed = readFileSync(new URL("../../../docs/supervise.md", import.meta.ur
   });
 if (listed === undefined) throw new Error("docs/supervise.md says nothing of conformance");
 
-const closing: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close();
-});
+const closing = closesAfterEach();
 
 describe("the conformance suite", () => {
   it("passes but for what docs/supervise.md lists, with the reason for each", TIMEOUT, async () => {

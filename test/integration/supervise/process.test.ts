@@ -5,7 +5,8 @@ import { request as httpRequest } from "node:http";
 import { createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
+import { closesAfterEach } from "../../support/closing.ts";
 import {
   callTool,
   NO_POLICY,
@@ -17,10 +18,7 @@ import {
   toldIn,
 } from "../../support/supervise.ts";
 
-const closing: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close();
-});
+const closing = closesAfterEach();
 
 function launch(config: unknown, onAsk?: (data: unknown) => unknown): SuperviseProcess {
   const process = startSuperviseProcess(onAsk);

@@ -3,17 +3,15 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { makeCertificateAuthority } from "../../../../demo/upstreams/certificate-authority.ts";
+import { closesAfterEach } from "../../../support/closing.ts";
 import { curl, denialIn, git, route, type TestEgress, testEgress } from "../../../support/egress.ts";
 import { sites } from "../../../support/egress-site.ts";
 import { type GitSite, startGitSite } from "../../../support/git-site.ts";
 
 const HOST = "git.example.test";
-const closing: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close();
-});
+const closing = closesAfterEach();
 
 function runGit(cwd: string, ...args: readonly string[]): string {
   const identity = ["-c", "user.name=t", "-c", "user.email=t@example.test", "-c", "protocol.version=2"];
