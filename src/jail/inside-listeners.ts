@@ -102,6 +102,8 @@ async function listenInside(
     [
       ...namespaces.map(({ kind }, i) => `--${kind}=/proc/self/fd/${FIRST_FD + i}`),
       ...["--preserve-credentials", "--"],
+      // I9: it would wait for ever for a keeper that was killed before it took a handle.
+      ...["setpriv", "--pdeathsig", "KILL", "--"],
       ...[process.execPath, packagePath("dist/programs/netns-listen.mjs"), ...ports.map(String)],
     ],
     {
