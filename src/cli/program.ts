@@ -124,6 +124,22 @@ Examples:
     .action(act(async () => (await import("./commands/cp.ts")).cp));
 
   program
+    .command("port <id> <port>")
+    .description("open a server that the agent started, on this host's loopback: bottle port <id> 3000")
+    .addOption(json())
+    .addHelpText(
+      "after",
+      `
+It stays open until Ctrl-C, or the bottle's end. Whoever is on this host can connect; what answers is the agent's.
+
+Examples:
+  bottle port claude-k3x9p 3000          127.0.0.1:3000 is the agent's port 3000
+  bottle port claude-k3x9p 8080:3000     127.0.0.1:8080 is
+  bottle port claude-k3x9p 0:3000        any port that is free here, which it prints`,
+    )
+    .action(act(async () => (await import("./commands/port.ts")).port));
+
+  program
     .command("diff <id>")
     .description("what the agent changed, uncommitted work included")
     .option("--stat", "only which files, and how much")

@@ -107,6 +107,8 @@ async function serve(
   let phase: BottleStatus["phase"] = "ready";
   let agent: Promise<AgentSession> | undefined;
   const begun = pending<void>();
+  /** Ports of the guest's: a browser comes a hundred times, and the log need not say so. */
+  const dialled = new Set<number>();
   const settled = pending<Settlement>();
 
   /** @param onStart called before the agent's first word can have come. */
@@ -166,7 +168,13 @@ async function serve(
       await followSession(await agent, ends, settled.promise);
     },
     async dial(port, socket) {
+      if (!dialled.has(port)) {
+        dialled.add(port);
+        await bottle.log.append("port.opened", { port });
+      }
       const target = await bottle.guest.dial(port);
+      // Whoever asked may have gone meanwhile, and tells nobody of it any more.
+      if (socket.destroyed) return void target.destroy();
       socket.write(`${JSON.stringify({ done: true })}\n`);
       connectStreams(target, socket);
     },

@@ -168,6 +168,8 @@ function wordsOf({ event, data }: Entry): Words | undefined {
         details: shown(`${textOf(data, "kind")} ${code}: ${printable(command, 60)}`),
       };
     }
+    case "port.opened":
+      return { what: "a port was opened to the operator's host", details: shown(data["port"]) };
     case "files.copied-in":
       return { what: "files copied in", details: shown(data["to"]) };
     case "files.copied-out":

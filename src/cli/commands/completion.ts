@@ -6,7 +6,21 @@ import { print } from "../output.ts";
 /** What the first argument of a command is, where it can be listed. Of a command below another: both names. */
 const TAKES: Readonly<Record<string, readonly string[]>> = {
   id: [
-    ...["attach", "exec", "logs", "stop", "diff", "pull", "rm", "resume", "freeze", "thaw", "commit", "fork"],
+    ...[
+      "attach",
+      "exec",
+      "logs",
+      "stop",
+      "diff",
+      "pull",
+      "rm",
+      "resume",
+      "freeze",
+      "thaw",
+      "commit",
+      "fork",
+      "port",
+    ],
     ...["git log", "audit verify", "audit report"],
   ],
   agent: ["start", "info", "edit"],
