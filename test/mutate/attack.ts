@@ -459,8 +459,8 @@ const OPERATOR: readonly Breach[] = [
   breach(
     "supervise takes its time to refuse",
     "src/sidecars/supervise/http/front.ts",
-    "answer(request, response, refusal);\n        return;",
-    "setTimeout(() => answer(request, response, refusal), 1_500);\n        return;",
+    "options.onRefused(refusal.code);\n      answer(request, response, refusal);",
+    "setTimeout(() => answer(request, response, refusal), 1_500);",
     ["own-mcp-path"],
   ),
   breach(
