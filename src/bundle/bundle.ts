@@ -7,7 +7,7 @@ import type {
   Endpoint,
   InheritedListener,
   ListenerRole,
-  ServiceName,
+  SidecarName,
   SidecarStreams,
 } from "../contract/backend.ts";
 import { messageOf } from "../lib/errors.ts";
@@ -31,7 +31,7 @@ export type SidecarNotice =
   | { readonly kind: "failed-restart"; readonly reason: string };
 
 export interface KeptSidecar {
-  readonly name: ServiceName;
+  readonly name: SidecarName;
   /** Of the running process; 0 while it is down. */
   pid(): number;
   restarts(): number;
@@ -49,7 +49,7 @@ export interface KeptSidecar {
 export type PlannedPlace = Exclude<SidecarPlace, { kind: "contained" }> | { readonly kind: "contained" };
 
 export interface SidecarRequest {
-  readonly name: ServiceName;
+  readonly name: SidecarName;
   readonly id: string;
   readonly place: PlannedPlace;
   /** Where it will listen. */

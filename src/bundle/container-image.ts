@@ -8,9 +8,11 @@ import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import type { Progress } from "../contract/backend.ts";
-import { buildImage, type Engine, imageId } from "../engine/engine.ts";
+import { buildImage, type Engine, imageHasProgram, imageId } from "../engine/engine.ts";
+import { UserError } from "../lib/errors.ts";
 import { packagePath } from "../lib/package-root.ts";
 import { removeTree } from "../lib/remove-tree.ts";
+import { broughtPipelock } from "./pipelock-program.ts";
 
 /** Another base, for both images: a mirror's, or one made without a network. Node 20.19 or newer must be in it. */
 const BASE_VARIABLE = "BOT_BOTTLE_IMAGE_BASE";
@@ -36,6 +38,21 @@ export async function ensureSidecarsImage(engine: Engine, progress: Progress): P
 export function ensureAgentImage(engine: Engine, progress: Progress): Promise<string> {
   const dockerfile = "containers/agent.Dockerfile";
   return ensureImage(engine, { repository: "bot-bottle-agent", dockerfile, context: new Map() }, progress);
+}
+
+/**
+ * Whether a contained pipelock is anywhere to be had: the host's, which a Linux host's container can run, or one that
+ * the image's base brought. @throws UserError where there is none, before anything of the bottle starts.
+ */
+export async function refuseWithoutPipelock(engine: Engine, image: string): Promise<void> {
+  if (broughtPipelock() !== undefined) return;
+  if (await imageHasProgram(engine, image, "pipelock")) return;
+  throw new UserError(
+    `the bottle has egress.pipelock, and neither this host nor the image ${image} has one`,
+    {
+      hint: `put pipelock on your PATH (Linux), or name a base image that has it: ${BASE_VARIABLE}=…`,
+    },
+  );
 }
 
 async function ensureImage(

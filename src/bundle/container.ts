@@ -6,7 +6,7 @@
  * Weaker than a process each: the sidecars are one user there, and one that was taken over may read another's memory.
  */
 import { PassThrough, Writable } from "node:stream";
-import type { ServiceName, SidecarStreams } from "../contract/backend.ts";
+import type { ReserveRequest, SidecarName, SidecarStreams } from "../contract/backend.ts";
 import {
   DAEMONS_VARIABLE,
   framed,
@@ -47,7 +47,7 @@ export const BOTTLE_LABEL = "bot-bottle.id";
 export interface BundleContainer {
   readonly name: string;
   /** Starts one of its sidecars. @throws Error when it is gone, or does not start it. */
-  start(name: ServiceName): Promise<SidecarStreams>;
+  start(name: SidecarName): Promise<SidecarStreams>;
   /** The host's port behind which that of a sidecar was published. */
   published(port: PublishedPort): Promise<number>;
   /** Resolves with a short reason once it is gone. */
@@ -57,7 +57,7 @@ export interface BundleContainer {
 export interface BundleContainerRequest {
   readonly id: string;
   readonly image: string;
-  readonly daemons: readonly ServiceName[];
+  readonly daemons: readonly SidecarName[];
   readonly network: ContainerNetwork;
   /** Addresses by name. */
   readonly hosts?: Readonly<Record<string, string>>;
@@ -65,6 +65,14 @@ export interface BundleContainerRequest {
   readonly mounts?: readonly ContainerMount[];
   /** `uid:gid`, never root. */
   readonly user: string;
+}
+
+/** The sidecars of a bottle. */
+export function daemonsOf({
+  services,
+  plan,
+}: Pick<ReserveRequest, "services" | "plan">): readonly SidecarName[] {
+  return plan.pipelock === true ? [...services, "pipelock"] : services;
 }
 
 /** Starts it and waits for its init. It goes with the scope. @throws UserError with the engine's words. */
@@ -110,7 +118,7 @@ export async function runBundleContainer(
   });
 
   let gone = false;
-  const sidecars = new Map<ServiceName, Running>();
+  const sidecars = new Map<SidecarName, Running>();
   const order = (what: InitOrder): void => void stdin.write(framed("init", JSON.stringify(what)));
   const up = pending<void>();
 
@@ -118,7 +126,7 @@ export async function runBundleContainer(
     const message = parseFramed(line);
     if (message === undefined) return;
     if (message.name !== "init") {
-      sidecars.get(message.name as ServiceName)?.stdout.write(`${message.rest}\n`);
+      sidecars.get(message.name as SidecarName)?.stdout.write(`${message.rest}\n`);
       return;
     }
     const report = initReportSchema.parse(JSON.parse(message.rest));
@@ -182,7 +190,7 @@ interface Running {
 }
 
 /** A stream whose lines go into `to` with the sidecar's name in front; its end is an order, and not `to`'s. */
-function framing(name: ServiceName, to: Writable, end: () => void): Writable {
+function framing(name: SidecarName, to: Writable, end: () => void): Writable {
   let rest = "";
   return new Writable({
     decodeStrings: false,

@@ -22,10 +22,23 @@ export interface PolicyMaterial {
   readonly env: Secrets;
   /** The bottle's decoy credential. */
   readonly decoy: string;
+  /** Through which everything leaves, where the bottle has one. */
+  readonly pipelock?: {
+    readonly port: number;
+    readonly authority: string;
+    readonly sealed: readonly string[];
+  };
 }
 
 /** @throws Error when a route's credential is not among those given: launch has asked for it before. */
-export function egressPolicy({ plan, upstreamCa, credentials, env, decoy }: PolicyMaterial): EgressPolicy {
+export function egressPolicy({
+  plan,
+  upstreamCa,
+  credentials,
+  env,
+  decoy,
+  pipelock,
+}: PolicyMaterial): EgressPolicy {
   return {
     routes: plan.routes.map((route) => egressRoute(route, credentials)),
     known: [
@@ -42,9 +55,17 @@ export function egressPolicy({ plan, upstreamCa, credentials, env, decoy }: Poli
       to: [...(plan.placeholderHosts ?? [])],
     })),
     ...(plan.upstreamProxy && { upstreamProxy: proxyOf(plan.upstreamProxy, credentials) }),
+    ...(pipelock && {
+      upstreamProxy: {
+        ...{ host: LOOPBACK, port: pipelock.port, tls: false },
+        opens: { authority: pipelock.authority, sealed: [...pipelock.sealed] },
+      },
+    }),
   };
 }
 
+/** Of the machine, or the container, that both are on. */
+const LOOPBACK = "127.0.0.1";
 const PROXY_AUTH = { header: "proxy-authorization", format: "Basic {base64}" } as const;
 
 function proxyOf(

@@ -7,7 +7,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, readFileSync, realpathSync } from "node:fs";
 import type { Server, Socket } from "node:net";
 import { dirname } from "node:path";
-import type { InheritedListeners, ListenerRole, ServiceName, SidecarStreams } from "../contract/backend.ts";
+import type { InheritedListeners, ListenerRole, SidecarName, SidecarStreams } from "../contract/backend.ts";
 import { type FromSidecar, fromSidecarSchema, type ToSidecar } from "../contract/sidecar.ts";
 import { hostUidOf } from "../jail/host-uid.ts";
 import { holdJail } from "../jail/jail.ts";
@@ -52,7 +52,7 @@ export type SidecarPlace =
   | { readonly kind: "contained"; start(): Promise<SidecarStreams> };
 
 export interface SidecarOptions {
-  readonly name: ServiceName;
+  readonly name: SidecarName;
   readonly id: string;
   readonly place: SidecarPlace;
   /** Awaited while the program starts, like the listeners. */
@@ -282,7 +282,7 @@ function resolverFolders(): readonly Bind[] {
 
 function handOver(
   child: ChildProcess,
-  message: { readonly listener: ServiceName; readonly role: ListenerRole },
+  message: { readonly listener: SidecarName; readonly role: ListenerRole },
   listener: Server,
 ): Promise<void> {
   return new Promise((resolve, reject) => {

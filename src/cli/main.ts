@@ -12,6 +12,9 @@ if (first === "sidecar" && second === "egress") {
 } else if (first === "sidecar" && second === "supervise") {
   const { runSupervise } = await import("../sidecars/supervise/main.ts");
   await runSupervise();
+} else if (first === "sidecar" && second === "pipelock") {
+  const { runPipelockSidecar } = await import("../sidecars/pipelock/main.ts");
+  await runPipelockSidecar();
 } else if (first === "attack-world") {
   const { runWorld } = await import("../attack/world-process.ts");
   await runWorld();

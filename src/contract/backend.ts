@@ -11,6 +11,10 @@ import type { BottlePlan, PlannedMount } from "./plan.ts";
 export const SERVICE_NAMES = ["egress", "git-gate", "supervise"] as const;
 export type ServiceName = (typeof SERVICE_NAMES)[number];
 
+/** Every sidecar there is: those that serve the guest, and one that only egress dials. */
+export const SIDECAR_NAMES = [...SERVICE_NAMES, "pipelock"] as const;
+export type SidecarName = (typeof SIDECAR_NAMES)[number];
+
 /**
  * What comes in at one of a service's listeners. `main`: what the service is for. `tls` and `http`: programs that
  * know no proxy and were led to the guest's own loopback by its hosts file.
@@ -109,6 +113,8 @@ export interface Link {
    * know as well.
    */
   readonly behindFilter?: true;
+  /** Where sidecars are contained: starts one that no guest dials, in the container that the others are in. */
+  readonly startContained?: (name: SidecarName) => Promise<SidecarStreams>;
 }
 
 export interface TerminalSize {

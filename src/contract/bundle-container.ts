@@ -4,12 +4,12 @@
  * sidecar.ts. The end of stdin means that the keeper is gone: everything in the container ends.
  */
 import * as z from "zod";
-import { SERVICE_NAMES } from "./backend.ts";
+import { SIDECAR_NAMES } from "./backend.ts";
 
 /** Names the sidecars it may start, with commas. Unset: all. Empty: none, and it idles. */
 export const DAEMONS_VARIABLE = "BOT_BOTTLE_SIDECAR_DAEMONS";
 
-const name = z.enum(SERVICE_NAMES);
+const name = z.enum(SIDECAR_NAMES);
 
 export const initOrderSchema = z.union([
   z.strictObject({ start: name }),

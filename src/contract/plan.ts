@@ -145,6 +145,8 @@ export interface BottlePlan {
   readonly egressLimits?: EgressLimits;
   readonly egressLog?: EgressLogLevel;
   readonly upstreamProxy?: UpstreamProxyPlace;
+  /** Everything that egress sends goes through a pipelock. */
+  readonly pipelock?: true;
   readonly rules: readonly OwnRule[];
   /** Host paths of PEM files with extra roots that egress trusts. */
   readonly upstreamCa: readonly string[];

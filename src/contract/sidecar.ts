@@ -98,6 +98,11 @@ export const egressPolicySchema = z.strictObject({
       tls: z.boolean(),
       /** Secret: the value of `Proxy-Authorization`. */
       authorization: z.string().optional(),
+      /**
+       * It opens TLS itself, as this PEM's authority: what comes through it is that authority's and nobody else's, but
+       * for the hosts in `sealed` (as in a route's `host`), whose TLS it leaves closed.
+       */
+      opens: z.strictObject({ authority: z.string(), sealed: z.array(z.string()) }).optional(),
     })
     .optional(),
 });

@@ -107,6 +107,14 @@ function labelWords(labels: Readonly<Record<string, string>>): readonly string[]
   return Object.entries(labels).flatMap(([name, value]) => ["--label", `${name}=${value}`]);
 }
 
+/** Exits with 0 when a shell of the image finds the program. */
+export function lookFor(image: string, program: string): readonly string[] {
+  return [
+    ...["run", "--rm", "--network", "none", "--read-only", "--cap-drop", "ALL", "--pull", "never"],
+    ...["--entrypoint", "sh", image, "-c", 'command -v "$0"', program],
+  ];
+}
+
 /** In the foreground: what it reads and writes is the container's. */
 export function startContainer(name: string): readonly string[] {
   return ["start", "--attach", "--interactive", name];

@@ -307,6 +307,12 @@ export async function imageId(engine: Engine, name: string): Promise<string | un
   return parsed.success ? parsed.data.Id : undefined;
 }
 
+/** Asked of a shell in it. */
+export async function imageHasProgram(engine: Engine, image: string, program: string): Promise<boolean> {
+  const { code } = await ask(engine, commands.lookFor(image, program));
+  return code === 0;
+}
+
 /** The environment that the image's programs expect. */
 export async function imageEnvironment(engine: Engine, name: string): Promise<ReadonlyMap<string, string>> {
   const { stdout } = await must(engine, commands.inspect("image", name));

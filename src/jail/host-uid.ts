@@ -78,7 +78,7 @@ let range: UidRange | undefined;
 /** One a bottle and role, so that neither two guests nor a guest and its sidecar ever share one. Used by root alone. */
 export function hostUidOf(
   id: string,
-  role: "guest" | "egress" | "git-gate" | "supervise" | "sidecars",
+  role: "guest" | "egress" | "git-gate" | "supervise" | "pipelock" | "sidecars",
 ): number {
   if (!isRoot()) return process.getuid?.() ?? 0;
   range ??= guestUidRange(parseUidMap(readFileSync("/proc/self/uid_map", "utf8")));

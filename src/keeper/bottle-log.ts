@@ -6,7 +6,7 @@
 import { isEventName } from "../audit/entry.ts";
 import { type AuditLog, openLog } from "../audit/log.ts";
 import type { SidecarNotice } from "../bundle/bundle.ts";
-import type { ServiceName } from "../contract/backend.ts";
+import type { SidecarName } from "../contract/backend.ts";
 import { homeOf } from "../lib/paths.ts";
 
 /** @param onFailure called for every line that could not be written, before its append rejects. */
@@ -35,7 +35,7 @@ export async function openBottleLog(id: string, onFailure: (error: unknown) => v
 const OF_THE_KEEPER = ["died", "failed-restart", "log", "misbehaved", "restarted"];
 
 /** @throws UserError when it cannot be written. */
-export async function recordNotice(log: AuditLog, name: ServiceName, notice: SidecarNotice): Promise<void> {
+export async function recordNotice(log: AuditLog, name: SidecarName, notice: SidecarNotice): Promise<void> {
   switch (notice.kind) {
     case "message": {
       const { message } = notice;
@@ -67,13 +67,14 @@ export async function recordNotice(log: AuditLog, name: ServiceName, notice: Sid
 }
 
 /** What a sidecar's own events begin with. */
-const EVENT_PREFIX: Readonly<Record<ServiceName, string>> = {
+const EVENT_PREFIX: Readonly<Record<SidecarName, string>> = {
   egress: "egress.",
   "git-gate": "git.",
   supervise: "supervise.",
+  pipelock: "pipelock.",
 };
 
-function isOwnEvent(name: ServiceName, event: string): boolean {
+function isOwnEvent(name: SidecarName, event: string): boolean {
   const prefix = EVENT_PREFIX[name];
   if (!isEventName(event) || !event.startsWith(prefix)) return false;
   return !OF_THE_KEEPER.includes(event.slice(prefix.length));

@@ -7,9 +7,11 @@ import { capabilitiesOf, type Ledger } from "../approvals/ledger.ts";
 import { egressPolicy, type PolicyMaterial } from "../bundle/egress-settings.ts";
 import type { RequestView, SupervisePolicy } from "../contract/approvals.ts";
 import { defaultRefRules, type GitGatePolicy } from "../contract/git-gate.ts";
+import type { PipelockPolicy } from "../contract/pipelock.ts";
 import type { BottlePlan } from "../contract/plan.ts";
 import { BOTTLE_ID } from "../contract/repository.ts";
 import type { EgressPolicy, RouteGrant } from "../contract/sidecar.ts";
+import { pipelockPolicy } from "../plan/pipelock.ts";
 import type { InForce } from "./inbox.ts";
 
 /** What the plan alone allows, in the terms in which grants add to it. */
@@ -53,6 +55,13 @@ export function egressInForce(base: PolicyMaterial, { live, ledger, frozen }: In
     ),
     frozen,
   };
+}
+
+export function pipelockInForce(
+  { placeholderHosts = [] }: Pick<BottlePlan, "placeholderHosts">,
+  { live }: InForce,
+): PipelockPolicy {
+  return pipelockPolicy(live.routes, placeholderHosts);
 }
 
 export function gateInForce(base: GitGatePolicy, { live, ledger, frozen }: InForce): GitGatePolicy {

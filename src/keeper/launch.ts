@@ -20,6 +20,7 @@ import type {
   Progress,
   ServiceName,
   SidecarHome,
+  SidecarName,
 } from "../contract/backend.ts";
 import { GUEST } from "../contract/backend.ts";
 import type { BottlePlan } from "../contract/plan.ts";
@@ -44,9 +45,16 @@ import { type BottlePaths, type BottleRecord, writeRecord } from "./bottle-recor
 import { findingsKeyOf } from "./findings-key.ts";
 import { gateRequest } from "./git-gate.ts";
 import { countUses } from "./grant-uses.ts";
-import { egressInForce } from "./in-force.ts";
+import { egressInForce, pipelockInForce } from "./in-force.ts";
 import type { Inbox } from "./inbox.ts";
 import { openInbox } from "./open-inbox.ts";
+import {
+  type PipelockPlace,
+  pipelockHop,
+  pipelockMounts,
+  pipelockRequest,
+  placePipelock,
+} from "./pipelock.ts";
 import { type Reservation, reserveBottle } from "./reservation.ts";
 import { superviseRequest } from "./supervise.ts";
 import { verifyIsolation } from "./verification.ts";
@@ -100,6 +108,8 @@ export async function launchBottle(
 ): Promise<LaunchedBottle> {
   const { plan } = request;
   const backend = backendNamed(plan.backend);
+  const contained = backend.sidecarsIn === "container";
+  const pipelockAt = plan.pipelock === true ? await placePipelock(contained) : undefined;
   const prepared = await prepare(backend, plan, hooks.progress, signal);
   signal.throwIfAborted();
 
@@ -162,7 +172,6 @@ export async function launchBottle(
     ...(gate === undefined ? [] : (["git-gate"] as const)),
     ...(supervised === undefined ? [] : (["supervise"] as const)),
   ];
-  const contained = backend.sidecarsIn === "container";
   const sidecarHome = pending<SidecarHome>();
   if (gate === undefined) sidecarHome.resolve({ uid: hostUidOf(id, "sidecars"), mounts: [] });
   // All at once: each of them mostly waits for a process that loads. Egress is told what it waits for.
@@ -171,16 +180,51 @@ export async function launchBottle(
     {
       ...{ id, plan, stateDir: paths.state, runtimeDir: paths.runtime, services },
       keepsDisk: () => reservation.keepsDisk(),
-      sidecarHome: sidecarHome.promise,
+      sidecarHome: sidecarHome.promise.then((home) => ({
+        ...home,
+        mounts: [...home.mounts, ...pipelockMounts(pipelockAt)],
+      })),
     },
     scope,
   );
   const minting = mint(id);
+  const pipelock =
+    pipelockAt && mint(`${id} pipelock`).then((authority): PipelockPlace => ({ ...pipelockAt, authority }));
+  const readingCa = Promise.all(plan.upstreamCa.map((path) => readFile(path, "utf8")));
+  readingCa.catch(() => {});
   const wanted = [
     egressRequest(
-      { reservation, linking, minting, request, decoy, findingsKey, inbox, contained, bearer: egressBearer },
+      {
+        ...{
+          reservation,
+          linking,
+          minting,
+          request,
+          decoy,
+          findingsKey,
+          inbox,
+          contained,
+          pipelock,
+          readingCa,
+        },
+        bearer: egressBearer,
+      },
       scope,
     ),
+    ...(pipelock === undefined
+      ? []
+      : [
+          Promise.all([pipelock, readingCa]).then(([place, upstreamCa]) =>
+            pipelockRequest(
+              place,
+              {
+                ...{ reservation, linking, upstreamCa, contained },
+                policy: () => pipelockInForce(plan, inbox.state),
+              },
+              scope,
+            ),
+          ),
+        ]),
     ...(gate === undefined
       ? []
       : [
@@ -330,7 +374,7 @@ function endpointIn(linking: Promise<Link>, service: ServiceName): Promise<Endpo
 /** Each to its end: one that will not have it must not keep another from what was taken back. */
 async function refresh(
   sidecars: readonly KeptSidecar[],
-  wanted: (name: ServiceName) => boolean,
+  wanted: (name: SidecarName) => boolean,
 ): Promise<void> {
   const told = await Promise.allSettled(
     sidecars.filter(({ name }) => wanted(name)).map((sidecar) => sidecar.refresh()),
@@ -348,6 +392,8 @@ async function egressRequest(
     readonly findingsKey: Buffer;
     readonly inbox: Inbox;
     readonly contained: boolean;
+    readonly pipelock: Promise<PipelockPlace> | undefined;
+    readonly readingCa: Promise<readonly string[]>;
     readonly bearer: string;
   },
   scope: Scope,
@@ -355,10 +401,16 @@ async function egressRequest(
   const { linking, minting, request, inbox } = parts;
   const { id, paths, log } = parts.reservation;
   const { plan } = request;
-  const upstreamCa = await Promise.all(plan.upstreamCa.map((path) => readFile(path, "utf8")));
   const { credentials, env } = request;
-  const material = { plan, upstreamCa, credentials, env, decoy: parts.decoy };
-  const policy = (): EgressPolicy => egressInForce(material, inbox.state);
+  const material = { plan, upstreamCa: await parts.readingCa, credentials, env, decoy: parts.decoy };
+  const place = await parts.pipelock;
+  const policy = (): EgressPolicy =>
+    egressInForce(
+      place === undefined
+        ? material
+        : { ...material, pipelock: pipelockHop(place, pipelockInForce(plan, inbox.state)) },
+      inbox.state,
+    );
   const findingsKey = parts.findingsKey.toString("hex");
   const rootDir = join(paths.state, "egress-root");
   scope.defer("egress root", () => removeTree(rootDir));

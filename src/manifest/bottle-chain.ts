@@ -38,6 +38,7 @@ export interface LoadedBottle {
   readonly limits?: EgressLimits;
   readonly log?: EgressLogLevel;
   readonly upstreamProxy?: UpstreamProxyPlace;
+  readonly pipelock?: true;
   readonly rules: readonly OwnRule[];
   /** Absolute host paths. */
   readonly upstreamCa: readonly string[];
@@ -218,6 +219,7 @@ function settled(
     ...(egress?.limits === undefined ? {} : { limits: egress.limits }),
     ...(egress?.log === undefined ? {} : { log: egress.log }),
     ...(egress?.upstream_proxy === undefined ? {} : { upstreamProxy: egress.upstream_proxy }),
+    ...(egress?.pipelock === true && { pipelock: true as const }),
     rules: egress?.rules ?? [],
     upstreamCa: egress?.upstream_ca?.map((path) => expandHome(path, userHome)) ?? [],
     git: bottle["git-gate"]?.user ?? {},

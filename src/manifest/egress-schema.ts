@@ -327,7 +327,12 @@ export const egress = z.strictObject({
   upstream_proxy: upstreamProxy
     .exactOptional()
     .describe("The proxy through which egress leaves: its URL, or url and token_ref."),
-  pipelock: z.boolean().exactOptional().describe("Whether a pipelock scans what egress sends."),
+  pipelock: z
+    .boolean()
+    .exactOptional()
+    .describe(
+      "Whether everything that egress sends goes through a pipelock of the bottle's own. Default false.",
+    ),
 });
 
 /** Index and host of every route whose host an earlier one has. Elements that failed to parse are passed over. */

@@ -16,7 +16,6 @@ interface UnsupportedKey {
 }
 
 export const UNSUPPORTED_KEYS: readonly UnsupportedKey[] = [
-  { kind: "bottle", key: "egress.pipelock" },
   { kind: "bottle", key: "workspace" },
   { kind: "bottle", key: "agent_provider.template", value: "codex" },
   { kind: "bottle", key: "agent_provider.template", value: "gemini" },

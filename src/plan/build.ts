@@ -13,6 +13,7 @@ import type { LoadedAgent } from "../manifest/load.ts";
 import { planCredentials } from "./credentials.ts";
 import { refuseCredentialsInEnv } from "./env-credentials.ts";
 import { mcpConfigOf } from "./mcp-config.ts";
+import { refusePipelockWith } from "./pipelock.ts";
 import type { ExpandedPresets } from "./presets/expand.ts";
 import { planRepoCredentials, tokenRefsOf } from "./repo-credentials.ts";
 import { planRoutes } from "./routes.ts";
@@ -69,6 +70,7 @@ export function buildPlan({ loaded, provider, options }: PlanRequest): BuiltPlan
   });
   const { presets = { routes: [], presets: [], warnings: [] }, availableEnv } = options;
   const { routes, chosen, warnings } = planRoutes(bottle.routes, presets.routes, provider, availableEnv);
+  if (bottle.pipelock) refusePipelockWith(routes, bottle.upstreamProxy);
   refuseCredentialsInEnv(
     bottle.env,
     [
@@ -109,6 +111,7 @@ export function buildPlan({ loaded, provider, options }: PlanRequest): BuiltPlan
     ...(bottle.limits === undefined ? {} : { egressLimits: bottle.limits }),
     ...(bottle.log === undefined ? {} : { egressLog: bottle.log }),
     ...(bottle.upstreamProxy === undefined ? {} : { upstreamProxy: bottle.upstreamProxy }),
+    ...(bottle.pipelock && { pipelock: bottle.pipelock }),
     rules: bottle.rules,
     upstreamCa: bottle.upstreamCa,
     // As a whole: half of one and half of the other would be somebody who is nobody.

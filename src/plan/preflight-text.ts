@@ -98,7 +98,12 @@ function presetLine({ name, from, hosts }: PreflightView["presets"][number]): st
   return `${name} (${from}): ${hosts.join(", ")}`;
 }
 
-function proxyLines({ upstreamProxy: proxy }: PreflightView): readonly string[] {
+function proxyLines({ upstreamProxy: proxy, pipelock }: PreflightView): readonly string[] {
+  if (pipelock !== undefined) {
+    const { sealed } = pipelock;
+    const closed = sealed.length === 0 ? "" : `, which does not look into what goes to ${sealed.join(", ")}`;
+    return [`your pipelock${closed}`];
+  }
   if (proxy === undefined) return [];
   const { url, credential } = proxy;
   return [

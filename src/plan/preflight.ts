@@ -20,6 +20,7 @@ import { printable } from "../lib/printable.ts";
 import { imageWord } from "./image-word.ts";
 import { meetsIsolation } from "./isolation.ts";
 import { describeMatch } from "./match-text.ts";
+import { pipelockPolicy } from "./pipelock.ts";
 import { describeRepo, type PreflightRepo } from "./preflight-repo.ts";
 
 export interface PreflightHost {
@@ -77,6 +78,8 @@ export interface PreflightView {
   readonly presets: readonly Pick<PlannedPreset, "name" | "from" | "hosts">[];
   /** The proxy through which everything leaves. */
   readonly upstreamProxy?: { readonly url: string; readonly credential?: string };
+  /** Everything leaves through a pipelock, which does not look into what goes to these. */
+  readonly pipelock?: { readonly sealed: readonly string[] };
   /** Whether the agent may ask for more, and how long a request waits. */
   readonly supervise?: {
     readonly patienceMs: number;
@@ -153,6 +156,13 @@ export function describePlan(plan: BottlePlan, facts: PreflightFacts): Preflight
       hosts: hosts.map((host) => printable(host)),
     })),
     ...(plan.upstreamProxy === undefined ? {} : { upstreamProxy: describeProxy(plan.upstreamProxy) }),
+    ...(plan.pipelock === true && {
+      pipelock: {
+        sealed: pipelockPolicy(plan.routes, plan.placeholderHosts ?? []).sealed.map((host) =>
+          printable(host),
+        ),
+      },
+    }),
     ...(plan.supervise === undefined ? {} : { supervise: describeSupervise(plan.supervise) }),
     limits: plan.egressLimits ?? {},
     log: plan.egressLog ?? DEFAULT_LOG,

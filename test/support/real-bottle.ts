@@ -46,6 +46,8 @@ export interface RealBottle {
   /** Host pids. */
   readonly keeper: number;
   egress(): Promise<number>;
+  /** Of any sidecar. */
+  sidecar(name: string): Promise<number>;
   /** Runs a command beside the agent. */
   exec(...argv: readonly string[]): Promise<Run>;
   /** Output of a shell text in the bottle; throws when it fails. */
@@ -146,10 +148,13 @@ export async function createRealOperator(
 
   const adopt = async (id: string): Promise<RealBottle> => {
     const exec = (...argv: readonly string[]): Promise<Run> => bottle(["exec", "-T", id, "--", ...argv]);
+    const sidecar = async (name: string): Promise<number> =>
+      realPid((await status(id)).sidecars.find((each) => each.name === name)?.pid);
     return {
       id,
       keeper: (await status(id)).keeperPid,
-      egress: async () => realPid((await status(id)).sidecars[0]?.pid),
+      egress: () => sidecar("egress"),
+      sidecar,
       exec,
       async sh(text) {
         const result = await exec("sh", "-c", text);

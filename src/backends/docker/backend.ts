@@ -2,8 +2,12 @@
  * Guests as containers of a docker-compatible engine: the kernel is shared, unless gVisor is registered. The agent's
  * container has no network; the sidecars are in another, and a volume of Unix sockets is all that both have.
  */
-import { BOTTLE_LABEL, runBundleContainer } from "../../bundle/container.ts";
-import { ensureAgentImage, ensureSidecarsImage } from "../../bundle/container-image.ts";
+import { BOTTLE_LABEL, daemonsOf, runBundleContainer } from "../../bundle/container.ts";
+import {
+  ensureAgentImage,
+  ensureSidecarsImage,
+  refuseWithoutPipelock,
+} from "../../bundle/container-image.ts";
 import { hostNames, openBundleNetwork } from "../../bundle/container-network.ts";
 import type {
   Backend,
@@ -74,6 +78,7 @@ export const dockerBackend: Backend = {
     const engine = theEngine();
     const runtime = await strongestRuntime(engine);
     const sidecars = await ensureSidecarsImage(engine, progress);
+    if (request.plan.pipelock) await refuseWithoutPipelock(engine, sidecars);
     const image = await ensureAgentImage(engine, progress);
     const runtimeVolume = await ensureRuntimeVolume(engine, sidecars);
     return { backend: "docker", engine, tools: request.tools, sidecars, image, runtimeVolume, runtime };
@@ -103,7 +108,7 @@ export const dockerBackend: Backend = {
     const bundle = await runBundleContainer(
       engine,
       {
-        ...{ id, image: sidecars, daemons: services },
+        ...{ id, image: sidecars, daemons: daemonsOf(request) },
         network: { kind: "named", name: network.name, address: network.address },
         hosts: hostNames(network),
         mounts: [

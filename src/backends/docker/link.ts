@@ -48,6 +48,7 @@ export function openLink(bundle: BundleContainer, services: readonly ServiceName
   return {
     endpoints: Object.fromEntries(services.map((service) => [service, endpointOf(service)])),
     needsBearer: false,
+    startContained: (name) => bundle.start(name),
   };
 }
 

@@ -7,7 +7,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import type { Readable, Writable } from "node:stream";
-import { SERVICE_NAMES, type ServiceName } from "../../contract/backend.ts";
+import { SIDECAR_NAMES, type SidecarName } from "../../contract/backend.ts";
 import {
   DAEMONS_VARIABLE,
   framed,
@@ -24,28 +24,28 @@ const HEAP_MEGABYTES = 256;
 /** EX_USAGE of sysexits(3). */
 const BAD_USE = 64;
 
-const running = new Map<ServiceName, ChildProcess>();
+const running = new Map<SidecarName, ChildProcess>();
 const allowed = allowedDaemons(process.env[DAEMONS_VARIABLE]);
 
-function allowedDaemons(list: string | undefined): readonly ServiceName[] {
-  if (list === undefined) return SERVICE_NAMES;
+function allowedDaemons(list: string | undefined): readonly SidecarName[] {
+  if (list === undefined) return SIDECAR_NAMES;
   const wanted = list.split(",").map((name) => name.trim());
   const named = wanted.filter((name) => name !== "");
-  const unknown = named.filter((name) => !(SERVICE_NAMES as readonly string[]).includes(name));
+  const unknown = named.filter((name) => !(SIDECAR_NAMES as readonly string[]).includes(name));
   if (unknown.length > 0) {
     process.stderr.write(
-      `${DAEMONS_VARIABLE} names ${unknown.join(", ")}, which is no sidecar; there are ${SERVICE_NAMES.join(", ")}\n`,
+      `${DAEMONS_VARIABLE} names ${unknown.join(", ")}, which is no sidecar; there are ${SIDECAR_NAMES.join(", ")}\n`,
     );
     process.exit(BAD_USE);
   }
-  return SERVICE_NAMES.filter((name) => named.includes(name));
+  return SIDECAR_NAMES.filter((name) => named.includes(name));
 }
 
 function report(message: InitReport): void {
   process.stdout.write(framed("init", JSON.stringify(message)));
 }
 
-function start(name: ServiceName): void {
+function start(name: SidecarName): void {
   if (!allowed.includes(name) || running.has(name)) {
     report({ ended: name, reason: "it may not be started" });
     return;
@@ -74,7 +74,7 @@ function start(name: ServiceName): void {
 }
 
 /** @throws LineTooLongError for a line without an end. */
-async function forward(from: Readable, to: Writable, name: ServiceName): Promise<void> {
+async function forward(from: Readable, to: Writable, name: SidecarName): Promise<void> {
   for await (const line of readLines(from)) {
     if (!to.write(framed(name, line))) await once(to, "drain");
   }
@@ -120,6 +120,6 @@ for await (const line of readLines(process.stdin)) {
   const message = parseFramed(line);
   if (message === undefined) continue;
   if (message.name === "init") obey(message.rest);
-  else running.get(message.name as ServiceName)?.stdin?.write(`${message.rest}\n`);
+  else running.get(message.name as SidecarName)?.stdin?.write(`${message.rest}\n`);
 }
 stopAll((child) => child.stdin?.end());

@@ -53,6 +53,7 @@ export const DENIAL_STATUS = {
   "upstream-protocol": 502,
   "upstream-failed": 502,
   "upstream-proxy": 502,
+  "pipelock-blocked": 403,
   "upstream-timeout": 504,
   "log-unavailable": 503,
   overloaded: 503,

@@ -16,12 +16,13 @@ import type { Incoming, IncomingEvents } from "./inspection/incoming.ts";
 import type { Inspection } from "./inspection/inspection.ts";
 import type { Framing, OutgoingBody } from "./inspection/outgoing-body.ts";
 import { type Admission, admit } from "./pipeline.ts";
+import { openedRoots } from "./policy/upstream-proxy.ts";
 import { relay } from "./response/relay.ts";
 import type { Generation, Services } from "./services.ts";
 import { type Splice, splice } from "./tunnel/splice.ts";
 import { switchProtocols } from "./tunnel/websocket.ts";
 import { dial } from "./upstream/dial.ts";
-import { absoluteForm, proxyRefusal } from "./upstream/proxy.ts";
+import { absoluteForm, blockedBy, proxyRefusal } from "./upstream/proxy.ts";
 import { send } from "./upstream/send.ts";
 
 /** The guest's bare socket, when its request asked to leave HTTP. */
@@ -226,9 +227,11 @@ export class Exchange implements Activity {
     const { method } = this.#client;
     const outgoing = this.#body;
     const body = this.#framing && { framing: this.#framing, decoded: outgoing?.decodes === true };
-    const headers = outgoingHeaders({ method, host: target.host, head, body }, route);
+    const { policy } = this.#generation;
+    const opened = openedRoots(policy.proxy, route) !== undefined;
+    const headers = outgoingHeaders({ method, host: target.host, head, body, opened }, route);
     if (this.#upgrade !== undefined) headers.push("Connection", "Upgrade", "Upgrade", "websocket");
-    const proxied = absoluteForm(this.#generation.policy.proxy, route, target);
+    const proxied = absoluteForm(policy.proxy, route, target);
     headers.push(...(proxied?.headers ?? []));
     let request: ClientRequest;
     try {
@@ -251,7 +254,11 @@ export class Exchange implements Activity {
       answered = true;
       if (proxied !== undefined && response.statusCode === 407)
         this.#fail(proxyRefusal(proxied.proxy, "407"));
-      else this.#answer(response);
+      else {
+        const blocked = blockedBy(policy.proxy, response);
+        if (blocked === undefined) this.#answer(response);
+        else this.#fail(blocked);
+      }
     });
     request.on("upgrade", (response, upstream, rest) => {
       answered = true;

@@ -123,6 +123,10 @@ export const EGRESS_DENIALS: Readonly<Record<string, Explanation>> = {
   "upstream-unresolvable": says("change", "The name has no address: check its spelling."),
   "upstream-tls": says("report", "The other side shows no certificate that is trusted here."),
   "upstream-protocol": says("report", "The other side does not answer properly."),
+  "pipelock-blocked": says(
+    "report",
+    "The operator's pipelock found something in the request, or in its answer.",
+  ),
   "upstream-proxy": says("report", "The operator's proxy refused, or did not answer properly."),
   "upstream-timeout": says("wait", "The other side did not answer in time."),
 };

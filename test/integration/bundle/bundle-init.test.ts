@@ -38,7 +38,7 @@ function start(daemons?: string) {
 
 describe("the bundle's init", () => {
   it.each([
-    [undefined, ["egress", "git-gate", "supervise"]],
+    [undefined, ["egress", "git-gate", "supervise", "pipelock"]],
     ["", []],
     ["supervise, egress", ["egress", "supervise"]],
   ])("with a list of %j may start %j, and starts none by itself", async (list, daemons) => {
@@ -46,7 +46,7 @@ describe("the bundle's init", () => {
   });
 
   it("refuses a name that is no sidecar's, and names those there are", async () => {
-    const { child } = start("egress,pipelock");
+    const { child } = start("egress,mailer");
     let said = "";
     child.stderr.on("data", (chunk: Buffer) => {
       said += chunk.toString();
@@ -54,7 +54,7 @@ describe("the bundle's init", () => {
     await once(child, "close");
     expect(child.exitCode).toBe(64);
     expect(said).toBe(
-      "BOT_BOTTLE_SIDECAR_DAEMONS names pipelock, which is no sidecar; there are egress, git-gate, supervise\n",
+      "BOT_BOTTLE_SIDECAR_DAEMONS names mailer, which is no sidecar; there are egress, git-gate, supervise, pipelock\n",
     );
   });
 

@@ -5,7 +5,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type BundleContainer, runBundleContainer } from "../../../src/bundle/container.ts";
 import { ensureSidecarsImage } from "../../../src/bundle/container-image.ts";
-import type { ServiceName } from "../../../src/contract/backend.ts";
+import type { SidecarName } from "../../../src/contract/backend.ts";
 import type { NetworkSpec } from "../../../src/engine/commands.ts";
 import {
   ensureNetwork,
@@ -44,7 +44,7 @@ describe.skipIf(lack !== undefined)("the bundle's container", () => {
     (await runOk(["docker", ...words], { env: engine.env })).stdout.toString().trim();
 
   async function within(
-    daemons: readonly ServiceName[],
+    daemons: readonly SidecarName[],
     use: (bundle: BundleContainer, scope: Scope) => Promise<void>,
   ): Promise<void> {
     const scope = createScope();
@@ -171,12 +171,12 @@ describe.skipIf(lack !== undefined)("the bundle's container", () => {
       const starting = runBundleContainer(
         engine,
         {
-          ...{ id: ID, image, user: "1000:1000", daemons: ["pipelock" as ServiceName] },
+          ...{ id: ID, image, user: "1000:1000", daemons: ["mailer" as SidecarName] },
           network: { kind: "named", name: NETWORK.name, address: ADDRESS },
         },
         scope,
       );
-      await expect(starting).rejects.toThrow(/BOT_BOTTLE_SIDECAR_DAEMONS names pipelock/);
+      await expect(starting).rejects.toThrow(/BOT_BOTTLE_SIDECAR_DAEMONS names mailer/);
     } finally {
       await scope.close();
       await removeNetwork(engine, NETWORK.name);

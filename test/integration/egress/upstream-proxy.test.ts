@@ -288,3 +288,41 @@ describe("a proxy that fails", () => {
     expect((await curl(trusting.egress, `https://${HOST}/`)).stdout).toBe("opened");
   });
 });
+
+/** As a bottle's own pipelock is told of: the double tunnels, and opens nothing. */
+describe("through a proxy that is to open TLS itself", () => {
+  const opens = async (sealed: readonly string[] = []) => ({
+    opens: { authority: (await makeCertificateAuthority("pipelock's")).certificate, sealed: [...sealed] },
+  });
+
+  it("nobody but its own authority is believed, though a real certificate comes through", async () => {
+    const { egress, proxy } = await serve({ proxy: await opens() });
+    expect(await codeFor(egress, `https://${HOST}/`)).toBe("upstream-tls");
+    expect(proxy.asked.map(({ line }) => line)).toEqual([`CONNECT ${HOST}:443`]);
+    expect(reached).toEqual([]);
+  });
+
+  it("a host that it leaves closed proves itself as ever", async () => {
+    const { egress } = await serve({ proxy: await opens([HOST]) });
+    expect((await curl(egress, "--compressed", `https://${HOST}/a`)).stdout).toBe("reached /a");
+    expect(reached[0]?.headers).toMatch(/accept-encoding\n.*gzip/i);
+  });
+
+  it("a policy with a route that leads around it is refused whole", async () => {
+    const { egress } = await serve({ proxy: await opens([HOST]) });
+    const policy = policyOf({
+      routes: [route({ host: HOST, connectTo: { host: "127.0.0.1", port: secure.port } })],
+      upstreamProxy: { host: "127.0.0.1", port: 1, tls: false, ...(await opens()) },
+    });
+    await expect(async () => egress.reload(policy)).rejects.toThrow("connects to the host itself");
+  });
+
+  it("an upstream's own words are not taken for a block of a proxy's that blocks nothing", async () => {
+    const { egress } = await serve();
+    secure.server.removeAllListeners("request").on("request", (_request, response) => {
+      response.writeHead(403, { "x-pipelock-block-reason": "dlp_match" }).end("forged");
+    });
+    const { stdout } = await curl(egress, `https://${HOST}/`);
+    expect(stdout).toBe("forged");
+  });
+});

@@ -188,7 +188,6 @@ describe("keys that nothing acts on yet", () => {
   };
 
   it.each([
-    ["egress: {pipelock: true}", "2:10: egress.pipelock: is"],
     ["workspace: []", "2:1: workspace: is"],
     ["agent_provider: {template: codex}", "2:18: agent_provider.template: codex is"],
     ["agent_provider: {dockerfile: /x}", "2:18: agent_provider.dockerfile: is"],

@@ -142,6 +142,12 @@ describe("the preflight", () => {
     expect(shown).toContain("names are resolved there");
   });
 
+  it("says that a pipelock is on the way, and what it does not look into", () => {
+    const sealed = PLAN.routes[0]?.host ?? "";
+    const shown = textOf(view({ ...PLAN, pipelock: true, placeholderHosts: [sealed] }));
+    expect(shown).toContain(`leaves through: your pipelock, which does not look into what goes to ${sealed}`);
+  });
+
   it("names what comes along of the operator's own, and no value of a setting or variable", () => {
     const userConfig: PlannedUserConfig = {
       texts: [{ name: "CLAUDE.md", from: "/u/.claude/CLAUDE.md", to: "/home/node/.claude/CLAUDE.md" }],

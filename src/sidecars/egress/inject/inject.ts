@@ -18,10 +18,15 @@ export interface Outgoing {
   readonly head: RequestHead;
   /** Absent without a body. */
   readonly body: { readonly framing: Framing; readonly decoded: boolean } | undefined;
+  /** A proxy on the way reads the answer, and refuses one that is compressed. */
+  readonly opened?: boolean;
 }
 
 /** Flat: name, value. Holds secrets. */
-export function outgoingHeaders({ method, host, head, body }: Outgoing, route: CompiledRoute): string[] {
+export function outgoingHeaders(
+  { method, host, head, body, opened = false }: Outgoing,
+  route: CompiledRoute,
+): string[] {
   const { raw, names } = head;
   const headers = ["Host", hostInUrl(host)];
   for (let i = 0; i < names.length; i++) {
@@ -31,7 +36,8 @@ export function outgoingHeaders({ method, host, head, body }: Outgoing, route: C
     if (name === "accept-encoding" || name === "sec-websocket-extensions") continue;
     if (name !== "" && !route.stripped.has(name)) headers.push(raw[2 * i] ?? "", raw[2 * i + 1] ?? "");
   }
-  if (head.names.includes("accept-encoding")) headers.push("Accept-Encoding", acceptedEncoding(head));
+  if (head.names.includes("accept-encoding"))
+    headers.push("Accept-Encoding", opened ? "identity" : acceptedEncoding(head));
   if (body === undefined) {
     const length = head.contentLength ?? (EXPECT_BODY.has(method) ? "0" : undefined);
     if (length !== undefined) headers.push("Content-Length", length);

@@ -72,6 +72,11 @@ export function compilePolicy(policy: EgressPolicy): CompiledPolicy {
       throw new UserError(`route ${index + 1} (${printable(route.host)}): ${messageOf(error)}`);
     }
   }
+  if (
+    policy.upstreamProxy?.opens !== undefined &&
+    policy.routes.some(({ connectTo }) => connectTo !== undefined)
+  )
+    throw new UserError("connectTo: a proxy that opens TLS connects to the host itself");
   return {
     exact,
     wildcard,

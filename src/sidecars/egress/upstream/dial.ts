@@ -10,7 +10,7 @@ import { addressesOf, type Destination, knownAddresses, type Resolve } from "../
 import { allow, type Refusal, refuse, type Verdict } from "../denial.ts";
 import type { Limits } from "../limits.ts";
 import type { CompiledRoute } from "../policy/compile.ts";
-import type { UpstreamProxy } from "../policy/upstream-proxy.ts";
+import { openedRoots, type UpstreamProxy } from "../policy/upstream-proxy.ts";
 import { absoluteForm, askForTunnel, farSide, proxyFor } from "./proxy.ts";
 
 export interface Dialling {
@@ -38,7 +38,7 @@ export async function dial(
       ? await direct(scheme, host, route, dialling)
       : await throughProxy(through, scheme, host, route, dialling);
   if (!socket.allow || scheme !== "https") return socket;
-  return secure(socket.value, host, route, roots, limits.upstreamHandshakeMs);
+  return secure(socket.value, host, route, openedRoots(through, route) ?? roots, limits.upstreamHandshakeMs);
 }
 
 async function direct(

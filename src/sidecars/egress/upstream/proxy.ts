@@ -4,7 +4,9 @@
  * names that lead to a refused address already on this side. TLS goes from end to end through it: the upstream
  * must still prove that it is the route's host. The proxy's own credential is told to the proxy alone (I2).
  */
+import type { IncomingMessage } from "node:http";
 import { isIP, isIPv4, type Socket } from "node:net";
+import { printable } from "../../../lib/printable.ts";
 import { addressesOf, isFit, knownAddresses, type Resolve } from "../address/resolve.ts";
 import { allow, type Refusal, refuse, type Verdict } from "../denial.ts";
 import type { Limits } from "../limits.ts";
@@ -12,8 +14,9 @@ import type { CompiledRoute } from "../policy/compile.ts";
 import type { UpstreamProxy } from "../policy/upstream-proxy.ts";
 import { hostInUrl } from "../target/authority.ts";
 
-/** What `connect_to` puts on this very machine is not on the proxy's. */
+/** What `connect_to` puts on this very machine is not on the proxy's; one of the bottle's own nothing goes around. */
 export function proxyFor(proxy: UpstreamProxy | undefined, route: CompiledRoute): UpstreamProxy | undefined {
+  if (proxy?.opens !== undefined) return proxy;
   const to = route.connectTo?.host ?? "";
   return to === "::1" || (isIPv4(to) && to.startsWith("127.")) ? undefined : proxy;
 }
@@ -84,6 +87,26 @@ export async function askForTunnel(
   return proxyRefusal(proxy, status);
 }
 
+/** Of its own blocks, in a closed vocabulary (docs/guides/block-reason-header.md of pipelock's repository). */
+const BLOCK_REASON = "x-pipelock-block-reason";
+/** The longest word of it has half as many. */
+const BLOCK_REASON_CHARACTERS = 48;
+
+/** What it is that a pipelock between here and the upstream did not let through, if that is what this answer says. */
+export function blockedBy(
+  proxy: UpstreamProxy | undefined,
+  { statusCode, headers }: Pick<IncomingMessage, "statusCode" | "headers">,
+): Refusal | undefined {
+  const reason = headers[BLOCK_REASON];
+  if (proxy?.opens === undefined || statusCode !== 403 || typeof reason !== "string") return undefined;
+  return refuse(
+    "pipelock-blocked",
+    "pipelock, through which everything leaves, did not let it pass",
+    `egress.pipelock: ${printable(reason, BLOCK_REASON_CHARACTERS)}`,
+    { ask: { tool: "list_capabilities", arguments: {} } },
+  );
+}
+
 /** Not the upstream's answer, and none that a guest could do something about. */
 export function proxyRefusal(proxy: UpstreamProxy, status: string | undefined): Refusal {
   const wants = status === "407" ? ": it wants another credential" : "";
@@ -92,7 +115,7 @@ export function proxyRefusal(proxy: UpstreamProxy, status: string | undefined): 
     status === undefined
       ? `the proxy ${proxy.name} did not answer properly or in time`
       : `the proxy ${proxy.name} itself answered with ${status}${wants}`,
-    `egress.upstream_proxy: everything leaves through ${proxy.name}`,
+    `egress.${proxy.opens === undefined ? "upstream_proxy" : "pipelock"}: everything leaves through ${proxy.name}`,
   );
 }
 

@@ -14,6 +14,12 @@ export function upstreamRoots(upstreamCa: readonly string[]): SecureContext {
   return createSecureContext({ ...options, ca: [...rootCertificates, ...upstreamCa] });
 }
 
+/** For what only one authority may speak for. @throws UserError when the text is none. */
+export function rootsOfOne(authority: string): SecureContext {
+  checkCertificates(authority, 0);
+  return createSecureContext({ minVersion: "TLSv1.2", ca: authority });
+}
+
 /** Node itself would take a text without any certificate, and trust nothing more than before. */
 function checkCertificates(pem: string, index: number): void {
   const blocks = pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
