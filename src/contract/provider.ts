@@ -10,6 +10,8 @@ export const BOTTLE_MCP_SERVER = "bottle";
 export interface ProviderCredential extends AuthScheme {
   /** Name in the operator's environment. */
   readonly tokenRef: string;
+  /** Of the provider's `credentialHosts`, those that this one is for: the others' routes are then not opened. Absent: all. */
+  readonly hosts?: readonly string[];
   /** What the guest gets in its place: a variable and a value that no upstream accepts. */
   readonly placeholder: Readonly<Record<string, string>>;
   /** How an operator comes by it, in one line. */
@@ -23,6 +25,8 @@ export interface ProviderRequest {
   readonly task: string | undefined;
   /** `args` and `command` of the manifest's `agent_provider`, as far as this provider takes them. */
   readonly command: readonly string[] | undefined;
+  /** The `tokenRef` of the credential that was chosen; the first one's when absent. */
+  readonly credential?: string | undefined;
   /** Guest path of a file that names MCP servers, in the form that `claude --mcp-config` reads. */
   readonly mcpConfig?: string | undefined;
   /** Of the operator's own; what this provider sets itself counts more. */
@@ -53,6 +57,14 @@ export interface Provider {
   readonly credentials: readonly ProviderCredential[];
   /** Hosts (of `routes`) to which the chosen credential is presented. */
   readonly credentialHosts: readonly string[];
+  /** Where in the guest the product looks for skills; `~/.claude/skills` when absent. */
+  readonly skillsFolder?: string;
+  /** How the product is told of the bottle's own MCP server, where it does not read `GUEST.mcpConfig`. */
+  readonly mcpFile?: {
+    /** In the guest. */
+    readonly path: string;
+    text(url: string, headers: Readonly<Record<string, string>>): string;
+  };
   /** @throws UserError when the request lacks what this provider needs. */
   setup(request: ProviderRequest): ProviderSetup;
   /**

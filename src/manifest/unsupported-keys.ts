@@ -17,7 +17,6 @@ interface UnsupportedKey {
 
 export const UNSUPPORTED_KEYS: readonly UnsupportedKey[] = [
   { kind: "bottle", key: "workspace" },
-  { kind: "bottle", key: "agent_provider.template", value: "codex" },
   { kind: "bottle", key: "agent_provider.template", value: "gemini" },
   { kind: "bottle", key: "agent_provider.template", value: "opencode" },
   { kind: "bottle", key: "agent_provider.template", value: "pi" },

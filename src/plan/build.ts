@@ -16,7 +16,7 @@ import { mcpConfigOf } from "./mcp-config.ts";
 import { refusePipelockWith } from "./pipelock.ts";
 import type { ExpandedPresets } from "./presets/expand.ts";
 import { planRepoCredentials, tokenRefsOf } from "./repo-credentials.ts";
-import { planRoutes } from "./routes.ts";
+import { chooseCredential, planRoutes } from "./routes.ts";
 
 /** More than any build starts at once, and few enough that a fork bomb does not fill the host's table. */
 const DEFAULT_PIDS = 4096;
@@ -62,6 +62,7 @@ export function buildPlan({ loaded, provider, options }: PlanRequest): BuiltPlan
     prompt: loaded.prompt,
     task: options.task,
     command: bottle.command,
+    credential: chooseCredential(provider.credentials, options.availableEnv)?.tokenRef,
     mcpConfig: mcpConfigOf({
       ...(bottle.supervise !== undefined && { supervise: bottle.supervise }),
       ...(options.userConfig !== undefined && { userConfig: options.userConfig }),

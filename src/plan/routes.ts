@@ -22,9 +22,12 @@ export function planRoutes(
   availableEnv: (name: string) => boolean,
 ): PlannedRoutes {
   const chosen = chooseCredential(provider.credentials, availableEnv);
-  const own = new Set(provider.routes.map((route) => route.host));
+  const needed = provider.routes.filter(
+    ({ host }) => isFor(chosen, host) || !provider.credentialHosts.includes(host),
+  );
+  const own = new Set(needed.map((route) => route.host));
   const warnings: string[] = [];
-  const provided = provider.routes.map((route) => {
+  const provided = needed.map((route) => {
     const other = manifest.find((each) => each.host === route.host);
     if (other !== undefined && saysMoreThanWhere(other)) {
       warnings.push(
@@ -49,6 +52,10 @@ export function chooseCredential(
   availableEnv: (name: string) => boolean,
 ): ProviderCredential | undefined {
   return credentials.find((each) => availableEnv(each.tokenRef)) ?? credentials[0];
+}
+
+function isFor(credential: ProviderCredential | undefined, host: string): boolean {
+  return credential?.hosts?.includes(host) ?? true;
 }
 
 function saysMoreThanWhere(route: Route): boolean {

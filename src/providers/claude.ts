@@ -10,14 +10,12 @@ import { UserError } from "../lib/errors.ts";
 import { CLAUDE_VERSION, claudePackage, hostPlatform } from "./claude-release.ts";
 import { CLAUDE_ENV, claudeFiles } from "./claude-settings.ts";
 import { installPackage } from "./npm-package.ts";
+import { PLACEHOLDER } from "./placeholder.ts";
 import { PROMPT_PATH, promptFiles, taskArgument } from "./prompt-file.ts";
 
 const MOUNTED_AT = "/opt/bottle/agents/claude";
 const BINARY = `${MOUNTED_AT}/claude`;
 const API_HOST = "api.anthropic.com";
-
-/** Any text does, as the product checks no form; this one looks like no secret and says where one is. */
-const PLACEHOLDER = "placeholder-the-real-credential-stays-outside-the-bottle";
 
 /** The subscription token first: unlike an API key, nobody has it around for another program. */
 const CREDENTIALS: readonly ProviderCredential[] = [

@@ -8,6 +8,8 @@ export interface PinnedPackage {
   readonly integrity: string;
   readonly downloadBytes: number;
   readonly unpackedBytes: number;
-  /** The files to keep, with their modes; each at the top of the package. */
+  /** Of the package, where its files are; its top when absent. */
+  readonly folder?: string;
+  /** The files to keep, by their names in there, with their modes. */
   readonly files: Readonly<Record<string, number>>;
 }

@@ -3,9 +3,10 @@ import type { Provider } from "../contract/provider.ts";
 import { UserError } from "../lib/errors.ts";
 import { didYouMean } from "../lib/names.ts";
 import { claude } from "./claude.ts";
+import { codex } from "./codex.ts";
 import { command } from "./command.ts";
 
-const PROVIDERS: readonly Provider[] = [claude, command];
+const PROVIDERS: readonly Provider[] = [claude, codex, command];
 
 export const providerNames: readonly string[] = PROVIDERS.map((provider) => provider.name);
 

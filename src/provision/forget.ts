@@ -4,6 +4,7 @@
  */
 import { GUEST } from "../contract/backend.ts";
 import type { BottlePlan } from "../contract/plan.ts";
+import { providerNamed } from "../providers/registry.ts";
 import { GUEST_CA } from "./ca-environment.ts";
 import { CA_MARKS } from "./ca-store.ts";
 import { decoyFile } from "./decoy.ts";
@@ -14,16 +15,18 @@ import { GUEST_SKILLS } from "./skills.ts";
 
 /** Every file and folder that provisioning makes for `plan`; the bundle of roots only gets one more, and is not among them. */
 export function provisionedPaths(plan: BottlePlan): readonly string[] {
+  const provider = providerNamed(plan.provider.name);
   return [
     GUEST_CA.ca,
     GUEST.mcpConfig,
+    ...(provider.mcpFile === undefined ? [] : [provider.mcpFile.path]),
     GATE_CONFIG_PATH,
     decoyFile("").path,
     gitIdentityFile(plan.git).path,
     ...plan.provider.files.map(({ path }) => path),
     ...(plan.presets ?? []).flatMap(({ files }) => files.map(({ path }) => path)),
     ...(plan.userConfig?.texts ?? []).map(({ to }) => to),
-    ...plan.skills.map(({ name }) => `${GUEST_SKILLS}/${name}`),
+    ...plan.skills.map(({ name }) => `${provider.skillsFolder ?? GUEST_SKILLS}/${name}`),
   ];
 }
 

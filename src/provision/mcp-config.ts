@@ -5,7 +5,7 @@
  */
 import { GUEST } from "../contract/backend.ts";
 import type { PlannedFile, PlannedMcpServer } from "../contract/plan.ts";
-import { BOTTLE_MCP_SERVER } from "../contract/provider.ts";
+import { BOTTLE_MCP_SERVER, type Provider } from "../contract/provider.ts";
 
 export interface SuperviseAccess {
   /** With its path. */
@@ -13,10 +13,11 @@ export interface SuperviseAccess {
   readonly bearer: string;
 }
 
-/** Nothing when there is no server to list. */
+/** Nothing when there is no server to list. @param own how the product is told of the bottle's, where it reads another file. */
 export function mcpConfigFiles(
   supervise: SuperviseAccess | undefined,
   servers: readonly PlannedMcpServer[] = [],
+  own?: Provider["mcpFile"],
 ): readonly PlannedFile[] {
   const listed = [
     ...servers.map(({ name, place }) => [name, place] as const),
@@ -25,9 +26,19 @@ export function mcpConfigFiles(
   ];
   if (listed.length === 0) return [];
   const mcpServers = Object.fromEntries(listed);
-  return [{ path: GUEST.mcpConfig, content: `${JSON.stringify({ mcpServers }, null, 2)}\n`, mode: 0o600 }];
+  const file: PlannedFile = {
+    path: GUEST.mcpConfig,
+    content: `${JSON.stringify({ mcpServers }, null, 2)}\n`,
+    mode: 0o600,
+  };
+  if (own === undefined || supervise === undefined) return [file];
+  return [file, { path: own.path, content: own.text(supervise.url, headersOf(supervise)), mode: 0o600 }];
 }
 
-function ownServer({ url, bearer }: SuperviseAccess): object {
-  return { type: "http", url, headers: { Authorization: `Bearer ${bearer}` } };
+function ownServer(access: SuperviseAccess): object {
+  return { type: "http", url: access.url, headers: headersOf(access) };
+}
+
+function headersOf({ bearer }: SuperviseAccess): Readonly<Record<string, string>> {
+  return { Authorization: `Bearer ${bearer}` };
 }

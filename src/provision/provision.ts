@@ -4,6 +4,7 @@
  */
 import { GUEST, type Guest, type Progress } from "../contract/backend.ts";
 import type { BottlePlan, PlannedFile } from "../contract/plan.ts";
+import { providerNamed } from "../providers/registry.ts";
 import { provisionCa } from "./ca-store.ts";
 import { decoyFile } from "./decoy.ts";
 import { GATE_CONFIG_PATH, type GateAccess, gateConfigFile } from "./gate-config.ts";
@@ -42,6 +43,7 @@ export async function provision(
   plan: BottlePlan,
   material: ProvisionMaterial,
 ): Promise<BaseSnapshot> {
+  const provider = providerNamed(plan.provider.name);
   await provisionCa(guest, material.certificate, material.stateDir);
   await writeGuestFiles(guest.exec, [
     ...(plan.presets ?? []).flatMap(({ files }) => files),
@@ -49,9 +51,9 @@ export async function provision(
     ...gitFiles(plan, material.gate),
     decoyFile(material.decoy),
     ...(await userTexts(plan)),
-    ...mcpConfigFiles(material.supervise, plan.userConfig?.mcpServers),
+    ...mcpConfigFiles(material.supervise, plan.userConfig?.mcpServers, provider.mcpFile),
   ]);
-  await provisionSkills(guest, plan.skills);
+  await provisionSkills(guest, plan.skills, provider.skillsFolder);
   return provisionWorkspace(guest, plan, material);
 }
 

@@ -16,20 +16,25 @@ const MAX_SKILL_ENTRIES = 10_000;
 
 const SKILL_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 
-/** Where agents look for skills. */
+/** Where agents look for skills, unless their provider says otherwise. */
 export const GUEST_SKILLS = `${GUEST.home}/.claude/skills`;
 
-/** @throws UserError naming the skill, when it is gone, too large, or has a link that leaves its folder. */
-export async function provisionSkills(guest: Guest, skills: readonly PlannedSkill[]): Promise<void> {
+/** @param folder of the guest. @throws UserError naming the skill, when it is gone, too large, or has a link that leaves its folder. */
+export async function provisionSkills(
+  guest: Guest,
+  skills: readonly PlannedSkill[],
+  folder: string = GUEST_SKILLS,
+): Promise<void> {
   if (skills.length === 0) return;
   const places = await Promise.all(skills.map(locate));
-  const earlier = skills.map(({ name }) => `${GUEST_SKILLS}/${name}`);
+  const earlier = skills.map(({ name }) => `${folder}/${name}`);
   await runInGuestOk(guest.exec, ["rm", "-rf", ...earlier], { cwd: "/" });
   const entries = function* (): Generator<PackEntry, void, void> {
-    for (const [index, skill] of skills.entries()) yield* entriesOf(skill, places[index] ?? skill.path);
+    for (const [index, skill] of skills.entries())
+      yield* entriesOf(skill, places[index] ?? skill.path, folder);
   };
   const owner = { uid: GUEST.uid, gid: GUEST.gid };
-  await unpackInGuest(guest.exec, packEntries(entries(), { owner }), "agent", GUEST_SKILLS);
+  await unpackInGuest(guest.exec, packEntries(entries(), { owner }), "agent", folder);
 }
 
 /** The folder itself may be a link, into somebody's dotfiles for instance. */
@@ -45,7 +50,7 @@ async function locate(skill: PlannedSkill): Promise<string> {
   }
 }
 
-function* entriesOf(skill: PlannedSkill, from: string): Generator<PackEntry, void, void> {
+function* entriesOf(skill: PlannedSkill, from: string, into: string): Generator<PackEntry, void, void> {
   const refuse = (what: string, hint?: string): never => {
     throw new UserError(`skill ${skill.name} ${what}`, hint === undefined ? {} : { hint });
   };
@@ -67,7 +72,7 @@ function* entriesOf(skill: PlannedSkill, from: string): Generator<PackEntry, voi
         "put a copy of what it points to in its place",
       );
     }
-    const to = archiveName(`${GUEST_SKILLS}/${skill.name}`);
+    const to = archiveName(`${into}/${skill.name}`);
     yield { kind: "disk", name: name.length === 0 ? to : joined(to, name), path };
   }
 }

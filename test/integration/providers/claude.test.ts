@@ -11,7 +11,7 @@ import { claude } from "../../../src/providers/claude.ts";
 import { CLAUDE_VERSION } from "../../../src/providers/claude-release.ts";
 import { type InjectingProxy, startInjectingProxy } from "../../doubles/injecting-proxy.ts";
 import { type MessagesApi, type ScriptedTurn, startMessagesApi } from "../../doubles/upstreams.ts";
-import { type ClaudeGuest, type ClaudeGuestOptions, makeClaudeGuest } from "../../support/claude-guest.ts";
+import { type AgentGuest, type AgentGuestOptions, makeAgentGuest } from "../../support/agent-guest.ts";
 import { makeTestCa, type TestCa } from "../../support/test-ca.ts";
 
 /** 77 MB over whatever line the machine has. */
@@ -27,7 +27,7 @@ const request = { prompt: "", task: undefined, command: undefined };
 let ca: TestCa;
 let api: MessagesApi | undefined;
 let proxy: InjectingProxy | undefined;
-let guest: ClaudeGuest | undefined;
+let guest: AgentGuest | undefined;
 
 beforeAll(async () => {
   ca = await makeTestCa();
@@ -51,7 +51,7 @@ interface Scene {
   readonly routes?: readonly Route[];
   readonly prompt?: string;
   readonly task?: string;
-  readonly guest?: Pick<ClaudeGuestOptions, "keep" | "workspace">;
+  readonly guest?: Pick<AgentGuestOptions, "keep" | "workspace">;
 }
 
 async function scene(options: Scene) {
@@ -70,7 +70,8 @@ async function scene(options: Scene) {
     upstream: api,
   });
   const setup = claude.setup({ ...request, prompt: options.prompt ?? "", task: options.task });
-  guest = await makeClaudeGuest({
+  guest = await makeAgentGuest({
+    provider: claude,
     setup,
     placeholder: credential.placeholder,
     proxy: proxy.url,

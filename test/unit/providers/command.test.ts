@@ -39,13 +39,13 @@ describe("the command provider", () => {
 
 describe("the registry of providers", () => {
   it("finds each by its name", () => {
-    expect(providerNames.map((name) => providerNamed(name).name)).toEqual(["claude", "command"]);
+    expect(providerNames.map((name) => providerNamed(name).name)).toEqual(["claude", "codex", "command"]);
   });
 
   it.each([
     ["cluade", 'did you mean "claude"?'],
-    ["something-else", "known: claude, command"],
-    ["constructor", "known: claude, command"],
+    ["something-else", "known: claude, codex, command"],
+    ["constructor", "known: claude, codex, command"],
   ])("answers %s with a hint", (name, hint) => {
     const attempt = (): unknown => providerNamed(name);
     expect(attempt).toThrow(UserError);

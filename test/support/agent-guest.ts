@@ -1,23 +1,24 @@
 /**
- * The real Claude Code outside of any bottle: what the provider puts into a guest goes into a temporary
+ * A real agent product outside of any bottle: what its provider puts into a guest goes into a temporary
  * home, what it mounts is linked there, and an unprivileged user runs it with nothing else in its
- * environment. (As root it refuses to run without permission prompts.)
+ * environment. (As root Claude Code refuses to run without permission prompts.)
  */
-import { chown, copyFile, link, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { chown, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { spawn as spawnPty } from "@lydell/node-pty";
 import { GUEST } from "../../src/contract/backend.ts";
 import type { PlannedFile } from "../../src/contract/plan.ts";
-import type { ProviderSetup } from "../../src/contract/provider.ts";
+import type { Provider, ProviderSetup } from "../../src/contract/provider.ts";
 import { cacheOf } from "../../src/lib/paths.ts";
-import { type RunResult, run } from "../../src/lib/processes.ts";
-import { claude } from "../../src/providers/claude.ts";
+import { type RunResult, run, runOk } from "../../src/lib/processes.ts";
+import { caEnvironment } from "../../src/provision/ca-environment.ts";
 
 /** "nobody" wherever there is one; any uid but root's would do. */
 const UNPRIVILEGED = 65_534;
 
-export interface ClaudeGuestOptions {
+export interface AgentGuestOptions {
+  readonly provider: Provider;
   readonly setup: ProviderSetup;
   readonly placeholder: Readonly<Record<string, string>>;
   readonly proxy: string;
@@ -28,7 +29,7 @@ export interface ClaudeGuestOptions {
   readonly workspace?: Readonly<Record<string, string>>;
 }
 
-export interface ClaudeGuest {
+export interface AgentGuest {
   readonly workspace: string;
   /** Runs guest argv to its end, without a terminal. */
   run(argv: readonly string[]): Promise<RunResult>;
@@ -46,18 +47,17 @@ export interface Terminal {
   close(): Promise<void>;
 }
 
-export async function makeClaudeGuest(options: ClaudeGuestOptions): Promise<ClaudeGuest> {
-  const [mount] = await claude.install(cacheOf(), (text) => process.stderr.write(`${text}\n`));
-  if (mount === undefined) throw new Error("claude mounts nothing");
-  const root = await mkdtemp(join(tmpdir(), "claude-guest-"));
+export async function makeAgentGuest(options: AgentGuestOptions): Promise<AgentGuest> {
+  const [mount] = await options.provider.install(cacheOf(), (text) => process.stderr.write(`${text}\n`));
+  if (mount === undefined) throw new Error(`${options.provider.name} mounts nothing`);
+  const root = await mkdtemp(join(tmpdir(), "agent-guest-"));
   const home = join(root, "home");
   const workspace = join(home, "workspace");
   const mounted = join(root, "mounted");
   const here = (text: string): string =>
     text.replaceAll(GUEST.home, home).replaceAll(`${mount.to}/`, `${mounted}/`);
 
-  await mkdir(mounted);
-  await linkOrCopy(join(mount.from, "claude"), join(mounted, "claude"));
+  await linkOrCopy(mount.from, mounted);
   await put(join(workspace, ".keep"), "", 0o644);
   for (const [path, content] of Object.entries(options.workspace ?? {})) {
     await put(join(workspace, path), content, 0o644);
@@ -76,7 +76,7 @@ export async function makeClaudeGuest(options: ClaudeGuestOptions): Promise<Clau
     CLAUDE_CODE_TMPDIR: home,
     HTTPS_PROXY: options.proxy,
     HTTP_PROXY: options.proxy,
-    NODE_EXTRA_CA_CERTS: options.caFile,
+    ...caEnvironment({ ca: options.caFile, bundle: options.caFile }),
     ...options.setup.env,
     ...options.placeholder,
   };
@@ -95,7 +95,7 @@ async function put(path: string, content: string, mode: number): Promise<void> {
 }
 
 async function linkOrCopy(from: string, to: string): Promise<void> {
-  await link(from, to).catch(() => copyFile(from, to));
+  await runOk(["cp", "-alT", from, to]).catch(() => runOk(["cp", "-aT", from, to]));
 }
 
 /** Gives everything below `root` to the unprivileged user, and says what to put before an argv. */
