@@ -3,16 +3,15 @@
  * and proxies that end TLS and inspect nothing. Ours has all its detectors on, and in the middle of the run has to
  * catch a secret.
  */
-import { type ChildProcess, fork } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { makeCertificateAuthority } from "../../demo/upstreams/certificate-authority.ts";
-import { packagePath } from "../../src/lib/package-root.ts";
 import { type BenchRow, row } from "../row.ts";
 import type { Load, LoadResult } from "./client.ts";
-import { SUBJECTS, type Subject, UPSTREAM_NAMES } from "./subjects.ts";
+import { role, SUBJECTS, type Subject, UPSTREAM_NAMES } from "./subjects.ts";
 
 const ROUNDS = 3;
 /** Enough to keep every process busy, as an agent that builds something does. */
@@ -68,7 +67,10 @@ export async function benchProxy(): Promise<readonly BenchRow[]> {
     const subjects: Subject[] = [];
     const rows: BenchRow[] = [];
     for (const [name, start] of Object.entries(SUBJECTS)) {
-      const subject = await start({ folder, root: root.certificate, rootFile, upstreamPort, keep });
+      const subject = await start({
+        ...{ folder, root: root.certificate, rootFile, upstreamPort, keep },
+        ...{ certificate: own.certificate, key: own.key },
+      });
       if (subject === undefined) process.stderr.write(`bench: ${name} is not installed\n`);
       else subjects.push(subject);
     }
@@ -173,10 +175,6 @@ async function ask(client: ChildProcess, { name, way }: Subject, load: Load): Pr
   const [result] = (await once(client, "message")) as [LoadResult & { readonly error?: string }];
   if (result.error !== undefined) throw new Error(`${name}, ${load.kind}: ${result.error}`);
   return result;
-}
-
-function role(file: string): ChildProcess {
-  return fork(packagePath(`bench/proxy/${file}`), { execArgv: ["--import", "tsx"] });
 }
 
 /** Its share of physical memory, shared pages divided among their users; Linux only. */

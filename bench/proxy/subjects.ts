@@ -1,15 +1,18 @@
 /** The proxies that are compared, each in a process of its own, on the same terms: TLS ended and begun anew. */
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, fork, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
+import { once } from "node:events";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { mintAuthority } from "../../src/bundle/certificate-authority.ts";
 import { INSPECTED } from "../../src/contract/policy.ts";
 import type { EgressConfig } from "../../src/contract/sidecar.ts";
+import { packagePath } from "../../src/lib/package-root.ts";
 import { cacheOf } from "../../src/lib/paths.ts";
 import { run } from "../../src/lib/processes.ts";
 import { startSidecar } from "../sidecar.ts";
+import type { BareSetup } from "./bare.ts";
 import type { Way } from "./client.ts";
 
 export interface Subject {
@@ -25,6 +28,9 @@ export interface Terrain {
   readonly root: string;
   readonly rootFile: string;
   readonly upstreamPort: number;
+  /** PEM: what the upstream proves itself with, which a proxy of ours may too. */
+  readonly certificate: string;
+  readonly key: string;
   /** Starts a process that is ended with the run. */
   readonly keep: (child: ChildProcess) => ChildProcess;
 }
@@ -44,6 +50,7 @@ export type StartSubject = (terrain: Terrain) => Promise<Subject | undefined>;
 
 export const SUBJECTS: Readonly<Record<string, StartSubject>> = {
   tunnel: startTunnel,
+  "node:tls alone": startBare,
   "bot-bottle": startEgress,
   mitmproxy: startMitmproxy,
   mockttp: (terrain) =>
@@ -77,6 +84,19 @@ async function startTunnel(terrain: Terrain): Promise<Subject> {
   );
   await answers(port, child);
   return { name: "tunnel", child, way: { proxy: port, host: HOST, port: 443, ca: terrain.root } };
+}
+
+async function startBare(terrain: Terrain): Promise<Subject> {
+  const child = terrain.keep(role("bare.ts"));
+  const { certificate, key, root, upstreamPort } = terrain;
+  child.send({ certificate, key, root, upstreamPort, host: HOST } satisfies BareSetup);
+  const [{ port }] = (await once(child, "message")) as [{ readonly port: number }];
+  return { name: "node:tls alone", child, way: { proxy: port, host: HOST, port: 443, ca: root } };
+}
+
+/** One of the bench's own programs. */
+export function role(file: string): ChildProcess {
+  return fork(packagePath(`bench/proxy/${file}`), { execArgv: ["--import", "tsx"] });
 }
 
 async function startEgress(terrain: Terrain): Promise<Subject> {

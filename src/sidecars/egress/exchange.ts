@@ -3,27 +3,25 @@
  * backpressure: nothing is collected. When one side breaks off, so does the other, and an answer that is not
  * whole never ends like one that is.
  */
-import type { ClientRequest, IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import type { Finding } from "../../inspect/finding.ts";
-import { codeOf } from "../../lib/errors.ts";
 import type { Activity, Connection } from "./accept/connection.ts";
-import type { AnswerHead, Client } from "./client/client.ts";
+import type { Client } from "./client/client.ts";
 import { denialAnswer, type Refusal, refuse, type Subject, shownPath, wantsText } from "./denial.ts";
 import { outgoingHeaders } from "./inject/inject.ts";
 import { closeFrame } from "./inspection/frames.ts";
-import type { Incoming, IncomingEvents } from "./inspection/incoming.ts";
 import type { Inspection } from "./inspection/inspection.ts";
 import type { Framing, OutgoingBody } from "./inspection/outgoing-body.ts";
 import { type Admission, admit } from "./pipeline.ts";
 import { openedRoots } from "./policy/upstream-proxy.ts";
-import { relay } from "./response/relay.ts";
+import type { StatedAnswer } from "./response/head.ts";
+import { Relay } from "./response/relay.ts";
 import type { Generation, Services } from "./services.ts";
 import { type Splice, splice } from "./tunnel/splice.ts";
 import { switchProtocols } from "./tunnel/websocket.ts";
+import type { RequestEvents, UpstreamConnection, UpstreamRequest } from "./upstream/connection.ts";
 import { dial } from "./upstream/dial.ts";
-import { absoluteForm, blockedBy, proxyRefusal } from "./upstream/proxy.ts";
-import { send } from "./upstream/send.ts";
+import { type AbsoluteForm, absoluteForm, blockedBy, proxyRefusal } from "./upstream/proxy.ts";
 
 /** The guest's bare socket, when its request asked to leave HTTP. */
 export interface Upgrade {
@@ -51,7 +49,8 @@ export class Exchange implements Activity {
   #admission: Admission | undefined;
   #body: OutgoingBody | undefined;
   #framing: Framing | undefined;
-  #request: ClientRequest | undefined;
+  #request: UpstreamRequest | undefined;
+  #relay: Relay | undefined;
   #dialling: AbortController | undefined;
   #tunnel: Splice | undefined;
   #refused = false;
@@ -165,7 +164,7 @@ export class Exchange implements Activity {
   clientGone(): void {
     // A tunnel sees for itself how each of its sides ends.
     if (this.#tunnel !== undefined) return;
-    this.#request?.destroy();
+    this.#giveUp();
     this.#finish(false);
   }
 
@@ -216,81 +215,92 @@ export class Exchange implements Activity {
       } else if (this.#done || this.#refused) {
         dialled.value.destroy();
       } else {
-        pool.adopt(key, dialled.value);
-        this.#send(dialled.value, admission, false);
+        this.#send(pool.adopt(key, dialled.value), admission, false);
       }
     });
   }
 
-  #send(socket: Socket, admission: Admission, reused: boolean): void {
+  #send(connection: UpstreamConnection, admission: Admission, reused: boolean): void {
     const { target, route, head } = admission;
     const { method } = this.#client;
     const outgoing = this.#body;
-    const body = this.#framing && { framing: this.#framing, decoded: outgoing?.decodes === true };
+    const framing = this.#framing;
+    const body = framing && { framing, decoded: outgoing?.decodes === true };
     const { policy } = this.#generation;
     const opened = openedRoots(policy.proxy, route) !== undefined;
-    const headers = outgoingHeaders({ method, host: target.host, head, body, opened }, route);
-    if (this.#upgrade !== undefined) headers.push("Connection", "Upgrade", "Upgrade", "websocket");
     const proxied = absoluteForm(policy.proxy, route, target);
+    const headers = outgoingHeaders({ method, host: target.host, head, body, opened }, route);
+    headers.push("Connection", this.#upgrade === undefined ? "keep-alive" : "Upgrade");
+    if (this.#upgrade !== undefined) headers.push("Upgrade", "websocket");
     headers.push(...(proxied?.headers ?? []));
-    let request: ClientRequest;
-    try {
-      request = send(socket, { method, path: proxied?.path ?? target.path, headers });
-    } catch {
-      socket.destroy();
+    const chunked = framing !== undefined && "chunked" in framing;
+    const message = { method, path: proxied?.path ?? target.path, headers, chunked };
+    const again = reused && outgoing === undefined && REPEATABLE.has(method);
+    const request = connection.ask(message, this.#heard(admission, proxied, again));
+    if (request === undefined) {
+      connection.destroy();
       this.#fail(refuse("request-malformed", "a header has characters that cannot be sent on", "HTTP"));
       return;
     }
     this.#request = request;
     this.#progressAt = performance.now();
-    let answered = false;
-    request.on("error", (error) => {
-      if (answered || this.#done || this.#request !== request) return;
-      const again = reused && outgoing === undefined && REPEATABLE.has(method);
-      if (again) this.#connect(admission, false);
-      else this.#fail(lostUpstream(error));
-    });
-    request.on("response", (response) => {
-      answered = true;
-      if (proxied !== undefined && response.statusCode === 407)
-        this.#fail(proxyRefusal(proxied.proxy, "407"));
-      else {
-        const blocked = blockedBy(policy.proxy, response);
-        if (blocked === undefined) this.#answer(response);
-        else this.#fail(blocked);
-      }
-    });
-    request.on("upgrade", (response, upstream, rest) => {
-      answered = true;
-      this.#switch(response, upstream as Socket, rest);
-    });
     if (outgoing === undefined) request.end();
     else outgoing.sendTo(request);
   }
 
-  #answer(response: IncomingMessage): void {
-    if (this.#done) {
-      response.destroy();
-      return;
-    }
-    this.#answerHeaders = response.rawHeaders;
-    if (this.#services.stopping) this.#client.closeAfter();
-    const lookInto = (head: AnswerHead, events: IncomingEvents): Incoming | undefined =>
-      this.#admission && this.#generation.inspection.incoming(response, head, this.#admission, events);
-    relay(response, this.#client, lookInto, {
-      flagged: (findings) => this.#flagged(findings),
-      began: (status) => {
-        this.#status = status;
-        this.#moved(0, 0);
+  /** @param again whether the request may be sent once more. */
+  #heard(admission: Admission, proxied: AbsoluteForm | undefined, again: boolean): RequestEvents {
+    return {
+      head: (answer) => {
+        const blocked =
+          proxied !== undefined && answer.head.status === 407
+            ? proxyRefusal(proxied.proxy, "407")
+            : blockedBy(this.#generation.policy.proxy, answer);
+        if (blocked === undefined) this.#answer(answer, admission);
+        else this.#fail(blocked);
       },
-      bytes: (count) => this.#moved(0, count),
-      refused: (refusal) => this.#stop(refusal),
-      broken: () => this.#breakOff(),
-    });
+      body: (bytes) => this.#relay?.push(bytes),
+      caughtUp: () => this.#relay?.caughtUp(),
+      end: (trailers) => this.#relay?.end(trailers),
+      switched: (rawHeaders, socket, rest) => this.#switch(rawHeaders, socket, rest),
+      drain: () => this.#body?.drained(),
+      lost: (refusal, heard) => {
+        if (this.#relay !== undefined) this.#breakOff();
+        else if (again && !heard && !this.#done && !this.#refused) this.#connect(admission, false);
+        else this.#fail(refusal);
+      },
+    };
   }
 
-  #switch(response: IncomingMessage, upstream: Socket, rest: Buffer): void {
-    const head = switchProtocols(response);
+  #answer({ head, rawHeaders }: StatedAnswer, admission: Admission): void {
+    const request = this.#request;
+    if (this.#done || request === undefined) {
+      request?.destroy();
+      return;
+    }
+    this.#answerHeaders = rawHeaders;
+    if (this.#services.stopping) this.#client.closeAfter();
+    const { inspection } = this.#generation;
+    this.#relay = new Relay(
+      head,
+      request,
+      this.#client,
+      (stated, events) => inspection.incoming(stated, admission, events),
+      {
+        flagged: (findings) => this.#flagged(findings),
+        began: (status) => {
+          this.#status = status;
+          this.#moved(0, 0);
+        },
+        bytes: (count) => this.#moved(0, count),
+        refused: (refusal) => this.#stop(refusal),
+        broken: () => this.#breakOff(),
+      },
+    );
+  }
+
+  #switch(rawHeaders: readonly string[], upstream: Socket, rest: Buffer): void {
+    const head = switchProtocols(rawHeaders);
     const admission = this.#admission;
     if (this.#upgrade === undefined || admission === undefined || head === undefined || this.#done) {
       upstream.destroy();
@@ -323,6 +333,7 @@ export class Exchange implements Activity {
       },
       messages,
     );
+    upstream.resume();
   }
 
   #suspect(admission: Admission, sent: Parameters<Inspection["suspect"]>[1]): void {
@@ -373,17 +384,22 @@ export class Exchange implements Activity {
   /** Nothing, or not all, came from upstream: said for as long as it can be, else the client is cut off. */
   #fail(refusal: Refusal): void {
     if (this.#done || this.#refused) return;
-    const request = this.#request;
-    this.#request = undefined;
-    request?.destroy();
+    this.#giveUp();
     this.#dialling?.abort();
     if (this.#client.answering) this.#breakOff();
     else this.#refuse(refusal, this.#admission?.subject ?? { method: this.#client.method });
   }
 
+  /** What comes from upstream is not wanted any more. */
+  #giveUp(): void {
+    this.#request?.destroy();
+    this.#request = undefined;
+    this.#relay?.destroy();
+  }
+
   #breakOff(): void {
     if (this.#done) return;
-    this.#request?.destroy();
+    this.#giveUp();
     this.#client.reset();
     this.#finish(false);
   }
@@ -417,7 +433,7 @@ export class Exchange implements Activity {
       return;
     }
     // Whoever answers before the end of the request does not want the rest of it.
-    if (this.#request?.writableEnded === false) this.#request.destroy();
+    if (this.#request?.ended === false) this.#request.destroy();
     this.#client.settle();
     this.#finish(true);
   }
@@ -454,11 +470,4 @@ function ended(): Refusal {
     "what the operator had allowed for a while has run out, is used up or was taken back",
     "a grant that lasts",
   );
-}
-
-function lostUpstream(error: unknown): Refusal {
-  const rule = "an upstream that answers in HTTP/1.1";
-  return codeOf(error)?.startsWith("HPE_")
-    ? refuse("upstream-protocol", "the upstream's answer is not proper HTTP", rule)
-    : refuse("upstream-failed", "the upstream ended the connection before it answered", rule);
 }

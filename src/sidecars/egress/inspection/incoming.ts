@@ -3,8 +3,6 @@
  * stands: the guest must never have it (I2). Text that tries to instruct the agent is noted; a short answer says so in
  * its head, and where the operator wants that, it does not arrive. A packed answer is unpacked to be looked into.
  */
-import type { IncomingMessage } from "node:http";
-import { PassThrough, type Readable } from "node:stream";
 import type { EchoScrubber, EchoScrubberFactory } from "../../../inspect/echo-scrubber.ts";
 import type { Finding } from "../../../inspect/finding.ts";
 import type { InspectionStream, Inspector } from "../../../inspect/inspector.ts";
@@ -12,8 +10,9 @@ import type { AnswerHead } from "../client/client.ts";
 import { type Refusal, refuse } from "../denial.ts";
 import type { Limits } from "../limits.ts";
 import type { CompiledRoute } from "../policy/compile.ts";
+import type { RequestHead } from "../rules/head.ts";
 import { canonicalName } from "../rules/headers.ts";
-import { accepts, type Coding, codingsOf, createDecoder } from "./content-coding.ts";
+import { acceptedEncoding, accepts, type Coding, codingsOf } from "./content-coding.ts";
 import type { TokenReader } from "./issuance.ts";
 
 /** Tells the agent, and whoever reads its transcript, not to take orders from what follows. */
@@ -27,8 +26,8 @@ export interface IncomingOptions {
   readonly tokens: TokenReader | undefined;
   readonly phrases: Inspector;
   readonly limits: Limits;
-  /** What the client said it can unpack, already narrowed to what can be looked into. */
-  readonly acceptEncoding: string;
+  /** The request's: what the client can unpack. */
+  readonly asked: Pick<RequestHead, "names" | "raw">;
 }
 
 export interface IncomingEvents {
@@ -40,8 +39,8 @@ export interface IncomingEvents {
 /** One answer being looked into; undefined where there is nothing to look for. */
 export class Incoming {
   readonly head: AnswerHead;
-  /** Read this instead of the answer. */
-  readonly source: Readable;
+  /** The body is to be unpacked before it comes here. */
+  readonly coding: Coding | undefined;
   /** Its head waits for its end. */
   readonly isHeld: boolean;
   readonly #scrubber: EchoScrubberFactory | undefined;
@@ -52,7 +51,7 @@ export class Incoming {
   readonly #events: IncomingEvents;
   #flagged = false;
 
-  constructor(response: IncomingMessage, head: AnswerHead, options: IncomingOptions, events: IncomingEvents) {
+  constructor(head: AnswerHead, options: IncomingOptions, events: IncomingEvents) {
     const { route, scrubber, tokens, limits } = options;
     this.#events = events;
     this.#tokens = tokens;
@@ -60,12 +59,11 @@ export class Incoming {
     this.#mode = head.bodyless || !isText(head.headers) ? "off" : route.inspection.phrases;
     const wantsBody =
       !head.bodyless && (scrubber !== undefined || tokens !== undefined || this.#mode !== "off");
-    const coding = wantsBody ? codingToUndo(head, options) : undefined;
-    let headers = this.#scrubbed(head.headers);
-    if (coding !== undefined) headers = without(headers, ["content-encoding", "content-length"]);
-    const [phrase = ""] = this.#scrubbed([head.phrase]);
+    this.coding = wantsBody ? codingToUndo(head, options) : undefined;
+    const [phrase = "", ...scrubbed] = this.#scrubbed([head.phrase, ...head.headers]);
+    const headers =
+      this.coding === undefined ? scrubbed : without(scrubbed, ["content-encoding", "content-length"]);
     this.head = { ...head, phrase, headers };
-    this.source = coding === undefined ? response : unpacked(response, coding);
     this.#scrub = wantsBody ? scrubber?.open() : undefined;
     this.#phrases = this.#mode === "off" ? undefined : options.phrases.stream();
     const length = Number(headerOf(headers, "content-length") ?? Number.NaN);
@@ -148,39 +146,16 @@ function isText(headers: readonly string[]): boolean {
  * A part of something packed cannot be unpacked. What the client did not ask for packed it wants as it is (an archive that
  * its server calls gzip), but text in which a credential could come back is unpacked for everybody.
  */
-function codingToUndo(head: AnswerHead, { acceptEncoding, scrubber }: IncomingOptions): Coding | undefined {
+function codingToUndo(head: AnswerHead, { asked, scrubber }: IncomingOptions): Coding | undefined {
   const codings = codingsOf(valuesOf(head.headers, "content-encoding"));
   if (codings.kind !== "one" || head.status === PARTIAL_CONTENT) return undefined;
   const { coding } = codings;
-  return accepts(acceptEncoding, coding) || (scrubber !== undefined && isText(head.headers))
+  return accepts(acceptedEncoding(asked), coding) || (scrubber !== undefined && isText(head.headers))
     ? coding
     : undefined;
 }
 
 const PARTIAL_CONTENT = 206;
-
-/** Begins with the first byte, which says which kind of deflate it is. Nothing at all is nothing in any coding. */
-function unpacked(response: IncomingMessage, coding: Coding): Readable {
-  const plain = new PassThrough();
-  const begin = (): void => {
-    const first = response.read() as Buffer | null;
-    if (first === null) return;
-    response.off("readable", begin);
-    response.off("end", nothing);
-    const decoder = createDecoder(coding, first[0] ?? 0);
-    decoder.on("error", (error) => plain.destroy(error));
-    decoder.write(first);
-    response.pipe(decoder).pipe(plain);
-  };
-  const nothing = (): void => void plain.end();
-  response.on("readable", begin);
-  response.on("end", nothing);
-  response.on("error", (error) => plain.destroy(error));
-  response.on("close", () => {
-    if (!response.complete) plain.destroy(new Error("the answer broke off"));
-  });
-  return plain;
-}
 
 function headerOf(headers: readonly string[], name: string): string | undefined {
   return valuesOf(headers, name)[0];

@@ -3,7 +3,6 @@
  * on it and before its host is looked up: a secret in a name reaches no resolver, and the provider's own host is no
  * exception. Whatever is here knows the secrets; what it says of them are names and marks (I2).
  */
-import type { IncomingMessage } from "node:http";
 import type { Readable } from "node:stream";
 import { createGrants, type Grants } from "../../../approvals/grant-counter.ts";
 import type { EgressPolicy } from "../../../contract/sidecar.ts";
@@ -19,7 +18,7 @@ import type { Limits } from "../limits.ts";
 import type { CompiledRoute } from "../policy/compile.ts";
 import type { RequestHead } from "../rules/head.ts";
 import type { Target } from "../target/target.ts";
-import { acceptedEncoding, codingsOf } from "./content-coding.ts";
+import { codingsOf } from "./content-coding.ts";
 import { createCorrelation, type Suspicion } from "./correlation.ts";
 import { createExceptions } from "./exceptions.ts";
 import { createHush, type Hush } from "./hush.ts";
@@ -53,12 +52,7 @@ export interface Inspection {
   /** Looks into a body from now on, or says why it cannot. */
   outgoing(source: Readable, request: Subjected, events: BodyEvents): OutgoingBody | Refusal;
   /** Looks into an answer; undefined when there is nothing to look for in it. */
-  incoming(
-    response: IncomingMessage,
-    head: AnswerHead,
-    request: Subjected,
-    events: IncomingEvents,
-  ): Incoming | undefined;
+  incoming(head: AnswerHead, request: Subjected, events: IncomingEvents): Incoming | undefined;
   /** What a request adds to what its host was sent before: nothing is refused for it. */
   suspect(
     request: Subjected,
@@ -194,18 +188,12 @@ export async function compileInspection(
         events,
       );
     },
-    incoming(response, head, { target, head: asked, route }, events) {
+    incoming(head, { target, head: asked, route }, events) {
       const scrubber = scrubberOf(route);
       const tokens = issuance.answer({ host: target.host, path: pathOf(target) }, head);
       if (scrubber === undefined && tokens === undefined && route.inspection.phrases === "off")
         return undefined;
-      const acceptEncoding = acceptedEncoding(asked);
-      return new Incoming(
-        response,
-        head,
-        { route, scrubber, tokens, phrases, limits, acceptEncoding },
-        events,
-      );
+      return new Incoming(head, { route, scrubber, tokens, phrases, limits, asked }, events);
     },
     suspect({ target, route }, sent) {
       const { host, path } = target;

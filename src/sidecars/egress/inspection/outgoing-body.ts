@@ -4,13 +4,13 @@
  * before it has left, and the request is never brought to its end. A compressed one leaves uncompressed: what was
  * looked at is what is sent. It is exactly as long as was stated, or the rest could pass for another request.
  */
-import type { ClientRequest } from "node:http";
 import type { Readable, Transform } from "node:stream";
 import type { Finding } from "../../../inspect/finding.ts";
 import type { InspectionStream, Inspector, Released } from "../../../inspect/inspector.ts";
 import { mask } from "../../../inspect/mask.ts";
 import { type Refusal, refuse } from "../denial.ts";
 import type { Limits } from "../limits.ts";
+import type { UpstreamRequest } from "../upstream/connection.ts";
 import { type Coding, createDecoder } from "./content-coding.ts";
 import type { Ruling } from "./ruling.ts";
 
@@ -27,6 +27,8 @@ export interface BodyOptions {
 
 /** How the body will be framed. */
 export type Framing = { readonly contentLength: string } | { readonly chunked: true };
+
+type BodySink = Pick<UpstreamRequest, "write" | "flush" | "end">;
 
 export interface BodyEvents {
   /** Once: it may begin to leave. */
@@ -46,7 +48,7 @@ export class OutgoingBody {
   readonly #events: BodyEvents;
   readonly #expected: number | undefined;
   #decoder: Transform | undefined;
-  #request: ClientRequest | undefined;
+  #request: BodySink | undefined;
   /** Not looked at yet. */
   #collected: Buffer[] = [];
   #collectedBytes = 0;
@@ -76,14 +78,18 @@ export class OutgoingBody {
   }
 
   /** From now on what may leave does. */
-  sendTo(request: ClientRequest): void {
+  sendTo(request: BodySink): void {
     this.#request = request;
-    request.on("drain", () => this.#flow.resume());
-    if (this.#ready.length === 0 && !this.#ended) request.flushHeaders();
+    if (this.#ready.length === 0 && !this.#ended) request.flush();
     for (const chunk of this.#ready) request.write(chunk);
     this.#ready = [];
     if (this.#ended) request.end();
     else this.#flow.resume();
+  }
+
+  /** The upstream takes more. */
+  drained(): void {
+    this.#flow.resume();
   }
 
   /** What waits when the upstream is slow: of a packed body the unpacked one, a thousand times the larger. */
@@ -188,7 +194,7 @@ export class OutgoingBody {
   #write(bytes: Buffer): void {
     if (bytes.length === 0) return;
     if (this.#request === undefined) this.#ready.push(bytes);
-    else if (!this.#request.destroyed && !this.#request.write(bytes)) this.#flow.pause();
+    else if (!this.#request.write(bytes)) this.#flow.pause();
   }
 
   #end(): void {

@@ -1,9 +1,10 @@
 /** The upstream's answer on its way to the guest: chunk by chunk, and never an end that was none. */
-import type { IncomingMessage } from "node:http";
+import type { Transform } from "node:stream";
 import type { AnswerHead, Client } from "../client/client.ts";
 import { type Refusal, refuse } from "../denial.ts";
+import { createDecoder } from "../inspection/content-coding.ts";
 import type { Incoming, IncomingEvents } from "../inspection/incoming.ts";
-import { answerHead, answerTrailers } from "./head.ts";
+import { answerTrailers } from "./head.ts";
 
 export interface RelayEvents extends Pick<IncomingEvents, "flagged"> {
   /** The head goes out with this status. */
@@ -15,82 +16,140 @@ export interface RelayEvents extends Pick<IncomingEvents, "flagged"> {
   broken(): void;
 }
 
-/** @param lookInto what is to be looked for in this answer, if anything. */
-export function relay(
-  response: IncomingMessage,
-  client: Client,
-  lookInto: (head: AnswerHead, events: IncomingEvents) => Incoming | undefined,
-  events: RelayEvents,
-): void {
-  const { sink } = client;
-  response.on("error", () => events.broken());
-  const stated = answerHead(response, client.method);
-  if (!stated.allow) {
-    events.refused(stated);
-    return;
+/** Where the answer comes from. */
+export interface AnswerSource {
+  pause(): void;
+  resume(): void;
+}
+
+/** What is to be looked for in this answer, if anything. */
+export type LookInto = (head: AnswerHead, events: IncomingEvents) => Incoming | undefined;
+
+export class Relay {
+  readonly #source: AnswerSource;
+  readonly #client: Client;
+  readonly #events: RelayEvents;
+  readonly #head: AnswerHead;
+  readonly #incoming: Incoming | undefined;
+  #decoder: Transform | undefined;
+  /** What goes out with the head, which waits for the end. */
+  readonly #held: Buffer[] | undefined;
+  #trailers: readonly string[] = [];
+  #silent = true;
+  #isOver = false;
+
+  constructor(
+    head: AnswerHead,
+    source: AnswerSource,
+    client: Client,
+    lookInto: LookInto,
+    events: RelayEvents,
+  ) {
+    this.#head = head;
+    this.#source = source;
+    this.#client = client;
+    this.#events = events;
+    this.#incoming = lookInto(head, {
+      flagged: (findings) => events.flagged(findings),
+      refused: (refusal) => this.#refuse(refusal),
+    });
+    if (this.#incoming?.isHeld === true) this.#held = [];
+    else this.#begin(this.#incoming?.head ?? head);
   }
-  let isOver = false;
-  const incoming = lookInto(stated.value, {
-    flagged: (findings) => events.flagged(findings),
-    refused: (refusal) => {
-      isOver = true;
-      events.refused(refusal);
-    },
-  });
-  const source = incoming?.source ?? response;
-  const isHeld = incoming?.isHeld === true;
-  const held: Buffer[] = [];
 
-  const begin = (head: AnswerHead): void => {
+  push(chunk: Buffer): void {
+    if (this.#isOver) return;
+    const coding = this.#incoming?.coding;
+    if (coding === undefined) {
+      this.#pass(chunk);
+      return;
+    }
+    this.#decoder ??= this.#decode(createDecoder(coding, chunk[0] ?? 0));
+    if (!this.#decoder.write(chunk)) this.#source.pause();
+  }
+
+  /** Events and slow bodies must not hold the head back; a body that is there already goes with it. */
+  caughtUp(): void {
+    if (!this.#silent || this.#isOver || this.#held !== undefined) return;
+    setImmediate(() => {
+      if (this.#silent && !this.#isOver && !this.#client.sink.destroyed) this.#client.flush();
+    });
+  }
+
+  /** @param trailers flat: name, value. */
+  end(trailers: readonly string[]): void {
+    this.#silent = false;
+    this.#trailers = trailers;
+    // Nothing at all is nothing in any coding.
+    if (this.#decoder === undefined) this.#finish();
+    else this.#decoder.end();
+  }
+
+  /** The guest is gone. */
+  destroy(): void {
+    this.#isOver = true;
+    this.#decoder?.destroy();
+  }
+
+  #decode(decoder: Transform): Transform {
+    decoder.on("error", () => {
+      if (!this.#isOver) this.#events.broken();
+    });
+    decoder.on("data", (bytes: Buffer) => this.#pass(bytes));
+    decoder.on("drain", () => this.#source.resume());
+    decoder.on("end", () => this.#finish());
+    return decoder;
+  }
+
+  #begin(head: AnswerHead): void {
     try {
-      client.answer(head);
+      this.#client.answer(head);
     } catch {
-      isOver = true;
-      events.refused(refuse("upstream-protocol", "the answer has a header that cannot be sent on", "HTTP"));
+      this.#refuse(refuse("upstream-protocol", "the answer has a header that cannot be sent on", "HTTP"));
       return;
     }
-    events.began(head.status);
-  };
-  const write = (bytes: Buffer): void => {
-    if (isOver || bytes.length === 0) return;
-    events.bytes(bytes.length);
-    if (!sink.write(bytes)) source.pause();
-  };
+    this.#events.began(head.status);
+  }
 
-  if (!isHeld) begin(incoming?.head ?? stated.value);
-  let silent = true;
-  source.on("error", () => events.broken());
-  source.on("data", (chunk: Buffer) => {
-    if (isOver) return;
-    silent = false;
-    const bytes = incoming?.pass(chunk) ?? chunk;
-    if (isHeld) held.push(bytes);
-    else write(bytes);
-  });
-  sink.on("drain", () => source.resume());
-  source.on("end", () => {
-    silent = false;
-    if (isOver) return;
-    if (!response.complete) {
-      events.broken();
-      return;
-    }
+  #pass(chunk: Buffer): void {
+    if (this.#isOver) return;
+    this.#silent = false;
+    const bytes = this.#incoming?.pass(chunk) ?? chunk;
+    if (this.#held === undefined) this.#write(bytes);
+    else this.#held.push(bytes);
+  }
+
+  #write(bytes: Buffer): void {
+    if (this.#isOver || bytes.length === 0) return;
+    this.#events.bytes(bytes.length);
+    const { sink } = this.#client;
+    if (this.#isOver || sink.write(bytes)) return;
+    const flow = this.#decoder ?? this.#source;
+    flow.pause();
+    sink.once("drain", () => flow.resume());
+  }
+
+  #finish(): void {
+    if (this.#isOver) return;
+    const incoming = this.#incoming;
     const last = incoming?.finish();
-    if (isOver) return;
-    if (isHeld && incoming !== undefined) {
-      begin(incoming.markedHead);
-      for (const bytes of held) write(bytes);
+    if (this.#isOver) return;
+    if (this.#held !== undefined && incoming !== undefined) {
+      this.#begin(incoming.markedHead);
+      for (const bytes of this.#held) this.#write(bytes);
     }
-    if (last !== undefined) write(last);
-    if (isOver) return;
-    if (stated.value.trailers) {
-      const trailers = answerTrailers(response.rawTrailers);
-      client.trailers(incoming?.trailers(trailers) ?? trailers);
+    if (last !== undefined) this.#write(last);
+    if (this.#isOver) return;
+    this.#isOver = true;
+    if (this.#head.trailers) {
+      const trailers = answerTrailers(this.#trailers);
+      this.#client.trailers(incoming?.trailers(trailers) ?? trailers);
     }
-    client.end();
-  });
-  // Events and slow bodies must not hold the head back; a body that is there already goes with it.
-  setImmediate(() => {
-    if (silent && !isHeld && !sink.destroyed) client.flush();
-  });
+    this.#client.end();
+  }
+
+  #refuse(refusal: Refusal): void {
+    this.#isOver = true;
+    this.#events.refused(refusal);
+  }
 }

@@ -33,13 +33,28 @@ const KINDS: ReadonlyMap<string, HeaderKind> = new Map([
   ["x-rewrite-url", "override"],
 ]);
 
+/** Programs send the same names again and again. */
+const canonicalNames = new Map<string, string>();
+const REMEMBERED_NAMES = 512;
+/** Longer ones are nobody's every day's. */
+const REMEMBERED_LENGTH = 48;
+
 export function canonicalName(name: string): string {
+  let canonical = canonicalNames.get(name);
+  if (canonical !== undefined) return canonical;
   const lower = name.toLowerCase();
-  return /[^a-z0-9-]/.test(lower) ? lower.replace(/[^a-z0-9-]/g, "-") : lower;
+  canonical = /[^a-z0-9-]/.test(lower) ? lower.replace(/[^a-z0-9-]/g, "-") : lower;
+  if (name.length <= REMEMBERED_LENGTH) {
+    if (canonicalNames.size >= REMEMBERED_NAMES) canonicalNames.clear();
+    canonicalNames.set(name, canonical);
+  }
+  return canonical;
 }
 
 /** RFC 9110, section 5.1. */
 export const isHeaderName = (name: string): boolean => /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(name);
+/** What a field may have in it (section 5.5): no line break, no NUL, no other control character but the tabulator. */
+export const isFieldText = (text: string): boolean => !/[^	 -~-ÿ]/.test(text);
 
 /** Undefined for a header that travels from end to end and means nothing here. */
 export const kindOf = (canonical: string): HeaderKind | undefined => KINDS.get(canonical);

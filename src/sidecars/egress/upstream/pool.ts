@@ -1,56 +1,47 @@
 /**
- * Upstream sockets between two requests. A key stands for where a socket goes *and as whom*: a socket over
+ * Upstream connections between two requests. A key stands for where one goes *and as whom*: a connection over
  * which one credential was presented never carries a request with another, or with none.
  */
 import type { Socket } from "node:net";
+import { UpstreamConnection } from "./connection.ts";
 
 interface Idle {
-  readonly socket: Socket;
+  readonly connection: UpstreamConnection;
   readonly since: number;
 }
 
 export interface Pool {
-  /** Registers a new socket: whenever the HTTP client is done with it, it comes here. */
-  adopt(key: string, socket: Socket): void;
+  /** Makes a connection of a new socket. Whenever it has served a request, it comes here. */
+  adopt(key: string, socket: Socket): UpstreamConnection;
   /** The one used last, if there is one that is still good. */
-  take(key: string): Socket | undefined;
+  take(key: string): UpstreamConnection | undefined;
   /** Closes what was idle for longer than `pooledMs`. */
   sweep(now: number): void;
-  /** Closes idle sockets now, and busy ones as they become free. */
+  /** Closes idle connections now, and busy ones as they become free. */
   retire(): void;
 }
 
 export function createPool(limits: { readonly pooledSockets: number; readonly pooledMs: number }): Pool {
+  /** Of each key, in the order in which they became free. */
   const idle = new Map<string, Idle[]>();
-  const keys = new WeakMap<Socket, string>();
   let size = 0;
   let retired = false;
 
-  /** An upstream that ends, or speaks without being asked, is not one to send the next request to. */
-  function onIdleEvent(this: Socket): void {
-    this.destroy();
-  }
-
-  function forget(socket: Socket): void {
-    const key = keys.get(socket);
-    const list = key === undefined ? undefined : idle.get(key);
-    const index = list?.findIndex((entry) => entry.socket === socket) ?? -1;
-    if (key === undefined || list === undefined || index < 0) return;
+  function forget(key: string, connection: UpstreamConnection): void {
+    const list = idle.get(key);
+    const index = list?.findIndex((entry) => entry.connection === connection) ?? -1;
+    if (list === undefined || index < 0) return;
     list.splice(index, 1);
     size -= 1;
     if (list.length === 0) idle.delete(key);
   }
 
-  function onFree(this: Socket): void {
-    const key = keys.get(this);
-    if (key === undefined || retired || size >= limits.pooledSockets || !isUsable(this)) {
-      this.destroy();
+  function keep(key: string, connection: UpstreamConnection): void {
+    if (retired || size >= limits.pooledSockets) {
+      connection.destroy();
       return;
     }
-    this.resume();
-    this.on("data", onIdleEvent);
-    this.on("end", onIdleEvent);
-    const entry = { socket: this, since: performance.now() };
+    const entry = { connection, since: performance.now() };
     const list = idle.get(key);
     if (list === undefined) idle.set(key, [entry]);
     else list.push(entry);
@@ -59,35 +50,30 @@ export function createPool(limits: { readonly pooledSockets: number; readonly po
 
   return {
     adopt(key, socket) {
-      keys.set(socket, key);
-      socket.on("free", onFree);
-      socket.once("close", () => forget(socket));
+      const connection = new UpstreamConnection(socket, (freed) => keep(key, freed));
+      connection.onClose(() => forget(key, connection));
+      return connection;
     },
     take(key) {
-      for (;;) {
-        const socket = idle.get(key)?.at(-1)?.socket;
-        if (socket === undefined) return undefined;
-        forget(socket);
-        socket.off("data", onIdleEvent);
-        socket.off("end", onIdleEvent);
-        if (isUsable(socket)) return socket;
-        socket.destroy();
+      const list = idle.get(key);
+      for (let entry = list?.pop(); entry !== undefined; entry = list?.pop()) {
+        size -= 1;
+        if (list?.length === 0) idle.delete(key);
+        if (entry.connection.usable) return entry.connection;
+        entry.connection.destroy();
       }
+      return undefined;
     },
     sweep(now) {
       for (const list of [...idle.values()]) {
-        for (const { socket, since } of [...list]) {
-          if (now - since > limits.pooledMs) socket.destroy();
+        for (const { connection, since } of [...list]) {
+          if (now - since > limits.pooledMs) connection.destroy();
         }
       }
     },
     retire() {
       retired = true;
-      for (const list of [...idle.values()]) for (const { socket } of [...list]) socket.destroy();
+      for (const list of [...idle.values()]) for (const { connection } of [...list]) connection.destroy();
     },
   };
-}
-
-function isUsable(socket: Socket): boolean {
-  return !socket.destroyed && socket.writable && !socket.readableEnded;
 }

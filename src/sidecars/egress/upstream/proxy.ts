@@ -4,7 +4,6 @@
  * names that lead to a refused address already on this side. TLS goes from end to end through it: the upstream
  * must still prove that it is the route's host. The proxy's own credential is told to the proxy alone (I2).
  */
-import type { IncomingMessage } from "node:http";
 import { isIP, isIPv4, type Socket } from "node:net";
 import { printable } from "../../../lib/printable.ts";
 import { addressesOf, isFit, knownAddresses, type Resolve } from "../address/resolve.ts";
@@ -12,6 +11,7 @@ import { allow, type Refusal, refuse, type Verdict } from "../denial.ts";
 import type { Limits } from "../limits.ts";
 import type { CompiledRoute } from "../policy/compile.ts";
 import type { UpstreamProxy } from "../policy/upstream-proxy.ts";
+import type { StatedAnswer } from "../response/head.ts";
 import { hostInUrl } from "../target/authority.ts";
 
 /** What `connect_to` puts on this very machine is not on the proxy's; one of the bottle's own nothing goes around. */
@@ -95,10 +95,12 @@ const BLOCK_REASON_CHARACTERS = 48;
 /** What it is that a pipelock between here and the upstream did not let through, if that is what this answer says. */
 export function blockedBy(
   proxy: UpstreamProxy | undefined,
-  { statusCode, headers }: Pick<IncomingMessage, "statusCode" | "headers">,
+  { head, rawHeaders }: Pick<StatedAnswer, "head" | "rawHeaders">,
 ): Refusal | undefined {
-  const reason = headers[BLOCK_REASON];
-  if (proxy?.opens === undefined || statusCode !== 403 || typeof reason !== "string") return undefined;
+  if (proxy?.opens === undefined || head.status !== 403) return undefined;
+  const at = rawHeaders.findIndex((name, i) => i % 2 === 0 && name.toLowerCase() === BLOCK_REASON);
+  const reason = at < 0 ? undefined : rawHeaders[at + 1];
+  if (reason === undefined) return undefined;
   return refuse(
     "pipelock-blocked",
     "pipelock, through which everything leaves, did not let it pass",
