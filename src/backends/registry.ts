@@ -3,6 +3,7 @@ import type { Availability, Backend } from "../contract/backend.ts";
 import {
   BACKEND_NAMES,
   type BackendName,
+  type BundlePlacement,
   ISOLATION_LEVELS,
   type IsolationLevel,
 } from "../contract/isolation.ts";
@@ -28,6 +29,23 @@ export function backendNamed(name: string): Backend {
   throw new UserError(`there is no backend ${name}${guess === undefined ? "" : `; did you mean ${guess}?`}`, {
     hint: `use one of: ${backends.map((candidate) => candidate.name).join(", ")}`,
   });
+}
+
+/** Where a bottle's sidecars run. @throws UserError when the backend cannot have them where they are wanted. */
+export function placementOf(
+  { name, sidecarsIn = ["process"] }: Pick<Backend, "name" | "sidecarsIn">,
+  wanted: BundlePlacement = sidecarsIn[0],
+): BundlePlacement {
+  if (sidecarsIn.includes(wanted)) return wanted;
+  throw new UserError(
+    `the bottle wants its bundle in a ${wanted}, and ${name} has it in a ${sidecarsIn[0]}`,
+    {
+      hint: `take bundle out of the bottle, or use --backend ${backends
+        .filter((backend) => (backend.sidecarsIn ?? ["process"]).includes(wanted))
+        .map((backend) => backend.name)
+        .join(" or ")}`,
+    },
+  );
 }
 
 export interface Choice {

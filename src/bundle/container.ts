@@ -6,7 +6,7 @@
  * Weaker than a process each: the sidecars are one user there, and one that was taken over may read another's memory.
  */
 import { PassThrough, Writable } from "node:stream";
-import type { ReserveRequest, SidecarName, SidecarStreams } from "../contract/backend.ts";
+import type { SidecarName, SidecarStreams } from "../contract/backend.ts";
 import {
   DAEMONS_VARIABLE,
   framed,
@@ -65,14 +65,6 @@ export interface BundleContainerRequest {
   readonly mounts?: readonly ContainerMount[];
   /** `uid:gid`, never root. */
   readonly user: string;
-}
-
-/** The sidecars of a bottle. */
-export function daemonsOf({
-  services,
-  plan,
-}: Pick<ReserveRequest, "services" | "plan">): readonly SidecarName[] {
-  return plan.pipelock === true ? [...services, "pipelock"] : services;
 }
 
 /** Starts it and waits for its init. It goes with the scope. @throws UserError with the engine's words. */

@@ -4,7 +4,7 @@
  */
 import type { Duplex, Readable, Writable } from "node:stream";
 import type { Scope } from "../lib/scope.ts";
-import type { BackendName, IsolationLevel } from "./isolation.ts";
+import type { BackendName, BundlePlacement, IsolationLevel } from "./isolation.ts";
 import type { BottlePlan, PlannedMount } from "./plan.ts";
 
 /** A sidecar's name, and with it the service a guest dials. */
@@ -206,8 +206,8 @@ export interface Backend {
   readonly name: BackendName;
   /** Its guests have a disk of their own, and boot from the image that a plan names. */
   readonly takesImages?: true;
-  /** Where the bundle runs; as processes of the host when absent. */
-  readonly sidecarsIn?: "container";
+  /** Where the bundle can be, first where it is when nobody says; as processes of the host when absent. */
+  readonly sidecarsIn?: readonly [BundlePlacement, ...BundlePlacement[]];
   /** By trying, not assuming. Cheap enough for every start. */
   probe(): Promise<Availability>;
   /** Images, disks: cached; nothing is running afterwards. */

@@ -1,6 +1,6 @@
 /** What will be created, before anything is: plain data, no secret in it, printed by the preflight. */
 import type { ImageSource } from "./image.ts";
-import type { BackendName, IsolationLevel } from "./isolation.ts";
+import type { BackendName, BundlePlacement, IsolationLevel } from "./isolation.ts";
 import type { EgressLimits, EgressLogLevel, OwnRule, Route, UpstreamProxyPlace } from "./policy.ts";
 import type { PlannedRepo } from "./repository.ts";
 
@@ -170,4 +170,8 @@ export interface BottlePlan {
   /** The operator's minimum. */
   readonly isolation?: IsolationLevel;
   readonly backend: BackendName;
+  /** Where the operator wants the sidecars. Absent: where the backend has them. */
+  readonly bundle?: BundlePlacement;
+  /** Ports of this host's that listen everywhere, and that the guest may reach although nobody asked for it. */
+  readonly hostServices?: readonly number[];
 }

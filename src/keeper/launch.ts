@@ -6,7 +6,7 @@ import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { AuditLog } from "../audit/log.ts";
-import { backendNamed } from "../backends/registry.ts";
+import { backendNamed, placementOf } from "../backends/registry.ts";
 import { type KeptSidecar, keepSidecar, type SidecarRequest } from "../bundle/bundle.ts";
 import type { CertificateAuthority } from "../bundle/certificate-authority.ts";
 import { egressConfig, isSecret, type Secrets } from "../bundle/egress-settings.ts";
@@ -108,7 +108,7 @@ export async function launchBottle(
 ): Promise<LaunchedBottle> {
   const { plan } = request;
   const backend = backendNamed(plan.backend);
-  const contained = backend.sidecarsIn === "container";
+  const contained = placementOf(backend, plan.bundle) === "container";
   const pipelockAt = plan.pipelock === true ? await placePipelock(contained) : undefined;
   const prepared = await prepare(backend, plan, hooks.progress, signal);
   signal.throwIfAborted();

@@ -1,6 +1,6 @@
 /** A bottle with all that it extends: read, checked as a whole, merged into what a plan is made from. */
 import type { ImageSource } from "../contract/image.ts";
-import type { BackendName, IsolationLevel } from "../contract/isolation.ts";
+import type { BackendName, BundlePlacement, IsolationLevel } from "../contract/isolation.ts";
 import type { PlannedEnv, PlannedMount, PlannedSupervise } from "../contract/plan.ts";
 import type {
   EgressLimits,
@@ -58,6 +58,8 @@ export interface LoadedBottle {
   readonly supervise?: PlannedSupervise;
   readonly isolation?: IsolationLevel;
   readonly backend?: BackendName;
+  readonly bundle?: BundlePlacement;
+  readonly hostServices?: readonly number[];
   readonly repoAgents: boolean;
 }
 
@@ -235,6 +237,8 @@ function settled(
     ...(bottle.supervise === undefined ? {} : { supervise: bottle.supervise }),
     ...(bottle.isolation === undefined ? {} : { isolation: bottle.isolation }),
     ...(bottle.backend === undefined ? {} : { backend: bottle.backend }),
+    ...(bottle.bundle === undefined ? {} : { bundle: bottle.bundle }),
+    ...(bottle.host_services === undefined ? {} : { hostServices: bottle.host_services }),
     repoAgents: bottle.repo_agents ?? false,
   };
 }

@@ -1,7 +1,7 @@
 /** Every key of a bottle. What a bottle is allowed comes from the operator's home folder alone. */
 import * as z from "zod";
 import { GUEST } from "../contract/backend.ts";
-import { BACKEND_NAMES, ISOLATION_LEVELS } from "../contract/isolation.ts";
+import { BACKEND_NAMES, BUNDLE_PLACEMENTS, ISOLATION_LEVELS } from "../contract/isolation.ts";
 import { parsedText } from "../lib/parsed.ts";
 import { egress } from "./egress-schema.ts";
 import { envEntry, envName } from "./env-entry.ts";
@@ -122,6 +122,18 @@ export const bottleSchema = z.strictObject({
     .enum(BACKEND_NAMES)
     .exactOptional()
     .describe("What makes the guest. Default: the strongest here."),
+  bundle: z
+    .enum(BUNDLE_PLACEMENTS)
+    .exactOptional()
+    .describe(
+      "Where the sidecars run: as processes of your host, or in a container. Default: where the backend has them.",
+    ),
+  host_services: z
+    .array(z.number().int("must be a port").min(1, "must be a port").max(65_535, "must be a port"))
+    .exactOptional()
+    .describe(
+      "Ports of your host at which something listens on all addresses, and which the guest may reach where its filter knows no ports.",
+    ),
   workspace: z.array(workspaceEntry).exactOptional().describe("Further folders copied into the guest."),
   mounts: z
     .array(mount)

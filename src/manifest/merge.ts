@@ -35,6 +35,9 @@ export const MERGE_TABLE: Readonly<Record<MergedKey, MergeRule>> = {
   resources: { rule: "overlay", depth: 1 },
   isolation: { rule: "replace-then-strongest" },
   backend: { rule: "last" },
+  bundle: { rule: "last" },
+  // A hole in the wall is the chosen bottle's own to say.
+  host_services: { rule: "own" },
   workspace: { rule: "replace-then-join" },
   mounts: { rule: "replace-then-join" },
   // A bottle that adds a credential to its parent must not be opened to repositories by the parent.

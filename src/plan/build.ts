@@ -125,6 +125,8 @@ export function buildPlan({ loaded, provider, options }: PlanRequest): BuiltPlan
     ...(image === undefined ? {} : { image }),
     ...(bottle.isolation === undefined ? {} : { isolation: bottle.isolation }),
     backend: options.backend,
+    ...(bottle.bundle === undefined ? {} : { bundle: bottle.bundle }),
+    ...(bottle.hostServices === undefined ? {} : { hostServices: bottle.hostServices }),
   };
   return {
     plan,

@@ -21,8 +21,9 @@ export function preflightSections(view: PreflightView): readonly PreflightSectio
     ...section("task", view.task === undefined ? [] : [view.task]),
     ...section("bottle", [`${view.bottle.name}${inParentheses(view.bottle.files)}`]),
     ...section("backend", backendLines(view)),
+    ...section("sidecars", view.bundle === "container" ? ["in a container"] : []),
     ...section("image", imageLines(view)),
-    ...section("may reach", orNone(view.hosts.flatMap(hostLines), "nothing")),
+    ...section("may reach", orNone([...view.hosts.flatMap(hostLines), ...serviceLines(view)], "nothing")),
     ...section("presets", view.presets.map(presetLine)),
     ...section("leaves through", proxyLines(view)),
     ...section("may ask", superviseLines(view)),
@@ -92,6 +93,14 @@ function hostLines(host: PreflightHost): string[] {
   const head = [host.host, ...notes].join(", ");
   if (host.rules.length === 0) return [`${head}: everything`];
   return [`${head}:`, ...host.rules.map((rule) => `  ${rule}`)];
+}
+
+function serviceLines({ hostServices }: PreflightView): readonly string[] {
+  return hostServices.length === 0
+    ? []
+    : [
+        `what listens on this host at port ${hostServices.join(", ")}, NOT INSPECTED, where its filter knows no ports`,
+      ];
 }
 
 function presetLine({ name, from, hosts }: PreflightView["presets"][number]): string {

@@ -6,7 +6,7 @@
  */
 import type { Availability, Lack } from "../contract/backend.ts";
 import type { ImageSource } from "../contract/image.ts";
-import type { BackendName, IsolationLevel } from "../contract/isolation.ts";
+import type { BackendName, BundlePlacement, IsolationLevel } from "../contract/isolation.ts";
 import type {
   AgentSource,
   BottlePlan,
@@ -86,6 +86,9 @@ export interface PreflightView {
     readonly notify?: string;
     readonly freezeOnCanary: boolean;
   };
+  /** Said when the operator chose it. */
+  readonly bundle?: BundlePlacement;
+  readonly hostServices: readonly number[];
   /** What the bottle says of egress's limits. */
   readonly limits: EgressLimits;
   readonly log: EgressLogLevel;
@@ -164,6 +167,8 @@ export function describePlan(plan: BottlePlan, facts: PreflightFacts): Preflight
       },
     }),
     ...(plan.supervise === undefined ? {} : { supervise: describeSupervise(plan.supervise) }),
+    ...(plan.bundle !== undefined && { bundle: plan.bundle }),
+    hostServices: plan.hostServices ?? [],
     limits: plan.egressLimits ?? {},
     log: plan.egressLog ?? DEFAULT_LOG,
     upstreamCa: plan.upstreamCa.map(path),

@@ -28,7 +28,7 @@ function program(): string {
 const NODES = ["/opt/bottle/node", process.execPath, "/usr/local/bin/node", "/usr/bin/node"];
 
 /** A host that it knows: `api.test:443` leads to that port of this machine. Its address is public unless said. */
-export type PipelockNames = Readonly<Record<string, number | { port: number; address: string }>>;
+export type PipelockNames = Readonly<Record<string, number | Names[string]>>;
 
 /** @returns the folder to put before everything else on PATH. */
 export function installPipelock(folder: string, names: PipelockNames): string {

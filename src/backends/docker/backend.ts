@@ -2,13 +2,14 @@
  * Guests as containers of a docker-compatible engine: the kernel is shared, unless gVisor is registered. The agent's
  * container has no network; the sidecars are in another, and a volume of Unix sockets is all that both have.
  */
-import { BOTTLE_LABEL, daemonsOf, runBundleContainer } from "../../bundle/container.ts";
+
+import { openContainedBundle } from "../../bundle/contained-bundle.ts";
+import { BOTTLE_LABEL } from "../../bundle/container.ts";
 import {
   ensureAgentImage,
   ensureSidecarsImage,
   refuseWithoutPipelock,
 } from "../../bundle/container-image.ts";
-import { hostNames, openBundleNetwork } from "../../bundle/container-network.ts";
 import type {
   Backend,
   BootOptions,
@@ -21,7 +22,6 @@ import type {
 } from "../../contract/backend.ts";
 import { GUEST } from "../../contract/backend.ts";
 import type { PlannedMount } from "../../contract/plan.ts";
-import type { ContainerMount } from "../../engine/commands.ts";
 import {
   type Engine,
   engineInfo,
@@ -36,7 +36,6 @@ import {
   startContainer,
 } from "../../engine/engine.ts";
 import { createGuestClient } from "../../jail/guest-client.ts";
-import { hostUidOf } from "../../jail/host-uid.ts";
 import { messageOf, UserError } from "../../lib/errors.ts";
 import { createMux } from "../../lib/mux.ts";
 import { printable } from "../../lib/printable.ts";
@@ -71,7 +70,7 @@ interface DockerLink extends Link {
 
 export const dockerBackend: Backend = {
   name: "docker",
-  sidecarsIn: "container",
+  sidecarsIn: ["container"],
   probe: probeEngine,
 
   async prepare(request: PrepareRequest, progress): Promise<DockerPrepared> {
@@ -103,29 +102,8 @@ export const dockerBackend: Backend = {
     if (services.length === 0) return { endpoints: {}, needsBearer: false, request, volumes };
 
     const link = await volume("link", never);
-    const network = await openBundleNetwork(engine, id, scope);
-    const sidecarHome = await (request.sidecarHome ?? { uid: hostUidOf(id, "sidecars"), mounts: [] });
-    const bundle = await runBundleContainer(
-      engine,
-      {
-        ...{ id, image: sidecars, daemons: daemonsOf(request) },
-        network: { kind: "named", name: network.name, address: network.address },
-        hosts: hostNames(network),
-        mounts: [
-          { type: "volume", name: link, to: LINK, writable: true },
-          ...sidecarHome.mounts.map(
-            ({ from, to, writable }): ContainerMount => ({
-              type: "bind",
-              from,
-              to,
-              writable: writable === true,
-            }),
-          ),
-        ],
-        user: `${sidecarHome.uid}:${sidecarHome.uid}`,
-      },
-      scope,
-    );
+    const mounts = [{ type: "volume", name: link, to: LINK, writable: true }] as const;
+    const bundle = await openContainedBundle(engine, sidecars, request, { mounts }, scope);
     // gVisor's own network says no in words of its own: that somebody is there, where nobody is.
     const { runtime } = prepared as DockerPrepared;
     const behindFilter = runtime === undefined ? {} : { behindFilter: true as const };

@@ -12,8 +12,14 @@ import { type Leaves, loadAuthority } from "./leaves.ts";
 import { hasSecret, matchesHost } from "./scan.ts";
 import { readSettings, type Settings } from "./settings.ts";
 
-/** By `host:port`: a port of this machine, and the address that the name is said to have. */
-export type Names = Readonly<Record<string, { readonly port: number; readonly address: string }>>;
+/** By `host:port`: where it leads, on this machine unless said, and the address that the name is said to have. */
+export type Names = Readonly<Record<string, Place>>;
+
+interface Place {
+  readonly at?: string;
+  readonly port: number;
+  readonly address: string;
+}
 
 declare const PIPELOCK_NAMES: Names;
 
@@ -71,7 +77,7 @@ function absolute(request: IncomingMessage): Target {
 }
 
 /** Where it leads, or why it may not go there. */
-function placeOf(settings: Settings, { host, port }: Target): { readonly port: number } | Blocked {
+function placeOf(settings: Settings, { host, port }: Target): Place | Blocked {
   if (settings.mode === "strict" && !matchesHost(settings.api_allowlist, host))
     return { reason: "domain_blocklist", words: `domain not in allowlist: ${host}` };
   const place = PIPELOCK_NAMES[`${host}:${port}`] ?? (isIP(host) === 0 ? undefined : { port, address: host });
@@ -122,7 +128,7 @@ async function tunnel(
   }
   client.write("HTTP/1.1 200 Connection Established\r\n\r\n");
   if (matchesHost(settings.tls_interception.passthrough_domains, host)) {
-    const upstream = connect(place.port, "127.0.0.1");
+    const upstream = connect(place.port, place.at ?? "127.0.0.1");
     upstream.on("error", () => client.destroy());
     client.once("close", () => upstream.destroy());
     client.pipe(upstream).pipe(client);
@@ -176,7 +182,7 @@ async function serve(
   if (scanning.enabled && hasSecret(body.toString("latin1"))) return block(found("body"));
   const ask = target.scheme === "http" ? requestHttp : requestHttps;
   const upstream = ask({
-    host: "127.0.0.1",
+    host: place.at ?? "127.0.0.1",
     port: place.port,
     servername: isIP(target.host) === 0 ? target.host : "",
     ca: roots(),

@@ -1,0 +1,60 @@
+/** What bottles of this operator's have left of machines: found by folders and by what smolvm itself lists. */
+import { existsSync } from "node:fs";
+import { readdir, rm } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import type { OwnedResource } from "../../contract/backend.ts";
+import { codeOf, UserError } from "../../lib/errors.ts";
+import { homeOf } from "../../lib/paths.ts";
+import { stopCommand } from "./commands.ts";
+import { listMachines } from "./machine.ts";
+import { lookForSmolvm } from "./probe.ts";
+import { callerIn } from "./smolvm.ts";
+import { STATE_NAME, shortWays, stateFolderIn } from "./state-folder.ts";
+
+/** Machines that run, and short ways to their folders, of this operator's home. */
+export async function enumerateMachines(): Promise<readonly OwnedResource[]> {
+  const found: OwnedResource[] = [];
+  const { state } = homeOf();
+  for (const { short, path } of await shortWays()) {
+    if (basename(path) === STATE_NAME && dirname(dirname(path)) === state)
+      found.push({
+        backend: "smolmachines",
+        bottle: basename(dirname(path)),
+        kind: "short way",
+        name: short,
+      });
+  }
+  const ids = await readdir(state).catch(() => []);
+  const used = ids.filter((id) => existsSync(join(state, id, STATE_NAME)));
+  if (used.length === 0) return found;
+  const smolvm = await lookForSmolvm();
+  if ("lack" in smolvm) return found;
+  for (const id of used) {
+    const call = callerIn(smolvm.smolvm, wayTo(join(state, id)));
+    for (const { name, state: what } of await listMachines(call)) {
+      if (what === "running" || what === "unreachable")
+        found.push({ backend: "smolmachines", bottle: id, kind: "machine", name });
+    }
+  }
+  // A machine is stopped while its folder can still be found.
+  return found.sort((a, b) => a.kind.localeCompare(b.kind));
+}
+
+function wayTo(stateDir: string): string {
+  const { short, path } = stateFolderIn(stateDir);
+  return existsSync(short) ? short : path;
+}
+
+export async function removeResource({ kind, name, bottle }: OwnedResource): Promise<void> {
+  if (kind === "short way") {
+    await rm(name, { force: true });
+    return;
+  }
+  const found = await lookForSmolvm();
+  if ("lack" in found)
+    throw new UserError(`${name} cannot be stopped without ${found.lack.what}`, { hint: found.lack.remedy });
+  const call = callerIn(found.smolvm, wayTo(join(homeOf().state, bottle)));
+  await call(stopCommand(name), { timeoutMs: 60_000 }).catch((error: unknown) => {
+    if (codeOf(error) !== undefined) throw error;
+  });
+}

@@ -1,0 +1,216 @@
+/** Whole bottles in machines of smolvm's whose bundle is in a container: a real engine, the built command. */
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { ALIASES } from "../../../src/backends/smolmachines/alias.ts";
+import { runOk } from "../../../src/lib/processes.ts";
+import { startPlainSite, type Upstream } from "../../doubles/upstreams.ts";
+import { engineLack, startEngine, type TestEngine } from "../../support/docker-engine.ts";
+import { call } from "../../support/mcp-in-bottle.ts";
+import { realPid } from "../../support/pid-of.ts";
+import { installPipelock } from "../../support/pipelock.ts";
+import {
+  createRealOperator,
+  IDLE,
+  pause,
+  type RealBottle,
+  type RealOperator,
+  shell,
+} from "../../support/real-bottle.ts";
+import { installSmolvm } from "../../support/smolvm.ts";
+
+const lack = engineLack() ?? (existsSync("/dev/kvm") ? undefined : "there is no /dev/kvm");
+if (lack !== undefined) console.warn(`SKIPPED: a bundle in a container beside a machine: ${lack}`);
+
+/** Credential-shaped, and no credential. */
+const TOKEN = ["ghp", "0123456789abcdefghijABCDEFGHIJ012345"].join("_");
+
+describe.skipIf(lack !== undefined)("a machine whose bundle is in a container", () => {
+  let engine: TestEngine;
+  let operator: RealOperator;
+  let site: Upstream;
+  let folder = "";
+
+  const docker = async (...words: readonly string[]): Promise<string> =>
+    (await runOk(["docker", ...words], { env: engine.env })).stdout.toString().trim();
+  const named = async (id: string): Promise<readonly string[]> =>
+    (
+      await Promise.all([
+        docker("container", "ls", "--all", "--format", "{{.Names}}"),
+        docker("network", "ls", "--format", "{{.Name}}"),
+      ])
+    )
+      .flatMap((text) => text.split("\n"))
+      .filter((name) => name.includes(id))
+      .sort();
+  const env = (version: string): Record<string, string> => ({
+    PATH: `${installSmolvm(folder, version)}:${process.env["PATH"]}`,
+  });
+
+  beforeAll(async () => {
+    folder = mkdtempSync(join(tmpdir(), "bbp-"));
+    engine = await startEngine();
+    operator = await createRealOperator();
+    Object.assign(operator.env, {
+      DOCKER_HOST: engine.env["DOCKER_HOST"],
+      BOT_BOTTLE_IMAGE_BASE: engine.base,
+      SITE_TOKEN: TOKEN,
+    });
+    site = await startPlainSite({ tls: await operator.authority.issue(["allowed.test"]), host: "0.0.0.0" });
+    await runOk(["git", "init", "--quiet", "--bare", operator.path("upstream.git")]);
+    const manifest = {
+      backend: "smolmachines",
+      bundle: "container",
+      supervise: true,
+      egress: {
+        upstream_ca: [operator.caFile],
+        routes: [
+          {
+            host: "allowed.test",
+            connect_to: `host.docker.internal:${site.port}`,
+            allow_addresses: ["192.168.0.0/16"],
+            auth: { scheme: "Bearer", token_ref: "SITE_TOKEN" },
+          },
+        ],
+      },
+    };
+    operator.agent("contained", { ...manifest, agent_provider: IDLE });
+    operator.agent("hello", { ...manifest, agent_provider: shell("echo hello-from-vm") });
+  }, 300_000);
+  afterAll(async () => {
+    await operator?.remove();
+    await site?.close();
+    await engine?.close();
+    rmSync(folder, { recursive: true, force: true });
+  }, 60_000);
+
+  describe.each(["1.8.0", "1.9.3"])("of smolvm %s", (version) => {
+    let bottle: RealBottle;
+    beforeAll(async () => {
+      bottle = await operator.start("contained", [], { env: env(version), timeoutMs: 200_000 });
+    }, 240_000);
+
+    it("reaches an allowed host with a credential that neither the guest nor the engine knows", async () => {
+      const said = await bottle.sh("curl -sS https://allowed.test/echo; env");
+      expect(said).toContain(`"/echo"`);
+      expect(site.requests.at(-1)?.headers).toMatchObject({ authorization: `Bearer ${TOKEN}` });
+      expect(said).not.toContain(TOKEN);
+      expect(await docker("inspect", `bot-bottle-${bottle.id}-sidecars`)).not.toContain(TOKEN);
+      expect(await bottle.sh("curl -sS https://elsewhere.test/")).toContain("host-not-allowed");
+    });
+
+    it("is refused without the bottle's bearer, and has its link and nothing else", async () => {
+      const bare = await bottle.sh(`curl -s --proxy "http://\${HTTP_PROXY#*@}" http://allowed.test/`);
+      expect(bare).toContain("bearer-required");
+      // Neither what is published on the bottle's address nor what the container has besides.
+      const published = await docker("port", `bot-bottle-${bottle.id}-sidecars`);
+      const [, host = "", port = ""] = /-> (127\.0\.0\.\d+):(\d+)/.exec(published) ?? [];
+      expect(ALIASES).toContain(host);
+      const places = [`127.0.0.1:9`, `${host}:${port}`, `${host}:8888`, "192.168.1.1:80", "1.1.1.1:443"];
+      for (const place of places) {
+        const { code } = await bottle.exec(
+          "curl",
+          "-s",
+          "--noproxy",
+          "*",
+          "--max-time",
+          "3",
+          `http://${place}/`,
+        );
+        expect(code, place).toBe(7);
+      }
+      expect(bottle.log().find(({ event }) => event === "bottle.verified")?.data["isolated"]).toBe(true);
+    });
+
+    it("asks supervise, by the same way", async () => {
+      const { told } = await call(bottle, "list_capabilities", {});
+      expect(JSON.stringify(told)).toContain("allowed.test");
+    });
+
+    it("has one of its sidecars restarted while its siblings keep their pids", async () => {
+      const [egress, supervise] = [await bottle.sidecar("egress"), await bottle.sidecar("supervise")];
+      await docker("exec", `bot-bottle-${bottle.id}-sidecars`, "kill", "-9", String(egress));
+      await bottle.logged(({ event }) => event === "egress.restarted");
+      expect(await bottle.sidecar("egress")).not.toBe(egress);
+      expect(await bottle.sidecar("supervise")).toBe(supervise);
+      expect(await bottle.sh("curl -sS https://allowed.test/echo")).toContain(`"/echo"`);
+    });
+
+    it("leaves neither container nor network, machine nor address when it is stopped", async () => {
+      expect(await named(bottle.id)).toEqual([
+        `bot-bottle-${bottle.id}-net`,
+        `bot-bottle-${bottle.id}-sidecars`,
+      ]);
+      expect((await bottle.stop()).code).toBe(0);
+      expect(await named(bottle.id)).toEqual([]);
+    });
+  });
+
+  it("has its pipelock in the same container, or is told that there is none", async () => {
+    operator.agent("scanned", {
+      backend: "smolmachines",
+      bundle: "container",
+      agent_provider: shell("curl -sS https://allowed.test/echo"),
+      egress: {
+        pipelock: true,
+        upstream_ca: [operator.caFile],
+        routes: [{ host: "allowed.test", auth: { scheme: "Bearer", token_ref: "SITE_TOKEN" } }],
+      },
+    });
+    const start = (path: string) =>
+      operator.bottle(["start", "scanned", "--yes", "-p", "x"], { env: { PATH: path }, timeoutMs: 120_000 });
+    const none = await start(env("1.9.3")["PATH"] ?? "");
+    expect(none.code).toBe(1);
+    expect(none.stderr).toMatch(/neither this host nor the image bot-bottle-sidecars:\w+ has one/);
+    const names = {
+      "allowed.test:443": { at: "host.docker.internal", port: site.port, address: "93.184.216.34" },
+    };
+    const before = site.requests.length;
+    const run = await start(`${installPipelock(folder, names)}:${env("1.9.3")["PATH"]}`);
+    expect(run, run.stderr).toMatchObject({ code: 0, stdout: expect.stringContaining(`"/echo"`) });
+    expect(site.requests.slice(before).map(({ headers }) => headers["authorization"])).toEqual([
+      `Bearer ${TOKEN}`,
+    ]);
+    expect(run.stderr).toContain("your pipelock");
+  }, 200_000);
+
+  it("says hello-from-vm", async () => {
+    const run = await operator.bottle(["start", "hello", "--yes", "-p", "x"], {
+      env: env("1.9.3"),
+      timeoutMs: 120_000,
+    });
+    expect(run, run.stderr).toMatchObject({ code: 0, stdout: "hello-from-vm\n" });
+    expect(run.stderr).toMatch(/sidecars +in a container/);
+  });
+
+  it("leaves nothing after cleanup, whenever its keeper is killed", async () => {
+    for (let delay = 300; delay <= 2_700; delay += 800) {
+      const before = await named("bot-bottle-");
+      expect(before).toEqual([]);
+      const bottle = operator
+        .start("contained", [], { env: env("1.9.3"), timeoutMs: 100_000 })
+        .catch(() => undefined);
+      await pause(delay);
+      for (const pid of keepersOf(operator.home)) process.kill(realPid(pid), "SIGKILL");
+      await bottle;
+      const cleaned = await operator.bottle(["cleanup", "--yes"], { env: env("1.9.3") });
+      expect(cleaned, cleaned.stderr).toMatchObject({ code: 0 });
+      expect(await named("bot-bottle-"), `after ${delay} ms`).toEqual([]);
+    }
+  }, 200_000);
+});
+
+function keepersOf(home: string): readonly number[] {
+  const has = (pid: string, file: string, text: string): boolean => {
+    try {
+      return readFileSync(`/proc/${pid}/${file}`, "utf8").includes(text);
+    } catch {
+      return false;
+    }
+  };
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .filter((pid) => has(pid, "cmdline", "bottle.js\0keeper") && has(pid, "environ", home))
+    .map(Number);
+}
