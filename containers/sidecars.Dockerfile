@@ -19,5 +19,5 @@ RUN set -eu; umask 022; runtime=/opt/bottle/runtime; mkdir -p "$runtime/lib"; no
 COPY runtime /opt/bottle/runtime
 COPY package.json /opt/bottle/package.json
 COPY dist /opt/bottle/dist
-USER 1000:1000
+USER 0:0
 ENTRYPOINT ["node", "/opt/bottle/dist/programs/bundle-init.mjs"]

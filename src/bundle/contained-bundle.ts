@@ -39,7 +39,7 @@ export async function openContainedBundle(
           }),
         ),
       ],
-      user: `${home.uid}:${home.uid}`,
+      uid: home.uid,
     },
     scope,
   );

@@ -1,12 +1,11 @@
 /**
  * The bundle in one container: sidecars in the engine's own machine, where the guest may be, or beside it. The
- * container has no capability, no way to gain one and a root that cannot be written to; what its sidecars are told,
- * secrets among it, goes over its stdin and is nowhere else (I2). It ends with whoever holds that: the keeper (I9).
- *
- * Weaker than a process each: the sidecars are one user there, and one that was taken over may read another's memory.
+ * container's sidecars have no capability, no way to gain one, a root that cannot be written to, and a user each: what
+ * one has in memory and files is not for another that was taken over. What they are told, secrets among it, goes over
+ * its stdin and is nowhere else (I2). It ends with whoever holds that: the keeper (I9).
  */
 import { PassThrough, Writable } from "node:stream";
-import type { SidecarName, SidecarStreams } from "../contract/backend.ts";
+import { SIDECAR_NAMES, type SidecarName, type SidecarStreams } from "../contract/backend.ts";
 import {
   DAEMONS_VARIABLE,
   framed,
@@ -41,6 +40,11 @@ const PIDS = 512;
 const TMP_BYTES = 256 * 1024 * 1024;
 const STDERR_TAIL_CHARACTERS = 1_000;
 
+/** To start somebody as another user, and to end whom it started. */
+const INIT_CAPABILITIES = ["SETUID", "SETGID", "KILL"] as const;
+/** Where no distribution puts people or services, and which a container has that was given 65,536 users. */
+const FIRST_SIDECAR_UID = 61_001;
+
 /** The label that every resource of a bottle's bears; its value is the id. */
 export const BOTTLE_LABEL = "bot-bottle.id";
 
@@ -63,8 +67,8 @@ export interface BundleContainerRequest {
   readonly hosts?: Readonly<Record<string, string>>;
   readonly publish?: readonly PublishedPort[];
   readonly mounts?: readonly ContainerMount[];
-  /** `uid:gid`, never root. */
-  readonly user: string;
+  /** Of git-gate, whose mirrors are the host's; never root's. The others have one each. */
+  readonly uid: number;
 }
 
 /** Starts it and waits for its init. It goes with the scope. @throws UserError with the engine's words. */
@@ -84,7 +88,9 @@ export async function runBundleContainer(
     hosts: request.hosts ?? {},
     mounts: [{ type: "tmpfs", to: "/tmp", bytes: TMP_BYTES }, ...(request.mounts ?? [])],
     env: { [DAEMONS_VARIABLE]: request.daemons.join(",") },
-    user: request.user,
+    // The init's: its sidecars are other users, and have nothing of these.
+    user: "0:0",
+    capabilities: INIT_CAPABILITIES,
     pids: PIDS,
   });
   const child = startContainer(engine, name);
@@ -159,7 +165,7 @@ export async function runBundleContainer(
           over.resolve(reason);
         },
       });
-      order({ start: service });
+      order({ start: service, uid: uidOf(service, request.uid) });
       await must(started.promise, over.promise, START_TIMEOUT_MS, `${service} did not start`);
       return {
         stdin: framing(service, stdin, () => order({ end: service })),
@@ -173,6 +179,13 @@ export async function runBundleContainer(
       };
     },
   };
+}
+
+/** @param own git-gate's. */
+function uidOf(service: SidecarName, own: number): number {
+  if (service === "git-gate") return own;
+  const uid = FIRST_SIDECAR_UID + SIDECAR_NAMES.indexOf(service);
+  return uid === own ? FIRST_SIDECAR_UID + SIDECAR_NAMES.length : uid;
 }
 
 interface Running {

@@ -257,7 +257,7 @@ export interface ReserveRequest {
   readonly sidecarHome?: Promise<SidecarHome>;
 }
 
-/** Of contained sidecars: who they are, and which of the host's folders and files they see. */
+/** Of contained sidecars: who git-gate is, and which of the host's folders and files they see. */
 export interface SidecarHome {
   /** Never root's. */
   readonly uid: number;

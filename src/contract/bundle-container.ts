@@ -12,7 +12,8 @@ export const DAEMONS_VARIABLE = "BOT_BOTTLE_SIDECAR_DAEMONS";
 const name = z.enum(SIDECAR_NAMES);
 
 export const initOrderSchema = z.union([
-  z.strictObject({ start: name }),
+  /** As this user, never root: what one sidecar has in memory and files is none of another's. */
+  z.strictObject({ start: name, uid: z.number().int().min(1) }),
   /** Its stdin ends: it stops by itself. */
   z.strictObject({ end: name }),
   z.strictObject({ kill: name }),

@@ -30,6 +30,8 @@ export interface ContainerSpec {
   readonly env?: Readonly<Record<string, string>>;
   /** `uid:gid`. */
   readonly user: string;
+  /** Those that its first process has; none when absent. */
+  readonly capabilities?: readonly string[];
   readonly hostname?: string;
   /** Lines of its hosts file: addresses by name. */
   readonly hosts?: Readonly<Record<string, string>>;
@@ -53,7 +55,7 @@ export interface NetworkSpec {
 /**
  * Makes it, to be started in the foreground with its stdin: when whoever holds that is gone, the engine closes it. With a process 1 that
  * buries orphans. Without a log of the
- * engine's own, a capability, a way to gain one, or a root that can be written to.
+ * engine's own, a capability that is not named, a way to gain one, or a root that can be written to.
  */
 export function createContainer(spec: ContainerSpec): readonly string[] {
   const { network } = spec;
@@ -68,6 +70,7 @@ export function createContainer(spec: ContainerSpec): readonly string[] {
     ...Object.entries(spec.hosts ?? {}).flatMap(([name, address]) => ["--add-host", `${name}:${address}`]),
     ...(spec.runtime === undefined ? [] : ["--runtime", spec.runtime]),
     ...["--user", spec.user, "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"],
+    ...(spec.capabilities ?? []).flatMap((name) => ["--cap-add", name]),
     ...["--pids-limit", String(spec.pids)],
     ...(spec.shmBytes === undefined ? [] : ["--shm-size", String(spec.shmBytes)]),
     // The same for both: else the rest goes to the host's swap.

@@ -2,7 +2,9 @@
  * What runs in the bundle's container: it starts the sidecars that it is told to, each with an empty environment, and
  * carries what the keeper says to each of them and what they answer. It holds no secret longer than the line it is in.
  * One that dies is reported, and the others go on; whether it starts again is the keeper's to say, which has what it
- * must be told. When stdin ends the keeper is gone, and everything here with it (I9).
+ * must be told. Each is a user of its own, so that one that was taken over reads nothing of another's; for that alone
+ * this is root, with the rights to start somebody as another user and to end them. When stdin ends the keeper is gone,
+ * and everything here with it (I9).
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -24,6 +26,8 @@ const HEAP_MEGABYTES = 256;
 /** EX_USAGE of sysexits(3). */
 const BAD_USE = 64;
 
+// Nothing that one of them writes is for another.
+process.umask(0o077);
 const running = new Map<SidecarName, ChildProcess>();
 const allowed = allowedDaemons(process.env[DAEMONS_VARIABLE]);
 
@@ -45,7 +49,7 @@ function report(message: InitReport): void {
   process.stdout.write(framed("init", JSON.stringify(message)));
 }
 
-function start(name: SidecarName): void {
+function start(name: SidecarName, uid: number): void {
   if (!allowed.includes(name) || running.has(name)) {
     report({ ended: name, reason: "it may not be started" });
     return;
@@ -56,7 +60,10 @@ function start(name: SidecarName): void {
       ...[`--max-old-space-size=${HEAP_MEGABYTES}`, "--disallow-code-generation-from-strings"],
       ...[new URL("../bottle.js", import.meta.url).pathname, "sidecar", name],
     ],
-    { cwd: "/", env: process.env["PATH"] === undefined ? {} : { PATH: process.env["PATH"] } },
+    {
+      ...{ cwd: "/", uid, gid: uid },
+      env: process.env["PATH"] === undefined ? {} : { PATH: process.env["PATH"] },
+    },
   );
   running.set(name, child);
   child.stdin.on("error", () => {});
@@ -84,7 +91,7 @@ function obey(rest: string): void {
   const order = initOrderSchema.safeParse(parseJson(rest));
   if (!order.success) return;
   const { data } = order;
-  if ("start" in data) start(data.start);
+  if ("start" in data) start(data.start, data.uid);
   else if ("end" in data) running.get(data.end)?.stdin?.end();
   else running.get(data.kill)?.kill("SIGKILL");
 }

@@ -2,12 +2,28 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
+import { chmod, cp, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { InitReport } from "../../../src/contract/bundle-container.ts";
 import { readLines } from "../../../src/lib/json-lines.ts";
 import { packagePath } from "../../../src/lib/package-root.ts";
 import { exited } from "../../../src/lib/processes.ts";
+
+/** Who the sidecars run as: nobody, where the tests are root. */
+const UID = process.getuid?.() || 65_534;
+
+/** The built package where that user can read it, wherever it was built. */
+let place: string;
+beforeAll(async () => {
+  place = await mkdtemp(join(tmpdir(), "bundle-init-"));
+  await cp(packagePath("dist"), join(place, "dist"), { recursive: true });
+  await cp(packagePath("package.json"), join(place, "package.json"));
+  await chmod(place, 0o755);
+});
+afterAll(() => rm(place, { recursive: true, force: true }));
 
 let init: ChildProcess | undefined;
 afterEach(async () => {
@@ -16,7 +32,7 @@ afterEach(async () => {
 });
 
 function start(daemons?: string) {
-  const child = spawn(process.execPath, [packagePath("dist/programs/bundle-init.mjs")], {
+  const child = spawn(process.execPath, [join(place, "dist/programs/bundle-init.mjs")], {
     env: daemons === undefined ? {} : { BOT_BOTTLE_SIDECAR_DAEMONS: daemons },
   });
   init = child;
@@ -61,7 +77,7 @@ describe("the bundle's init", () => {
   it("puts the name in front of each line of a sidecar's, and ends with its stdin", async () => {
     const { child, report, next, say } = start();
     await report();
-    say("init", { start: "egress" });
+    say("init", { start: "egress", uid: UID });
     expect(await report()).toMatchObject({ started: "egress", pid: expect.any(Number) });
     say("egress", { type: "config", config: {} });
     expect(await next()).toMatch(/^\[egress\] \{"type":"log","level":"error"/);
@@ -75,18 +91,18 @@ describe("the bundle's init", () => {
     const { report, say, child } = start("egress");
     await report();
     child.stdin.write('no frame\n[init] {"start":"egress"\n[init] {"run":"sh"}\n[sh] {}\n');
-    say("init", { start: "supervise" });
+    say("init", { start: "supervise", uid: UID });
     expect(await report()).toEqual({ ended: "supervise", reason: "it may not be started" });
-    say("init", { start: "egress" });
+    say("init", { start: "egress", uid: UID });
     expect(await report()).toMatchObject({ started: "egress" });
-    say("init", { start: "egress" });
+    say("init", { start: "egress", uid: UID });
     expect(await report()).toEqual({ ended: "egress", reason: "it may not be started" });
   });
 
   it("kills what does not end by itself, after its grace", async () => {
     const { child, report, say } = start();
     await report();
-    say("init", { start: "egress" });
+    say("init", { start: "egress", uid: UID });
     const started = await report();
     if (!("started" in started)) throw new Error("egress did not start");
     process.kill(started.pid, "SIGSTOP");

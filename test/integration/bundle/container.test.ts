@@ -14,7 +14,7 @@ import {
   removeNetwork,
   usedSubnets,
 } from "../../../src/engine/engine.ts";
-import { runOk } from "../../../src/lib/processes.ts";
+import { run, runOk } from "../../../src/lib/processes.ts";
 import { createScope, type Scope } from "../../../src/lib/scope.ts";
 import { engineLack, startEngine, type TestEngine } from "../../support/docker-engine.ts";
 
@@ -30,6 +30,7 @@ const NETWORK: NetworkSpec = {
 };
 const ADDRESS = "192.168.213.2";
 const ALIAS = "127.0.0.16";
+const GATE_UID = 4_321;
 
 describe.skipIf(lack !== undefined)("the bundle's container", () => {
   let engine: TestEngine;
@@ -54,7 +55,7 @@ describe.skipIf(lack !== undefined)("the bundle's container", () => {
       const bundle = await runBundleContainer(
         engine,
         {
-          ...{ id: ID, image, daemons, user: "1000:1000" },
+          ...{ id: ID, image, daemons, uid: GATE_UID },
           network: { kind: "named", name: NETWORK.name, address: ADDRESS },
           publish: daemons.includes("supervise") ? [{ on: ALIAS, port: 9100 }] : [],
         },
@@ -70,7 +71,7 @@ describe.skipIf(lack !== undefined)("the bundle's container", () => {
     const said: string[] = [];
     expect(await ensureSidecarsImage(engine, (text) => said.push(text))).toBe(image);
     expect(said).toEqual([]);
-    expect(await docker("image", "inspect", "--format", "{{.Config.User}}", image)).toBe("1000:1000");
+    expect(await docker("image", "inspect", "--format", "{{.Config.User}}", image)).toBe("0:0");
   });
 
   it("idles on its pinned address when it has no daemons, and is gone with its scope", async () => {
@@ -129,12 +130,44 @@ describe.skipIf(lack !== undefined)("the bundle's container", () => {
     });
   });
 
-  it("can write nothing but its /tmp, has no capability, and cannot gain one", async () => {
-    await within([], async (bundle) => {
+  it("can write nothing but its /tmp, and cannot gain a capability; its sidecars have none at all", async () => {
+    await within(["egress", "supervise"], async (bundle) => {
+      const egress = await bundle.start("egress");
       const look =
-        "id -u; touch /opt/x /x 2>&1 | grep -c Read-only; touch /tmp/x && echo tmp; grep -E 'CapEff|CapBnd|NoNewPrivs' /proc/self/status | tr -d '\\t' | tr '\\n' ' '";
-      expect(await docker("exec", bundle.name, "sh", "-c", look)).toBe(
-        "1000\n2\ntmp\nCapEff:0000000000000000 CapBnd:0000000000000000 NoNewPrivs:1",
+        "touch /opt/x /x 2>&1 | grep -c Read-only; touch /tmp/x && echo tmp; grep NoNewPrivs /proc/self/status";
+      expect(await docker("exec", bundle.name, "sh", "-c", look)).toBe("2\ntmp\nNoNewPrivs:\t1");
+      // CAP_KILL, CAP_SETGID and CAP_SETUID, of the init that has to start them.
+      const capabilities = (pid: number | string) =>
+        docker("exec", bundle.name, "sed", "-n", "s/^Cap\\(Eff\\|Prm\\|Amb\\):.//p", `/proc/${pid}/status`);
+      expect(await capabilities("self")).toBe(["00000000000000e0", "00000000000000e0", NO_RIGHTS].join("\n"));
+      expect(await capabilities(egress.pid)).toBe([NO_RIGHTS, NO_RIGHTS, NO_RIGHTS].join("\n"));
+    });
+  });
+
+  it("gives each sidecar a user of its own, who reads nothing of another's memory or files", async () => {
+    await within(["egress", "git-gate", "supervise"], async (bundle) => {
+      const egress = await bundle.start("egress");
+      const gate = await bundle.start("git-gate");
+      const other = await bundle.start("supervise");
+      const uidOf = ({ pid }: { readonly pid: number }) =>
+        docker("exec", bundle.name, "stat", "--format", "%u:%g", `/proc/${pid}`);
+      const [hers, its, theirs] = await Promise.all([uidOf(egress), uidOf(gate), uidOf(other)]);
+      expect(its).toBe(`${GATE_UID}:${GATE_UID}`);
+      expect(new Set([hers, its, theirs, "0:0"]).size).toBe(4);
+      const as = async (user: string, text: string): Promise<string> =>
+        (
+          await run(["docker", "exec", "--user", user, bundle.name, "sh", "-c", `{ ${text}; } 2>&1`], {
+            env: engine.env,
+          })
+        ).stdout.toString();
+      const memory = `cat /proc/${egress.pid}/environ; head -c 1 /proc/${egress.pid}/maps; head -c 1 /proc/${egress.pid}/mem; ls /proc/${egress.pid}/fd`;
+      expect(await as(hers, memory)).toMatch(/PATH=[\s\S]*Input\/output error/);
+      for (const user of [its, theirs])
+        expect((await as(user, memory)).match(/Permission denied/g)).toHaveLength(4);
+      await as(hers, "umask 077; echo hers > /tmp/egress-file");
+      expect(await as(hers, "cat /tmp/egress-file")).toBe("hers\n");
+      expect(await as(its, `cat /tmp/egress-file; rm /tmp/egress-file; kill -9 ${egress.pid}`)).toMatch(
+        /Permission denied[\s\S]*not permitted[\s\S]*(not permitted|No such process)/,
       );
     });
   });
@@ -171,7 +204,7 @@ describe.skipIf(lack !== undefined)("the bundle's container", () => {
       const starting = runBundleContainer(
         engine,
         {
-          ...{ id: ID, image, user: "1000:1000", daemons: ["mailer" as SidecarName] },
+          ...{ id: ID, image, uid: GATE_UID, daemons: ["mailer" as SidecarName] },
           network: { kind: "named", name: NETWORK.name, address: ADDRESS },
         },
         scope,
@@ -184,6 +217,7 @@ describe.skipIf(lack !== undefined)("the bundle's container", () => {
   });
 });
 
+const NO_RIGHTS = "0".repeat(16);
 const BEARER = ["bearer", "of", "this", "test"].join("-").repeat(2);
 
 /** Started and told its configuration as the keeper does. */
