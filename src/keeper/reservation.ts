@@ -63,8 +63,10 @@ export async function reserveBottle(
   let earlier: BottleRecord | undefined;
   let fate: "undone" | "kept" | "removed" = "undone";
   scope.defer("bottle lock", () => lock.release());
-  scope.defer("state directory", async () => {
+  scope.defer("state directory", async (hasFailed) => {
     if (fate === "kept") return;
+    // I9: what could not be undone (its engine was gone, say) is looked for by the names in here.
+    if (hasFailed && request.resume === undefined) return;
     if (fate === "removed" || request.resume === undefined) await removeTree(paths.state);
     else if (earlier !== undefined) await writeRecord(paths, earlier);
   });

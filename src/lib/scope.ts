@@ -3,15 +3,20 @@
  * exact reverse order, runs every step even when one fails, and may be asked for any number of times.
  */
 export interface Scope {
-  /** Registers `release` under `name` (used in error texts). On a closed scope it runs next. */
-  defer(name: string, release: () => Promise<void> | void): void;
+  /**
+   * Registers `release` under `name` (used in error texts). On a closed scope it runs next.
+   * @param release is told whether something that was to be undone before it could not be.
+   */
+  defer(name: string, release: Release): void;
   /** Runs every release, last first. Further calls wait for the same, and for what was registered since. */
   close(): Promise<void>;
 }
 
+type Release = (hasFailed: boolean) => Promise<void> | void;
+
 interface Entry {
   readonly name: string;
-  readonly release: () => Promise<void> | void;
+  readonly release: Release;
 }
 
 /** Thrown by {@link Scope.close} after *all* steps ran, when some of them failed. */
@@ -27,7 +32,7 @@ export function createScope(): Scope {
   async function unwind(): Promise<void> {
     for (let entry = entries.pop(); entry !== undefined; entry = entries.pop()) {
       try {
-        await entry.release();
+        await entry.release(failures.length > 0);
       } catch (cause) {
         failures.push(new Error(`undoing ${entry.name}: ${String(cause)}`, { cause }));
       }

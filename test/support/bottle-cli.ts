@@ -126,7 +126,17 @@ export interface ListedBottle {
   readonly exit: string | null;
 }
 
-export function createBottleCli(): BottleCli {
+export interface BottleCliOptions {
+  /** What comes before every command line, to have it run in `folder`: on a host of its own, say. */
+  readonly words?: (folder: string) => readonly string[];
+  /** In place of the `bottle` that was built from this tree. */
+  readonly program?: string;
+  /** Variables of every command besides. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+export function createBottleCli(given: BottleCliOptions = {}): BottleCli {
+  const program = given.program ?? BOTTLE;
   const root = realpathSync(mkdtempSync("/tmp/bb-"));
   const path = (...parts: readonly string[]): string => join(root, ...parts);
   const [home, runtime, folder] = [path("h"), path("r"), path("w")];
@@ -139,6 +149,7 @@ export function createBottleCli(): BottleCli {
     BOT_BOTTLE_CACHE: path("c"),
     XDG_RUNTIME_DIR: runtime,
     GIT_CONFIG_NOSYSTEM: "1",
+    ...given.env,
   };
   const write = (name: string, content: string): string => {
     mkdirSync(dirname(path(name)), { recursive: true, mode: 0o700 });
@@ -151,8 +162,12 @@ export function createBottleCli(): BottleCli {
     cwd: options.cwd ?? folder,
     env: definedOf({ ...env, ...options.env }),
   });
+  const before = (options: RunOptions): readonly string[] => [
+    ...(given.words?.(options.cwd ?? folder) ?? []),
+    ...(options.wrapper ?? []),
+  ];
   const begin = (args: readonly string[], options: RunOptions = {}): Running =>
-    beginProgram([...(options.wrapper ?? []), process.execPath, BOTTLE, ...args], {
+    beginProgram([...before(options), process.execPath, program, ...args], {
       ...optionsFor(options),
       ...(options.stdin !== undefined && { stdin: options.stdin }),
       ...(options.openInput !== undefined && { openInput: options.openInput }),
@@ -234,7 +249,7 @@ export function createBottleCli(): BottleCli {
       return path(name);
     },
     terminal: (args, options = {}) =>
-      openTerminal([...(options.wrapper ?? []), process.execPath, BOTTLE, ...args], optionsFor(options)),
+      openTerminal([...before(options), process.execPath, program, ...args], optionsFor(options)),
     async start(agent, ...flags) {
       const { code, stdout, stderr } = await run(["start", agent, "--detach", "--yes", ...flags]);
       if (code !== 0) throw new Error(`bottle start ${agent}: exit ${code}: ${stderr}`);

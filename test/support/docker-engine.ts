@@ -4,10 +4,10 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { createHash, randomBytes, randomInt } from "node:crypto";
-import { accessSync, constants, existsSync, readFileSync } from "node:fs";
+import { accessSync, constants, existsSync, readdirSync, readFileSync } from "node:fs";
 import { mkdir, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { type Engine, engineInfo } from "../../src/engine/engine.ts";
 import { exited, runOk } from "../../src/lib/processes.ts";
@@ -20,6 +20,10 @@ const UP_MS = 30_000;
 export interface TestEngine extends Engine {
   /** Of the base image. */
   readonly base: string;
+  /** Its processes, without those of containers. */
+  processes(): readonly number[];
+  /** Starts it again where it was killed. */
+  revive(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -53,16 +57,25 @@ export function gvisorLack(): string | undefined {
 /** How an operator registers it: its own network is of no use here, and sockets in a volume are the link. */
 const RUNSC = { path: "runsc", runtimeArgs: ["--network=none", "--platform=systrap", "--host-uds=open"] };
 
-/** @param options.gvisor with runsc registered, which guests then run on. */
-export async function startEngine(options: { readonly gvisor?: boolean } = {}): Promise<TestEngine> {
+/**
+ * @param options.gvisor with runsc registered, which guests then run on.
+ * @param options.words what comes before its command line, to have it run elsewhere.
+ */
+export async function startEngine(
+  options: { readonly gvisor?: boolean; readonly words?: readonly string[] } = {},
+): Promise<TestEngine> {
+  const there = (...argv: readonly [string, ...string[]]): [string, ...string[]] => {
+    const [program = "", ...args] = [...(options.words ?? []), ...argv];
+    return [program, ...args];
+  };
   // Not in /tmp: whoever looks through that for what a bottle left there would read whole images.
   const folder = await mkdtemp("/var/lib/bbd-");
   const socket = join(folder, "sock");
   const config = join(folder, "daemon.json");
   await writeFile(config, JSON.stringify(options.gvisor === true ? { runtimes: { runsc: RUNSC } } : {}));
   const bridge = `bb${randomBytes(4).toString("hex")}`;
-  await runOk(["ip", "link", "add", "name", bridge, "type", "bridge"]);
-  await runOk(["ip", "address", "add", `172.29.${randomInt(256)}.1/24`, "dev", bridge]);
+  await runOk(there("ip", "link", "add", "name", bridge, "type", "bridge"));
+  await runOk(there("ip", "address", "add", `172.29.${randomInt(256)}.1/24`, "dev", bridge));
   const words = [
     ...["--data-root", join(folder, "data"), "--exec-root", join(folder, "exec")],
     ...["--config-file", config],
@@ -71,26 +84,35 @@ export async function startEngine(options: { readonly gvisor?: boolean } = {}): 
     // its own it would take the one that another engine made, or away from it.
     ...["--bridge", bridge, "--iptables=false", "--ip-masq=false", "--ip-forward=false"],
   ];
-  const daemon = spawn("dockerd", words, { stdio: ["ignore", "ignore", "pipe"], detached: true });
-  let said = "";
-  daemon.stderr.on("data", (chunk: Buffer) => {
-    said = (said + chunk.toString()).slice(-4_000);
-  });
   const env = { ...process.env, DOCKER_HOST: `unix://${socket}` };
   const engine: Engine = { program: "docker", env };
+  const processes = (): readonly number[] => processesNaming(folder, /^(?:dockerd|containerd)$/);
+  const launch = async (): Promise<ChildProcess> => {
+    const [program, ...args] = there("dockerd", ...words);
+    const started = spawn(program, args, { stdio: ["ignore", "ignore", "pipe"], detached: true });
+    let said = "";
+    started.stderr.on("data", (chunk: Buffer) => {
+      said = (said + chunk.toString()).slice(-4_000);
+    });
+    const deadline = Date.now() + UP_MS;
+    while (!existsSync(socket) || !(await answers(engine))) {
+      if (started.exitCode !== null || Date.now() > deadline)
+        throw new Error(`dockerd does not come up: ${said}`);
+      await pause(100);
+    }
+    return started;
+  };
+  let daemon: ChildProcess | undefined;
   const close = async (): Promise<void> => {
-    await end(daemon);
-    await runOk(["ip", "link", "delete", bridge]);
+    // Whatever it was started by does not pass a signal on.
+    for (const pid of processesNaming(folder, /^dockerd$/)) process.kill(pid, "SIGTERM");
+    if (daemon !== undefined) await exited(daemon);
+    await runOk(there("ip", "link", "delete", bridge));
     await unmountBelow(folder);
     await removeTree(folder);
   };
   try {
-    const deadline = Date.now() + UP_MS;
-    while (!existsSync(socket) || !(await answers(engine))) {
-      if (daemon.exitCode !== null || Date.now() > deadline)
-        throw new Error(`dockerd does not come up: ${said}`);
-      await pause(100);
-    }
+    daemon = await launch();
     const base = "test-base:latest";
     await runOk(
       ["docker", "import", "--change", "ENV PATH=/usr/local/bin:/usr/bin:/bin", await baseArchive(), base],
@@ -98,7 +120,13 @@ export async function startEngine(options: { readonly gvisor?: boolean } = {}): 
         env,
       },
     );
-    return { ...engine, env: { ...env, BOT_BOTTLE_IMAGE_BASE: base }, base, close };
+    return {
+      ...{ ...engine, env: { ...env, BOT_BOTTLE_IMAGE_BASE: base }, base, close, processes },
+      async revive() {
+        if (daemon !== undefined) await exited(daemon);
+        daemon = await launch();
+      },
+    };
   } catch (error) {
     await close();
     throw error;
@@ -112,9 +140,19 @@ async function answers(engine: Engine): Promise<boolean> {
   );
 }
 
-async function end(daemon: ChildProcess): Promise<void> {
-  if (daemon.exitCode === null) daemon.kill("SIGTERM");
-  await exited(daemon);
+/** Programs of this name that have the folder among their arguments. */
+function processesNaming(folder: string, program: RegExp): readonly number[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((pid) => {
+      try {
+        const [name = "", ...args] = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
+        return program.test(basename(name)) && args.some((each) => each.startsWith(`${folder}/`));
+      } catch {
+        return false;
+      }
+    });
 }
 
 /** What an engine that was killed has left mounted. */

@@ -34,6 +34,16 @@ describe("a scope", () => {
     expect(done).toEqual(["lock"]);
   });
 
+  it("tells each step whether one before it failed", async () => {
+    const told: boolean[] = [];
+    const scope = createScope();
+    scope.defer("last", (hasFailed) => void told.push(hasFailed));
+    scope.defer("volume", () => Promise.reject(new Error("its engine is gone")));
+    scope.defer("first", (hasFailed) => void told.push(hasFailed));
+    await scope.close().catch(() => {});
+    expect(told).toEqual([false, true]);
+  });
+
   it("undoes once, however often it is closed", async () => {
     let times = 0;
     const scope = createScope();

@@ -1,0 +1,71 @@
+/**
+ * I9, step by step: at each thing that a bottle acquires or gives back, on each backend, the keeper, the command that asked,
+ * a sidecar, the guest or the engine is killed, or the call fails; afterwards `bottle cleanup` makes the host as it was.
+ *
+ * Here each step meets one fault, drawn by a seed that is printed; with SOAK=1 it meets all of them.
+ */
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type BackendHost, HOSTS } from "../../support/backend-hosts.ts";
+import { isRoot } from "../../support/bottle-cli.ts";
+import { stepsOf, strike, wholeOf } from "../../support/faults.ts";
+import { random } from "../../support/random.ts";
+import { buildSteppedPackage, type SteppedPackage } from "../../support/stepped-package.ts";
+
+const isWhole = process.env["SOAK"] !== undefined;
+const seed = Number(process.env["SEED"] ?? Math.floor(Math.random() * 2 ** 32));
+const TIMEOUT_MS = isWhole ? 3 * 3_600_000 : 15 * 60_000;
+
+let built: SteppedPackage;
+beforeAll(async () => {
+  if (isRoot) built = await buildSteppedPackage();
+}, 120_000);
+afterAll(() => built?.remove());
+
+describe.each(HOSTS)("a bottle on $backend in whose life something goes wrong", (tried) => {
+  if (tried.lack !== undefined) {
+    console.warn(`SKIPPED: faults on ${tried.backend}: ${tried.lack}`);
+    it.skip(`leaves nothing that cleanup does not remove (${tried.lack})`);
+    return;
+  }
+  let host: BackendHost;
+  beforeAll(async () => {
+    host = await tried.start(built.program);
+  }, 300_000);
+  afterAll(() => host?.close(), 60_000);
+
+  it(
+    "leaves nothing that cleanup does not remove, at whichever step it is",
+    async () => {
+      const next = random(seed);
+      const drawn = <T>(list: readonly T[]): T => list[Math.floor(next() * list.length)] as T;
+      const steps = await stepsOf(host);
+      expect(steps.length).toBeGreaterThan(20);
+      const before = await wholeOf(host);
+      const strikes = steps
+        .filter(() => isWhole || next() < tried.strikes / steps.length)
+        .flatMap((step) =>
+          (isWhole ? tried.faults : [drawn(tried.faults)]).map((fault) => ({ step, fault })),
+        );
+      const found: string[] = [];
+      const counts = { struck: 0, missed: 0 };
+      for (const each of strikes) {
+        const { struck, afterCleanup, left, problems } = await strike(host, each, before);
+        counts[struck ? "struck" : "missed"] += 1;
+        const wrong = [
+          ...problems,
+          ...afterCleanup.map((line) => `after cleanup: ${line}`),
+          ...left.map((line) => `for good: ${line}`),
+        ];
+        if (wrong.length === 0) continue;
+        found.push(`${each.fault} at ${each.step}:\n    ${wrong.join("\n    ")}`);
+        console.log(found.at(-1));
+      }
+      console.log(
+        `${tried.backend}: ${steps.length} steps, ${counts.struck} faults, ${counts.missed} with nobody to meet; SEED=${seed}`,
+      );
+      expect(found.join("\n"), `SEED=${seed}`).toBe("");
+      expect(counts.struck).toBeGreaterThan(strikes.length / 2);
+    },
+    TIMEOUT_MS,
+  );
+});

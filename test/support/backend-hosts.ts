@@ -1,0 +1,151 @@
+/** Private hosts on which bottles of one backend can be started, each with an operator. */
+import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import type { BackendName } from "../../src/contract/isolation.ts";
+import { runOk } from "../../src/lib/processes.ts";
+import { type BottleCli, type BottleCliOptions, createBottleCli, isRoot } from "./bottle-cli.ts";
+import { engineLack, startEngine } from "./docker-engine.ts";
+import type { Fault } from "./faults.ts";
+import { startPrivateHost } from "./private-host.ts";
+
+export interface BackendHost {
+  readonly backend: BackendName;
+  readonly cli: BottleCli;
+  /** All that there is on it but the operator's files: one line for each thing. */
+  look(): Promise<readonly string[]>;
+  /** Who is to be killed. */
+  victims(fault: Fault): readonly number[];
+  /** Its guests have disks that can be copied. */
+  readonly forks: boolean;
+  /** Whether a thing is the disk of a bottle that is kept. */
+  isKeptDisk(line: string, id: string): boolean;
+  /** Starts one anew that was killed. */
+  reviveEngine?(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** A backend that can be tried here, or why not. */
+export interface TriedBackend {
+  readonly backend: BackendName;
+  readonly lack: string | undefined;
+  /** @param program the `bottle` to use, instead of the one that was built from this tree. */
+  start(program?: string): Promise<BackendHost>;
+  readonly faults: readonly Fault[];
+  /** How many steps meet a fault, and how long a day is, where it has to be short. */
+  readonly strikes: number;
+  readonly daySteps: number;
+}
+
+const NO_HOST = isRoot ? undefined : "a host of the test's own is made by root";
+const WITHOUT_ENGINE: readonly Fault[] = ["fail", "keeper", "command", "sidecar", "guest"];
+
+export const HOSTS: readonly TriedBackend[] = [
+  {
+    ...{ backend: "namespace", lack: NO_HOST, start: namespaceHost },
+    ...{ faults: WITHOUT_ENGINE, strikes: 44, daySteps: 25 },
+  },
+  {
+    ...{ backend: "docker", lack: NO_HOST ?? engineLack(), start: dockerHost },
+    ...{ faults: [...WITHOUT_ENGINE, "engine"], strikes: 10, daySteps: 12 },
+  },
+];
+
+/** By their arguments, on whatever backend. */
+const COMMON: Partial<Record<Fault, RegExp>> = {
+  keeper: /bottle\.js keeper$/,
+  command: /bottle\.js (?:start|stop|resume) /,
+  sidecar: /bottle\.js sidecar /,
+};
+
+async function namespaceHost(program?: string): Promise<BackendHost> {
+  const host = await startPrivateHost();
+  const cli = createOperator("namespace", { words: host.words, ...(program !== undefined && { program }) });
+  return {
+    backend: "namespace",
+    forks: false,
+    cli,
+    look: host.look,
+    victims: (fault) => matching(cli, host.processes(), { ...COMMON, guest: /guest-init\.mjs|^cat$/ }[fault]),
+    isKeptDisk: () => false,
+    async close() {
+      await host.close();
+      await cli.remove();
+    },
+  };
+}
+
+/** With an engine of its own. */
+async function dockerHost(program?: string): Promise<BackendHost> {
+  const host = await startPrivateHost();
+  const engine = await startEngine({ words: host.words("/") });
+  const env = { DOCKER_HOST: engine.env["DOCKER_HOST"] ?? "", BOT_BOTTLE_IMAGE_BASE: engine.base };
+  const cli = createOperator("docker", {
+    words: host.words,
+    env,
+    ...(program !== undefined && { program }),
+  });
+  const names = async (kind: string, ...words: readonly string[]): Promise<readonly string[]> =>
+    (await runOk(["docker", kind, "ls", ...words], { env: engine.env })).stdout
+      .toString()
+      .split("\n")
+      .filter((name) => name !== "")
+      .map((name) => `${kind} ${name}`);
+  return {
+    backend: "docker",
+    forks: false,
+    cli,
+    look: async () => [
+      // The engine's own, which has another name each time it starts.
+      ...(await host.look()).map((line) => line.replace(/(?<=\/libnetwork\/)[0-9a-f]+(?=\.sock$)/, "*")),
+      ...(await names("container", "--all", "--format", "{{.Names}}")),
+      ...(await names("network", "--format", "{{.Name}}")),
+      ...(await names("volume", "--format", "{{.Name}}")),
+      ...(await names("image", "--all", "--format", "{{.ID}} {{.Repository}}:{{.Tag}}")),
+    ],
+    victims: (fault) =>
+      fault === "engine"
+        ? engine.processes()
+        : matching(cli, host.processes(), { ...COMMON, guest: /guest-channel\.mjs/ }[fault]),
+    isKeptDisk: (line, id) => line === `+ volume bot-bottle-${id}-home`,
+    reviveEngine: engine.revive,
+    async close() {
+      await cli.run(["rm", "--force", ...cli.kept()]);
+      await engine.close();
+      await host.close();
+      await cli.remove();
+    },
+  };
+}
+
+function matching(
+  cli: BottleCli,
+  processes: readonly number[],
+  pattern: RegExp | undefined,
+): readonly number[] {
+  return pattern === undefined ? [] : processes.filter((pid) => pattern.test(cli.commandOf(pid)));
+}
+
+/** With an agent that has every service, and waits. */
+function createOperator(backend: BackendName, options: BottleCliOptions): BottleCli {
+  const cli = createBottleCli(options);
+  const key = cli.path("u/key");
+  execFileSync("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", key]);
+  cli.agent("day", ["sh", "-c"], { bottle: { backend } });
+  cli.agent("struck", ["sleep", "600"], {
+    bottle: {
+      backend,
+      supervise: true,
+      "git-gate": {
+        repos: {
+          app: {
+            url: "ssh://git@127.0.0.1:2/app.git",
+            key,
+            // Nobody is there to have it.
+            host_key: readFileSync(`${key}.pub`, "utf8").split(" ").slice(0, 2).join(" "),
+          },
+        },
+      },
+    },
+  });
+  return cli;
+}
