@@ -77,10 +77,11 @@ export async function attack(options: AttackOptions): Promise<AttackReport> {
       problems.push(`it did not end within ${TIMEOUT_MS / 60_000} minutes`);
       giveUp();
     }, TIMEOUT_MS);
-    options.signal?.addEventListener("abort", () => {
+    const interrupted = (): void => {
       problems.push("it was interrupted");
       giveUp();
-    });
+    };
+    options.signal?.addEventListener("abort", interrupted);
     const order: WorldOrder = {
       backend,
       root,
@@ -90,6 +91,8 @@ export async function attack(options: AttackOptions): Promise<AttackReport> {
       only: [...only],
     };
     await writeJsonLine(child.stdin, order);
+    // Before there was anybody to hear of it.
+    if (options.signal?.aborted === true) interrupted();
     let isDone = false;
     for await (const line of readJsonLines(child.stdout)) {
       // Our own process's word.

@@ -3,6 +3,7 @@ import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { readLines } from "../lib/json-lines.ts";
 import { packagePath } from "../lib/package-root.ts";
+import { exited } from "../lib/processes.ts";
 import { expectationOf, isHeld, type Judged, judge, QUICK_MS } from "./judge.ts";
 import { argvOf } from "./languages.ts";
 import {
@@ -38,11 +39,13 @@ export interface ProbeResult extends Judged {
   readonly held: boolean;
 }
 
+/** @param signal gives the rest up: once this rejects, no program runs any more, or writes where everything is removed. */
 export async function runProbes(
   probes: readonly Probe[],
   world: World,
   has: Capabilities,
   onResult: (result: ProbeResult) => void,
+  signal: AbortSignal,
 ): Promise<readonly ProbeResult[]> {
   const results: ProbeResult[] = [];
   const conclude = (probe: Probe, seen: Seen | undefined, control: Seen | undefined): void => {
@@ -51,19 +54,24 @@ export async function runProbes(
     onResult(result);
   };
 
+  const all = (members: readonly Probe[], side: Side): Promise<ReadonlyMap<string, Seen>> =>
+    runAll(members, world, side, signal);
   const during = probes.filter(({ after }) => after !== true);
   const afterwards = probes.filter(({ after }) => after === true);
   // What is there now is what will have to be gone.
-  const controlsOfLater = await runAll(afterwards, world, "control");
+  const controlsOfLater = await all(afterwards, "control");
   for (const group of GROUPS) {
     const members = during.filter((probe) => probe.group === group);
     if (members.length === 0) continue;
-    const attacks = runAll(members, world, "attack");
+    const attacks = all(members, "attack");
     // What is to be used up is used up by one of them at a time.
     if (group === "resources") await attacks;
-    const [seen, controls] = await Promise.all([attacks, runAll(members, world, "control")]);
+    const controlling = all(members, "control");
+    // Each to its end: nothing of one may run while what is around it is taken down for the other.
+    await Promise.allSettled([attacks, controlling]);
+    const [seen, controls] = [await attacks, await controlling];
     for (const probe of members) {
-      const best = await retried(probe, seen.get(probe.id), world);
+      const best = await retried(probe, seen.get(probe.id), world, signal);
       conclude(probe, best, controls.get(probe.id));
     }
   }
@@ -71,18 +79,23 @@ export async function runProbes(
     world.note();
     await world.endBottles();
     world.look("AFTER");
-    const seen = await runAll(afterwards, world, "attack");
+    const seen = await all(afterwards, "attack");
     for (const probe of afterwards) conclude(probe, seen.get(probe.id), controlsOfLater.get(probe.id));
   }
   return results;
 }
 
 /** A refusal that came too late is asked for again: noise passes, a time-out does not. */
-async function retried(probe: Probe, first: Seen | undefined, world: World): Promise<Seen | undefined> {
+async function retried(
+  probe: Probe,
+  first: Seen | undefined,
+  world: World,
+  signal: AbortSignal,
+): Promise<Seen | undefined> {
   let best = first;
   for (let tries = 0; tries < FURTHER_TRIES; tries++) {
     if (probe.slow !== undefined || best?.kind !== "refused" || best.refusalMs <= QUICK_MS) return best;
-    const again = (await runAll([probe], world, "attack")).get(probe.id);
+    const again = (await runAll([probe], world, "attack", signal)).get(probe.id);
     if (again?.kind !== "refused") return again;
     if (again.refusalMs < best.refusalMs) best = again;
   }
@@ -105,6 +118,7 @@ async function runAll(
   probes: readonly Probe[],
   world: World,
   side: Side,
+  signal: AbortSignal,
 ): Promise<ReadonlyMap<string, Seen>> {
   const seen = new Map<string, Seen>();
   const batches: {
@@ -119,7 +133,7 @@ async function runAll(
     }
   }
   for (const { runs, members } of batches) {
-    for (const [id, one] of await runBatch(runs, members, world)) {
+    for (const [id, one] of await runBatch(runs, members, world, signal)) {
       const earlier = seen.get(id);
       // What could not be prepared was not tried; else the last step says what came of it.
       seen.set(id, earlier?.kind === "not-run" ? earlier : one);
@@ -132,7 +146,9 @@ async function runBatch(
   runs: Runs,
   members: readonly { readonly probe: Probe; readonly step: Step }[],
   world: World,
+  signal: AbortSignal,
 ): Promise<readonly (readonly [string, Seen])[]> {
+  signal.throwIfAborted();
   const inside = runs === "guest" || runs === "neighbour";
   const env = inside ? world.env.guest : world.env[runs];
   const orders = members.map(({ probe, step }) => ({
@@ -155,12 +171,13 @@ async function runBatch(
     const id = runs === "guest" ? world.ids.attacked : world.ids.neighbour;
     const { stderr } = await world.operator.bottle(
       ["exec", "-T", id, "--", "node", `${GUEST_KIT}/attack-run.mjs`],
-      { stdin, onLine: (line) => lines.push(line) },
+      { stdin, onLine: (line) => lines.push(line), signal },
     );
     complaint = stderr;
   } else {
-    complaint = await runHere(stdin, env, lines);
+    complaint = await runHere(stdin, env, lines, signal);
   }
+  signal.throwIfAborted();
   const said = new Map<string, Said[]>();
   for (const line of lines) {
     const one = parsed(line);
@@ -181,6 +198,7 @@ async function runHere(
   stdin: string,
   env: Readonly<Record<string, string>>,
   lines: string[],
+  signal: AbortSignal,
 ): Promise<string> {
   const child = spawn(process.execPath, [join(packagePath("dist/programs"), "attack-run.mjs")], {
     env: { ...env },
@@ -188,11 +206,16 @@ async function runHere(
   });
   child.stdin.on("error", () => {});
   child.stdin.end(stdin);
+  // It ends what it runs first.
+  const end = (): void => void child.kill("SIGTERM");
+  signal.addEventListener("abort", end, { once: true });
   let complaint = "";
   child.stderr.on("data", (chunk: Buffer) => {
     complaint = (complaint + chunk.toString("utf8")).slice(-1_000);
   });
   for await (const line of readLines(child.stdout)) lines.push(line);
+  await exited(child);
+  signal.removeEventListener("abort", end);
   return complaint;
 }
 

@@ -29,18 +29,12 @@ export async function runWorld(): Promise<void> {
   await tell({ capabilities: has });
   let world: Awaited<ReturnType<typeof makeWorld>> | undefined;
   const givenUp = new AbortController();
-  void lines.next().then(
-    () => givenUp.abort(),
-    () => givenUp.abort(),
-  );
-  const gaveUp = new Promise<never>((_, reject) =>
-    givenUp.signal.addEventListener("abort", () => reject(new Error("nobody waits for it any more"))),
-  );
-  gaveUp.catch(() => {});
+  const giveUp = (): void => givenUp.abort(new Error("nobody waits for it any more"));
+  void lines.next().then(giveUp, giveUp);
   try {
     world = await makeWorld(order, (progress) => void tell({ progress }));
     const { probes } = probesFor(order.only);
-    await Promise.race([runProbes(probes, world, has, (result) => void tell({ result })), gaveUp]);
+    await runProbes(probes, world, has, (result) => void tell({ result }), givenUp.signal);
   } catch (error) {
     await tell({ failed: messageOf(error) });
   }

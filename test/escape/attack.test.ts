@@ -1,5 +1,6 @@
 /** `bottle attack` on every backend of this machine: every probe is tried, every control succeeds, and nothing gets out. */
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtempSync, readdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,10 +10,13 @@ import { GROUPS, INVARIANTS } from "../../src/attack/probe.ts";
 import { PROBES } from "../../src/attack/probes/all.ts";
 import { backends } from "../../src/backends/registry.ts";
 import { removeTree } from "../../src/lib/remove-tree.ts";
+import { eventually } from "../support/bottle-cli.ts";
 import { BOTTLE, runProgram } from "../support/real-bottle.ts";
 
 /** An emulated machine takes its time; namespaces take a minute. */
 const TIMEOUT_MS = 15 * 60_000;
+/** A program that nobody ended would have written by then. */
+const LATE_MS = 1_500;
 
 const resultSchema = z.strictObject({
   id: z.string(),
@@ -123,24 +127,35 @@ print(json.dumps({"tag": root.tag, **root.attrib, "cases": [[s.attrib["name"], c
     expect(stderr).toContain("there is no probe kernal; did you mean kernel?");
   });
 
-  it(
-    "takes its bottles down when nobody waits any more",
-    async () => {
-      const { spawn } = await import("node:child_process");
-      const child = spawn(
-        process.execPath,
-        [BOTTLE, "attack", "--backend", "namespace", "--only", "addresses"],
-        {
-          env,
-          stdio: ["ignore", "pipe", "pipe"],
-        },
-      );
-      // Two bottles are up once something was seen.
-      await new Promise((resolve) => child.stdout.once("data", resolve));
-      child.stdout.resume();
+  it.each([
+    // Before there is a world, while it is made, and among programs that write outside of any bottle.
+    ["at once", undefined],
+    ["while its bottles start", /starting two bottles/],
+    ["once something was seen", /^held /m],
+  ])(
+    "leaves nothing when it is ended %s, also not a moment later",
+    async (_when, sign) => {
+      const child = spawn(process.execPath, [BOTTLE, "attack", "--backend", "namespace", "--only", "files"], {
+        env,
+        stdio: ["ignore", "pipe", "pipe"],
+      });
+      let said = "";
+      const heard = new Promise<void>((resolve) => {
+        for (const stream of [child.stdout, child.stderr])
+          stream.on("data", (chunk) => {
+            said += String(chunk);
+            if (sign?.test(said)) resolve();
+          });
+      });
+      // "At once": it has said nothing yet, and its folder is there.
+      await (sign === undefined
+        ? eventually("its folder", () => readdirSync(folder)[0])
+        : Promise.race([heard, once(child, "close")]));
       child.kill("SIGTERM");
-      const code = await new Promise((resolve) => child.once("close", resolve));
-      expect(code).toBe(3);
+      const [code] = await once(child, "close");
+      expect(code, said).toBe(3);
+      expect(readdirSync(folder)).toEqual([]);
+      await new Promise((resolve) => setTimeout(resolve, LATE_MS));
       expect(readdirSync(folder)).toEqual([]);
     },
     TIMEOUT_MS,

@@ -35,14 +35,18 @@ export interface Ran {
   readonly stderr: string;
 }
 
+interface RunOptions {
+  readonly onLine?: (line: string) => void;
+  readonly stdin?: string;
+  /** Ends the command. */
+  readonly signal?: AbortSignal;
+}
+
 export interface Operator {
   readonly env: Readonly<Record<string, string>>;
   readonly home: string;
   readonly repository: string;
-  bottle(
-    args: readonly string[],
-    options?: { readonly onLine?: (line: string) => void; readonly stdin?: string },
-  ): Promise<Ran>;
+  bottle(args: readonly string[], options?: RunOptions): Promise<Ran>;
   /** @returns its id. @throws Error with the command's words. */
   start(agent: string, ...flags: readonly string[]): Promise<string>;
 }
@@ -82,7 +86,7 @@ export function makeOperator(options: OperatorOptions): Operator {
     ATTACK_TOKEN: secrets.token,
     ATTACK_GIT_TOKEN: secrets.gitToken,
     ATTACK_BOUND: secrets.bound,
-    ...passedOn(["DOCKER_HOST", "DOCKER_CONTEXT", "NODE_EXTRA_CA_CERTS"]),
+    ...passedOn(["DOCKER_HOST", "DOCKER_CONTEXT", "BOT_BOTTLE_IMAGE_BASE", "NODE_EXTRA_CA_CERTS"]),
   };
   for (const folder of ["home/agents", "home/bottles", "home/state", "run/bot-bottle"])
     mkdirSync(path(folder), { recursive: true, mode: 0o700 });
@@ -103,13 +107,8 @@ export function makeOperator(options: OperatorOptions): Operator {
   git("add", "--all");
   git("commit", "--quiet", "--message=first");
 
-  const bottle: Operator["bottle"] = (args, { onLine, stdin } = {}) =>
-    runBottle(args, {
-      cwd: repository,
-      env,
-      ...(onLine && { onLine }),
-      ...(stdin !== undefined && { stdin }),
-    });
+  const bottle: Operator["bottle"] = (args, options = {}) =>
+    runBottle(args, { cwd: repository, env, ...options });
   return {
     env,
     home: path("home"),
@@ -201,12 +200,7 @@ function writeManifests(options: OperatorOptions, write: (name: string, content:
 
 function runBottle(
   args: readonly string[],
-  options: {
-    readonly cwd: string;
-    readonly env: Readonly<Record<string, string>>;
-    readonly onLine?: (line: string) => void;
-    readonly stdin?: string;
-  },
+  options: RunOptions & { readonly cwd: string; readonly env: Readonly<Record<string, string>> },
 ): Promise<Ran> {
   const child = spawn(process.execPath, [packagePath("dist/bottle.js"), ...args], {
     cwd: options.cwd,
@@ -217,6 +211,8 @@ function runBottle(
   });
   child.stdin.on("error", () => {});
   child.stdin.end(options.stdin);
+  const end = (): void => void child.kill("SIGTERM");
+  options.signal?.addEventListener("abort", end, { once: true });
   let [stdout, stderr, line] = ["", "", ""];
   child.stdout.on("data", (chunk: Buffer) => {
     const text = chunk.toString("utf8");
@@ -232,6 +228,7 @@ function runBottle(
     child.once("error", reject);
     child.once("close", async () => {
       await exited(child);
+      options.signal?.removeEventListener("abort", end);
       resolve({ code: child.exitCode, stdout, stderr });
     });
   });
