@@ -4,6 +4,7 @@ import { codeOf } from "../lib/errors.ts";
 import { packageVersion } from "../lib/package-root.ts";
 import { addImageCommands } from "./image-commands.ts";
 import { type Action, addInboxCommands } from "./inbox-commands.ts";
+import { refuseSharedHome } from "./operator-home.ts";
 import { report } from "./output.ts";
 
 /** @returns the exit code: 0, what a command's contract says, 1 for a UserError, 2 for wrong usage. */
@@ -23,6 +24,8 @@ export async function runProgram(argv: readonly string[]): Promise<number> {
   const act =
     (load: () => Promise<Action>) =>
     async (...values: unknown[]): Promise<void> => {
+      const command = values.at(-1);
+      if (command instanceof Command && !WITHOUT_HOME.has(command.name())) refuseSharedHome();
       const run = (await load()) as (...values: unknown[]) => Promise<number>;
       code = await run(...values.slice(0, -1));
     };
@@ -309,6 +312,9 @@ Examples:
     return report(error);
   }
 }
+
+/** They neither trust nor touch what lies in the operator's home; doctor says what is wrong with it. */
+const WITHOUT_HOME: ReadonlySet<string> = new Set(["doctor", "schema", "completion", "demo", "attack"]);
 
 function collect(value: string, earlier: readonly string[]): readonly string[] {
   return [...earlier, value];

@@ -8,6 +8,7 @@ import { recipeLacks } from "../../image/built-in-recipe.ts";
 import { cacheOf, homeOf } from "../../lib/paths.ts";
 import { providerNamed, providerNames } from "../../providers/registry.ts";
 import { inEnvironment } from "../launch-order.ts";
+import { homeFault } from "../operator-home.ts";
 import { print, printJson, progressLine } from "../output.ts";
 
 interface Finding {
@@ -18,7 +19,7 @@ interface Finding {
 }
 
 export async function doctor(flags: { readonly json?: true; readonly deep?: true }): Promise<number> {
-  const findings: Finding[] = [nodeFinding()];
+  const findings: Finding[] = [nodeFinding(), ...homeFindings()];
   for (const backend of backends) {
     const found = await backend.probe();
     findings.push({
@@ -79,6 +80,14 @@ function nodeFinding(): Finding {
           },
         ],
   };
+}
+
+/** None where it is as it should be. */
+function homeFindings(): readonly Finding[] {
+  const fault = homeFault();
+  if (fault === undefined) return [];
+  const lack = { what: "a home that only you can write", remedy: fault };
+  return [{ part: "home", state: "failed", detail: "others could change what agents may do", lacks: [lack] }];
 }
 
 /** What guests with a disk of their own boot from when their bottle names nothing else. */
