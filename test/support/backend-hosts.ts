@@ -42,11 +42,11 @@ const WITHOUT_ENGINE: readonly Fault[] = ["fail", "keeper", "command", "sidecar"
 export const HOSTS: readonly TriedBackend[] = [
   {
     ...{ backend: "namespace", lack: NO_HOST, start: namespaceHost },
-    ...{ faults: WITHOUT_ENGINE, strikes: 44, daySteps: 25 },
+    ...{ faults: WITHOUT_ENGINE, strikes: 20, daySteps: 15 },
   },
   {
     ...{ backend: "docker", lack: NO_HOST ?? engineLack(), start: dockerHost },
-    ...{ faults: [...WITHOUT_ENGINE, "engine"], strikes: 10, daySteps: 12 },
+    ...{ faults: [...WITHOUT_ENGINE, "engine"], strikes: 6, daySteps: 8 },
   },
 ];
 
