@@ -4,7 +4,7 @@ import { networkInterfaces } from "node:os";
 import { type Engine, ensureNetwork, removeNetwork, usedSubnets } from "../engine/engine.ts";
 import { UserError } from "../lib/errors.ts";
 import type { Scope } from "../lib/scope.ts";
-import { BOTTLE_LABEL } from "./container.ts";
+import { bottleLabels } from "./labels.ts";
 
 export interface BundleSubnet {
   readonly subnet: string;
@@ -34,7 +34,7 @@ export async function openBundleNetwork(
   for (;;) {
     const place = subnetFor(id, [...(await usedSubnets(engine, name)), ...lost]);
     const { subnet, gateway } = place;
-    if (await ensureNetwork(engine, { name, subnet, gateway, labels: { [BOTTLE_LABEL]: id } })) {
+    if (await ensureNetwork(engine, { name, subnet, gateway, labels: bottleLabels(id) })) {
       return { name, ...place };
     }
     lost.push(subnet);

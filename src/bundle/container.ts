@@ -27,6 +27,7 @@ import { answerWithin, pending } from "../lib/pending.ts";
 import { printable } from "../lib/printable.ts";
 import { exited } from "../lib/processes.ts";
 import type { Scope } from "../lib/scope.ts";
+import { bottleLabels } from "./labels.ts";
 
 /** An engine needs half a second, and a busy machine some more. */
 const UP_TIMEOUT_MS = 60_000;
@@ -44,9 +45,6 @@ const STDERR_TAIL_CHARACTERS = 1_000;
 const INIT_CAPABILITIES = ["SETUID", "SETGID", "KILL"] as const;
 /** Where no distribution puts people or services, and which a container has that was given 65,536 users. */
 const FIRST_SIDECAR_UID = 61_001;
-
-/** The label that every resource of a bottle's bears; its value is the id. */
-export const BOTTLE_LABEL = "bot-bottle.id";
 
 export interface BundleContainer {
   readonly name: string;
@@ -82,7 +80,7 @@ export async function runBundleContainer(
   await createContainer(engine, {
     name,
     image: request.image,
-    labels: { [BOTTLE_LABEL]: request.id },
+    labels: bottleLabels(request.id),
     network: request.network,
     publish: request.publish ?? [],
     hosts: request.hosts ?? {},

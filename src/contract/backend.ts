@@ -200,6 +200,8 @@ export interface OwnedResource {
   /** `disk`: holds what the guest wrote, and is a kept bottle's for as long as that is kept. */
   readonly kind: "disk" | string;
   readonly name: string;
+  /** It says itself that it was made from this very home: found without a state directory too, it is nobody else's. */
+  readonly ours?: true;
 }
 
 export interface Backend {

@@ -1,8 +1,9 @@
 /**
  * What a bottle leaves behind when everything that would have undone it was killed (I9). Every bottle has a state
  * directory before it has anything else, and loses it last: so leftovers are looked for by the names of those that
- * nobody holds the lock of. What belongs to another home on this host is that home's. Running bottles, kept work
- * and logs are never among it.
+ * nobody holds the lock of. One whose state directory somebody removed all the same is found by what its resources say
+ * themselves. What belongs to another home on this host is that home's. Running bottles, kept work and logs are never
+ * among it.
  */
 import { existsSync } from "node:fs";
 import { readdir, rm } from "node:fs/promises";
@@ -45,14 +46,17 @@ const TRANSIENT = /^(?:root|egress-root|git-gate|git-gate-root|token|keeper\.loc
 
 /** Of bottles that nobody runs, launches or works on. */
 export async function findLeftovers(): Promise<readonly Leftover[]> {
+  // Before the names: what is of a bottle that begins meanwhile is then not taken for one without a name.
   const resources = await ownedResources();
+  const ids = await listBottleIds();
   const found = await Promise.all(
-    (await listBottleIds()).map(async (id) => {
+    ids.map(async (id) => {
       const paths = bottlePaths(id);
       return (await isInUse(paths)) ? [] : leftoversOf(id, paths, resources);
     }),
   );
-  return found.flat();
+  const orphans = resources.filter(({ ours, bottle }) => ours === true && !ids.includes(bottle));
+  return [...found.flat(), ...orphans];
 }
 
 /**
@@ -61,6 +65,7 @@ export async function findLeftovers(): Promise<readonly Leftover[]> {
  */
 export async function removeLeftovers(id: string): Promise<void> {
   const paths = bottlePaths(id);
+  if (!existsSync(paths.state)) return removeOrphans(id);
   const lock = await tryLock(paths.lock).catch((error: unknown) => {
     // Another cleanup was faster.
     if (!existsSync(paths.state)) return undefined;
@@ -73,6 +78,12 @@ export async function removeLeftovers(id: string): Promise<void> {
   } finally {
     await lock.release();
   }
+}
+
+/** Nobody can begin anew under that name, so there is nothing to lock. */
+async function removeOrphans(id: string): Promise<void> {
+  for (const resource of await ownedResources())
+    if (resource.ours === true && resource.bottle === id) await removeResource(resource);
 }
 
 /** Marks beside the logs, of writers that were killed: they say nothing any more. */

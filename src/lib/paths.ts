@@ -2,10 +2,10 @@
  * Where things are on the operator's disk, and how files are made there: 0700 directories, 0600 files,
  * written beside and renamed so that no reader ever sees half of one.
  */
-import { randomBytes } from "node:crypto";
-import { chmodSync, lstatSync, mkdirSync } from "node:fs";
+import { createHash, randomBytes } from "node:crypto";
+import { chmodSync, existsSync, lstatSync, mkdirSync, realpathSync } from "node:fs";
 import { mkdir, open, rename, rm, stat } from "node:fs/promises";
-import { homedir, tmpdir } from "node:os";
+import { homedir, hostname, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { codeOf, UserError } from "./errors.ts";
 
@@ -30,6 +30,15 @@ export function homeOf(env: Environment = process.env): Home {
     state: join(root, "state"),
     audit: join(root, "audit"),
   };
+}
+
+/**
+ * What a resource elsewhere (an engine's, a kernel's) bears of whose home it was made from: engines and kernels serve
+ * several, and machines share engines.
+ */
+export function homeMark(root: string = homeOf().root): string {
+  const place = existsSync(root) ? realpathSync(root) : root;
+  return createHash("sha256").update(`${hostname()}\0${place}`).digest("hex").slice(0, 16);
 }
 
 /** What can be made again: installed agents, images. `~/.cache/bot-bottle`, or `$BOT_BOTTLE_CACHE`. */

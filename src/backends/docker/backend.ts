@@ -4,12 +4,12 @@
  */
 
 import { openContainedBundle } from "../../bundle/contained-bundle.ts";
-import { BOTTLE_LABEL } from "../../bundle/container.ts";
 import {
   ensureAgentImage,
   ensureSidecarsImage,
   refuseWithoutPipelock,
 } from "../../bundle/container-image.ts";
+import { BOTTLE_LABEL, bottleLabels, ownLabel } from "../../bundle/labels.ts";
 import type {
   Backend,
   BootOptions,
@@ -86,7 +86,7 @@ export const dockerBackend: Backend = {
   async reserve(prepared, request, scope): Promise<DockerLink> {
     const { engine, sidecars, runtimeVolume } = prepared as DockerPrepared;
     const { id, services } = request;
-    const labels = labelsOf(id);
+    const labels = bottleLabels(id);
     const volume = async (role: string, keep: () => boolean): Promise<string> => {
       const name = `${PREFIX}${id}-${role}`;
       scope.defer(`volume ${name}`, async () => {
@@ -116,7 +116,7 @@ export const dockerBackend: Backend = {
     const { id, plan, services, runtimeDir } = request;
     const name = `${PREFIX}${id}-guest`;
     scope.defer("guest", () => removeContainer(engine, name));
-    const labels = labelsOf(id);
+    const labels = bottleLabels(id);
     await makeGuestContainer(engine, {
       ...{ id, name, image, runtime, labels, plan, tools, services, volumes, runtimeDir },
     });
@@ -149,14 +149,18 @@ export const dockerBackend: Backend = {
     // In the order in which they can be removed.
     const kinds = ["container", "network", "volume"] as const;
     const named = await Promise.all(
-      kinds.map(async (kind) =>
-        (await listLabelled(engine, kind, BOTTLE_LABEL)).map((name) => ({ kind, name })),
-      ),
+      kinds.map(async (kind) => {
+        const [names, ours] = await Promise.all(
+          [BOTTLE_LABEL, ownLabel()].map((label) => listLabelled(engine, kind, label)),
+        );
+        return (names ?? []).map((name) => ({ kind, name, isOurs: ours?.includes(name) === true }));
+      }),
     );
-    return named.flat().flatMap(({ kind, name }) => {
+    return named.flat().flatMap(({ kind, name, isOurs }) => {
       const [, bottle, role] = /^bot-bottle-(.+)-([a-z]+)$/.exec(name) ?? [];
       if (bottle === undefined) return [];
-      return { backend: "docker" as const, bottle, kind: role === "home" ? "disk" : kind, name };
+      const resource = { backend: "docker" as const, bottle, kind: role === "home" ? "disk" : kind, name };
+      return isOurs ? { ...resource, ours: true as const } : resource;
     });
   },
 
@@ -173,10 +177,6 @@ export const dockerBackend: Backend = {
     }
   },
 };
-
-function labelsOf(id: string): Readonly<Record<string, string>> {
-  return { [BOTTLE_LABEL]: id };
-}
 
 function theEngine(): Engine {
   const engine = findEngine();

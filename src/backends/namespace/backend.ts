@@ -24,6 +24,7 @@ import { openLink } from "../../jail/inside-listeners.ts";
 import { type HeldJail, holdJail } from "../../jail/jail.ts";
 import { makeSkeleton } from "../../jail/skeleton.ts";
 import { messageOf, UserError } from "../../lib/errors.ts";
+import { homeMark } from "../../lib/paths.ts";
 import { removeTree } from "../../lib/remove-tree.ts";
 import { directHosts } from "../../plan/direct-hosts.ts";
 import { createInitGuest } from "../init-guest.ts";
@@ -94,7 +95,7 @@ export const namespaceBackend: Backend = {
     const socketPath = join(request.runtimeDir, "guest.sock");
     const listener = await listenFor(socketPath, scope);
     const seccomp = findFilter();
-    const limit = await makeLimits(`${RESOURCE_PREFIX}${id}`, plan.resources, scope);
+    const limit = await makeLimits(`${RESOURCE_PREFIX}${id}.${homeMark()}`, plan.resources, scope);
     const jail = await holdJail({
       name: "the guest",
       binds,
@@ -149,12 +150,11 @@ export const namespaceBackend: Backend = {
   },
 
   async enumerate(): Promise<readonly OwnedResource[]> {
-    return findGroups((name) => name.startsWith(RESOURCE_PREFIX)).map((name) => ({
-      backend: "namespace" as const,
-      bottle: basename(name).slice(RESOURCE_PREFIX.length),
-      kind: "cgroup",
-      name,
-    }));
+    return findGroups((name) => name.startsWith(RESOURCE_PREFIX)).map((name) => {
+      const [bottle = "", mark] = basename(name).slice(RESOURCE_PREFIX.length).split(".");
+      const resource = { backend: "namespace" as const, bottle, kind: "cgroup", name };
+      return mark === homeMark() ? { ...resource, ours: true as const } : resource;
+    });
   },
 
   remove: (resource) => removeGroup(resource.name),

@@ -22,6 +22,7 @@ export async function enumerateMachines(): Promise<readonly OwnedResource[]> {
         bottle: basename(dirname(path)),
         kind: "short way",
         name: short,
+        ours: true,
       });
   }
   const ids = await readdir(state).catch(() => []);

@@ -1,6 +1,8 @@
 /** Whole bottles on the docker backend: a real engine, the built command, sidecars in their container. */
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { runOk } from "../../../src/lib/processes.ts";
+import { removeTree } from "../../../src/lib/remove-tree.ts";
 import { HELLO, startPlainSite, type Upstream } from "../../doubles/upstreams.ts";
 import { engineLack, startEngine, type TestEngine } from "../../support/docker-engine.ts";
 import {
@@ -161,5 +163,27 @@ describe.skipIf(lack !== undefined)("a bottle on docker", () => {
     expect(await left()).not.toMatch(/-guest|-sidecars/);
     expect((await operator.bottle(["rm", "--force", doomed.id])).code).toBe(0);
     expect(await left()).toBe("");
+  });
+
+  it("is found and removed by its labels alone, and nothing of another home's with it", async () => {
+    const doomed = await operator.start("contained", [], { timeoutMs: 100_000 });
+    process.kill(doomed.keeper, "SIGKILL");
+    await removeTree(join(operator.home, "state", doomed.id));
+    const foreign = ["bot-bottle-older-abcde-home", "bot-bottle-other-abcde-home"] as const;
+    await docker("volume", "create", "--label", "bot-bottle.id=older-abcde", foreign[0]);
+    await docker(
+      ...["volume", "create", "--label", "bot-bottle.id=other-abcde", "--label", "bot-bottle.home=0123"],
+      foreign[1],
+    );
+    const { stdout } = await operator.bottle(["cleanup", "--dry-run", "--json"]);
+    const found = JSON.parse(stdout) as { bottle: string; kind: string }[];
+    expect(new Set(found.map(({ bottle }) => bottle))).toEqual(new Set([doomed.id]));
+    expect(found.map(({ kind }) => kind)).toEqual(expect.arrayContaining(["network", "volume", "disk"]));
+    const { code, stderr } = await operator.bottle(["cleanup", "--yes"]);
+    expect(code, stderr).toBe(0);
+    expect(await named(doomed.id)).toBe("");
+    expect((await operator.bottle(["cleanup", "--dry-run"])).stderr).toContain("nothing was left behind");
+    expect(await named("abcde")).toBe(foreign.join(" "));
+    await docker("volume", "rm", ...foreign);
   });
 });
