@@ -218,6 +218,8 @@ export interface Backend {
   boot(prepared: Prepared, link: Link, options: BootOptions, scope: Scope): Promise<Guest>;
   enumerate(): Promise<readonly OwnedResource[]>;
   remove(resource: OwnedResource): Promise<void>;
+  /** Removes what killed processes left that is no bottle's. */
+  sweep?(): Promise<void>;
   /** Where a guest's disk outlives it. */
   readonly disks?: BottleDisks;
 }

@@ -1,10 +1,10 @@
 /** Every kind of source, opened. */
-import { statSync } from "node:fs";
 import { join } from "node:path";
 import type { Progress } from "../contract/backend.ts";
 import type { ImageSource } from "../contract/image.ts";
 import { ArchiveError } from "../lib/archive/tar-format.ts";
-import { codeOf, UserError } from "../lib/errors.ts";
+import { UserError } from "../lib/errors.ts";
+import { fileStamp } from "../lib/file-stamp.ts";
 import { imageWord } from "../plan/image-word.ts";
 import { readArchive } from "./archive-image.ts";
 import { buildRecipe, recipeStamp } from "./built-in-recipe.ts";
@@ -73,16 +73,5 @@ export function stampOf(source: ImageSource): string | undefined {
     case "folder":
     case "kept":
       return undefined;
-  }
-}
-
-function fileStamp(path: string): string | undefined {
-  try {
-    const { ino, size, mtimeNs, ctimeNs } = statSync(path, { bigint: true });
-    return [ino, size, mtimeNs, ctimeNs].join("-");
-  } catch (error) {
-    if (codeOf(error) === "ENOENT" || codeOf(error) === "ENOTDIR" || codeOf(error) === "EACCES")
-      return undefined;
-    throw error;
   }
 }

@@ -86,9 +86,10 @@ async function removeOrphans(id: string): Promise<void> {
     if (resource.ours === true && resource.bottle === id) await removeResource(resource);
 }
 
-/** Marks beside the logs, of writers that were killed: they say nothing any more. */
-export function sweepLogMarks(): Promise<void> {
-  return sweepWriterMarks(homeOf().audit);
+/** What is no bottle's: marks beside the logs, of writers that were killed, and what killed backends were at. */
+export async function sweepCommon(): Promise<void> {
+  await sweepWriterMarks(homeOf().audit);
+  for (const backend of backends) await backend.sweep?.();
 }
 
 /**
@@ -111,7 +112,7 @@ export async function removeBottle(id: string, force: boolean): Promise<readonly
     // Without it nobody resumes what is half removed; the lock goes with the directory.
     await rm(paths.record, { force: true });
     await removeTree(paths.state);
-    await sweepLogMarks();
+    await sweepCommon();
     return left;
   } finally {
     await lock.release();

@@ -30,6 +30,7 @@ import {
   type PreparedMachine,
   prepareMachine,
 } from "./prepare-machine.ts";
+import { sweepWorkFolders } from "./work-folder.ts";
 
 interface QemuPrepared extends Prepared {
   readonly image: RootImage;
@@ -100,6 +101,8 @@ export const qemuBackend: Backend = {
   },
 
   async remove(): Promise<void> {},
+
+  sweep: sweepWorkFolders,
 
   disks: {
     fork: forkDisk,

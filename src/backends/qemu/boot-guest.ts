@@ -9,7 +9,7 @@ import { goOn } from "./monitor.ts";
 import type { PreparedMachine } from "./prepare-machine.ts";
 import { introduce } from "./start.ts";
 import { DISK_PLACES, openTemplate } from "./template.ts";
-import { startMachine } from "./virtual-machine.ts";
+import { INCOMING_FD, startMachine } from "./virtual-machine.ts";
 
 export interface GuestRequest {
   readonly id: string;
@@ -36,7 +36,7 @@ export async function bootGuest(request: GuestRequest, scope: Scope): Promise<Gu
   const { id, disks } = request;
   const { spec, template } = request.machine;
   const { identity, keys } = makeIdentity({ hostname: id, etc: request.etc, mounts: request.mounts });
-  const incoming = template === undefined ? undefined : await openTemplate(template);
+  const from = template === undefined ? undefined : await openTemplate(template, scope);
   const machine = await startMachine(
     {
       id,
@@ -46,14 +46,17 @@ export async function bootGuest(request: GuestRequest, scope: Scope): Promise<Gu
         ...spec,
         disks: [...disks, ...Array.from({ length: DISK_PLACES - disks.length }, () => "none" as const)],
       },
-      ...(incoming !== undefined && { incoming: incoming.fd }),
+      ...(from && { memory: { fd: from.memory.fd, shared: false }, incoming: from.devices }),
     },
     scope,
-  ).finally(() => incoming?.close());
-  if (incoming !== undefined) await goOn(machine.monitor);
+  );
+  if (from !== undefined) {
+    await from.memory.ready;
+    await goOn(machine.monitor, INCOMING_FD);
+  }
   const { link, shell } = await introduce(
     machine,
-    { identity, keys, services: request.services, hello: incoming === undefined },
+    { identity, keys, services: request.services, hello: from === undefined },
     scope,
   );
   const imageEnv = environmentOf(request.imageEnv);

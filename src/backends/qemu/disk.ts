@@ -2,13 +2,14 @@
  * A bottle's own disk: what it changed of its image, and nothing else. The image is never written to, and stays in the
  * cache while the bottle's folder is there.
  */
+import { randomBytes } from "node:crypto";
 import { constants, existsSync } from "node:fs";
-import { chmod, copyFile, readFile, rm } from "node:fs/promises";
+import { chmod, copyFile, mkdir, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
 import type { RootImage } from "../../image/root-image.ts";
 import { UserError } from "../../lib/errors.ts";
-import { writeFileAtomic } from "../../lib/paths.ts";
+import { cacheOf, writeFileAtomic } from "../../lib/paths.ts";
 import { runOk } from "../../lib/processes.ts";
 import { BASE_PLACE, type Disk } from "./machine.ts";
 
@@ -37,15 +38,31 @@ export async function bottleDisk(stateDir: string, image: RootImage, sizeBytes: 
   await holdRootImage(image, stateDir);
   await writeFileAtomic(join(stateDir, RECORD), JSON.stringify({ image }));
   try {
-    // -u: the image is where it says only once QEMU runs.
-    const options = ["-q", "-u", "-f", "qcow2", "-F", "raw", "-b", BASE_PLACE];
-    await runOk(["qemu-img", "create", ...options, path, String(sizeBytes)]);
+    await copyFile(await emptyDisk(sizeBytes), path, constants.COPYFILE_EXCL);
     await chmod(path, 0o600);
   } catch (error) {
     await rm(path, { force: true });
     throw error;
   }
   return { path, format: "qcow2", base: image.disk, image };
+}
+
+/** One that has changed nothing yet: the same for every image, so it is made once for each size. */
+async function emptyDisk(sizeBytes: number): Promise<string> {
+  const folder = join(cacheOf(), "qemu");
+  const path = join(folder, `empty-${sizeBytes}.qcow2`);
+  if (existsSync(path)) return path;
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const making = `${path}.${randomBytes(4).toString("hex")}`;
+  try {
+    // -u: the image is where it says only once QEMU runs.
+    const options = ["-q", "-u", "-f", "qcow2", "-F", "raw", "-b", BASE_PLACE];
+    await runOk(["qemu-img", "create", ...options, making, String(sizeBytes)]);
+    await rename(making, path);
+  } finally {
+    await rm(making, { force: true });
+  }
+  return path;
 }
 
 /** @throws UserError when there is none, or what it stands on is gone. */

@@ -12,27 +12,17 @@ const MAX_LEFT_BYTES = 4 * 1024 * 1024;
 const MAX_LINE_BYTES = 4096;
 /** The kernel, its drivers and perl: some two seconds where the processor is emulated, and that on a busy host. */
 export const HELLO_TIMEOUT_MS = 60_000;
-/** The disk is mounted meanwhile; one of a guest that was killed is repaired first. */
-const READY_TIMEOUT_MS = 60_000;
-const SYNC_TIMEOUT_MS = 15_000;
+/** Some milliseconds, and seconds on a busy host. */
+const SYNC_TIMEOUT_MS = 30_000;
 
 /** Waits for a guest that was started, and leaves it waiting for its identity. */
 export async function awaitHello(port: Duplex): Promise<void> {
   await lineOn(port, /^BOTTLE hello 1$/, HELLO_TIMEOUT_MS);
 }
 
-/** @returns what the guest tells of itself: the agent's shell. */
-export async function tellIdentity(
-  port: Duplex,
-  identity: GuestIdentity,
-): Promise<{ readonly shell: string }> {
+/** To be synchronised with next. */
+export function tellIdentity(port: Duplex, identity: GuestIdentity): void {
   port.write(`${JSON.stringify(identity)}\n`);
-  const [, shell = ""] = await lineOn(
-    port,
-    new RegExp(`^BOTTLE ready ${identity.nonce} (/bin/bash|/bin/sh)$`),
-    READY_TIMEOUT_MS,
-  );
-  return { shell };
 }
 
 /** After it, the next byte is a new SSH server's. */

@@ -9,7 +9,6 @@ import { GUEST } from "../../contract/backend.ts";
 
 /** What the guest hears, as one JSON line. */
 export interface GuestIdentity {
-  readonly nonce: string;
   readonly hostname: string;
   /** Seconds and nanoseconds since 1970. */
   readonly time: readonly [number, number];
@@ -51,7 +50,6 @@ export function makeIdentity(about: {
   const now = Date.now();
   return {
     identity: {
-      nonce: newNonce(),
       time: [Math.floor(now / 1000), (now % 1000) * 1_000_000],
       seed: randomBytes(SEED_BYTES).toString("hex"),
       hostKey: dropbearKey(host).toString("hex"),

@@ -12,6 +12,7 @@ import { UserError } from "../../lib/errors.ts";
 import { writeFileAtomic } from "../../lib/paths.ts";
 import { runOk } from "../../lib/processes.ts";
 import { LZ4_LEGACY, unpackLz4 } from "./lz4.ts";
+import { madeFrom } from "./made-from.ts";
 
 /** Where a kernel and its modules lie. */
 export interface Kernel {
@@ -110,21 +111,29 @@ function findModule(folder: string, name: string): string | "built-in" | undefin
   return readFileSync(builtIn, "utf8").includes(`/${name}.ko`) ? "built-in" : undefined;
 }
 
-/** A module's bytes, or undefined for what is built in. */
-export async function readModule(kernel: Kernel, name: string): Promise<Buffer | undefined> {
+/** A module's bytes, or undefined for what is built in. @param from is told of the file. */
+export async function readModule(
+  kernel: Kernel,
+  name: string,
+  from: (path: string) => string,
+): Promise<Buffer | undefined> {
   const path = findModule(kernel.modules, name);
   if (path === undefined) throw new Error(`no module ${name} in ${kernel.modules}`);
-  return path === "built-in" ? undefined : unpacked(readFileSync(path));
+  return path === "built-in" ? undefined : unpacked(readFileSync(from(path)));
 }
 
 /**
  * The plain kernel for QEMU's direct start, kept in the cache by the digest of what it was unpacked from.
  * @returns the image as it is where it cannot be told apart: QEMU then starts it the long way.
  */
-export async function plainKernel(kernel: Kernel, cache: string): Promise<string> {
-  const image = readFileSync(kernel.image);
+export function plainKernel(kernel: Kernel, cache: string): Promise<string> {
+  return madeFrom(["kernel", kernel.image], cache, (from) => unpackKernel(from(kernel.image), cache));
+}
+
+async function unpackKernel(imagePath: string, cache: string): Promise<string> {
+  const image = readFileSync(imagePath);
   const payload = payloadOf(image);
-  if (payload === undefined) return kernel.image;
+  if (payload === undefined) return imagePath;
   const folder = join(cache, "qemu");
   const path = join(folder, `vmlinux-${createHash("sha256").update(image).digest("hex").slice(0, 32)}`);
   if (existsSync(path)) return path;

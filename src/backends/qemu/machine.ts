@@ -32,8 +32,10 @@ export interface MachineSpec {
   readonly monitorFd: number;
   /** Always as many, and in this order: a template's machine and its clones' must be alike. */
   readonly disks: readonly (Disk | "none")[];
-  /** A descriptor from which it reads a template's memory and devices, to go on from them. */
-  readonly incomingFd?: number;
+  /** A descriptor of what its memory is: shared with whoever else has it, or only read, and changed privately. */
+  readonly memory?: { readonly fd: number; readonly shared: boolean };
+  /** It waits for a template's devices, to go on from them. */
+  readonly incoming?: true;
 }
 
 const BINARY: Readonly<Record<MachineArch, string>> = {
@@ -53,18 +55,21 @@ export function machineArch(arch: string = process.arch): MachineArch | undefine
 /** A capacity for the place of a disk that is not there: nobody looks at it. */
 const NO_DISK_BYTES = 1024 ** 2;
 
-export function qemuArgv(spec: MachineSpec): readonly [string, ...string[]] {
-  const { incomingFd } = spec;
-  const memory = `${Math.ceil(spec.memoryBytes / 1024 ** 2)}M`;
+/** @param kilohertz of this host's processor, for a guest that must not measure it. */
+export function qemuArgv(
+  spec: MachineSpec,
+  kilohertz: number = hostKilohertz(),
+): readonly [string, ...string[]] {
+  const memory = String(machineBytes(spec));
   return [
     BINARY[spec.arch],
-    ...["-M", machine(spec)],
+    ...["-M", machine(spec) + (spec.memory === undefined ? "" : ",memory-backend=memory")],
     ...["-accel", spec.accelerator === "tcg" ? "tcg,thread=multi" : spec.accelerator],
     ...["-cpu", spec.accelerator === "tcg" ? "max" : "host"],
-    ...["-smp", String(spec.cpus), "-m", memory],
+    ...["-smp", String(spec.cpus), "-m", `${memory}B`],
     ...["-nodefaults", "-no-user-config", "-nographic", "-no-reboot"],
     ...["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
-    ...["-kernel", spec.kernel, "-initrd", spec.ramDisk, "-append", kernelWords(spec)],
+    ...["-kernel", spec.kernel, "-initrd", spec.ramDisk, "-append", kernelWords(spec, kilohertz)],
     ...["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"],
     ...["-chardev", `socket,id=monitor,fd=${spec.monitorFd},server=on,wait=off`],
     ...["-mon", "chardev=monitor,mode=control"],
@@ -72,8 +77,19 @@ export function qemuArgv(spec: MachineSpec): readonly [string, ...string[]] {
     ...["-chardev", `socket,id=link,fd=${spec.portFd},server=on,wait=off`],
     ...["-device", "virtserialport,chardev=link,name=link"],
     ...spec.disks.flatMap(diskWords),
-    ...(incomingFd === undefined ? [] : ["-incoming", `fd:${incomingFd}`]),
+    ...(spec.memory === undefined ? [] : memoryWords(spec.memory, memory)),
+    ...(spec.incoming === undefined ? [] : ["-incoming", "defer"]),
   ];
+}
+
+/** Whole megabytes. */
+export function machineBytes({ memoryBytes }: Pick<MachineSpec, "memoryBytes">): number {
+  return Math.ceil(memoryBytes / 1024 ** 2) * 1024 ** 2;
+}
+
+function memoryWords({ fd, shared }: { fd: number; shared: boolean }, size: string): readonly string[] {
+  const place = `size=${size},mem-path=/proc/self/fd/${fd},share=${shared ? "on" : "off"}`;
+  return ["-object", `memory-backend-file,id=memory,${place}`];
 }
 
 function machine({ arch, accelerator }: MachineSpec): string {
@@ -85,10 +101,10 @@ function machine({ arch, accelerator }: MachineSpec): string {
   }
 }
 
-function kernelWords({ arch, accelerator }: MachineSpec): string {
+function kernelWords({ arch, accelerator }: MachineSpec, kilohertz: number): string {
   const console = arch === "x64" ? "ttyS0 reboot=t 8250.nr_uarts=1 pci=off random.trust_cpu=on" : "ttyAMA0";
   // Measuring an emulated clock hangs one boot in ten.
-  const clock = arch === "x64" && accelerator === "tcg" ? ` tsc_early_khz=${hostKilohertz()}` : "";
+  const clock = arch === "x64" && accelerator === "tcg" ? ` tsc_early_khz=${kilohertz}` : "";
   return `console=${console} panic=-1 quiet ipv6.disable=1 cryptomgr.notests${clock} BOTTLE_ARCH=${arch}`;
 }
 

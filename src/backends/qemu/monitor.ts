@@ -24,14 +24,27 @@ export interface Monitor {
 
 const RESUME_POLL_MS = 2;
 
-/** Lets a machine go on that reads its memory from a template. @throws Error when what it read is no template of it. */
-export async function goOn(monitor: Monitor): Promise<void> {
+/**
+ * Lets a machine go on from a template whose memory it has.
+ * @param fd of the template's devices, as QEMU numbers it.
+ * @throws Error when what it read is no template of it.
+ */
+export async function goOn(monitor: Monitor, fd: number): Promise<void> {
+  await leaveMemory(monitor);
+  await monitor.run("migrate-incoming", { uri: `fd:${fd}` });
   for (;;) {
     const { status } = (await monitor.run("query-status")) as { status: string };
     if (status !== "inmigrate") break;
     await pause(RESUME_POLL_MS);
   }
   await monitor.run("cont");
+}
+
+/** Memory that is not the machine's alone is neither saved nor read with the rest of it. */
+export async function leaveMemory(monitor: Monitor): Promise<void> {
+  await monitor.run("migrate-set-capabilities", {
+    capabilities: [{ capability: "x-ignore-shared", state: true }],
+  });
 }
 
 export async function openMonitor(path: string): Promise<Monitor> {

@@ -11,6 +11,7 @@ import { writeFileAtomic } from "../../lib/paths.ts";
 import { runOk } from "../../lib/processes.ts";
 import { packCpio, type RamDiskEntry } from "./cpio.ts";
 import { DISK_MODULES, type Kernel, LINK_MODULES, readModule } from "./kernel.ts";
+import { madeFrom } from "./made-from.ts";
 
 /** Programs of this host, and where they lie in the RAM disk. */
 export const PARTS = [
@@ -39,8 +40,12 @@ export function findPart(command: string): string | undefined {
 }
 
 /** Builds it, or finds the one that was built from the same parts. @returns its path in the cache. */
-export async function ramDisk(kernel: Kernel, cache: string): Promise<string> {
-  const entries = await entriesOf(kernel);
+export function ramDisk(kernel: Kernel, cache: string): Promise<string> {
+  return madeFrom(["RAM disk", kernel.modules], cache, (from) => build(kernel, cache, from));
+}
+
+async function build(kernel: Kernel, cache: string, from: (path: string) => string): Promise<string> {
+  const entries = await entriesOf(kernel, from);
   const archive = packCpio(entries);
   const folder = join(cache, "qemu");
   const path = join(folder, `ramdisk-${createHash("sha256").update(archive).digest("hex").slice(0, 32)}`);
@@ -51,20 +56,24 @@ export async function ramDisk(kernel: Kernel, cache: string): Promise<string> {
   return path;
 }
 
-async function entriesOf(kernel: Kernel): Promise<readonly RamDiskEntry[]> {
+/** What tells a program which files its libraries are. */
+const LIBRARY_CACHE = "/etc/ld.so.cache";
+
+async function entriesOf(kernel: Kernel, from: (path: string) => string): Promise<readonly RamDiskEntry[]> {
+  if (existsSync(LIBRARY_CACHE)) from(LIBRARY_CACHE);
   const files = new Map<string, RamDiskEntry>();
   const add = (path: string, content: Uint8Array, mode = 0o444): void => {
     files.set(path, { kind: "file", path, content, mode });
   };
   for (const name of PROGRAMS) {
-    add(`bottle/${name}`, readFileSync(packagePath(`dist/programs/qemu/${name}`)), 0o555);
+    add(`bottle/${name}`, readFileSync(from(packagePath(`dist/programs/qemu/${name}`))), 0o555);
   }
   for (const { command, to } of PARTS) {
     const path = findPart(command);
     if (path === undefined) throw new Error(`this host has no ${command}`);
-    add(to, readFileSync(path), 0o755);
+    add(to, readFileSync(from(path)), 0o755);
     for (const library of await librariesOf(path)) {
-      add(library.slice(1), readFileSync(realpathSync(library)), 0o755);
+      add(library.slice(1), readFileSync(from(realpathSync(library))), 0o755);
     }
   }
   for (const [list, names] of [
@@ -73,7 +82,7 @@ async function entriesOf(kernel: Kernel): Promise<readonly RamDiskEntry[]> {
   ] as const) {
     const loaded: string[] = [];
     for (const name of names) {
-      const bytes = await readModule(kernel, name);
+      const bytes = await readModule(kernel, name, from);
       if (bytes === undefined) continue;
       add(`bottle/modules/${name}.ko`, bytes);
       loaded.push(`${name}.ko`);

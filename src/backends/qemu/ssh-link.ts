@@ -163,6 +163,7 @@ async function establish(
     sock: port,
     username: "root",
     privateKey: request.keys.clientKey,
+    authHandler: ["publickey"],
     hostVerifier: (key: Buffer) => key.equals(request.keys.hostKey),
     readyTimeout: HANDSHAKE_TIMEOUT_MS,
     algorithms: {

@@ -1,14 +1,13 @@
 /**
- * A machine that has booted and waits for its identity, kept as a file: to go on from it takes a tenth of booting. In that
- * moment it holds no identity, no key, no disk and nothing of any bottle or image; it depends on the kernel, the RAM disk,
- * QEMU, the processors and the memory alone. A clone gets the file as an open descriptor that cannot be
- * written to, and reads its memory from it into memory of its own: what one does with it, no other sees.
+ * A machine that has booted and waits for its identity, kept as two files: its memory and its devices. To go on from it
+ * takes a tenth of booting. In that moment it holds no identity, no key, no disk and nothing of any bottle or image; it
+ * depends on the kernel, the RAM disk, QEMU, the processors and the memory alone. No clone can write to it: what a
+ * clone maps is a sealed copy (guest-memory.ts), and its devices are an open descriptor that only reads.
  */
 import { createHash } from "node:crypto";
-import { createWriteStream, existsSync } from "node:fs";
-import { chmod, mkdir, mkdtemp, open, rename, rm } from "node:fs/promises";
+import { closeSync, createWriteStream, existsSync, openSync } from "node:fs";
+import { chmod, mkdir, rename } from "node:fs/promises";
 import { createServer } from "node:net";
-import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -18,13 +17,16 @@ import { acquireLock } from "../../lib/lock-file.ts";
 import { removeTree } from "../../lib/remove-tree.ts";
 import { createScope, type Scope } from "../../lib/scope.ts";
 import { awaitHello, HELLO_TIMEOUT_MS } from "./greeting.ts";
-import type { MachineSpec } from "./machine.ts";
+import { type GuestMemory, newMemory, saveMemory, templateMemory } from "./guest-memory.ts";
+import { type MachineSpec, machineBytes, qemuArgv } from "./machine.ts";
+import { leaveMemory } from "./monitor.ts";
 import { OUTGOING, startMachine, type VirtualMachine } from "./virtual-machine.ts";
+import { inWorkFolder } from "./work-folder.ts";
 
-export type TemplateSpec = Omit<MachineSpec, "portFd" | "monitorFd" | "incomingFd" | "disks">;
+export type TemplateSpec = Omit<MachineSpec, "portFd" | "monitorFd" | "memory" | "incoming" | "disks">;
 
-/** A booted guest's memory that is not zero is some 80 MB. */
-const MAX_TEMPLATE_BYTES = 1024 ** 3;
+/** Devices without the memory are some 70 kB. */
+const MAX_DEVICES_BYTES = 16 * 1024 ** 2;
 /** For another who makes the same one: as long as a boot may take, and its saving. */
 const WAIT_MS = HELLO_TIMEOUT_MS + 60_000;
 const SAVE_TIMEOUT_MS = 60_000;
@@ -32,17 +34,21 @@ const POLL_MS = 5;
 
 /** How many disks every machine has a place for: the bottle's, and the operator's mounts. */
 export const DISK_PLACES = 2;
+const NO_DISKS = Array.from({ length: DISK_PLACES }, () => "none" as const);
 
-/** Where the template of such machines is, or will be. */
+const MEMORY = "memory";
+const DEVICES = "devices";
+/** Who has its memory: see guest-memory.ts. */
+const HELD_BY = "held-by";
+
+/** Where the template of such machines is, or will be. Whatever makes a machine another one is in its name. */
 export function templatePath(spec: TemplateSpec, qemuVersion: string, cache: string): string {
-  const parts = {
-    ...spec,
-    kernel: basename(spec.kernel),
-    ramDisk: basename(spec.ramDisk),
-    qemuVersion,
-    DISK_PLACES,
-  };
-  const digest = createHash("sha256").update(JSON.stringify(parts)).digest("hex");
+  const named = { ...spec, kernel: basename(spec.kernel), ramDisk: basename(spec.ramDisk) };
+  // Its processor's speed may be told otherwise every time, and is only the boot's.
+  const words = qemuArgv({ ...named, portFd: 0, monitorFd: 0, disks: NO_DISKS }, 0);
+  const digest = createHash("sha256")
+    .update(JSON.stringify([words, qemuVersion]))
+    .digest("hex");
   return join(cache, "qemu", "templates", digest.slice(0, 32));
 }
 
@@ -55,13 +61,16 @@ export async function makeTemplate(path: string, spec: TemplateSpec, progress: P
     waitMs: WAIT_MS,
     onWait: ({ pid }) => progress(`qemu: waiting for process ${pid}, which boots it`),
   });
+  const making = `${path}.new`;
   try {
     if (existsSync(path)) return;
-    await inWorkFolder((work) => save(spec, work, `${path}.new`));
-    await chmod(`${path}.new`, 0o400);
-    await rename(`${path}.new`, path);
+    await removeTree(making);
+    await mkdir(making, { mode: 0o700 });
+    await inWorkFolder((work) => save(spec, work, making));
+    for (const name of [MEMORY, DEVICES]) await chmod(join(making, name), 0o400);
+    await rename(making, path);
   } finally {
-    await rm(`${path}.new`, { force: true });
+    await removeTree(making);
     await lock.release();
   }
 }
@@ -78,19 +87,9 @@ export function tryBoot(spec: TemplateSpec): Promise<void> {
   });
 }
 
-async function inWorkFolder(use: (work: string) => Promise<void>): Promise<void> {
-  // Short, because of the sockets in it.
-  const work = await mkdtemp(join(tmpdir(), "bbq-"));
-  try {
-    await use(work);
-  } finally {
-    await removeTree(work);
-  }
-}
-
 async function boot(
   spec: TemplateSpec,
-  { work, outgoing }: { readonly work: string; readonly outgoing?: string },
+  { work, ...saved }: { readonly work: string; readonly outgoing?: string; readonly memory?: GuestMemory },
   scope: Scope,
 ): Promise<VirtualMachine> {
   const machine = await startMachine(
@@ -98,8 +97,9 @@ async function boot(
       id: "template",
       rootDir: join(work, "root"),
       runtimeDir: work,
-      spec: { ...spec, disks: Array.from({ length: DISK_PLACES }, () => "none" as const) },
-      ...(outgoing !== undefined && { outgoing }),
+      spec: { ...spec, disks: NO_DISKS },
+      ...(saved.outgoing !== undefined && { outgoing: saved.outgoing }),
+      ...(saved.memory && { memory: { fd: saved.memory.fd, shared: true } }),
     },
     scope,
   );
@@ -125,13 +125,17 @@ async function save(spec: TemplateSpec, work: string, to: string): Promise<void>
     const saved = new Promise<void>((resolve, reject) => {
       server.once("connection", (socket) => {
         socket.on("error", reject);
-        pipeline(socket, bounded(), createWriteStream(to, { mode: 0o600 })).then(resolve, reject);
+        pipeline(socket, bounded(), createWriteStream(join(to, DEVICES), { mode: 0o600 })).then(
+          resolve,
+          reject,
+        );
       });
     });
     saved.catch(() => {});
-    const machine = await boot(spec, { work, outgoing: out }, scope);
+    const memory = await newMemory(machineBytes(spec), scope);
+    const machine = await boot(spec, { work, outgoing: out, memory }, scope);
     await machine.monitor.run("stop");
-    await machine.monitor.run("migrate-set-parameters", { "max-bandwidth": MAX_TEMPLATE_BYTES });
+    await leaveMemory(machine.monitor);
     await machine.monitor.run("migrate", { uri: `unix:${OUTGOING}` });
     await Promise.race([
       saved,
@@ -146,6 +150,7 @@ async function save(spec: TemplateSpec, work: string, to: string): Promise<void>
       ({ status } = (await machine.monitor.run("query-migrate")) as { status: string });
       if (status === "failed") throw new Error("the machine could not be saved");
     }
+    await saveMemory(memory, join(to, MEMORY));
   } finally {
     await scope.close();
   }
@@ -156,14 +161,21 @@ function bounded(): Transform {
   return new Transform({
     transform(chunk: Buffer, _encoding, done) {
       size += chunk.length;
-      if (size > MAX_TEMPLATE_BYTES) done(new Error("the machine's state is too large"));
+      if (size > MAX_DEVICES_BYTES) done(new Error("the machine's state is too large"));
       else done(null, chunk);
     },
   });
 }
 
-/** Opens it for one clone. The descriptor is the caller's to close. */
-export async function openTemplate(path: string): Promise<{ readonly fd: number; close(): Promise<void> }> {
-  const file = await open(path, "r");
-  return { fd: file.fd, close: () => file.close() };
+export interface OpenTemplate {
+  readonly memory: GuestMemory;
+  /** A descriptor at its beginning. */
+  readonly devices: number;
+}
+
+/** Opens it for one clone, until the scope ends. */
+export async function openTemplate(path: string, scope: Scope): Promise<OpenTemplate> {
+  const devices = openSync(join(path, DEVICES), "r");
+  scope.defer("template", () => closeSync(devices));
+  return { memory: await templateMemory(join(path, MEMORY), join(path, HELD_BY), scope), devices };
 }

@@ -35,8 +35,10 @@ export interface VirtualMachineRequest {
   readonly rootDir: string;
   /** For its two sockets. */
   readonly runtimeDir: string;
-  readonly spec: Omit<MachineSpec, "portFd" | "monitorFd" | "incomingFd">;
-  /** A descriptor of ours with a template to go on from. */
+  readonly spec: Omit<MachineSpec, "portFd" | "monitorFd" | "memory" | "incoming">;
+  /** A descriptor of ours; without one the memory is its own, and cannot be saved. */
+  readonly memory?: { readonly fd: number; readonly shared: boolean };
+  /** A descriptor of ours with a template's devices, to go on from: see {@link INCOMING_FD}. */
   readonly incoming?: number;
   /** A socket of ours that a template may be written to. */
   readonly outgoing?: string;
@@ -47,14 +49,20 @@ const TMP_BYTES = 16 * 1024 ** 2;
 /** Of the kernel's console, which the guest writes: a panic's last lines. */
 const CONSOLE_CHARACTERS = 600;
 const CONNECT_TIMEOUT_MS = 15_000;
+/** What process 1 says last. A guest that says it on its console ends itself. */
+const ENDED = /(?:^|\n)ended\s*$/;
 const LAST_WORDS_MS = 300;
 /** Where its files are inside. */
 const PLACE = "/machine";
+/** Numbers of its descriptors: a jail's first is 4. */
+const [PORT_FD, MONITOR_FD, MEMORY_FD] = [4, 5, 6];
+/** Where a template's devices are read from. */
+export const INCOMING_FD = 7;
 /** Where a template is written to, in QEMU's own file system. */
 export const OUTGOING = `${PLACE}/out`;
 
 export async function startMachine(request: VirtualMachineRequest, scope: Scope): Promise<VirtualMachine> {
-  const { id, rootDir, runtimeDir, spec } = request;
+  const { id, rootDir, runtimeDir, spec, memory, incoming } = request;
   const hostUid = hostUidOf(id, "guest");
   const inside = placeFiles(spec, hostUid);
   await removeTree(rootDir);
@@ -80,17 +88,17 @@ export async function startMachine(request: VirtualMachineRequest, scope: Scope)
     uid: 1000,
     cwd: "/",
     env: {},
-    // Its first descriptor is 4.
     argv: qemuArgv({
       ...inside.spec,
-      portFd: 4,
-      monitorFd: 5,
-      ...(request.incoming !== undefined && { incomingFd: 6 }),
+      portFd: PORT_FD,
+      monitorFd: MONITOR_FD,
+      ...(memory !== undefined && { memory: { fd: MEMORY_FD, shared: memory.shared } }),
+      ...(incoming !== undefined && { incoming: true }),
     }),
     startsPrograms: true,
     ...(spec.accelerator === "kvm" && { devices: ["kvm"] }),
     tmpBytes: TMP_BYTES,
-    extraFds: [port.fd, monitorListener.fd, ...(request.incoming === undefined ? [] : [request.incoming])],
+    extraFds: [port.fd, monitorListener.fd, memory?.fd, incoming].filter((fd) => fd !== undefined),
   });
   scope.defer("guest", () => jail.kill());
   // With ours closed, a machine that is gone refuses.
@@ -99,11 +107,12 @@ export async function startMachine(request: VirtualMachineRequest, scope: Scope)
   let console = "";
   jail.stdout.on("data", (chunk: Buffer) => {
     console = (console + chunk.toString("latin1")).slice(-CONSOLE_CHARACTERS);
+    // Its process 1 outlives QEMU, and has its sockets: nobody would refuse.
+    if (ENDED.test(console)) void jail.kill();
   });
   jail.enter();
   const monitor = await connected(jail, () => openMonitor(monitorPath));
   scope.defer("monitor", () => monitor.close());
-  // Its process 1 outlives QEMU.
   void monitor.gone.then(() => jail.kill());
   return {
     reach: () => connected(jail, () => connectTo(portPath)),
@@ -111,7 +120,7 @@ export async function startMachine(request: VirtualMachineRequest, scope: Scope)
     initPid: jail.initPid,
     kill: () => jail.kill(),
     ended: jail.ended.then((reason) => {
-      const words = console.replace(/(?:ended)?\s*$/, "");
+      const words = console.replace(ENDED, "").trimEnd();
       return words === ""
         ? reason
         : `${reason}; its console's last words: ${printable(words, CONSOLE_CHARACTERS)}`;

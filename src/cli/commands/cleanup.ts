@@ -1,6 +1,6 @@
 /** `bottle cleanup`: what crashed bottles left, found by name and label and not by memory. */
 
-import { findLeftovers, removeLeftovers, sweepLogMarks } from "../../keeper/leftovers.ts";
+import { findLeftovers, removeLeftovers, sweepCommon } from "../../keeper/leftovers.ts";
 import { confirm } from "../ask.ts";
 import { print, printJson, report, tell } from "../output.ts";
 
@@ -15,7 +15,7 @@ export async function cleanup(flags: CleanupFlags): Promise<number> {
   if (flags.json) printJson(leftovers);
   else for (const { bottle, kind, name } of leftovers) print(`${bottle}  ${kind}  ${name}`);
   if (leftovers.length === 0) {
-    if (!flags.dryRun) await sweepLogMarks();
+    if (!flags.dryRun) await sweepCommon();
     if (!flags.json) tell("nothing was left behind");
     return 0;
   }
@@ -25,7 +25,7 @@ export async function cleanup(flags: CleanupFlags): Promise<number> {
     !(await confirm(`remove these ${leftovers.length}?`, "add --yes to remove without being asked"))
   )
     return 0;
-  await sweepLogMarks();
+  await sweepCommon();
   let worst = 0;
   for (const id of new Set(leftovers.map(({ bottle }) => bottle))) {
     try {

@@ -205,7 +205,8 @@ describe("the words before it", () => {
   it("end with the guest's own reason, shown safely", async () => {
     const [ours, theirs] = wire();
     theirs.write("BOTTLE failed mount \u001b[31m/image\n");
-    await expect(tellIdentity(ours, identity)).rejects.toThrow("could not start: mount \\u{1b}[31m/image");
+    tellIdentity(ours, identity);
+    await expect(synchronise(ours)).rejects.toThrow("could not start: mount \\u{1b}[31m/image");
   });
 
   it("are not waited for without end: neither in bytes", async () => {

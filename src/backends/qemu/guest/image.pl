@@ -7,6 +7,8 @@ my $OWN = "$ROOT/run/bottle";
 
 sub enter_image {
   my ($identity) = @_;
+  my @mounts = @{$identity->{mounts} || []};
+  find_disks(@mounts ? 2 : 1);
   # CLONE_NEWNS
   must('unshare', 0x20000);
   mount_at('none', '/', '', 'rec,private');
@@ -20,7 +22,7 @@ sub enter_image {
   mount_at('tmpfs', "$ROOT/run", 'tmpfs', 'nosuid,nodev', 'mode=755');
   mkdir $OWN, 0755;
   bring_tools();
-  bring_mounts(@{$identity->{mounts} || []});
+  bring_mounts(@mounts);
   lay_over($_, $identity->{etc}{$_}) for sort keys %{$identity->{etc} || {}};
   chdir $ROOT or die "image: $!\n";
   mount_at('.', '/', '', 'move');
@@ -28,6 +30,21 @@ sub enter_image {
   chdir '/';
   chmod 01777, '/tmp';
   make_account($identity->{user});
+}
+
+# The first ones that the machine has.
+sub find_disks {
+  my ($count) = @_;
+  my $driver = '/sys/bus/virtio/drivers/virtio_blk';
+  opendir my $folder, '/sys/bus/virtio/devices' or die "no devices: $!\n";
+  # VIRTIO_ID_BLOCK
+  my @disks = grep { content_of("/sys/bus/virtio/devices/$_/device") =~ /^0x0002$/m }
+    sort { substr($a, 6) <=> substr($b, 6) } grep { /^virtio\d+$/ } readdir $folder;
+  for my $disk (@disks[0 .. $count - 1]) {
+    # A kernel that has the driver built in looked while there was none.
+    put("$driver/unbind", $disk) if -e "$driver/$disk";
+    put("$driver/bind", $disk);
+  }
 }
 
 sub await_device {

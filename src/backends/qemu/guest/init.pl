@@ -1,7 +1,8 @@
 #!/usr/bin/perl
-# A guest's first process. It loads what the link needs, says hello on it and waits: a template is taken in that moment,
+# A guest's first process. It loads its drivers, says hello on the link and waits: a template is taken in that moment,
 # so that a template holds no identity, no key, no disk and nothing of any bottle. With the identity come the
-# clock, fresh random numbers and the disk; then it starts the two programs that make the guest, and ends with either.
+# clock and fresh random numbers; then it starts the two programs that make the guest, and ends with either. While the
+# one is given its SSH connection, the other goes for the disk.
 #
 # The image is the root of a mount namespace of its own. This one, with the SSH server and its key, is in none of
 # its folders.
@@ -27,23 +28,22 @@ sub boot {
   mount_at('devtmpfs', '/dev', 'devtmpfs', 'nosuid');
   load_module($_) for @{from_list('/bottle/modules/first')};
   my $port = open_port();
+  # The disk's driver looks at no disk until there is one.
+  put('/sys/bus/virtio/drivers_autoprobe', '0');
+  load_module($_) for @{from_list('/bottle/modules/then')};
   raise_loopback();
   protect($$);
   syswrite $port, "BOTTLE hello 1\n";
-  my $identity = from_json(line_from($port));
+  my ($line, $left) = line_from($port);
+  my $identity = from_json($line);
   take_identity($identity);
-  load_module($_) for @{from_list('/bottle/modules/then')};
 
-  pipe my $news, my $teller or die "pipe: $!\n";
-  my $server = start(sub { close $news; serve($identity, $teller) });
-  close $teller;
-  my $shell = <$news>;
-  die "no word from the server\n" unless defined $shell;
-  chomp $shell;
-  die "$1\n" if $shell =~ /^failed (.*)/;
-  syswrite $port, "BOTTLE ready $identity->{nonce} $shell\n";
-  my $relay = start(sub { relay($port) });
+  # Before there is a link, so that whoever comes over it is not refused.
+  my $listener = listen_here();
+  my $relay = start(sub { close $listener; relay($port, $left) });
+  my $server = start(sub { close $port; serve($listener, $identity) });
   close $port;
+  close $listener;
   # Every orphan of the guest ends up here.
   while ((my $pid = wait) > 0) {
     die "the guest's own programs ended\n" if $pid == $server || $pid == $relay;
@@ -87,17 +87,16 @@ sub open_port {
   die "no link: $!\n";
 }
 
-# One byte at a time: what follows is the next reader's.
+# Returns the line, and what came behind it: that is the next reader's.
 sub line_from {
   my ($port) = @_;
-  my $line = '';
+  my $text = '';
   while (1) {
-    my $got = sysread $port, my $byte, 1;
+    my $got = sysread $port, $text, 4096, length $text;
     # Nobody is at the other end yet.
-    if (!$got) { select undef, undef, undef, 0.02; next; }
-    return $line if $byte eq "\n";
-    $line .= $byte;
-    die "identity too long\n" if length $line > 65536;
+    if (!$got) { select undef, undef, undef, 0.005; next; }
+    return split /\n/, $text, 2 if $text =~ /\n/;
+    die "identity too long\n" if length $text > 65536;
   }
 }
 

@@ -4,10 +4,9 @@
 
 # The process id of the server of this connection, and of what carries its words.
 sub relay {
-  my ($port) = @_;
+  # What came already, or came for a server that was gone.
+  my ($port, $left) = @_;
   $SIG{PIPE} = 'IGNORE';
-  # What came for a server that was already gone.
-  my $left = '';
   while (1) {
     my $nonce = await_sync($port, $left);
     syswrite $port, "BOTTLE synced $nonce\n";
@@ -29,7 +28,7 @@ sub await_sync {
   while (1) {
     my ($got, $byte) = (1, substr $left, 0, 1, '');
     $got = sysread $port, $byte, 1 if $byte eq '';
-    if (!$got) { $line = ''; select undef, undef, undef, 0.02; next; }
+    if (!$got) { $line = ''; select undef, undef, undef, 0.005; next; }
     if ($byte ne "\n") { $line = substr $line . $byte, -80; next; }
     return $1 if $line =~ /BOTTLE sync ([0-9a-f]{32})$/;
     $line = '';

@@ -13,28 +13,32 @@ my @SIGNALS = split / /, 'ZERO HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV
 
 my $listener;
 my $secret;
+# The agent's shell, once the image is entered; or why it could not be.
+my ($shell, $failure);
 my %user;
 my %connections;
 my %streams;
 my %execs;
 
-# Tells the agent's shell once it listens, or why it cannot.
+sub listen_here {
+  socket my $socket, 2, 1, 0 or die "socket: $!\n";
+  setsockopt $socket, 1, 2, 1;
+  bind $socket, pack('S n C4 x8', 2, $PORT, 127, 0, 0, 1) or die "bind: $!\n";
+  listen $socket, 512;
+  return $socket;
+}
+
+# Whoever comes before the image is entered waits.
 sub serve {
-  my ($identity, $teller) = @_;
-  eval { enter_image($identity); 1 } or do {
-    syswrite $teller, "failed $@";
-    exit 1;
-  };
+  ($listener, my $identity) = @_;
   $SIG{PIPE} = 'IGNORE';
   $SIG{CHLD} = 'IGNORE';
   $secret = $identity->{secret};
   %user = %{$identity->{user}};
-  socket $listener, 2, 1, 0 or die "socket: $!\n";
-  setsockopt $listener, 1, 2, 1;
-  bind $listener, pack('S n C4 x8', 2, $PORT, 127, 0, 0, 1) or die "bind: $!\n";
-  listen $listener, 512;
-  syswrite $teller, shell_here() . "\n";
-  close $teller;
+  eval { enter_image($identity); $shell = shell_here(); 1 } or do {
+    $failure = $@;
+    chomp $failure;
+  };
   while (1) {
     my $wanted = '';
     vec($wanted, fileno $listener, 1) = 1;
@@ -82,7 +86,12 @@ sub hear {
   my $header = eval { from_json($connection->{text}) };
   if (ref $header ne 'HASH') { return; }
   my $kind = $header->{kind};
-  if ($kind eq 'stream') {
+  if ($kind eq 'ready') {
+    say_to($socket, defined $failure ? '{"error":' . to_json($failure) . '}' : qq({"shell":"$shell"}));
+  }
+  # There is nothing that anybody should run in.
+  elsif (defined $failure) { say_to($socket, '{"error":"ENOENT"}'); }
+  elsif ($kind eq 'stream') {
     $streams{"$header->{token}/$header->{number}"} = {socket => $socket, since => time};
     begin($header->{token});
   }

@@ -123,6 +123,12 @@ sub value_here {
   die "no JSON\n";
 }
 
+sub to_json {
+  my ($text) = @_;
+  $text =~ s/([\x00-\x1f"\\\x7f-\xff])/sprintf '\\u%04x', ord $1/ge;
+  return qq("$text");
+}
+
 my %ESCAPES = (b => "\b", f => "\f", n => "\n", r => "\r", t => "\t");
 
 sub string_here {

@@ -1,0 +1,50 @@
+/**
+ * What was made once from files of this host, and is not made again while those files are what they were: their
+ * names and how they looked are written down with it.
+ */
+import { createHash } from "node:crypto";
+import { mkdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import * as z from "zod";
+import { fileStamp } from "../../lib/file-stamp.ts";
+import { writeFileAtomic } from "../../lib/paths.ts";
+
+const recordSchema = z.strictObject({
+  made: z.string(),
+  from: z.array(z.tuple([z.string(), z.string()])),
+});
+
+/**
+ * @param what names it, together with all that `make` does not hear from a file.
+ * @param make calls `from` with each file that it reads, before it does, and returns what it made: where that is.
+ */
+export async function madeFrom(
+  what: readonly string[],
+  cache: string,
+  make: (from: (path: string) => string) => Promise<string>,
+): Promise<string> {
+  const name = createHash("sha256").update(JSON.stringify(what)).digest("hex").slice(0, 32);
+  const record = join(cache, "qemu", "made", name);
+  const known = await readRecord(record);
+  if (known !== undefined) return known;
+  const files = new Map<string, string | undefined>();
+  const made = await make((path) => {
+    files.set(path, fileStamp(path));
+    return path;
+  });
+  const from = [...files].map(([path, stamp = ""]) => [path, stamp]);
+  await mkdir(join(record, ".."), { recursive: true, mode: 0o700 });
+  await writeFileAtomic(record, JSON.stringify({ made, from }));
+  return made;
+}
+
+async function readRecord(path: string): Promise<string | undefined> {
+  const text = await readFile(path, "utf8").catch(() => "null");
+  const known = recordSchema.nullable().parse(JSON.parse(text));
+  if (known === null) return undefined;
+  const { made, from } = known;
+  const isSame = [[made, fileStamp(made)] as const, ...from].every(
+    ([file, stamp]) => stamp !== undefined && stamp !== "" && fileStamp(file) === stamp,
+  );
+  return isSame ? made : undefined;
+}
