@@ -156,7 +156,7 @@ Examples:
 
   program
     .command("commit <id> [name]")
-    .description("freeze a stopped bottle's disk as an image, without what was provisioned")
+    .description("keep a bottle's disk as an image, without what was provisioned")
     .addHelpText(
       "after",
       `
@@ -168,7 +168,7 @@ Examples:
 
   program
     .command("fork <id> [count]")
-    .description("start copies of a stopped bottle from where it is; each is a bottle of its own")
+    .description("start copies of a bottle from where it is; each is a bottle of its own")
     .option("-y, --yes", "do not ask before launching")
     .option("-p, --prompt <text>", "give each of them this one task, headless")
     .addHelpText(

@@ -177,6 +177,11 @@ export interface Guest {
   probe(destinations: readonly ProbeTarget[]): Promise<readonly ProbeResult[]>;
   /** Stops whatever the agent runs, and lets it go on; where the backend can. */
   readonly freezer?: { freeze(): Promise<void>; thaw(): Promise<void> };
+  /**
+   * Copies its disk, as it is at one moment, to the state directories of other bottles, which have none. It stands still
+   * while the first is made.
+   */
+  copyDisk?(stateDirs: readonly string[]): Promise<void>;
   /** Resolves when the guest has ended, however. */
   readonly ended: Promise<string>;
 }

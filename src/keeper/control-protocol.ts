@@ -37,6 +37,8 @@ export const requestSchema = z.discriminatedUnion("op", [
   z.strictObject({ op: z.literal("dial"), token, port: z.number().int().min(1).max(65_535) }),
   z.strictObject({ op: z.literal("copy-in"), token, from: z.string(), to: z.string() }),
   z.strictObject({ op: z.literal("copy-out"), token, from: z.string(), to: z.string() }),
+  /** The guest's disk, as it is at one moment, to the state directories of other bottles. */
+  z.strictObject({ op: z.literal("copy-disk"), token, to: z.array(z.string()).min(1), why: z.string() }),
   /** Takes the agent's work out into `state/<id>/work.git`, now. */
   z.strictObject({ op: z.literal("export"), token }),
   /** Ends the agent and the bottle; answers when nothing is left running. */

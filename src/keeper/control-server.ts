@@ -49,6 +49,7 @@ export interface ControlHandlers {
   copyIn(from: string, to: string): Promise<void>;
   /** Returns what did not come along. */
   copyOut(from: string, to: string): Promise<readonly LeftOut[]>;
+  copyDisk(to: readonly string[], why: string): Promise<void>;
   exportWork(): Promise<Extract<ControlReply, { work: unknown }>["work"]>;
   /** Resolves when nothing but the keeper itself is left. */
   stop(): Promise<Settlement>;
@@ -130,6 +131,9 @@ export async function serveControl(
         return { done: true };
       case "copy-out":
         return { done: true, leftOut: [...(await handlers.copyOut(request.from, request.to))] };
+      case "copy-disk":
+        await handlers.copyDisk(request.to, request.why);
+        return { done: true };
       case "export":
         return { work: await handlers.exportWork() };
       case "stop":

@@ -1,67 +1,121 @@
-/** What is done with the disk of a bottle that does not run, under its lock. */
+/** What is done with the disk of a bottle: of one that runs as it is at one moment, by its keeper; of another under its lock. */
 import { mkdir, rm } from "node:fs/promises";
 import { backendNamed } from "../backends/registry.ts";
 import type { BottleDisks, Progress } from "../contract/backend.ts";
+import type { BottlePlan } from "../contract/plan.ts";
 import { UserError } from "../lib/errors.ts";
 import { removeTree } from "../lib/remove-tree.ts";
 import { lockBottle } from "./bottle-lock.ts";
 import { openBottleLog } from "./bottle-log.ts";
-import { type BottleRecord, bottlePaths, readRecord, writeRecord } from "./bottle-record.ts";
-import { newBottle } from "./reservation.ts";
+import {
+  type BottlePaths,
+  type BottleRecord,
+  bottlePaths,
+  readRecord,
+  writeRecord,
+} from "./bottle-record.ts";
+import { tryConnectKeeper } from "./control-client.ts";
+import { newBottle, type Reserved } from "./reservation.ts";
 
 /**
- * Copies a stopped bottle: its disk, and its record under a name of its own. What it may, and what is provisioned, is
- * decided when the copy is started.
- * @returns the copy's id.
- * @throws UserError when it runs, or its backend keeps no disk.
+ * Copies a bottle, all copies from one moment: its disk, and its record under a name of its own. What each may, and
+ * what is provisioned, is decided when it is started.
+ * @returns the copies' ids.
+ * @throws UserError when its backend keeps no disk.
  */
-export async function forkBottle(id: string): Promise<string> {
+export async function forkBottle(id: string, count: number): Promise<readonly string[]> {
   const paths = bottlePaths(id);
-  const lock = await lockBottle(id, paths);
-  try {
-    const { ended: _ended, work: _work, waits: _waits, ...record } = await readRecord(paths);
-    const disks = disksOf(record.plan.backend);
-    const copy = await newBottle(record.plan.label ?? record.plan.agent.name);
-    try {
-      await disks.fork(paths.state, copy.paths.state);
-      const at = new Date().toISOString();
-      const forked: BottleRecord = {
-        ...record,
-        id: copy.id,
-        startedAt: at,
-        ended: { at, exit: `forked from ${id}` },
-      };
+  const { ended: _ended, work: _work, waits: _waits, ...record } = await readRecord(paths);
+  const disks = disksOf(record.plan.backend);
+  return withNewBottles(record.plan, count, async (copies) => {
+    const why = `fork ${copies.map((copy) => copy.id).join(" ")}`;
+    await copyDisk({ id, paths, disks, why }, copies);
+    for (const copy of copies) {
       const log = await openBottleLog(copy.id, () => {});
       await log.append("bottle.forked", { from: id }).finally(() => log.close());
+      const at = new Date().toISOString();
+      const ended = { at, exit: `forked from ${id}` };
+      const forked: BottleRecord = { ...record, id: copy.id, startedAt: at, ended };
       await writeRecord(copy.paths, forked);
-      return copy.id;
-    } catch (error) {
-      await rm(copy.paths.record, { force: true });
-      await removeTree(copy.paths.state);
-      throw error;
-    } finally {
-      await copy.lock.release();
     }
+    return { result: copies.map((copy) => copy.id), keep: true };
+  });
+}
+
+/**
+ * Keeps a bottle's disk as an image, from a copy of its own: the bottle goes on, or can be resumed, meanwhile.
+ * @throws UserError when its backend keeps no disk, or there is an image of that name.
+ */
+export async function commitBottle(id: string, name: string, progress: Progress): Promise<void> {
+  const paths = bottlePaths(id);
+  const { plan } = await readRecord(paths);
+  const disks = disksOf(plan.backend);
+  const image = `kept:${name}`;
+  await withNewBottles(plan, 1, async (copies) => {
+    const wasRunning = await copyDisk({ id, paths, disks, why: `commit ${image}` }, copies);
+    for (const copy of copies) {
+      const { runtime: runtimeDir, state: stateDir } = copy.paths;
+      await mkdir(runtimeDir, { recursive: true, mode: 0o700 });
+      try {
+        await disks.commit({ id: copy.id, plan, stateDir, runtimeDir, name }, progress);
+      } finally {
+        await removeTree(runtimeDir);
+      }
+    }
+    // Of one that runs its keeper alone writes, and has written, the log.
+    if (!wasRunning) {
+      const log = await openBottleLog(id, () => {});
+      await log.append("bottle.committed", { image }).finally(() => log.close());
+    }
+    return { result: undefined, keep: false };
+  });
+}
+
+/** Whoever is killed meanwhile leaves state directories without a record, which cleanup removes. */
+async function withNewBottles<T>(
+  plan: BottlePlan,
+  count: number,
+  use: (copies: readonly Reserved[]) => Promise<{ readonly result: T; readonly keep: boolean }>,
+): Promise<T> {
+  const copies: Reserved[] = [];
+  let kept = false;
+  try {
+    while (copies.length < count) copies.push(await newBottle(plan.label ?? plan.agent.name));
+    const { result, keep } = await use(copies);
+    kept = keep;
+    return result;
   } finally {
-    await lock.release();
+    for (const { paths, lock } of copies) {
+      if (!kept) {
+        await rm(paths.record, { force: true });
+        await removeTree(paths.state);
+      }
+      await lock.release();
+    }
   }
 }
 
-/** @throws UserError when it runs, its backend keeps no disk, or there is an image of that name. */
-export async function commitBottle(id: string, name: string, progress: Progress): Promise<void> {
-  const paths = bottlePaths(id);
+/** @returns whether the bottle runs. */
+async function copyDisk(
+  from: {
+    readonly id: string;
+    readonly paths: BottlePaths;
+    readonly disks: BottleDisks;
+    readonly why: string;
+  },
+  copies: readonly Reserved[],
+): Promise<boolean> {
+  const { id, paths, disks, why } = from;
+  const to = copies.map((copy) => copy.paths.state);
+  const keeper = await tryConnectKeeper(paths, id);
+  if (keeper !== undefined) {
+    await keeper.ask({ op: "copy-disk", to, why });
+    return true;
+  }
   const lock = await lockBottle(id, paths);
   try {
-    const { plan } = await readRecord(paths);
-    const disks = disksOf(plan.backend);
-    await mkdir(paths.runtime, { recursive: true, mode: 0o700 });
-    try {
-      await disks.commit({ id, plan, stateDir: paths.state, runtimeDir: paths.runtime, name }, progress);
-    } finally {
-      await removeTree(paths.runtime);
-    }
-    const log = await openBottleLog(id, () => {});
-    await log.append("bottle.committed", { image: `kept:${name}` }).finally(() => log.close());
+    for (const stateDir of to) await disks.fork(paths.state, stateDir);
+    return false;
   } finally {
     await lock.release();
   }

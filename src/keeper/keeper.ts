@@ -188,6 +188,12 @@ async function serve(
       await bottle.log.append("files.copied-out", { from, leftOut: leftOut.length });
       return leftOut;
     },
+    async copyDisk(to, why) {
+      const { copyDisk } = bottle.guest;
+      if (copyDisk === undefined) throw new UserError("the bottle has no disk of its own to copy");
+      await copyDisk(to);
+      await bottle.log.append("bottle.disk-copied", { why });
+    },
     exportWork: () => takeOutWork(bottle),
     async stop() {
       wish.stop(new UserError("stopped"));

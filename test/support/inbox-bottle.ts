@@ -112,6 +112,7 @@ function handlersOf(id: string, agent: string, label: string | undefined, inbox:
     dial: refuse,
     copyIn: refuse,
     copyOut: refuse,
+    copyDisk: refuse,
     exportWork: refuse,
     stop: refuse,
     inbox,

@@ -62,6 +62,7 @@ export async function bootGuest(request: GuestRequest, scope: Scope): Promise<Gu
   const imageEnv = environmentOf(request.imageEnv);
   return createGuest(
     {
+      stateDir: request.stateDir,
       link,
       monitor: machine.monitor,
       ended: machine.ended,

@@ -1,5 +1,5 @@
 /**
- * `bottle commit`: a stopped bottle's disk as an image. What was provisioned is taken out in a machine that has nothing but
+ * `bottle commit`: the disk of a bottle that does not run as an image. What was provisioned is taken out in a machine that has nothing but
  * the copy: its file system is a stranger's, and only a guest's kernel ever reads it. Then all that is free is given
  * back, so that nothing of what was removed, now or ever, is left in the raw file.
  */
@@ -51,7 +51,11 @@ export async function commitDisk(request: CommitRequest, progress: Progress): Pr
         const asRoot: typeof guest.exec = (argv, options) =>
           guest.exec([BUSYBOX, ...argv], { ...options, user: "root", cwd: "/" });
         await forgetProvisioned(asRoot, plan);
-        await runInGuestOk(asRoot, ["fstrim", "/"], { name: "giving back what is free" });
+        // What was removed is free once its transaction is committed, and that is told a moment before it is so.
+        for (let i = 0; i < 2; i++) {
+          await runInGuestOk(asRoot, ["sync"], { name: "writing what was removed" });
+          await runInGuestOk(asRoot, ["fstrim", "/"], { name: "giving back what is free" });
+        }
       } finally {
         await scope.close();
       }

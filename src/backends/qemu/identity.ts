@@ -39,6 +39,12 @@ export function newNonce(): string {
   return randomBytes(16).toString("hex");
 }
 
+/** Now, as clock_settime(2) takes it. */
+export function hostTime(): readonly [seconds: number, nanoseconds: number] {
+  const now = Date.now();
+  return [Math.floor(now / 1000), (now % 1000) * 1_000_000];
+}
+
 export function makeIdentity(about: {
   readonly hostname: string;
   readonly etc: Readonly<Record<string, string>>;
@@ -47,10 +53,9 @@ export function makeIdentity(about: {
   const host = generateKeyPairSync("ed25519").privateKey;
   const client = ssh2.utils.generateKeyPairSync("ed25519");
   const secret = randomBytes(SECRET_BYTES).toString("hex");
-  const now = Date.now();
   return {
     identity: {
-      time: [Math.floor(now / 1000), (now % 1000) * 1_000_000],
+      time: hostTime(),
       seed: randomBytes(SEED_BYTES).toString("hex"),
       hostKey: dropbearKey(host).toString("hex"),
       authorizedKey: client.public,

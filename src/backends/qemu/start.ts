@@ -1,10 +1,7 @@
 /** From a machine to a guest that answers: one way, whether it was booted or goes on from a template. */
 import { setTimeout as pause } from "node:timers/promises";
-import * as z from "zod";
-import { readFirstLine } from "../../lib/first-line.ts";
-import { writeJsonLine } from "../../lib/json-lines.ts";
-import { printable } from "../../lib/printable.ts";
 import type { Scope } from "../../lib/scope.ts";
+import { shellOf } from "./command-server.ts";
 import { awaitHello, synchronise, tellIdentity } from "./greeting.ts";
 import type { GuestIdentity, GuestKeys } from "./identity.ts";
 import { openSshLink, type SshLink } from "./ssh-link.ts";
@@ -58,32 +55,5 @@ export async function introduce(
     // Its end is heard on the port first, and told with its reason a moment later.
     await Promise.race([over, pause(LAST_WORDS_MS, undefined, { ref: false })]);
     throw error;
-  }
-}
-
-/** The disk is mounted meanwhile; one of a guest that was killed is repaired first. */
-const READY_TIMEOUT_MS = 60_000;
-const MAX_READY_BYTES = 4096;
-
-const readySchema = z.union([
-  z.strictObject({ shell: z.enum(["/bin/bash", "/bin/sh"]) }),
-  z.strictObject({ error: z.string() }),
-]);
-
-/** The agent's shell, once the guest is in its image. @throws Error with the guest's reason when it cannot be. */
-async function shellOf(link: SshLink): Promise<string> {
-  const stream = link.command(false);
-  const timer = setTimeout(
-    () => stream.destroy(new Error(`the guest is not ready within ${READY_TIMEOUT_MS / 1000} s`)),
-    READY_TIMEOUT_MS,
-  );
-  try {
-    await writeJsonLine(stream, { kind: "ready" });
-    const said = readySchema.parse(JSON.parse(await readFirstLine(stream, MAX_READY_BYTES)));
-    if ("error" in said) throw new Error(`the guest could not start: ${printable(said.error)}`);
-    return said.shell;
-  } finally {
-    clearTimeout(timer);
-    stream.destroy();
   }
 }

@@ -1,4 +1,4 @@
-/** `bottle commit`: a stopped bottle's disk as an image for others, without what was provisioned. */
+/** `bottle commit`: a bottle's disk as an image for others, without what was provisioned. */
 import { commitBottle } from "../../keeper/disk-work.ts";
 import { UserError } from "../../lib/errors.ts";
 import { parseImageSource } from "../../manifest/image-source.ts";

@@ -1,4 +1,4 @@
-/** `bottle fork`: copies of a stopped bottle, each started from where it is, and provisioned anew before its agent runs. */
+/** `bottle fork`: copies of a bottle as it is at one moment, each provisioned anew before its agent runs. */
 import { forkBottle } from "../../keeper/disk-work.ts";
 import { removeBottle } from "../../keeper/leftovers.ts";
 import { UserError } from "../../lib/errors.ts";
@@ -16,16 +16,16 @@ export async function fork(
   if (!Number.isInteger(copies) || copies < 1 || copies > MAX_COPIES) {
     throw new UserError(`bottle fork makes from 1 to ${MAX_COPIES} copies`, { hint: `bottle fork ${id} 2` });
   }
-  for (let i = 0; i < copies; i++) {
-    const copy = await forkBottle(id);
-    try {
+  const waiting = [...(await forkBottle(id, copies))];
+  try {
+    for (const copy of [...waiting]) {
       const code = await resume(copy, { ...flags, detach: true });
       if (code !== 0) return code;
-    } catch (error) {
-      // Nothing ran in it: there is nothing to keep.
-      await removeBottle(copy, true);
-      throw error;
+      waiting.shift();
     }
+    return 0;
+  } finally {
+    // Nothing ran in these: there is nothing to keep.
+    for (const copy of waiting) await removeBottle(copy, true);
   }
-  return 0;
 }

@@ -1,6 +1,14 @@
 /** A micro-VM's disk outlives it: resumed, forked, and frozen as an image without what was provisioned. */
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
@@ -144,6 +152,83 @@ describe.skipIf(lack !== undefined)("the disk of a micro-VM", () => {
     }
     expect(await bottle("audit", "verify", forks[0] ?? "")).toMatchObject({ code: 0 });
   }, 180_000);
+
+  describe("of one that runs", () => {
+    // Each tick is on the disk by itself; what is said first is what the copy began with.
+    const RUNNING = [
+      "grep -c tick ~/ticks 2>/dev/null || echo 0",
+      "grep -h secret_key ~/.config/backup/credentials.json",
+      "while :; do echo tick >>~/ticks; sleep 0.05; done",
+    ].join("; ");
+    let running: string;
+    const saidBy = async (other: string): Promise<readonly string[]> => {
+      const log = join(folder, "home/state", other, "agent.log");
+      const lines = () => (existsSync(log) ? readFileSync(log, "utf8").split("\n") : []);
+      for (let i = 0; i < 200 && lines().length < 3; i++) await pause(100);
+      return lines();
+    };
+    const ticks = async (): Promise<number> =>
+      Number((await bottle("exec", running, "--", "grep", "-c", "tick", "/home/node/ticks")).stdout);
+
+    beforeAll(async () => {
+      const provider = { template: "command", command: ["sh", "-c", RUNNING] };
+      writeFileSync(
+        join(folder, "home/bottles/r.md"),
+        `---\n${JSON.stringify({ agent_provider: provider })}\n---\n`,
+      );
+      writeFileSync(join(folder, "home/agents/r.md"), "---\nbottle: r\n---\n");
+      const run = await bottle("start", "r", "--backend", "qemu", "--yes", "--detach", "--prompt", "x");
+      expect(run.code, run.stderr).toBe(0);
+      running = run.stdout.trim();
+      for (let i = 0; i < 100 && !((await ticks()) > 10); i++) await pause(200);
+    }, 120_000);
+
+    it("is copied as it is at one moment, for every copy, and the bottle goes on", async () => {
+      const before = await ticks();
+      const run = await bottle("fork", running, "2", "--yes", "--prompt", "fork");
+      expect(run.code, run.stderr).toBe(0);
+      const [one = "", two = "", ...more] = run.stdout.trim().split("\n");
+      expect(more).toEqual([]);
+      const said = [await saidBy(one), await saidBy(two)];
+      const [began, decoys] = [said.map(([first]) => Number(first)), said.map(([, second]) => second)];
+      expect(began[0]).toBeGreaterThanOrEqual(before);
+      expect(began[1]).toBe(began[0]);
+      // Provisioned anew, each.
+      expect(new Set([...decoys, (await saidBy(running))[1]]).size).toBe(3);
+      expect(await ticks()).toBeGreaterThan(began[0] ?? Number.NaN);
+      expect(await bottle("audit", "verify", running)).toMatchObject({ code: 0 });
+      const log = readFileSync(join(folder, "home/audit", `${running}.jsonl`), "utf8");
+      expect(log).toContain(`fork ${one} ${two}`);
+      for (const each of [one, two]) await bottle("stop", each);
+    }, 180_000);
+
+    it("is kept as an image meanwhile, without what was provisioned", async () => {
+      const [, , decoy = ""] = /("secret_key": ")(\w{40})/.exec((await saidBy(running))[1] ?? "") ?? [];
+      expect(decoy).toHaveLength(40);
+      const image = join(VM_CACHE, "images/kept", `${name}-live`, "disk.ext4");
+      try {
+        const before = await ticks();
+        const run = await bottle("commit", running, `${name}-live`);
+        expect(run, run.stderr).toMatchObject({ code: 0, stdout: `kept:${name}-live\n` });
+        expect(execFileSync("python3", ["-c", SEARCH, image, decoy], { encoding: "utf8" }).trim()).toBe("");
+        execFileSync("e2fsck", ["-fn", image], { stdio: "ignore" });
+        const kept = execFileSync("debugfs", ["-R", "cat /home/node/ticks", image], {
+          encoding: "utf8",
+          stdio: ["ignore", "pipe", "ignore"],
+        });
+        expect(kept.match(/^tick$/gm)?.length).toBeGreaterThanOrEqual(before);
+        expect(await ticks()).toBeGreaterThan(before);
+        // The copy that it was made from is gone.
+        const left = readdirSync(join(folder, "home/state"));
+        expect(left.filter((each) => !existsSync(join(folder, "home/state", each, "bottle.json")))).toEqual(
+          [],
+        );
+      } finally {
+        await bottle("stop", running);
+        await bottle("image", "prune", `kept:${name}-live`, "--yes");
+      }
+    }, 180_000);
+  });
 
   it("is no namespace bottle's", async () => {
     const run = await bottle("start", "a", "--backend", "namespace", "--yes", "--prompt", "x");

@@ -53,6 +53,9 @@ beforeEach(async () => {
     async copyOut() {
       throw new Error("a disk broke");
     },
+    async copyDisk(to, why) {
+      calls.push(`disk to ${to.join(" ")}: ${why}`);
+    },
     exportWork: () => Promise.reject(new UserError("no work")),
     async stop() {
       calls.push("stop");

@@ -108,8 +108,7 @@ sub raise_loopback {
 
 sub take_identity {
   my ($identity) = @_;
-  my ($seconds, $nanoseconds) = @{$identity->{time}};
-  must('clock_settime', 0, pack 'q q', $seconds, $nanoseconds);
+  set_clock(@{$identity->{time}});
   my $seed = pack 'H*', $identity->{seed};
   open my $random, '+<', '/dev/urandom' or die "random: $!\n";
   # RNDADDENTROPY, then RNDRESEEDCRNG: two clones of one template must not draw the same numbers.

@@ -99,6 +99,7 @@ sub hear {
     $execs{$header->{token}} = {socket => $socket, header => $header, since => time};
     begin($header->{token});
   }
+  elsif ($kind eq 'clock') { apart(sub { set_clock(@{$header->{time}}); say_to($socket, '{"connected":true}'); }, $socket); }
   elsif ($kind eq 'flush') { apart(sub { call('sync'); say_to($socket, '{"connected":true}'); }, $socket); }
   elsif ($kind eq 'probe') { apart(sub { probe($socket, $header) }, $socket); }
 }

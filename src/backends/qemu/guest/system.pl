@@ -49,6 +49,12 @@ sub must {
   call($name, @arguments) or die "$name: $!\n";
 }
 
+sub set_clock {
+  my ($seconds, $nanoseconds) = @_;
+  # CLOCK_REALTIME
+  must('clock_settime', 0, pack 'q q', $seconds, $nanoseconds);
+}
+
 # Dies with the error's name. @return what the kernel made of the argument.
 sub control {
   my ($handle, $request, $argument) = @_;
