@@ -1,4 +1,4 @@
-/** `npm run bench -- start | exec | approvals | egress | git | inspect | proxy | vm [--json]`. Prints figures; judges nothing. */
+/** `npm run bench -- start | exec | approvals | egress | git | inspect | many | proxy | vm [--json]`. Prints figures; judges nothing. */
 import type { BenchRow } from "./row.ts";
 
 const benches: Readonly<Record<string, () => Promise<readonly BenchRow[]>>> = {
@@ -8,6 +8,7 @@ const benches: Readonly<Record<string, () => Promise<readonly BenchRow[]>>> = {
   egress: async () => (await import("./egress.ts")).benchEgress(),
   git: async () => (await import("./git.ts")).benchGit(),
   inspect: async () => (await import("./inspect.ts")).benchInspect(),
+  many: async () => (await import("./many.ts")).benchMany(),
   proxy: async () => (await import("./proxy/proxy.ts")).benchProxy(),
   vm: async () => (await import("./vm.ts")).benchVm(),
 };

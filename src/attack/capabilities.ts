@@ -23,6 +23,8 @@ export const SITES: Readonly<Record<BackendName, Site>> = {
     gives: () => ({
       sharedKernel: true,
       syscallFilter: findFilter() !== undefined,
+      ownFilter: findFilter() !== undefined,
+      hiddenSys: true,
       memoryLimit: limitable().includes("memory"),
       processLimit: limitable().includes("pids") || countsProcesses(),
       bearerOnEveryService: false,
@@ -33,6 +35,8 @@ export const SITES: Readonly<Record<BackendName, Site>> = {
     gives: () => ({
       sharedKernel: false,
       syscallFilter: false,
+      ownFilter: false,
+      hiddenSys: true,
       memoryLimit: true,
       processLimit: false,
       bearerOnEveryService: false,
@@ -43,6 +47,8 @@ export const SITES: Readonly<Record<BackendName, Site>> = {
     gives: () => ({
       sharedKernel: false,
       syscallFilter: false,
+      ownFilter: false,
+      hiddenSys: true,
       memoryLimit: true,
       processLimit: false,
       bearerOnEveryService: true,
@@ -53,6 +59,8 @@ export const SITES: Readonly<Record<BackendName, Site>> = {
     gives: () => ({
       sharedKernel: true,
       syscallFilter: true,
+      ownFilter: false,
+      hiddenSys: false,
       memoryLimit: true,
       processLimit: true,
       bearerOnEveryService: false,

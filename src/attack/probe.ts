@@ -43,6 +43,10 @@ export interface Capabilities {
   readonly sharedKernel: boolean;
   /** Rarely used system calls are refused before the kernel's code for them is reached. */
   readonly syscallFilter: boolean;
+  /** That filter is this project's own: an engine's default one lets pass what some of its containers need. */
+  readonly ownFilter: boolean;
+  /** Nothing of the host's /sys is shown, not even to be read. */
+  readonly hiddenSys: boolean;
   readonly memoryLimit: boolean;
   readonly processLimit: boolean;
   /** Everybody on the host's network could dial the link, so each service wants the bottle's bearer. */

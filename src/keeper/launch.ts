@@ -141,6 +141,7 @@ export async function launchBottle(
 
   const decoy = mintDecoy();
   let bootedGuest: Promise<Guest> | undefined;
+  let isStopped = false;
   let markVerified = (): void => {};
   const verified = new Promise<void>((resolve) => {
     markVerified = resolve;
@@ -156,7 +157,10 @@ export async function launchBottle(
         } finally {
           // Last: what it was doing has nowhere to go by now.
           const { freezer } = (await bootedGuest?.catch(() => undefined)) ?? {};
-          await (inbox.state.frozen ? freezer?.freeze() : freezer?.thaw());
+          const { frozen } = inbox.state;
+          // Not every backend takes it twice: an engine refuses to let on what was not stopped.
+          if (frozen !== isStopped) await (frozen ? freezer?.freeze() : freezer?.thaw());
+          isStopped = frozen;
         }
       },
       tellAgent: () => refresh(running, (name) => name === "supervise"),

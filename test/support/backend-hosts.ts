@@ -1,12 +1,14 @@
 /** Private hosts on which bottles of one backend can be started, each with an operator. */
 import { execFileSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import type { BackendName } from "../../src/contract/isolation.ts";
 import { runOk } from "../../src/lib/processes.ts";
 import { type BottleCli, type BottleCliOptions, createBottleCli, isRoot } from "./bottle-cli.ts";
 import { engineLack, startEngine } from "./docker-engine.ts";
 import type { Fault } from "./faults.ts";
 import { startPrivateHost } from "./private-host.ts";
+import { installSmolvm, realSmolvm } from "./smolvm.ts";
+import { VM_CACHE, vmLack } from "./vm-host.ts";
 
 export interface BackendHost {
   readonly backend: BackendName;
@@ -38,6 +40,8 @@ export interface TriedBackend {
 
 const NO_HOST = isRoot ? undefined : "a host of the test's own is made by root";
 const WITHOUT_ENGINE: readonly Fault[] = ["fail", "keeper", "command", "sidecar", "guest"];
+/** Its guests have a filtered network in a namespace: it has most to leave behind. */
+const SMOLVM = "0.8.0";
 
 export const HOSTS: readonly TriedBackend[] = [
   {
@@ -48,6 +52,16 @@ export const HOSTS: readonly TriedBackend[] = [
     ...{ backend: "docker", lack: NO_HOST ?? engineLack(), start: dockerHost },
     ...{ faults: [...WITHOUT_ENGINE, "engine"], strikes: 6, daySteps: 8 },
   },
+  {
+    ...{ backend: "qemu", lack: NO_HOST ?? (await vmLack()), start: qemuHost },
+    ...{ faults: WITHOUT_ENGINE, strikes: 4, daySteps: 5 },
+  },
+  {
+    backend: "smolmachines",
+    lack: NO_HOST ?? (existsSync("/dev/kvm") ? undefined : "there is no /dev/kvm"),
+    start: smolmachinesHost,
+    ...{ faults: WITHOUT_ENGINE, strikes: 6, daySteps: 6 },
+  },
 ];
 
 /** By their arguments, on whatever backend. */
@@ -57,15 +71,56 @@ const COMMON: Partial<Record<Fault, RegExp>> = {
   sidecar: /bottle\.js sidecar /,
 };
 
-async function namespaceHost(program?: string): Promise<BackendHost> {
-  const host = await startPrivateHost();
-  const cli = createOperator("namespace", { words: host.words, ...(program !== undefined && { program }) });
+function namespaceHost(program?: string): Promise<BackendHost> {
+  return plainHost("namespace", { guest: /guest-init\.mjs|^cat$/, forks: false, program });
+}
+
+function qemuHost(program?: string): Promise<BackendHost> {
+  const env = { BOT_BOTTLE_CACHE: VM_CACHE };
+  return plainHost("qemu", { guest: /qemu-system-/, forks: true, program, env });
+}
+
+/** With the stand-in, unless there is a real one. */
+async function smolmachinesHost(program?: string): Promise<BackendHost> {
+  const folder = mkdtempSync("/var/tmp/bbv-");
+  const PATH =
+    realSmolvm() === undefined
+      ? `${installSmolvm(folder, SMOLVM)}:${process.env["PATH"]}`
+      : process.env["PATH"];
+  const given = { guest: /_boot-vm/, forks: false, program, env: { PATH: PATH ?? "" } };
+  const host = await plainHost("smolmachines", given);
   return {
-    backend: "namespace",
-    forks: false,
+    ...host,
+    async close() {
+      await host.close();
+      rmSync(folder, { recursive: true });
+    },
+  };
+}
+
+/** Where everything of a bottle's is the operator's or the kernel's. */
+async function plainHost(
+  backend: BackendName,
+  options: {
+    readonly guest: RegExp;
+    readonly forks: boolean;
+    readonly program: string | undefined;
+    readonly env?: Readonly<Record<string, string>>;
+  },
+): Promise<BackendHost> {
+  const { guest, forks, program, env } = options;
+  const host = await startPrivateHost();
+  const cli = createOperator(backend, {
+    words: host.words,
+    ...(program !== undefined && { program }),
+    ...(env !== undefined && { env }),
+  });
+  return {
+    backend,
+    forks,
     cli,
     look: host.look,
-    victims: (fault) => matching(cli, host.processes(), { ...COMMON, guest: /guest-init\.mjs|^cat$/ }[fault]),
+    victims: (fault) => matching(cli, host.processes(), { ...COMMON, guest }[fault]),
     isKeptDisk: () => false,
     async close() {
       await host.close();

@@ -17,11 +17,11 @@ function left(what: string, tries: string, attack: readonly Step[], more: Partia
 }
 
 /** What there was while the bottles were there, still is now, and was not before. */
-function still(section: string, pick = ""): readonly Step[] {
+function still(section: string, pick = "", among = section): readonly Step[] {
   return [
     node(
-      `import { readFileSync } from "node:fs"; const read = (file) => new Set(JSON.parse(readFileSync(file, "utf8")).${section}${pick});
-const [before, during, after] = [env.BEFORE, env.DURING, env.AFTER].map(read);
+      `import { readFileSync } from "node:fs"; const read = (file, section) => { const all = JSON.parse(readFileSync(file, "utf8"))[section]; return new Set(all${pick}); };
+const before = read(env.BEFORE, "${among}"), during = read(env.DURING, "${section}"), after = read(env.AFTER, "${among}");
 const found = [...during].filter((thing) => after.has(thing) && !before.has(thing)); found.length > 0 ? got(found.length + ": " + found.slice(0, 3).join("; ")) : refused("none")`,
       "host",
     ),
@@ -32,7 +32,7 @@ const NONE_EVER: Otherwise = { seen: ["none"], because: "this backend made none 
 
 export const AFTERMATH: readonly Probe[] = [
   left("processes", "leaves a process running", still("processes")),
-  left("namespaces", "leaves a namespace that somebody is in", still("namespaces"), {
+  left("namespaces", "leaves a namespace that somebody is in", still("namespaces", "", "inhabited"), {
     controlOtherwise: [NONE_EVER],
   }),
   left("mounts", "leaves a mount", still("mounts"), { controlOtherwise: [NONE_EVER] }),

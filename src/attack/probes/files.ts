@@ -98,7 +98,10 @@ set -- $(printf '%s\\n' $codes | sort -u); IFS=+; refused "$*"`),
     "reads the host's passwords",
     [sh('try grep -q "what only root may read" /etc/shadow')],
     [...ABSENT, "failed"],
-    { controlOtherwise: [NO_OUTER, NEEDS_ROOT] },
+    {
+      // `failed`: it can be read, and nothing made up is in it.
+      controlOtherwise: [NO_OUTER, { ...NO_OUTER, seen: ["failed"] }, NEEDS_ROOT],
+    },
   ),
   file(
     "through-proc",
@@ -219,7 +222,16 @@ open.length > 0 ? got(open.length + ": " + open.slice(0, 3).join()) : refused("n
       ),
     ],
     ABSENT,
-    { otherwise: [OWN_KERNEL] },
+    {
+      otherwise: [
+        OWN_KERNEL,
+        {
+          without: ["hiddenSys"],
+          seen: ["got"],
+          because: "an engine shows /sys to be read, with the parts covered that tell most",
+        },
+      ],
+    },
   ),
   file(
     "cgroup-release",

@@ -22,6 +22,13 @@ const OWN_KERNEL: Otherwise = {
   because: "it is the virtual machine's own kernel, and no part of the host's",
 };
 
+const NO_TERMINAL: Otherwise = {
+  without: ["ownFilter"],
+  seen: ["got"],
+  because:
+    "an engine's default filter lets the call pass; no terminal of the operator's is there to be typed into",
+};
+
 const CLONE_NEWUSER = 0x1000_0000;
 const CLONE_NEWNS = 0x2_0000;
 const CLONE_NEWNET = 0x4000_0000;
@@ -157,7 +164,17 @@ export const KERNEL: readonly Probe[] = [
   ),
   rare("bpf", "loads a program into the kernel", 'my $a = "\\0" x 128; reaches("bpf", 5, $a, 128)'),
   rare("perf", "watches the processor's counters", 'reaches("perf_event_open", 0, 0, -1, -1, 0)'),
-  rare("io-uring", "does system calls that no filter sees", 'reaches("io_uring_setup", 1, 0)'),
+  rare("io-uring", "does system calls that no filter sees", 'reaches("io_uring_setup", 1, 0)', {
+    otherwise: [
+      OWN_KERNEL,
+      UNFILTERED,
+      {
+        without: ["ownFilter"],
+        seen: ["got"],
+        because: "the default filter of an older engine lets it pass",
+      },
+    ],
+  }),
   rare("userfaultfd", "stops the kernel in the middle of a copy", 'does("userfaultfd", 0)'),
   rare("personality", "switches the layout of memory to a known one", 'does("personality", 0x0040000)'),
   rare("module", "loads a module", 'my $e = ""; reaches("init_module", 0, 0, $e)'),
@@ -181,8 +198,11 @@ export const KERNEL: readonly Probe[] = [
     "type-into-terminal",
     "types into the terminal that it was started from",
     'reaches("ioctl", 0, 0x5412, 0)',
+    { otherwise: [OWN_KERNEL, UNFILTERED, NO_TERMINAL] },
   ),
-  rare("paste-into-console", "pastes into the console", 'reaches("ioctl", 0, 0x541c, 0)'),
+  rare("paste-into-console", "pastes into the console", 'reaches("ioctl", 0, 0x541c, 0)', {
+    otherwise: [OWN_KERNEL, UNFILTERED, NO_TERMINAL],
+  }),
   {
     ...privilege("no-new-privileges", "is a process that may gain privileges at all", ""),
     attack: [

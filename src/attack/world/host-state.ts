@@ -12,8 +12,10 @@ const GROUP_DEPTH = 5;
 /** Each a list of lines, each line a thing. */
 export interface HostState {
   readonly processes: readonly string[];
-  /** Of everybody's processes, so that one which lost its bottle's processes to others is still seen. */
+  /** That processes of theirs are in. */
   readonly namespaces: readonly string[];
+  /** That anybody's process is in: one of theirs may have been lost to somebody else's. */
+  readonly inhabited: readonly string[];
   readonly mounts: readonly string[];
   readonly sockets: readonly string[];
   readonly listeners: readonly string[];
@@ -43,7 +45,8 @@ export function hostState(root: string, ids: readonly string[]): HostState {
       (pid) =>
         `${pid} ${birthOf(pid)} ${contentOf(`/proc/${pid}/cmdline`).replaceAll("\0", " ").slice(0, 100)}`,
     ),
-    namespaces: unique(pids.flatMap(namespacesOf)),
+    namespaces: unique(ours.flatMap(namespacesOf)),
+    inhabited: unique(pids.flatMap(namespacesOf)),
     mounts: unique(
       ours.flatMap((pid) =>
         contentOf(`/proc/${pid}/mountinfo`)

@@ -28,6 +28,8 @@ interface Row {
   readonly startedAt: string | null;
   /** How it ended. */
   readonly exit: string | null;
+  /** What the operator should know of one that runs: sidecars that died. */
+  readonly trouble: string | null;
 }
 
 export async function list(flags: { readonly agents?: true; readonly json?: true }): Promise<number> {
@@ -45,7 +47,10 @@ async function listBottles(json: boolean): Promise<number> {
         row.id,
         printable(row.agent),
         row.backend ?? "-",
-        row.exit === null ? row.state : `${row.state} (${printable(row.exit)})`,
+        [
+          row.state,
+          ...[row.exit, row.trouble].flatMap((words) => (words === null ? [] : `(${printable(words)})`)),
+        ].join(" "),
         row.startedAt ?? "-",
         printable(row.label ?? ""),
       ]),
@@ -70,8 +75,21 @@ async function describe(id: string): Promise<readonly Row[]> {
     state,
     startedAt: status?.startedAt ?? startedAt ?? null,
     exit: status === undefined ? (ended?.exit ?? null) : null,
+    trouble: status === undefined ? null : troubleOf(status),
   };
   return [row];
+}
+
+/** While one is down its guest has less; one that keeps dying is for somebody to look at: bottle audit report tells why. */
+function troubleOf({ phase, sidecars }: BottleStatus): string | null {
+  const words = sidecars.flatMap(({ name, pid, restarts }) => {
+    // One of them waits for its first use.
+    const isDown = pid === 0 && (restarts > 0 || name !== "supervise");
+    if (isDown) return `${name} is down, was restarted ${restarts}x`;
+    if (restarts > 0) return `${name} restarted ${restarts}x`;
+    return [];
+  });
+  return phase === "settling" || words.length === 0 ? null : words.join(", ");
 }
 
 async function stateOnDisk(

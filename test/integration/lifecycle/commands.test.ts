@@ -147,6 +147,7 @@ describe("bottle list and logs", () => {
         backend: "namespace",
         state: "running",
         exit: null,
+        trouble: null,
       }),
     ]);
     expect((await cli.run(["ls"])).stdout).toContain(`${id}  idle   namespace  running`);

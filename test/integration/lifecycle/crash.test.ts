@@ -137,6 +137,7 @@ describe("a sidecar that is killed", () => {
     expect(again?.pid).not.toBe(egress?.pid);
     expect((await cli.logged(id, "egress.died")).data).toMatchObject({ restartInMs: 100 });
     await cli.logged(id, "egress.restarted");
+    expect((await cli.run(["list"])).stdout).toContain("running (egress restarted 1x)");
     await cli.run(["stop", id]);
   });
 });

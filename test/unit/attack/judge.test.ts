@@ -5,6 +5,8 @@ import { type Capabilities, type Probe, type Seen, sh } from "../../../src/attac
 const has: Capabilities = {
   sharedKernel: true,
   syscallFilter: true,
+  ownFilter: true,
+  hiddenSys: true,
   memoryLimit: true,
   processLimit: true,
   bearerOnEveryService: false,

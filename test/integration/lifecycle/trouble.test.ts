@@ -1,0 +1,161 @@
+/** A host that is not as it should be while a bottle runs: what hangs is ended by a deadline, and what runs out closes. */
+import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import {
+  type BottleCli,
+  createBottleCli,
+  eventually,
+  frontMatter,
+  isRoot,
+  killIfThere,
+} from "../../support/bottle-cli.ts";
+import { realPid } from "../../support/pid-of.ts";
+import { type PrivateHost, startPrivateHost } from "../../support/private-host.ts";
+
+/** Three seconds for its last sentence, ten for a guest that may still answer, and what a busy machine adds. */
+const STOP_MS = 40_000;
+
+describe("what hangs", () => {
+  let cli: BottleCli;
+  beforeAll(() => {
+    cli = createBottleCli();
+    cli.agent("sh", ["sh", "-c"]);
+  });
+  afterEach(() => cli.expectNothingLeft());
+  afterAll(() => cli.remove());
+
+  const processesLike = (pattern: RegExp): readonly number[] =>
+    cli.processes().filter((pid) => pattern.test(cli.commandOf(pid)));
+
+  it.each([
+    ["a guest, with everybody in it", /guest-init\.mjs|^sleep 604|^sh -c sleep 604/],
+    ["its sidecars", /bottle\.js sidecar /],
+  ])(
+    "%s, is ended by bottle stop within its deadline, and the bottle is kept",
+    async (_name, pattern) => {
+      const id = await cli.start("sh", "-p", "sleep 604; true");
+      await eventually("the agent", () => processesLike(/^sleep 604/)[0]);
+      const hung = processesLike(pattern);
+      expect(hung.length).toBeGreaterThan(0);
+      for (const pid of hung) process.kill(realPid(pid), "SIGSTOP");
+      const from = Date.now();
+      const { code } = await cli.run(["stop", id]);
+      expect(code).toBe(0);
+      expect(Date.now() - from).toBeLessThan(STOP_MS);
+      expect(await cli.list()).toMatchObject([{ id, state: "kept" }]);
+      expect(await cli.leftovers()).toEqual([]);
+      expect((await cli.run(["resume", id, "-p", "echo again"])).stdout).toBe("again\n");
+    },
+    STOP_MS + 20_000,
+  );
+
+  it("everything of a bottle, stopped and let go on, is as it was", async () => {
+    const id = await cli.start("sh", "-p", "while :; do date >>~/lives; sleep 0.1; done");
+    await eventually("the agent", async () =>
+      (await cli.run(["exec", id, "--", "cat", "lives"])).code === 0 ? true : undefined,
+    );
+    const all = cli.processes();
+    for (const pid of all) killIfThere(pid, "SIGSTOP");
+    expect(await cli.list()).toMatchObject([{ id, state: "stuck" }]);
+    for (const pid of all) killIfThere(pid, "SIGCONT");
+    expect(await cli.list()).toMatchObject([{ id, state: "running", trouble: null }]);
+    const lives = async (): Promise<number> =>
+      Number((await cli.run(["exec", id, "--", "wc", "-c", "lives"])).stdout.split(" ")[0]);
+    const before = await lives();
+    await eventually("that it goes on", async () => ((await lives()) > before ? true : undefined));
+    expect((await cli.run(["exec", id, "--", "curl", "-s", "http://denied.test/"])).stdout).toContain(
+      "denied",
+    );
+    await cli.run(["rm", "--force", id]);
+  });
+});
+
+describe("a keeper that is out of file descriptors", () => {
+  let cli: BottleCli;
+  beforeAll(() => {
+    cli = createBottleCli();
+    cli.agent("sh", ["sh", "-c"]);
+  });
+  afterAll(async () => {
+    await cli.expectNothingLeft();
+    await cli.remove();
+  });
+
+  it("refuses what it has none for, hangs at nothing, and serves again once it has some", async () => {
+    const id = await cli.start("sh", "-p", "sleep 600");
+    const { keeperPid } = await cli.status(id);
+    const limits = readFileSync(`/proc/${keeperPid}/limits`, "utf8");
+    const [, soft, hard] = /^Max open files +(\d+) +(\d+)/m.exec(limits) ?? [];
+    const limitTo = (most: string): Buffer =>
+      execFileSync("prlimit", [`--pid=${keeperPid}`, `--nofile=${most}:${hard}`]);
+    limitTo("32");
+    const outcomes = await Promise.all(
+      Array.from({ length: 6 }, () => cli.run(["exec", id, "--", "echo", "here"])),
+    );
+    for (const { code, stdout, stderr } of outcomes) {
+      // Either it was done, or it is said that it was not.
+      if (code === 0) expect(stdout).toBe("here\n");
+      else expect(stderr).toMatch(/error: \S/);
+    }
+    limitTo(soft ?? "1024");
+    expect((await cli.run(["exec", id, "--", "echo", "here"])).stdout).toBe("here\n");
+    expect((await cli.run(["rm", "--force", id])).code).toBe(0);
+    expect((await cli.run(["audit", "verify", id])).code).toBe(0);
+  });
+});
+
+describe.skipIf(!isRoot)("a disk that fills up while a bottle runs", () => {
+  let host: PrivateHost;
+  let cli: BottleCli;
+  beforeAll(async () => {
+    host = await startPrivateHost();
+    cli = createBottleCli({ words: host.words });
+    const mount = ["mount", "-t", "tmpfs", "-o", "size=80m,mode=700", "none", cli.home];
+    const [program = "", ...args] = [...host.words("/"), ...mount];
+    execFileSync(program, args);
+    // There, and not below what was mounted over it.
+    for (const [path, text] of [
+      ["bottles", frontMatter({ agent_provider: { template: "command", command: ["sh", "-c"] } }, "")],
+      ["agents", frontMatter({ bottle: "sh" }, "")],
+    ] as const) {
+      there(`mkdir -m 700 ${path} && cat >${path}/sh.md && chmod 600 ${path}/sh.md`, text);
+    }
+  });
+  afterAll(async () => {
+    await host.close();
+    await cli.remove();
+  });
+
+  const there = (script: string, input = ""): string => {
+    const [program = "", ...args] = [...host.words("/"), "sh", "-ec", `cd ${cli.home}\n${script}`];
+    return execFileSync(program, args, { encoding: "utf8", input });
+  };
+
+  it("I8: closes: what cannot be recorded is not done, the bottle ends and is kept, and goes on once there is room", async () => {
+    const started = await cli.run(["start", "sh", "--detach", "--yes", "-p", "echo mine >~/note; sleep 600"]);
+    expect(started, started.stderr).toMatchObject({ code: 0 });
+    const id = started.stdout.trim();
+    await eventually("the agent", async () =>
+      (await cli.run(["exec", id, "--", "cat", "note"])).stdout === "mine\n" ? true : undefined,
+    );
+    // The guest's own doing: its home lies there.
+    await cli.run(["exec", id, "--", "sh", "-c", "cat /dev/zero >fill 2>/dev/null; :"]);
+    // The log's last page may have room for some lines more.
+    let refused: string | undefined;
+    for (let i = 0; i < 40 && refused === undefined; i++) {
+      const name = `forbidden-${i}`;
+      if ((await cli.run(["exec", id, "--", "touch", name])).code !== 0) refused = name;
+    }
+    expect(refused).toBeDefined();
+    await eventually("the bottle's end", async () =>
+      ["kept", "crashed"].includes((await cli.list())[0]?.state ?? "") ? true : undefined,
+    );
+    expect(there(`ls state/${id}/home`).split("\n")).not.toContain(refused);
+    there(`rm state/${id}/home/fill`);
+    expect((await cli.run(["cleanup", "--yes"])).code).toBe(0);
+    const again = await cli.run(["resume", id, "-p", "cat ~/note"]);
+    expect(again, again.stderr).toMatchObject({ code: 0, stdout: "mine\n" });
+    expect(host.processes().filter((pid) => /bottle/.test(cli.commandOf(pid)))).toEqual([]);
+  });
+});
