@@ -18,7 +18,7 @@ export function imageFrom(text: string): ImageSource {
   );
   if (parsed.ok) return parsed.value;
   throw new UserError(`the image ${printable(text)} ${parsed.reason}`, {
-    hint: "debian:12, docker://host/repository:tag, oci:folder:name, docker-archive:file.tar, dir:folder, kept:name or built-in",
+    hint: "debian:12, docker://host/repository:tag, oci:folder:name, docker-archive:file.tar, docker-daemon:name, dir:folder, kept:name or built-in",
     exitCode: 2,
   });
 }

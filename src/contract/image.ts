@@ -16,6 +16,8 @@ export type ImageSource =
   | { readonly kind: "oci-layout"; readonly path: string; readonly ref?: string }
   /** What `docker save` or `podman save` writes, compressed or not. */
   | { readonly kind: "docker-archive"; readonly path: string; readonly ref?: string }
+  /** What a docker-compatible engine of this host's calls so. */
+  | { readonly kind: "engine"; readonly name: string }
   /** A folder that is the root itself. */
   | { readonly kind: "folder"; readonly path: string }
   /** The recipe that comes with bot-bottle. */

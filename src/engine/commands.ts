@@ -110,6 +110,10 @@ function labelWords(labels: Readonly<Record<string, string>>): readonly string[]
   return Object.entries(labels).flatMap(([name, value]) => ["--label", `${name}=${value}`]);
 }
 
+export function saveImage(name: string, path: string): readonly string[] {
+  return ["save", "--output", path, name];
+}
+
 /** Exits with 0 when a shell of the image finds the program. */
 export function lookFor(image: string, program: string): readonly string[] {
   return [

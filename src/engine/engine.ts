@@ -18,6 +18,9 @@ const COMPLAINT_CHARACTERS = 600;
 /** Pulling a base and installing a few packages. */
 const BUILD_MS = 15 * 60_000;
 
+/** Some gigabytes. */
+const SAVE_MS = 15 * 60_000;
+
 export interface Engine {
   /** Path of the tool. */
   readonly program: string;
@@ -311,6 +314,11 @@ export async function imageId(engine: Engine, name: string): Promise<string | un
 export async function imageHasProgram(engine: Engine, image: string, program: string): Promise<boolean> {
   const { code } = await ask(engine, commands.lookFor(image, program));
   return code === 0;
+}
+
+/** Writes it as one archive to `path`. @throws UserError */
+export async function saveImage(engine: Engine, name: string, path: string): Promise<void> {
+  await must(engine, commands.saveImage(name, path), SAVE_MS);
 }
 
 /** The environment that the image's programs expect. */

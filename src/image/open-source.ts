@@ -8,6 +8,7 @@ import { fileStamp } from "../lib/file-stamp.ts";
 import { imageWord } from "../plan/image-word.ts";
 import { readArchive } from "./archive-image.ts";
 import { buildRecipe, recipeStamp } from "./built-in-recipe.ts";
+import { engineImageId, readEngineImage } from "./engine-image.ts";
 import { readFolder } from "./folder-image.ts";
 import type { ImageCache } from "./image-cache.ts";
 import { folderFiles, readLayout } from "./layout-image.ts";
@@ -35,6 +36,8 @@ export async function openSource(source: ImageSource, options: OpenOptions): Pro
       case "docker-archive":
         progress(`reading ${source.path}`);
         return await readArchive(source.path, source.ref, workDir, signal);
+      case "engine":
+        return await readEngineImage(source.name, workDir, progress, signal);
       case "oci-layout":
         return await readLayout(folderFiles(source.path), source.ref);
       case "built-in":
@@ -60,12 +63,14 @@ export async function openSource(source: ImageSource, options: OpenOptions): Pro
  * What stays the same while the source does, found without reading it; undefined when only reading it tells. A name
  * in a registry is asked for once, and again by `bottle image build`.
  */
-export function stampOf(source: ImageSource): string | undefined {
+export async function stampOf(source: ImageSource): Promise<string | undefined> {
   switch (source.kind) {
     case "registry":
       return "";
     case "built-in":
       return recipeStamp();
+    case "engine":
+      return engineImageId(source.name);
     case "docker-archive":
       return fileStamp(source.path);
     case "oci-layout":

@@ -65,7 +65,7 @@ export async function prepareRootImage(
       .update(JSON.stringify([FORMAT, digest, tools, diskBytes]))
       .digest("hex");
 
-  const stamp = stampOf(request.source);
+  const stamp = await stampOf(request.source);
   const known = await readName(cache, name);
   if (known !== undefined && known.stamp === stamp && stamp !== undefined && request.refresh !== true) {
     const ready = await findRoot(cache, name, keyOf(known.digest));

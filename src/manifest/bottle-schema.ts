@@ -111,7 +111,7 @@ export const bottleSchema = z.strictObject({
   image: parsedText(parseImageSource)
     .exactOptional()
     .describe(
-      "The guest's system: docker://host/repository:tag@sha256:…, oci:/folder:name, docker-archive:/file.tar, dir:/folder, kept:name, or built-in. Default: built-in.",
+      "The guest's system: docker://host/repository:tag@sha256:…, oci:/folder:name, docker-archive:/file.tar, docker-daemon:name:tag, dir:/folder, kept:name, or built-in. Default: built-in.",
     ),
   resources: resources.exactOptional().describe("What the guest may use of the host."),
   isolation: z

@@ -1,6 +1,6 @@
 /**
  * The operator's word for an image, in the terms of the field: `docker://host/repository:tag@sha256:…` or short
- * `debian:12`, `oci:/folder:name`, `docker-archive:/file.tar:name`, `dir:/folder`, `kept:name`, `built-in`.
+ * `debian:12`, `oci:/folder:name`, `docker-archive:/file.tar:name`, `docker-daemon:name:tag`, `dir:/folder`, `kept:name`, `built-in`.
  */
 import { isIP } from "node:net";
 import type { ImageSource, RegistryReference } from "../contract/image.ts";
@@ -23,7 +23,7 @@ export function parseImageSource(text: string): Parsed<ImageSource> {
   if (CONTROL.test(text)) return reject("must be one line, without control characters");
   if (text === "built-in") return accept({ kind: "built-in" });
   const [, transport = "", rest = ""] =
-    /^(docker:\/\/|oci:|docker-archive:|dir:|kept:)(.*)$/s.exec(text) ?? [];
+    /^(docker:\/\/|oci:|docker-archive:|docker-daemon:|dir:|kept:)(.*)$/s.exec(text) ?? [];
   switch (transport) {
     case "oci:":
     case "docker-archive:": {
@@ -34,6 +34,10 @@ export function parseImageSource(text: string): Parsed<ImageSource> {
       if (ref === "") return reject("ends with a colon: name one of its images after it, or leave it out");
       const kind = transport === "oci:" ? "oci-layout" : "docker-archive";
       return accept({ kind, path, ...(ref !== undefined && { ref }) });
+    }
+    case "docker-daemon:": {
+      const named = parseReference(rest);
+      return named.ok ? accept({ kind: "engine", name: rest }) : named;
     }
     case "dir:":
       if (!isHostPath(rest)) return reject("must be dir: and an absolute path, or one that begins with ~/");

@@ -12,6 +12,8 @@ export function imageWord(source: ImageSource): string {
       return `oci:${source.path}${source.ref === undefined ? "" : `:${source.ref}`}`;
     case "docker-archive":
       return `docker-archive:${source.path}${source.ref === undefined ? "" : `:${source.ref}`}`;
+    case "engine":
+      return `docker-daemon:${source.name}`;
     case "folder":
       return `dir:${source.path}`;
     case "kept":

@@ -32,6 +32,7 @@ function programs(): string {
     entryPoints: {
       smolvm: packagePath("test/doubles/smolvm/main.ts"),
       netport: packagePath("test/doubles/smolvm/netport.ts"),
+      processors: packagePath("test/doubles/smolvm/processors.ts"),
       agent: packagePath("src/jail/programs/guest-init.ts"),
     },
     outdir,

@@ -80,7 +80,7 @@ export async function prepareArtefact({ smolvm, source, cache, progress }: PackR
     });
   }
   // Where that tells that nothing has changed, it need not be read again.
-  const stamp = stampOf(source);
+  const stamp = await stampOf(source);
   const known = stamp === undefined ? undefined : keyOf(smolvm, `${word}\0${stamp}`);
   const there = known === undefined ? undefined : await pinned(join(folder, `${known}.json`));
   if (there !== undefined) return checked(folder, join(folder, `${known}.json`), there);

@@ -153,6 +153,7 @@ async function enter(
       return root;
     },
     ended: channel.ended,
+    freezer: machine.freezer,
     env: {
       HOME: GUEST.home,
       USER: GUEST.user,

@@ -12,6 +12,7 @@ export function createGuest(parts: {
   /** Opened when it is first wanted, once. */
   readonly root: () => Promise<GuestClient>;
   readonly ended: Promise<string>;
+  readonly freezer: Required<Guest>["freezer"];
   readonly env: Readonly<Record<string, string>>;
 }): Guest {
   const { client } = parts;
@@ -44,5 +45,6 @@ export function createGuest(parts: {
     dial: (port) => client.dial(port),
     probe: (targets) => client.probe(targets, PROBE_TIMEOUT_MS),
     ended: parts.ended,
+    freezer: parts.freezer,
   };
 }

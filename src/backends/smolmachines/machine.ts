@@ -2,6 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
+import type { Guest } from "../../contract/backend.ts";
 import { codeOf, messageOf, UserError } from "../../lib/errors.ts";
 import { writeFileAtomic } from "../../lib/paths.ts";
 import { run } from "../../lib/processes.ts";
@@ -15,6 +16,7 @@ import {
   statusCommand,
   stopCommand,
 } from "./commands.ts";
+import { createFreezer } from "./freezer.ts";
 import type { Room } from "./room.ts";
 import { type Call, must, SLOW_TIMEOUT_MS, type Smolvm } from "./smolvm.ts";
 
@@ -45,6 +47,7 @@ export interface Machine {
   readonly firstLife: boolean;
   start(): Promise<void>;
   stop(): Promise<void>;
+  readonly freezer: Required<Guest>["freezer"];
   /** From now on it has had a life. */
   markReady(): Promise<void>;
 }
@@ -82,7 +85,15 @@ export async function takeMachine(request: MachineRequest): Promise<Machine> {
     await must("make a machine", smolvm, call(argv, { timeoutMs: SLOW_TIMEOUT_MS }));
     await writeFileAtomic(record, JSON.stringify({ ...made, ready: false }));
   }
+  const vmm = async (): Promise<number> => {
+    const pid = await pidOf(call, name);
+    room?.confirm(pid);
+    return pid;
+  };
+  const freezer = createFreezer(vmm);
   const stop = async (): Promise<void> => {
+    // One that is stopped where it is can neither write to its disk nor end by itself.
+    await freezer.thaw();
     // What is still in the guest's memory is not on its disk, and a stop may ask nobody.
     await call(execCommand(name, ["sync"])).catch(() => {});
     const stopped = await call(stopCommand(name), { timeoutMs: SLOW_TIMEOUT_MS }).catch(
@@ -102,7 +113,7 @@ export async function takeMachine(request: MachineRequest): Promise<Machine> {
     async start() {
       const options = { timeoutMs: SLOW_TIMEOUT_MS, ...(room && { before: room.enter }) };
       await must("start the machine", smolvm, call(startCommand(name), options));
-      if (room !== undefined) room.confirm(await pidOf(call, name));
+      if (room !== undefined) await vmm();
       await untilReady(smolvm, call, name);
     },
     stop() {
@@ -112,6 +123,7 @@ export async function takeMachine(request: MachineRequest): Promise<Machine> {
       });
       return stopping;
     },
+    freezer,
     markReady: () => writeFileAtomic(record, JSON.stringify({ ...made, ready: true })),
   };
 }

@@ -1,5 +1,13 @@
 /** Whole bottles in machines of smolvm's whose bundle is in a container: a real engine, the built command. */
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -173,6 +181,55 @@ describe.skipIf(lack !== undefined)("a machine whose bundle is in a container", 
       `Bearer ${TOKEN}`,
     ]);
     expect(run.stderr).toContain("your pipelock");
+  }, 200_000);
+
+  it("boots an image that only the engine has, packed once, and leaves nothing of that anywhere", async () => {
+    const context = join(folder, "image");
+    mkdirSync(join(context, "opt"), { recursive: true });
+    writeFileSync(join(context, "opt/hello"), "hello-from-the-engine\n");
+    const load = async (): Promise<void> => {
+      await runOk(["tar", "-C", context, "--owner=0", "--group=0", "-cf", join(folder, "image.tar"), "opt"]);
+      await docker("import", join(folder, "image.tar"), "my-agent:latest");
+    };
+    await load();
+    operator.agent("imaged", {
+      backend: "smolmachines",
+      image: "docker-daemon:my-agent:latest",
+      agent_provider: shell("cat /opt/hello"),
+    });
+    const engineHas = async (): Promise<readonly string[]> => {
+      const listed = await Promise.all([
+        docker("container", "ls", "--all", "--format", "container {{.Names}}"),
+        docker("network", "ls", "--format", "network {{.Name}}"),
+        docker("volume", "ls", "--format", "volume {{.Name}}"),
+        docker("image", "ls", "--all", "--format", "image {{.ID}} {{.Repository}}:{{.Tag}}"),
+      ]);
+      return listed.flatMap((text) => text.split("\n")).sort();
+    };
+    const cache = join(folder, "cache");
+    const start = () =>
+      operator.bottle(["start", "imaged", "--yes", "-p", "x"], {
+        env: { ...env("1.9.3"), BOT_BOTTLE_CACHE: cache },
+        timeoutMs: 120_000,
+      });
+    const before = await engineHas();
+    const first = await start();
+    expect(first, first.stderr).toMatchObject({ code: 0, stdout: "hello-from-the-engine\n" });
+    expect(first.stderr).toContain("smolvm packs docker-daemon:my-agent:latest");
+    const second = await start();
+    expect(second, second.stderr).toMatchObject({ code: 0, stdout: "hello-from-the-engine\n" });
+    expect(second.stderr).not.toContain("packs");
+    expect(second.stderr).not.toContain("reading my-agent");
+    expect(await engineHas()).toEqual(before);
+    expect(readdirSync(join(cache, "images/work"))).toEqual([]);
+    // The same name, and another image.
+    writeFileSync(join(context, "opt/hello"), "hello-again\n");
+    await load();
+    expect(await start()).toMatchObject({ code: 0, stdout: "hello-again\n" });
+    await docker("image", "rm", "my-agent:latest");
+    const gone = await start();
+    expect(gone.code).toBe(1);
+    expect(gone.stderr).toContain("has no image my-agent:latest");
   }, 200_000);
 
   it("says hello-from-vm", async () => {

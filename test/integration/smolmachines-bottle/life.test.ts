@@ -3,7 +3,7 @@
  * when they are killed, and that no secret of theirs is anywhere on the host.
  */
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdtempSync, readdirSync, readlinkSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
@@ -39,6 +39,15 @@ describe.runIf(isRoot && hasKvm).each(RELEASES)("a bottle in a machine of smolvm
       .filter((name) => name.startsWith("bbv-"))
       .filter((name) => readlinkSync(join("/tmp", name)).startsWith(cli.root));
 
+  const tickOf = async (id: string): Promise<string> =>
+    (await cli.run(["exec", "-T", id, "--", "cat", "/home/node/tick"])).stdout;
+  /** A stand-in's disk is a folder of the host's. */
+  const tickFile = (id: string): string => {
+    const vms = join(cli.home, "state", id, "smolvm/cache/smolvm/vms");
+    const [vm = ""] = readdirSync(vms);
+    return join(vms, vm, "rootfs/home/node/tick");
+  };
+
   it("says hello-from-vm, and ends with the agent's own exit code", async () => {
     const run = await cli.run(["start", "sh", "-p", "echo hello-from-vm; id -un; exit 7"]);
     expect(run).toMatchObject({ code: 7, stdout: "hello-from-vm\nnode\n" });
@@ -51,6 +60,22 @@ describe.runIf(isRoot && hasKvm).each(RELEASES)("a bottle in a machine of smolvm
     expect(await cli.leftovers()).toEqual([]);
     const again = await cli.run(["resume", id, "-p", "cat ~/note"]);
     expect(again).toMatchObject({ code: 0, stdout: "once\n" });
+  });
+
+  it("stands still while it is frozen, goes on when it is thawed, and ends frozen", async () => {
+    const id = await cli.start("sh", "-p", "while :; do date +%s%N >~/tick; sleep 0.02; done");
+    await eventually("the agent", async () => (await tickOf(id)) || undefined);
+    expect((await cli.run(["freeze", id])).code).toBe(0);
+    const disk = tickFile(id);
+    const still = readFileSync(disk, "utf8");
+    await pause(300);
+    expect(readFileSync(disk, "utf8")).toBe(still);
+    expect((await cli.run(["thaw", id])).code).toBe(0);
+    await eventually("a tick", () => (readFileSync(disk, "utf8") === still ? undefined : true));
+    expect((await cli.run(["freeze", id])).code).toBe(0);
+    const stopped = await cli.run(["stop", id]);
+    expect(stopped, stopped.stderr).toMatchObject({ code: 0 });
+    await cli.run(["rm", "--force", id]);
   });
 
   it("has no secret in any argument, environment, database or log on the host", async () => {
