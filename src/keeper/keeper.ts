@@ -215,7 +215,7 @@ async function serve(
     isReady = true;
     await say({ ready: { id: bottle.id, fingerprint: bottle.authority.fingerprint } });
     const reason = await beginning(begun.promise, bottle.guest, wish);
-    exit = agent === undefined ? { kind: "lost", reason } : await ending(await agent, bottle.guest, wish);
+    exit = agent === undefined ? { kind: "lost", reason } : await ending(await agent, bottle, wish);
   } catch (error) {
     failure = error;
     exit = { kind: "lost", reason: messageOf(error) };
@@ -257,13 +257,19 @@ async function beginning(begun: Promise<void>, guest: Guest, wish: Wish): Promis
 }
 
 /** However it comes: the agent ends, somebody stops the bottle, or the guest is gone. */
-async function ending(session: AgentSession, guest: Guest, wish: Wish): Promise<ExitStatus> {
+async function ending(
+  session: AgentSession,
+  { guest, inbox }: Pick<LaunchedBottle, "guest" | "inbox">,
+  wish: Wish,
+): Promise<ExitStatus> {
   const ended = session.exit.then(async (exit) => {
     await session.finished;
     return exit;
   });
   const stopped = given(wish.signal).then(async (): Promise<ExitStatus> => {
-    session.kill("SIGTERM");
+    // A frozen guest is neither ended nor looked through: it goes on without its agent, and with no way out still.
+    session.kill(inbox.state.frozen ? "SIGKILL" : "SIGTERM");
+    if (inbox.state.frozen) await guest.freezer?.thaw().catch(() => {});
     const exit = await Promise.race([ended, after(STOP_GRACE_MS)]);
     if (exit === undefined) session.kill("SIGKILL");
     return exit ?? { kind: "signalled", signal: "SIGKILL" };

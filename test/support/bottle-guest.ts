@@ -23,6 +23,8 @@ export interface BottleOptions {
   readonly tools?: readonly PlannedMount[];
   readonly resources?: BottlePlan["resources"];
   readonly services?: readonly ServiceName[];
+  /** What its plan says besides. */
+  readonly plan?: Partial<BottlePlan>;
   /** Use this instead of a new temporary directory; it is then not removed. */
   readonly folder?: string;
   /** Its disk outlives it, for a later life of the same id and directory. */
@@ -60,6 +62,7 @@ export function planFor(backend: Backend, options: BottleOptions = {}): BottlePl
     mounts: options.mounts ?? [],
     resources: options.resources ?? { pids: 512 },
     backend: backend.name,
+    ...options.plan,
   };
 }
 

@@ -24,6 +24,8 @@ export interface OuterOptions {
   /** For root: be root of a container that has so many uids, which outside begin with `first`. */
   readonly container?: { readonly first: number; readonly count: number };
   readonly umask?: number;
+  /** Default: less than a test's hook may take. */
+  readonly timeoutMs?: number;
 }
 
 /** An address in use nowhere else here, by the address of an impostor. */
@@ -92,7 +94,7 @@ export async function runOutside<T>(program: string, options: OuterOptions = {})
     ...[node, "--import", "tsx", program, result, JSON.stringify(input)],
   ];
   try {
-    const said = await start(argv, options.leak ?? []);
+    const said = await start(argv, options.leak ?? [], options.timeoutMs);
     try {
       return JSON.parse(readFileSync(result, "utf8")) as T;
     } catch {
@@ -114,13 +116,17 @@ const TIMEOUT_MS = 50_000;
 /** Unused numbers below, so that Node's own marking of what it inherits ends before them. */
 const FIRST_LEAKED = 40;
 
-function start(argv: readonly [string, ...string[]], leak: readonly number[]): Promise<string> {
+function start(
+  argv: readonly [string, ...string[]],
+  leak: readonly number[],
+  timeout = TIMEOUT_MS,
+): Promise<string> {
   const [command, ...args] = argv;
   const gap = Array.from({ length: FIRST_LEAKED - 3 }, () => "ignore" as const);
   const child: ChildProcess = spawn(command, args, {
     cwd: packagePath(),
     env: { ...process.env, NODE: process.execPath, PACKAGE: packagePath() },
-    timeout: TIMEOUT_MS,
+    timeout,
     killSignal: "SIGKILL",
     stdio: ["ignore", "pipe", "pipe", ...(leak.length > 0 ? [...gap, ...leak] : [])],
   });

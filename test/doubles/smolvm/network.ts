@@ -8,6 +8,7 @@ import { createSocket } from "node:dgram";
 import { readFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { networkInterfaces } from "node:os";
+import { ALIASES } from "../../../src/backends/smolmachines/alias.ts";
 import { GATEWAY, type Reach } from "./reach.ts";
 
 const LOOK_EVERY_MS = 20;
@@ -74,6 +75,8 @@ function mirrorOf(
     place.address === "0.0.0.0"
       ? [
           "127.0.0.1",
+          // Linux has all of 127/8 on its loopback, and a Mac the pool's.
+          ...ALIASES,
           ...Object.values(networkInterfaces()).flatMap((all) => (all ?? []).map(({ address }) => address)),
         ]
       : [place.address];

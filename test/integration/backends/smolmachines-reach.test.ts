@@ -79,6 +79,14 @@ describe.runIf(isRoot)("a machine on an address of the host's loopback", () => {
     expect(report.left).toEqual([]);
   });
 
+  it("runs while such a service is listed, and reaches that and its bundle", async () => {
+    const input = { version: "0.8.0", closed: ["A.7.3"], rooms: false, everywhere: 7_777 };
+    const report = await reach({ ...input, hostServices: [7_777] });
+    expect(report.error).toBeUndefined();
+    expect(report.inside.map(answered)).toEqual([["tcp 127.0.0.16:9099", "tcp 127.0.0.16:7777"]]);
+    expect((await reach({ ...input, hostServices: [7_778] })).error).toContain("127.0.0.16:7777");
+  });
+
   it("of a release of which no correction is known is refused", async () => {
     const report = await reach({ version: "1.1.3", rooms: false });
     expect(report.error).toMatch(

@@ -19,6 +19,8 @@ export interface ReachInput {
   readonly rooms: boolean;
   /** Something of the host's listens on all its addresses, at this port. */
   readonly everywhere?: number;
+  /** Such ports that the bottle lists. */
+  readonly hostServices?: readonly number[];
   /** Bottles at once. */
   readonly bottles?: number;
 }
@@ -75,7 +77,10 @@ let error: string | undefined;
 const backend = createSmolmachinesBackend({ rooms: input.rooms });
 try {
   for (let i = 0; i < (input.bottles ?? 1); i++) {
-    const bottle = await startBottle(backend, { services: ["egress"] });
+    const bottle = await startBottle(backend, {
+      services: ["egress"],
+      plan: { hostServices: input.hostServices ?? [] },
+    });
     bottles.push(bottle);
     // In place of the sidecar.
     const listening = bottle.link.endpoints.egress?.listen;
@@ -97,6 +102,9 @@ try {
       { host: "127.0.0.1", port: 9, transport: "tcp" },
       { host: "100.96.0.1", port: secret, transport: "tcp" },
       { host: "100.96.0.1", port: 53, transport: "udp" },
+      ...(input.everywhere === undefined
+        ? []
+        : [{ host: links[i]?.hostname ?? "", port: input.everywhere, transport: "tcp" } as const]),
       ...(i === 0 ? [] : [{ host: "127.0.0.16", port: unpublished, transport: "tcp" } as const]),
     ];
     inside.push(outcomes(await guest.probe([...targets, ...more])));
