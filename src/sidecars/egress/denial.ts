@@ -99,6 +99,15 @@ export function refuse(
   return { allow: false, code, reason, rule, ...more };
 }
 
+/** Of HTTP/2, whose library passes over what it cannot take for a field. */
+export function fieldLeftOut(): Refusal {
+  return refuse(
+    "request-malformed",
+    "a field of this request has no proper name, or a line break, a NUL or another control character in it",
+    "HTTP/2, strictly read: every field is one",
+  );
+}
+
 /** What was asked for, as far as it was understood. All of it may be hostile. */
 export interface Subject {
   readonly method: string;

@@ -96,7 +96,10 @@ function inPipeline(
 ): DryVerdict {
   const head = readHead(headers, LIMITS.requestHeaders);
   const request: AskedRequest = {
-    client: { method, url, rawHeaders: headers, authority: undefined, scheme: undefined, version: "1.1" },
+    client: {
+      ...{ method, url, rawHeaders: headers, authority: undefined, scheme: undefined },
+      ...{ version: "1.1", isPartial: false },
+    },
     tunnel: tunnel && { ...tunnel, refusal: undefined },
     direct: false,
     upgrading: head.allow && head.value.upgrade !== undefined,

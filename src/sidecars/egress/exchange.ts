@@ -176,6 +176,11 @@ export class Exchange implements Activity {
     return true;
   }
 
+  /** Its end shows that the request is none. */
+  unfit(refusal: Refusal): void {
+    this.#stop(refusal);
+  }
+
   #reach(admission: Admission, mayReuse: boolean): void {
     const { method } = this.#client;
     const { scheme, host } = admission.target;
@@ -445,7 +450,7 @@ export class Exchange implements Activity {
     this.#connection.end(this);
     const admission = this.#admission;
     if (admission === undefined || this.#refused) return;
-    this.#suspect(admission, { bytes: this.#up });
+    if (this.#up > 0) this.#suspect(admission, { bytes: this.#up });
     this.#services.report.allowed({
       method: this.#client.method,
       host: admission.target.host,

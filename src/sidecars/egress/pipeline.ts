@@ -9,7 +9,7 @@ import { isIPv4 } from "node:net";
 import type { Tunnel } from "./accept/connection.ts";
 import { exactRoutesOf, routesOf } from "./allow-list/allow-list.ts";
 import type { Client } from "./client/client.ts";
-import { frozen, type Refusal, refuse, type Subject, type Verdict } from "./denial.ts";
+import { fieldLeftOut, frozen, type Refusal, refuse, type Subject, type Verdict } from "./denial.ts";
 import type { CompiledRoute } from "./policy/compile.ts";
 import { isLfsBatch, refusedBatch, refusedPush } from "./rules/git-push.ts";
 import { type RequestHead, readHead } from "./rules/head.ts";
@@ -42,7 +42,10 @@ export interface Turned {
 
 /** What is looked at of a request. */
 export interface AskedRequest {
-  readonly client: Pick<Client, "method" | "url" | "rawHeaders" | "authority" | "scheme" | "version">;
+  readonly client: Pick<
+    Client,
+    "method" | "url" | "rawHeaders" | "authority" | "scheme" | "version" | "isPartial"
+  >;
   /** Of the connection; undefined outside of one. */
   readonly tunnel: Tunnel | undefined;
   /** From a program that knows no proxy. */
@@ -67,6 +70,7 @@ export function admit(
   const turn = (refusal: Refusal): Turned => ({ allow: false, refusal, subject });
 
   if (tunnel?.refusal !== undefined) return turn(tunnel.refusal);
+  if (client.isPartial) return turn(fieldLeftOut());
   const head = readHead(client.rawHeaders, limits.requestHeaders);
   if (!head.allow) return turn(head);
   // In a tunnel it was asked for at CONNECT.

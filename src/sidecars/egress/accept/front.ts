@@ -10,14 +10,14 @@ import { codeOf } from "../../../lib/errors.ts";
 import { printable } from "../../../lib/printable.ts";
 import { Http1Client, responseOn } from "../client/http1.ts";
 import { Http2Client } from "../client/http2.ts";
-import { type Refusal, refuse, type Subject } from "../denial.ts";
+import { fieldLeftOut, type Refusal, refuse, type Subject } from "../denial.ts";
 import { Exchange, type Upgrade } from "../exchange.ts";
 import type { Limits } from "../limits.ts";
 import type { Services } from "../services.ts";
 import type { Connection } from "./connection.ts";
 import { openDirect } from "./direct.ts";
 import { answerRaw } from "./raw-answer.ts";
-import { StreamNumbers } from "./stream-numbers.ts";
+import type { SentFields } from "./sent-fields.ts";
 import { openTunnel } from "./tunnel.ts";
 
 /** Each takes over a socket that was just accepted. */
@@ -64,12 +64,11 @@ export function createFront(services: Services): Front {
     onRequest(request, response, { socket, rest, detach: () => response.detachSocket(socket) });
   }
 
-  function onSession(connection: Connection, session: ServerHttp2Session): void {
-    const numbers = new StreamNumbers();
+  function onSession(connection: Connection, session: ServerHttp2Session, sent: SentFields): void {
     let takenBack = 0;
     const tellRefused = (): void => void tellUnreadable(connection, badStream());
     connection.onSweep = () => {
-      if (numbers.taken(session.state.lastProcStreamID ?? 0)) tellRefused();
+      if (sent.hasUntold && sent.passed(session.state.lastProcStreamID ?? 0)) tellRefused();
     };
     session.on("error", (error) => {
       connection.onSweep?.();
@@ -79,10 +78,22 @@ export function createFront(services: Services): Front {
       "stream",
       (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, _flags: number, raw: readonly string[]) => {
         stream.on("error", () => {});
-        if (numbers.came(stream.id ?? 0)) tellRefused();
+        const id = stream.id ?? 0;
+        if (sent.passed(id - 1)) tellRefused();
+        const client = new Http2Client(stream, headers, raw, sent.came(id, raw.length / 2));
+        const exchange = new Exchange(services, connection, client);
+        let trailers = 0;
+        stream.on("trailers", (_trailers: unknown, _flags: unknown, flat: readonly string[]) => {
+          trailers = flat.length / 2;
+        });
+        // Before anybody takes the request for complete.
+        stream.once("end", () => {
+          if (!sent.ended(id, trailers)) exchange.unfit(fieldLeftOut());
+        });
+        stream.once("close", () => sent.forget(id));
         // Who takes requests back in the same breath shall not have had a certificate checked for each.
         setImmediate(() => {
-          if (!stream.closed) new Exchange(services, connection, new Http2Client(stream, headers, raw)).run();
+          if (!stream.closed) exchange.run();
           else if (++takenBack > services.limits.takenBack) connection.raw.destroy();
         });
       },
@@ -150,7 +161,7 @@ export function createFront(services: Services): Front {
       connections.set(socket, connection);
       inside.emit("connection", socket);
     },
-    http2: (session: ServerHttp2Session): void => onSession(connection, session),
+    http2: (session: ServerHttp2Session, sent: SentFields): void => onSession(connection, session, sent),
   });
 
   const outside = http1Server();

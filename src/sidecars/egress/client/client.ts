@@ -25,6 +25,8 @@ export interface Client {
   readonly scheme: string | undefined;
   /** `2` for HTTP/2; otherwise what the request line says. */
   readonly version: string;
+  /** Not all of it is here: the client wrote something else than what could be read. */
+  readonly isPartial: boolean;
   readonly body: Readable;
   readonly sink: Writable;
   /** True once the answer's head is out, and only breaking off is left. */
@@ -41,7 +43,7 @@ export interface Client {
   /** Flat: name, value. */
   trailers(raw: readonly string[]): void;
   /** All is said; `last` is the rest of the body. */
-  end(last?: string): void;
+  end(last?: string | Buffer): void;
   /** Says `100 Continue`. */
   proceed(): void;
   /** After this answer the connection ends (HTTP/1). */

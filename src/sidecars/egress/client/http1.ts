@@ -5,6 +5,9 @@ import type { Connection } from "../accept/connection.ts";
 import type { RequestHead } from "../rules/head.ts";
 import type { AnswerHead, Client } from "./client.ts";
 
+/** A body that is copied rather than written behind its head: what a TLS record holds besides. */
+const ONE_WRITE_BYTES = 12 * 1024;
+
 export class Http1Client implements Client {
   readonly method: string;
   readonly url: string;
@@ -12,6 +15,7 @@ export class Http1Client implements Client {
   readonly authority = undefined;
   readonly scheme = undefined;
   readonly version: string;
+  readonly isPartial = false;
   readonly body: IncomingMessage;
   readonly sink: ServerResponse;
   readonly #connection: Connection;
@@ -62,8 +66,11 @@ export class Http1Client implements Client {
     this.sink.addTrailers(pairs);
   }
 
-  end(last?: string): void {
-    this.sink.end(last);
+  end(last?: string | Buffer): void {
+    // Node puts head and body into one write when both are text, and of each byte latin1 makes one.
+    const isShort = last instanceof Buffer && last.length <= ONE_WRITE_BYTES;
+    if (isShort) this.sink.end(last.toString("latin1"), "latin1");
+    else this.sink.end(last);
   }
 
   proceed(): void {

@@ -16,6 +16,7 @@ export class Http2Client implements Client {
   readonly authority: string | undefined;
   readonly scheme: string | undefined;
   readonly version = "2";
+  readonly isPartial: boolean;
   readonly body: ServerHttp2Stream;
   readonly sink: ServerHttp2Stream;
   readonly #stream: ServerHttp2Stream;
@@ -24,7 +25,13 @@ export class Http2Client implements Client {
   #owesTrailers = false;
   #ended = false;
 
-  constructor(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, raw: readonly string[]) {
+  constructor(
+    stream: ServerHttp2Stream,
+    headers: IncomingHttpHeaders,
+    raw: readonly string[],
+    isWhole: boolean,
+  ) {
+    this.isPartial = !isWhole;
     this.#stream = stream;
     this.body = stream;
     this.sink = stream;
@@ -77,7 +84,7 @@ export class Http2Client implements Client {
     this.#trailers = toObject(raw);
   }
 
-  end(last?: string): void {
+  end(last?: string | Buffer): void {
     this.#ended = true;
     this.#stream.end(last);
   }

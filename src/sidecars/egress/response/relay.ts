@@ -34,6 +34,8 @@ export class Relay {
   #decoder: Transform | undefined;
   /** What goes out with the head, which waits for the end. */
   readonly #held: Buffer[] | undefined;
+  /** What may be the last of it: it then goes out with the end, and all of a short answer at once. */
+  #last: Buffer | undefined;
   #trailers: readonly string[] = [];
   #silent = true;
   #isOver = false;
@@ -70,6 +72,7 @@ export class Relay {
 
   /** Events and slow bodies must not hold the head back; a body that is there already goes with it. */
   caughtUp(): void {
+    this.#writeLast();
     if (!this.#silent || this.#isOver || this.#held !== undefined) return;
     setImmediate(() => {
       if (this.#silent && !this.#isOver && !this.#client.sink.destroyed) this.#client.flush();
@@ -115,12 +118,26 @@ export class Relay {
     if (this.#isOver) return;
     this.#silent = false;
     const bytes = this.#incoming?.pass(chunk) ?? chunk;
-    if (this.#held === undefined) this.#write(bytes);
+    if (this.#held === undefined) this.#put(bytes);
     else this.#held.push(bytes);
   }
 
+  #put(bytes: Buffer): void {
+    if (bytes.length === 0) return;
+    this.#writeLast();
+    // What comes out of a decoder, nobody says the end of.
+    if (this.#decoder === undefined) this.#last = bytes;
+    else this.#write(bytes);
+  }
+
+  #writeLast(): void {
+    const last = this.#last;
+    this.#last = undefined;
+    if (last !== undefined) this.#write(last);
+  }
+
   #write(bytes: Buffer): void {
-    if (this.#isOver || bytes.length === 0) return;
+    if (this.#isOver) return;
     this.#events.bytes(bytes.length);
     const { sink } = this.#client;
     if (this.#isOver || sink.write(bytes)) return;
@@ -136,16 +153,18 @@ export class Relay {
     if (this.#isOver) return;
     if (this.#held !== undefined && incoming !== undefined) {
       this.#begin(incoming.markedHead);
-      for (const bytes of this.#held) this.#write(bytes);
+      for (const bytes of this.#held) this.#put(bytes);
     }
-    if (last !== undefined) this.#write(last);
+    if (last !== undefined) this.#put(last);
+    const rest = this.#last;
+    if (rest !== undefined && !this.#isOver) this.#events.bytes(rest.length);
     if (this.#isOver) return;
     this.#isOver = true;
     if (this.#head.trailers) {
       const trailers = answerTrailers(this.#trailers);
       this.#client.trailers(incoming?.trailers(trailers) ?? trailers);
     }
-    this.#client.end();
+    this.#client.end(rest);
   }
 
   #refuse(refusal: Refusal): void {

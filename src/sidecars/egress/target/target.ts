@@ -5,7 +5,7 @@
  */
 import { allow, refuse, type Subject, type Verdict } from "../denial.ts";
 import { faultOfPath } from "../rules/path.ts";
-import { hostInUrl, parseAuthority } from "./authority.ts";
+import { parseAuthority } from "./authority.ts";
 
 export interface Target {
   readonly scheme: "http" | "https";
@@ -91,7 +91,7 @@ export function directTarget(asked: Asked): Verdict<Target> {
 /** A request inside a tunnel: `GET /path`, or the same with scheme and host before it. */
 export function tunnelTarget({ scheme, host }: TunnelTarget, asked: Asked): Verdict<Target> {
   if (asked.url.startsWith("/") || asked.url === "*") {
-    return settle(scheme, { authority: hostInUrl(host), path: asked.url }, asked.authorities);
+    return settleOn(scheme, host, asked.url, asked.authorities);
   }
   const absolute = splitAbsolute(asked.url);
   if (absolute?.scheme !== scheme) {
@@ -112,17 +112,25 @@ function settle(
   if (authority.port !== undefined && authority.port !== PORTS[scheme]) {
     return refuse("port-refused", `${scheme} is reached on port ${PORTS[scheme]} only`, PORT_RULE);
   }
-  const { host } = authority;
+  return settleOn(scheme, authority.host, named.path, authorities);
+}
+
+function settleOn(
+  scheme: Target["scheme"],
+  host: string,
+  path: string,
+  authorities: readonly string[],
+): Verdict<Target> {
   if (authorities.length === 0) return mismatch(host);
   for (const text of authorities) {
     if (text === host) continue;
     const other = parseAuthority(text);
     if (other?.host !== host || (other.port ?? PORTS[scheme]) !== PORTS[scheme]) return mismatch(host);
   }
-  const fault = faultOfPath(named.path);
+  const fault = faultOfPath(path);
   if (fault !== undefined)
     return refuse("path-refused", `the path ${fault}`, "paths that mean one thing only");
-  return allow({ scheme, host, path: named.path });
+  return allow({ scheme, host, path });
 }
 
 /** Scheme in lower case; authority and path as they are. Undefined for what has none of the first two. */

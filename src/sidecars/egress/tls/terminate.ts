@@ -6,14 +6,16 @@ import { performServerHandshake, type ServerHttp2Session } from "node:http2";
 import type { Duplex } from "node:stream";
 import { type SecureContext, TLSSocket } from "node:tls";
 import type { Connection } from "../accept/connection.ts";
+import { SentFields } from "../accept/sent-fields.ts";
 import type { Limits } from "../limits.ts";
+import { overheard } from "./overheard.ts";
 
 /** An upload must not wait for one window update per 64 KiB. */
 const STREAM_WINDOW_BYTES = 1024 * 1024;
 
 export interface Secured {
   http1(socket: Duplex): void;
-  http2(session: ServerHttp2Session): void;
+  http2(session: ServerHttp2Session, sent: SentFields): void;
 }
 
 /** What the client has already sent, and the name it was found to want. */
@@ -49,13 +51,17 @@ export function terminate(
       return;
     }
     connection.enter("streams");
-    const session = performServerHandshake(tls, http2Options(limits));
+    const sent = new SentFields();
+    const socket = overheard(tls, (chunk) => {
+      sent.push(chunk);
+      // What the library has made of it by then, it tells of.
+      if (sent.hasUntold) setImmediate(() => connection.onSweep?.());
+    });
+    const session = performServerHandshake(socket, http2Options(limits));
     session.on("error", hangUp);
     session.on("close", hangUp);
     connection.session = session;
-    secured.http2(session);
-    // Node waits for this event before it begins, although a server's socket never emits it.
-    tls.emit("secureConnect");
+    secured.http2(session, sent);
   });
 }
 
