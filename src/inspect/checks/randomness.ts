@@ -16,7 +16,7 @@ export function looksRandom(value: string): boolean {
   if (digits === 0 || digits === value.length) return false;
   if (changes < value.length / LENGTH_PER_CHANGE) return false;
   const bare = value.replace(/[-_]/g, "");
-  return !(SEQUENCES.test(bare) || REPEATED.test(bare));
+  return !(SEQUENCES.test(bare) || isRepetitive(bare));
 }
 
 /** Random alphanumerics change kind every second or third character, words at most every fifth. */
@@ -25,8 +25,23 @@ const LENGTH_PER_CHANGE = 6;
 /** Placeholders typed along the alphabet, the keyboard or the digits. */
 const SEQUENCES = /abcdef|ABCDEF|ghijkl|uvwxyz|qwerty|123456|987654|example|EXAMPLE/;
 
+/** Characters of a block that is repeated. */
+const BLOCKS = [3, 4, 5, 6, 7, 8, 9, 10, 11, 12] as const;
+
 /** The same character five times over, or one block three times. */
-const REPEATED = /(.)\1{4}|(.{3,12})\2{2}/;
+export function isRepetitive(text: string): boolean {
+  return echoes(text, 1, 4) || BLOCKS.some((size) => echoes(text, size, 2 * size));
+}
+
+/** Whether so many characters, one after the other, are each what stands `apart` before them. */
+function echoes(text: string, apart: number, wanted: number): boolean {
+  let found = 0;
+  for (let i = apart; i < text.length; i++) {
+    found = text.charCodeAt(i) === text.charCodeAt(i - apart) ? found + 1 : 0;
+    if (found === wanted) return true;
+  }
+  return false;
+}
 
 const Kind = { other: 0, digit: 1, capital: 2, small: 3 } as const;
 

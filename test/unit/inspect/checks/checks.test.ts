@@ -9,7 +9,7 @@ import { isJwt } from "../../../../src/inspect/checks/jwt.ts";
 import { passesLuhn } from "../../../../src/inspect/checks/luhn.ts";
 import { isPaymentCard } from "../../../../src/inspect/checks/payment-card.ts";
 import { isPlaceholder } from "../../../../src/inspect/checks/placeholder.ts";
-import { looksRandom } from "../../../../src/inspect/checks/randomness.ts";
+import { isRepetitive, looksRandom } from "../../../../src/inspect/checks/randomness.ts";
 import { DETECTORS } from "../../../../src/inspect/detectors/index.ts";
 
 /** The Luhn digit by ISO/IEC 7812's own words, another way than the check computes it. */
@@ -210,6 +210,22 @@ describe("placeholders and randomness", () => {
     // A run goes on over what separates.
     expect(looksRandom("nO2Yu9Fs2J0ZAAA-AA_AAA-AAA")).toBe(false);
     expect(looksRandom("q7Zk2VwX9mB4tR8sL3nD")).toBe(true);
+  });
+
+  it("is told from what repeats itself as a pattern would tell it", () => {
+    const text = fc
+      .tuple(
+        fc.string({ maxLength: 5, unit: fc.constantFrom("a", "b", "c") }),
+        fc.nat(6),
+        fc.string({ maxLength: 6 }),
+      )
+      .map(([block, times, rest]) => rest + block.repeat(times) + rest);
+    fc.assert(
+      fc.property(text, (value) => {
+        expect(isRepetitive(value)).toBe(/([\s\S])\1{4}|([\s\S]{3,12})\2{2}/.test(value));
+      }),
+      { numRuns: 3000 },
+    );
   });
 });
 
