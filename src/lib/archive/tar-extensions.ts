@@ -71,8 +71,8 @@ function decodePax(body: Buffer): Extension {
     }
     const key = body.toString("latin1", space + 1, equals);
     const value = body.subarray(equals + 1, end - 1);
-    if (key.startsWith(ATTRIBUTE_KEY)) {
-      const name = key.slice(ATTRIBUTE_KEY.length);
+    const name = attributeName(key);
+    if (name !== undefined) {
       if (attributes.has(name)) throw new ArchiveError("an entry has an extended attribute twice");
       attributes.set(name, Buffer.from(value));
     } else if (key === SPARSE_NAME) {
@@ -97,6 +97,14 @@ function decodePax(body: Buffer): Extension {
 
 /** As star and GNU tar write them, and everybody who makes images. */
 const ATTRIBUTE_KEY = "SCHILY.xattr.";
+/** Access lists, in words of their own: told as attributes of these names, which no system has. */
+const ACCESS_LIST_KEY = "SCHILY.acl.";
+
+function attributeName(key: string): string | undefined {
+  if (key.startsWith(ATTRIBUTE_KEY)) return key.slice(ATTRIBUTE_KEY.length);
+  return key.startsWith(ACCESS_LIST_KEY) ? key : undefined;
+}
+
 const SPARSE_KEY = "GNU.sparse.";
 const SPARSE_NAME = "GNU.sparse.name";
 

@@ -151,6 +151,11 @@ describe("a disk", () => {
           { name: "labelled" },
         ),
         withPax({ "SCHILY.xattr.user.on": "folder" }, folder("marked")),
+        // As GNU tar writes it with --acls.
+        withPax(
+          { "SCHILY.acl.access": "user::rw-\nuser:12345:rw-\ngroup::r--\nmask::rw-\nother::r--" },
+          { name: "listed" },
+        ),
       ],
     ]);
     expect(await disk.ask("ea_get /ping security.capability")).toContain("01 00 00 02 00 20");
@@ -162,6 +167,7 @@ describe("a disk", () => {
     expect([...disk.count.droppedAttributes]).toEqual([
       ["security.selinux", 1],
       ["trusted.overlay.opaque", 1],
+      ["SCHILY.acl.access", 1],
     ]);
   });
 
