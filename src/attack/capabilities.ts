@@ -6,6 +6,8 @@
 import { networkInterfaces } from "node:os";
 import { limitable } from "../backends/namespace/limits.ts";
 import { findFilter } from "../backends/namespace/probe.ts";
+import { accelerationCandidate } from "../backends/qemu/acceleration.ts";
+import { machineArch } from "../backends/qemu/machine.ts";
 import type { BackendName } from "../contract/isolation.ts";
 import { countsProcesses } from "../jail/process-limit.ts";
 import type { Capabilities } from "./probe.ts";
@@ -27,6 +29,7 @@ export const SITES: Readonly<Record<BackendName, Site>> = {
       hiddenSys: true,
       memoryLimit: limitable().includes("memory"),
       processLimit: limitable().includes("pids") || countsProcesses(),
+      nativeProcessor: true,
       bearerOnEveryService: false,
     }),
     inOuterNetwork: true,
@@ -38,7 +41,8 @@ export const SITES: Readonly<Record<BackendName, Site>> = {
       ownFilter: false,
       hiddenSys: true,
       memoryLimit: true,
-      processLimit: false,
+      processLimit: true,
+      nativeProcessor: isAccelerated(),
       bearerOnEveryService: false,
     }),
     inOuterNetwork: true,
@@ -51,6 +55,7 @@ export const SITES: Readonly<Record<BackendName, Site>> = {
       hiddenSys: true,
       memoryLimit: true,
       processLimit: false,
+      nativeProcessor: true,
       bearerOnEveryService: true,
     }),
     inOuterNetwork: process.platform === "linux",
@@ -63,12 +68,18 @@ export const SITES: Readonly<Record<BackendName, Site>> = {
       hiddenSys: false,
       memoryLimit: true,
       processLimit: true,
+      nativeProcessor: true,
       bearerOnEveryService: false,
     }),
     // Its containers are the engine's, which is where it is.
     inOuterNetwork: false,
   },
 };
+
+function isAccelerated(): boolean {
+  const arch = machineArch();
+  return arch !== undefined && accelerationCandidate(arch) !== undefined;
+}
 
 /** @param hostRoot told, because an outer world calls everybody root. */
 export function capabilitiesOf(

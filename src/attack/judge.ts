@@ -12,6 +12,8 @@ export interface Judged {
 
 /** I10: longer is a time-out by another name. */
 export const QUICK_MS = 1_000;
+/** For programs on a processor that is emulated: they take several times as long themselves, and more on a busy host. */
+export const EMULATED_QUICK_MS = 10_000;
 
 export function isHeld({ outcome }: Judged): boolean {
   return outcome === "held" || outcome === "stated";
@@ -38,9 +40,10 @@ export function judge(
       outcome: "unexplained",
       why: `the refusal does not say what, why and how to ask: ${seen.words}`,
     };
-  if (probe.slow === undefined && seen.refusalMs > QUICK_MS)
-    return { outcome: "slow", why: `refused after ${Math.round(seen.refusalMs)} ms` };
-  return controlled;
+  if (probe.slow !== undefined || seen.refusalMs <= QUICK_MS) return controlled;
+  const why = `refused after ${Math.round(seen.refusalMs)} ms`;
+  if (has.nativeProcessor || seen.refusalMs > EMULATED_QUICK_MS) return { outcome: "slow", why };
+  return { outcome: "stated", why: `${why}, by programs on a processor that is emulated` };
 }
 
 function judgeControl(probe: Probe, control: Seen | undefined, has: Capabilities): Judged {

@@ -146,7 +146,7 @@ if (names.length + routes.length > 0) got(names.join() + " " + routes.join()); r
   protocol("ephemeral-listener", "is reached from the host on a port that it opened on all addresses", "", {
     attack: [
       node(`import { spawn } from "node:child_process";
-const server = "require('net').createServer((s) => s.end(process.env.WORD)).listen(process.env.SIDE === 'outside' ? 17655 : 17654, '::', () => console.log('up')); setTimeout(() => process.exit(), 5000)";
+const server = "require('net').createServer((s) => s.end(process.env.WORD)).listen(process.env.SIDE === 'outside' ? 17655 : 17654, () => console.log('up')); setTimeout(() => process.exit(), 5000)";
 const child = spawn("setsid", ["node", "-e", server], { stdio: ["ignore", "pipe", "ignore"] });
 await new Promise((up) => child.stdout.once("data", up));
 child.unref(); got("it listens");`),

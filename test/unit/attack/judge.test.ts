@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { judge, QUICK_MS } from "../../../src/attack/judge.ts";
+import { EMULATED_QUICK_MS, judge, QUICK_MS } from "../../../src/attack/judge.ts";
 import { type Capabilities, type Probe, type Seen, sh } from "../../../src/attack/probe.ts";
 
 const has: Capabilities = {
@@ -9,6 +9,7 @@ const has: Capabilities = {
   hiddenSys: true,
   memoryLimit: true,
   processLimit: true,
+  nativeProcessor: true,
   bearerOnEveryService: false,
   outerNetwork: true,
   hostRoot: true,
@@ -72,6 +73,12 @@ describe("a probe", () => {
 
   it("is refused within a second, unless it says why that is no matter", () => {
     expect(judge(probe, refused("EPERM", QUICK_MS + 1), got, has).outcome).toBe("slow");
+    const emulated = { ...has, nativeProcessor: false };
+    expect(judge(probe, refused("EPERM", QUICK_MS + 1), got, emulated)).toEqual({
+      outcome: "stated",
+      why: `refused after ${QUICK_MS + 1} ms, by programs on a processor that is emulated`,
+    });
+    expect(judge(probe, refused("EPERM", EMULATED_QUICK_MS + 1), got, emulated).outcome).toBe("slow");
     expect(judge({ ...probe, slow: "it counts" }, refused("EPERM", QUICK_MS + 1), got, has).outcome).toBe(
       "held",
     );
