@@ -178,16 +178,19 @@ export async function launchBottle(
   ];
   const sidecarHome = pending<SidecarHome>();
   if (gate === undefined) sidecarHome.resolve({ uid: hostUidOf(id, "sidecars"), mounts: [] });
+  const sharedHome = sidecarHome.promise.then((home) => ({
+    ...home,
+    mounts: [...home.mounts, ...pipelockMounts(pipelockAt)],
+  }));
+  // Not every backend asks for it, and a gate that cannot be settled is heard of elsewhere.
+  sharedHome.catch(() => {});
   // All at once: each of them mostly waits for a process that loads. Egress is told what it waits for.
   const linking = backend.reserve(
     prepared,
     {
       ...{ id, plan, stateDir: paths.state, runtimeDir: paths.runtime, services },
       keepsDisk: () => reservation.keepsDisk(),
-      sidecarHome: sidecarHome.promise.then((home) => ({
-        ...home,
-        mounts: [...home.mounts, ...pipelockMounts(pipelockAt)],
-      })),
+      sidecarHome: sharedHome,
     },
     scope,
   );
