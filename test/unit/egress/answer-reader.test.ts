@@ -34,7 +34,8 @@ function read(pieces: readonly Buffer[], { method = "GET", ends = true } = {}): 
       got.body += bytes.toString("latin1");
     },
     end: (trailers) => Object.assign(got, { trailers, state: "whole" }),
-    switched: () => Object.assign(got, { state: "switched" }),
+    switched: (headers, rest) =>
+      Object.assign(got, { state: "switched", headers, body: rest.toString("latin1") }),
     refused: () => {
       if (got.state === "open") got.state = "refused";
       else got.hasMore = true;
@@ -131,6 +132,7 @@ const IMPROPER: readonly [string, string][] = [
     ["an endless extension", `3;${"x".repeat(2000)}\r\nabc\r\n0\r\n\r\n`],
     ["a trailer that is none", "0\r\nnonsense\r\n\r\n"],
     ["a folded trailer", "0\r\nX: a\r\n b\r\n\r\n"],
+    ["long trailers", `0\r\n${`X: ${"y".repeat(1000)}\r\n`.repeat(100)}\r\n`],
     ["endless trailers", `0\r\n${"X: y\r\n".repeat(20_000)}`],
   ].map(([what, rest]): [string, string] => [
     `${what}, in chunks`,
@@ -155,6 +157,13 @@ describe("an upstream's answer", () => {
   it("to HEAD has no body, whatever it says", () => {
     const text = `${OK}Content-Length: 5\r\n\r\n`;
     expect(read([bytes(text)], { method: "HEAD", ends: false })).toMatchObject({ state: "whole", body: "" });
+  });
+
+  it("that changes the protocol is over with its head: what follows is handed on", () => {
+    const text = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\nHTTP/1.1 not any more";
+    expect(read([bytes(text), bytes("nor this")])).toMatchObject({
+      ...{ state: "switched", headers: ["Upgrade", "websocket"], body: "HTTP/1.1 not any more" },
+    });
   });
 
   it.each([

@@ -45,7 +45,7 @@ export interface UpstreamRequest {
   /** Of the answer. */
   pause(): void;
   resume(): void;
-  /** Gives it up, and the connection with it. Nothing more is told. */
+  /** Gives it up, and the connection with it, if it is still under way. Nothing more is told. */
   destroy(): void;
 }
 
@@ -93,6 +93,11 @@ export class UpstreamConnection {
     const request = new Request(this, this.#socket, head, message.chunked, events);
     this.#request = request;
     return request;
+  }
+
+  /** Whether this is the request that is under way: others have had their answer, and nothing more to say here. */
+  serves(request: UpstreamRequest): boolean {
+    return this.#request === request;
   }
 
   /** The request is sent, its answer read: for the next one, or not. */
@@ -213,15 +218,15 @@ class Request implements UpstreamRequest {
   }
 
   pause(): void {
-    this.#socket.pause();
+    if (this.#connection.serves(this)) this.#socket.pause();
   }
 
   resume(): void {
-    this.#socket.resume();
+    if (this.#connection.serves(this)) this.#socket.resume();
   }
 
   destroy(): void {
-    this.#connection.destroy();
+    if (this.#connection.serves(this)) this.#connection.destroy();
   }
 }
 
