@@ -246,7 +246,7 @@ function startPlain(options: SidecarOptions): Started {
     [...nodeFlags(), packagePath("dist/bottle.js"), "sidecar", options.name],
     {
       cwd: "/",
-      env: {},
+      env: { PATH: process.env["PATH"] ?? "/usr/local/bin:/usr/bin:/bin" },
       stdio: ["pipe", "pipe", "pipe", "ipc"],
       detached: true,
     },

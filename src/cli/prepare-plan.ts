@@ -22,6 +22,7 @@ import { imageFrom } from "./image-argument.ts";
 import { inEnvironment } from "./launch-order.ts";
 import { readSetup } from "./operator-setup.ts";
 import { style, tell } from "./output.ts";
+import { sidecarsConfined } from "./sidecars-confined.ts";
 
 export interface PlanFlags {
   readonly backend?: string;
@@ -77,6 +78,7 @@ export async function planAgent(name: string, flags: PlanFlags): Promise<Planned
     availability: choice.availability,
     availableEnv: inEnvironment,
     warnings,
+    confined: await sidecarsConfined(plan),
   });
   return { plan, view, loaded };
 }

@@ -9,6 +9,7 @@ import { relayAgent } from "../bundle/agent-relay.ts";
 import type { SidecarRequest } from "../bundle/bundle.ts";
 import { isSecret, type Secrets } from "../bundle/egress-settings.ts";
 import { type GateMaterial, type GatePlaces, gateConfig, gatePolicy } from "../bundle/git-gate-settings.ts";
+import { type HostPlaces, placeAt } from "../bundle/host-place.ts";
 import { readPrivateKey } from "../bundle/private-key.ts";
 import { type Endpoint, GUEST, type SidecarHome } from "../contract/backend.ts";
 import type { GitGatePolicy } from "../contract/git-gate.ts";
@@ -28,6 +29,9 @@ import { gateInForce } from "./in-force.ts";
 import type { Inbox } from "./inbox.ts";
 import type { Reservation } from "./reservation.ts";
 
+/** Of the relay to the operator's ssh-agent, below the bottle's runtime folder. */
+const AGENT_FOLDER = "ssh-agent";
+
 /** In the gate's jail. */
 const INSIDE = {
   state: "/gate/state",
@@ -35,6 +39,26 @@ const INSIDE = {
   agent: "/gate/agent",
   upstreams: "/gate/upstreams",
 } as const;
+
+const PLACES_INSIDE: GatePlaces = {
+  stateDir: INSIDE.state,
+  runtimeDir: INSIDE.run,
+  agentSocket: `${INSIDE.agent}/sock`,
+  local: ({ name }) => `${INSIDE.upstreams}/${name}.git`,
+};
+
+/** Where it sees what everybody sees. */
+function placesOnHost(stateDir: string, runtimeDir: string): GatePlaces {
+  return {
+    stateDir,
+    runtimeDir: join(runtimeDir, "gate"),
+    agentSocket: join(runtimeDir, AGENT_FOLDER, "sock"),
+    local: ({ name, upstream }) => {
+      if (upstream.kind !== "local") throw new Error(`${name} is no folder of this host`);
+      return upstream.path;
+    },
+  };
+}
 
 /** Its /tmp holds sockets, ssh's files and what git puts aside while it packs. */
 const TMP_BYTES = 256 * 1024 * 1024;
@@ -48,7 +72,7 @@ export interface GateParts {
   };
   readonly endpoint: Promise<Endpoint>;
   readonly inbox: Inbox;
-  readonly contained: boolean;
+  readonly at: HostPlaces;
   /** Told what a contained gate needs of the host. */
   readonly sidecarHome: Pending<SidecarHome>;
 }
@@ -66,7 +90,7 @@ export async function gateRequest(
     /** Of the marks that its findings carry. */
     readonly findingsKey: Buffer;
   },
-  { reservation, request, endpoint, inbox, contained, sidecarHome }: GateParts,
+  { reservation, request, endpoint, inbox, at, sidecarHome }: GateParts,
   scope: Scope,
 ): Promise<SidecarRequest> {
   const { id, paths, log } = reservation;
@@ -81,7 +105,7 @@ export async function gateRequest(
   if (isRoot()) chownSync(stateDir, uid, uid);
 
   // In a jail it is 1000, whoever it is to the host.
-  const inside = contained ? uid : GUEST.uid;
+  const inside = at === "container" ? uid : GUEST.uid;
   const binds = await bindsOf({ repos, stateDir, runtimeDir: paths.runtime, uid, inside }, scope);
   sidecarHome.resolve({ uid, mounts: binds });
   const tokens = request.credentials;
@@ -102,12 +126,7 @@ export async function gateRequest(
     keys: new Map([...operators, ...made.keys]),
     fingerprintKey: findingsKey.toString("base64"),
   };
-  const places: GatePlaces = {
-    stateDir: INSIDE.state,
-    runtimeDir: INSIDE.run,
-    agentSocket: `${INSIDE.agent}/sock`,
-    local: ({ name }) => `${INSIDE.upstreams}/${name}.git`,
-  };
+  const places = at === "plain" ? placesOnHost(stateDir, paths.runtime) : PLACES_INSIDE;
   const planned = gatePolicy(id, repos, {
     known: knownSecrets(request, decoy),
     rules: request.plan.rules.map((rule) => ({ ...rule })),
@@ -116,11 +135,9 @@ export async function gateRequest(
   return {
     name: "git-gate",
     id,
-    place: contained
-      ? { kind: "contained" }
-      : { kind: "jail", rootDir, jail: { binds, startsPrograms: true, tmpBytes: TMP_BYTES, hostUid: uid } },
+    place: placeAt(at, rootDir, { binds, startsPrograms: true, tmpBytes: TMP_BYTES, hostUid: uid }),
     endpoint,
-    config: async (at) => gateConfig({ id, endpoint: at, repos, places, material, policy: policy() }),
+    config: async (bound) => gateConfig({ id, endpoint: bound, repos, places, material, policy: policy() }),
     policy,
     onNotice: async (notice) => {
       await recordNotice(log, "git-gate", notice);
@@ -181,7 +198,7 @@ async function bindsOf(
   // ssh looks up who it is, and the host's own list does not have the jail's user.
   const passwd = join(runtimeDir, "git-gate.passwd");
   await writeFile(passwd, `node:x:${inside}:${inside}:git-gate:/nonexistent:/bin/sh\n`, { mode: 0o644 });
-  const agentDir = join(runtimeDir, "ssh-agent");
+  const agentDir = join(runtimeDir, AGENT_FOLDER);
   const wantsAgent = repos.some(({ upstream }) => upstream.kind === "ssh" && upstream.key.kind === "agent");
   if (wantsAgent) await relayAgent({ agent: agentSocket(), path: join(agentDir, "sock"), uid }, scope);
   return [

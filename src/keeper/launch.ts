@@ -10,6 +10,7 @@ import { backendNamed, placementOf } from "../backends/registry.ts";
 import { type KeptSidecar, keepSidecar, type SidecarRequest } from "../bundle/bundle.ts";
 import type { CertificateAuthority } from "../bundle/certificate-authority.ts";
 import { egressConfig, isSecret, type Secrets } from "../bundle/egress-settings.ts";
+import { type HostPlaces, hostPlaces, placeAt } from "../bundle/host-place.ts";
 import { keepSidecarOnFirstUse } from "../bundle/on-first-use.ts";
 import type {
   Backend,
@@ -108,7 +109,9 @@ export async function launchBottle(
 ): Promise<LaunchedBottle> {
   const { plan } = request;
   const backend = backendNamed(plan.backend);
-  const contained = placementOf(backend, plan.bundle) === "container";
+  const places: HostPlaces =
+    placementOf(backend, plan.bundle) === "container" ? "container" : await hostPlaces();
+  const contained = places === "container";
   const pipelockAt = plan.pipelock === true ? await placePipelock(contained) : undefined;
   const prepared = await prepare(backend, plan, hooks.progress, signal);
   signal.throwIfAborted();
@@ -210,7 +213,7 @@ export async function launchBottle(
           decoy,
           findingsKey,
           inbox,
-          contained,
+          places,
           pipelock,
           readingCa,
         },
@@ -225,7 +228,7 @@ export async function launchBottle(
             pipelockRequest(
               place,
               {
-                ...{ reservation, linking, upstreamCa, contained },
+                ...{ reservation, linking, upstreamCa, places },
                 policy: () => pipelockInForce(plan, inbox.state),
               },
               scope,
@@ -242,7 +245,7 @@ export async function launchBottle(
               request,
               inbox,
               endpoint: endpointIn(linking, "git-gate"),
-              contained,
+              at: places,
               sidecarHome,
             },
             scope,
@@ -260,7 +263,7 @@ export async function launchBottle(
   const starting = wanted.map((coming) => kept(coming.then((wish) => keepSidecar(wish, scope))));
   if (supervised !== undefined) {
     const endpoint = endpointIn(linking, "supervise");
-    const parts = { reservation, inbox, endpoint, secrets, contained, ...supervised };
+    const parts = { reservation, inbox, endpoint, secrets, places, ...supervised };
     const wish = superviseRequest(parts, scope);
     starting.push(kept(keepSidecarOnFirstUse(wish, verified, scope)));
   }
@@ -398,7 +401,7 @@ async function egressRequest(
     readonly decoy: string;
     readonly findingsKey: Buffer;
     readonly inbox: Inbox;
-    readonly contained: boolean;
+    readonly places: HostPlaces;
     readonly pipelock: Promise<PipelockPlace> | undefined;
     readonly readingCa: Promise<readonly string[]>;
     readonly bearer: string;
@@ -424,7 +427,7 @@ async function egressRequest(
   return {
     name: "egress",
     id,
-    place: parts.contained ? { kind: "contained" } : { kind: "jail", rootDir },
+    place: placeAt(parts.places, rootDir),
     endpoint: endpointIn(linking, "egress"),
     config: async (endpoint) =>
       egressConfig({

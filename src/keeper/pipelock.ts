@@ -6,6 +6,7 @@ import { join } from "node:path";
 import type { SidecarRequest } from "../bundle/bundle.ts";
 import type { CertificateAuthority } from "../bundle/certificate-authority.ts";
 import type { PolicyMaterial } from "../bundle/egress-settings.ts";
+import { type HostPlaces, placeAt } from "../bundle/host-place.ts";
 import { broughtPipelock, PIPELOCK_INSIDE, pipelockPort, thePipelock } from "../bundle/pipelock-program.ts";
 import type { Link, SidecarHome } from "../contract/backend.ts";
 import type { PipelockConfig, PipelockPolicy } from "../contract/pipelock.ts";
@@ -53,25 +54,25 @@ export function pipelockRequest(
     readonly linking: Promise<Link>;
     readonly upstreamCa: readonly string[];
     readonly policy: () => PipelockPolicy;
-    readonly contained: boolean;
+    readonly places: HostPlaces;
   },
   scope: Scope,
 ): SidecarRequest {
   const { id, paths, log } = parts.reservation;
-  const { policy, upstreamCa, contained } = parts;
+  const { policy, upstreamCa, places } = parts;
+  // Without a /tmp of its own.
+  const folder = places === "plain" ? join(paths.runtime, "pipelock") : FOLDER;
   const rootDir = join(paths.state, "pipelock-root");
   scope.defer("pipelock root", () => removeTree(rootDir));
   const binds = program === undefined ? [] : [{ from: program, to: PIPELOCK_INSIDE }];
   return {
     name: "pipelock",
     id,
-    place: contained
-      ? { kind: "contained" }
-      : { kind: "jail", rootDir, jail: { binds, startsPrograms: true, tmpBytes: TMP_BYTES } },
-    endpoint: endpointOf(port, contained ? parts.linking : undefined),
+    place: placeAt(places, rootDir, { binds, startsPrograms: true, tmpBytes: TMP_BYTES }),
+    endpoint: endpointOf(port, places === "container" ? parts.linking : undefined),
     config: async (): Promise<PipelockConfig> => ({
-      program: program === undefined ? "pipelock" : PIPELOCK_INSIDE,
-      folder: FOLDER,
+      program: places === "plain" && program !== undefined ? program : insideOf(program),
+      folder,
       port,
       ca: { certificate: authority.certificate, privateKey: authority.privateKey },
       upstreamCa: [...upstreamCa],
@@ -80,6 +81,10 @@ export function pipelockRequest(
     policy,
     onNotice: (notice) => recordNotice(log, "pipelock", notice),
   };
+}
+
+function insideOf(program: string | undefined): string {
+  return program === undefined ? "pipelock" : PIPELOCK_INSIDE;
 }
 
 /** Only egress dials it, so it needs nothing of the link but, where that has one, the container. */

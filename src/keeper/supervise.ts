@@ -1,6 +1,7 @@
 /** What the keeper tells supervise, and how it is started: by the first connection, since many agents never ask. */
 import { join } from "node:path";
 import type { SidecarRequest } from "../bundle/bundle.ts";
+import { type HostPlaces, placeAt } from "../bundle/host-place.ts";
 import { mainPlace } from "../bundle/listen-place.ts";
 import type { SuperviseConfig } from "../contract/approvals.ts";
 import type { Endpoint } from "../contract/backend.ts";
@@ -18,7 +19,7 @@ export function superviseRequest(
     readonly inbox: Inbox;
     readonly bearer: string;
     readonly secrets: readonly string[];
-    readonly contained: boolean;
+    readonly places: HostPlaces;
   },
   scope: Scope,
 ): SidecarRequest {
@@ -30,7 +31,7 @@ export function superviseRequest(
   return {
     name: "supervise",
     id,
-    place: parts.contained ? { kind: "contained" } : { kind: "jail", rootDir },
+    place: placeAt(parts.places, rootDir),
     endpoint: parts.endpoint,
     policy,
     config: async (endpoint): Promise<SuperviseConfig> => ({

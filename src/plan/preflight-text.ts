@@ -21,7 +21,7 @@ export function preflightSections(view: PreflightView): readonly PreflightSectio
     ...section("task", view.task === undefined ? [] : [view.task]),
     ...section("bottle", [`${view.bottle.name}${inParentheses(view.bottle.files)}`]),
     ...section("backend", backendLines(view)),
-    ...section("sidecars", view.bundle === "container" ? ["in a container"] : []),
+    ...section("sidecars", sidecarLines(view)),
     ...section("image", imageLines(view)),
     ...section("may reach", orNone([...view.hosts.flatMap(hostLines), ...serviceLines(view)], "nothing")),
     ...section("presets", view.presets.map(presetLine)),
@@ -93,6 +93,13 @@ function hostLines(host: PreflightHost): string[] {
   const head = [host.host, ...notes].join(", ");
   if (host.rules.length === 0) return [`${head}: everything`];
   return [`${head}:`, ...host.rules.map((rule) => `  ${rule}`)];
+}
+
+function sidecarLines({ bundle, sidecarsConfined }: PreflightView): readonly string[] {
+  if (bundle === "container") return ["in a container"];
+  return sidecarsConfined
+    ? []
+    : ["NOT CONFINED: this host has no namespaces; each sees what your programs see"];
 }
 
 function serviceLines({ hostServices }: PreflightView): readonly string[] {

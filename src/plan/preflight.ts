@@ -86,6 +86,7 @@ export interface PreflightView {
     readonly notify?: string;
     readonly freezeOnCanary: boolean;
   };
+  readonly sidecarsConfined: boolean;
   /** Said when the operator chose it. */
   readonly bundle?: BundlePlacement;
   readonly hostServices: readonly number[];
@@ -122,6 +123,8 @@ export interface PreflightFacts {
   readonly availability: Availability;
   readonly availableEnv: (name: string) => boolean;
   readonly warnings?: readonly string[];
+  /** False: sidecars that are processes of this host see what every program of the operator's sees. */
+  readonly confined?: boolean;
 }
 
 const PATH_LENGTH = 1_000;
@@ -167,6 +170,7 @@ export function describePlan(plan: BottlePlan, facts: PreflightFacts): Preflight
       },
     }),
     ...(plan.supervise === undefined ? {} : { supervise: describeSupervise(plan.supervise) }),
+    sidecarsConfined: facts.confined !== false,
     ...(plan.bundle !== undefined && { bundle: plan.bundle }),
     hostServices: plan.hostServices ?? [],
     limits: plan.egressLimits ?? {},

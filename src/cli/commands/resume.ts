@@ -19,6 +19,7 @@ import { inEnvironment, refuseMissing, refuseUnusableKeys, resolveValues } from 
 import { tell } from "../output.ts";
 import { tellPreflight } from "../prepare-plan.ts";
 import { planWith } from "../resume-with.ts";
+import { sidecarsConfined } from "../sidecars-confined.ts";
 import { joinLaunched } from "../start-bottle.ts";
 
 export interface ResumeFlags {
@@ -52,8 +53,9 @@ export async function resume(id: string, flags: ResumeFlags): Promise<number> {
       hint: "bottle doctor",
     });
   }
+  const confined = await sidecarsConfined(plan);
   const describe = (each: BottlePlan): PreflightView =>
-    describePlan(each, { availability, availableEnv: inEnvironment });
+    describePlan(each, { availability, availableEnv: inEnvironment, confined });
   const view = describe(plan);
   tellPreflight(view);
   if (wanted.length > 0) {
