@@ -30,6 +30,8 @@ export interface ContainerSpec {
   readonly env?: Readonly<Record<string, string>>;
   /** `uid:gid`. */
   readonly user: string;
+  /** How `user` is to stand in its passwd, where the engine would write that itself. */
+  readonly passwdLine?: string;
   /** Those that its first process has; none when absent. */
   readonly capabilities?: readonly string[];
   readonly hostname?: string;
@@ -57,7 +59,7 @@ export interface NetworkSpec {
  * buries orphans. Without a log of the
  * engine's own, a capability that is not named, a way to gain one, or a root that can be written to.
  */
-export function createContainer(spec: ContainerSpec): readonly string[] {
+export function createContainer(spec: ContainerSpec, podman = false): readonly string[] {
   const { network } = spec;
   return [
     ...["create", "--rm", "--init", "--interactive", "--name", spec.name],
@@ -72,6 +74,8 @@ export function createContainer(spec: ContainerSpec): readonly string[] {
     ...["--user", spec.user, "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"],
     ...(spec.capabilities ?? []).flatMap((name) => ["--cap-add", name]),
     ...["--pids-limit", String(spec.pids)],
+    // Docker's own default, and not podman's: what listens on 443 in there need not be root.
+    ...["--sysctl", "net.ipv4.ip_unprivileged_port_start=0"],
     ...(spec.shmBytes === undefined ? [] : ["--shm-size", String(spec.shmBytes)]),
     // The same for both: else the rest goes to the host's swap.
     ...(spec.memoryBytes === undefined
@@ -79,6 +83,8 @@ export function createContainer(spec: ContainerSpec): readonly string[] {
       : ["--memory", String(spec.memoryBytes), "--memory-swap", String(spec.memoryBytes)]),
     ...(spec.cpus === undefined ? [] : ["--cpus", String(spec.cpus)]),
     ...["--log-driver", "none", "--pull", "never"],
+    // Podman writes a line for whom the image does not know, without a name.
+    ...(podman && spec.passwdLine !== undefined ? ["--passwd-entry", spec.passwdLine] : []),
     ...(spec.mounts ?? []).flatMap((mount) => ["--mount", mountWord(mount)]),
     ...Object.entries(spec.env ?? {}).flatMap(([name, value]) => ["--env", `${name}=${value}`]),
     ...(spec.argv === undefined ? [] : ["--entrypoint", spec.argv[0]]),
@@ -98,7 +104,8 @@ function mountWord(mount: ContainerMount): string {
 }
 
 function readOnly({ writable }: { readonly writable: boolean }): readonly string[] {
-  return writable ? [] : ["readonly"];
+  // podman knows no `readonly` for a volume.
+  return writable ? [] : ["ro"];
 }
 
 /** A mount is one line of CSV (RFC 4180): a comma in a path must not become an option. */
@@ -132,9 +139,15 @@ export function pauseContainer(name: string, paused: boolean): readonly string[]
   return [paused ? "pause" : "unpause", name];
 }
 
+/** Podman's alone: everything but its first program is there. */
+export function readyContainer(name: string): readonly string[] {
+  return ["init", name];
+}
+
 /** Unpacks a tar stream from stdin below `path`, each entry with its own owner. */
-export function putArchive(container: string, path: string): readonly string[] {
-  return ["cp", "-", `${container}:${path}`];
+export function putArchive(container: string, path: string, podman = false): readonly string[] {
+  // Podman would give everything to the container's user.
+  return ["cp", ...(podman ? ["--archive=false"] : []), "-", `${container}:${path}`];
 }
 
 /** Writes a tar stream of what is at `path` to stdout. */

@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { accessSync, constants } from "node:fs";
-import { delimiter, join } from "node:path";
+import { basename, delimiter, join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import * as z from "zod";
 import { UserError } from "../lib/errors.ts";
@@ -41,6 +41,11 @@ export function findEngine(env: Engine["env"] = process.env): Engine | undefined
     if (program !== undefined) return { program, env };
   }
   return undefined;
+}
+
+/** By its name: a few words mean something else to it, and it does some things later. */
+function isPodman({ program }: Engine): boolean {
+  return basename(program).startsWith("podman");
 }
 
 function onPath(name: string, path: string): string | undefined {
@@ -100,6 +105,12 @@ function complaint(engine: Engine, words: readonly string[], result: RunResult):
   );
 }
 
+/** What `inspect` says of one thing; podman puts it into a list. */
+function inspected(bytes: Buffer): unknown {
+  const said = jsonOf(bytes);
+  return Array.isArray(said) ? said[0] : said;
+}
+
 function jsonOf(bytes: Buffer): unknown {
   try {
     return JSON.parse(bytes.toString("utf8"));
@@ -119,7 +130,9 @@ const IN_USE = /active endpoints|in use|being used|associated containers/i;
 
 /** Makes it; nothing of it runs. @throws UserError */
 export async function createContainer(engine: Engine, spec: commands.ContainerSpec): Promise<void> {
-  await must(engine, commands.createContainer(spec));
+  await must(engine, commands.createContainer(spec, isPodman(engine)));
+  // Docker fills a container's new volumes when it is made, podman when it is readied to be started.
+  if (isPodman(engine)) await must(engine, commands.readyContainer(spec.name));
 }
 
 /** Starts it in the foreground; the child is the tool, and what it reads and writes is the container's. */
@@ -144,7 +157,7 @@ export async function putArchive(
   path: string,
   archive: Buffer,
 ): Promise<void> {
-  const words = commands.putArchive(container, path);
+  const words = commands.putArchive(container, path, isPodman(engine));
   const result = await run([engine.program, ...words], {
     env: engine.env,
     timeoutMs: ANSWER_MS,
@@ -169,7 +182,10 @@ export async function ensureVolume(
   name: string,
   labels: Readonly<Record<string, string>>,
 ): Promise<void> {
-  await must(engine, commands.createVolume(name, labels));
+  const words = commands.createVolume(name, labels);
+  const result = await ask(engine, words);
+  // Docker takes the one of that name; podman says that there is one.
+  if (result.code !== 0 && !/already exists/.test(result.stderr)) throw complaint(engine, words, result);
 }
 
 /** One that is not there is gone already. @throws UserError */
@@ -197,7 +213,7 @@ const stateSchema = z.object({ State: z.object({ Running: z.boolean() }) });
 /** False also when there is no such container. */
 export async function isRunning(engine: Engine, name: string): Promise<boolean> {
   const result = await ask(engine, commands.inspect("container", name));
-  const parsed = stateSchema.safeParse(jsonOf(result.stdout));
+  const parsed = stateSchema.safeParse(inspected(result.stdout));
   return parsed.success && parsed.data.State.Running;
 }
 
@@ -230,7 +246,7 @@ interface KnownNetwork {
 
 async function knownNetwork(engine: Engine, name: string): Promise<KnownNetwork | undefined> {
   const result = await ask(engine, commands.inspect("network", name));
-  const parsed = networkSchema.safeParse(jsonOf(result.stdout));
+  const parsed = networkSchema.safeParse(inspected(result.stdout));
   if (result.code !== 0 || !parsed.success) return undefined;
   const { Labels, labels, IPAM, subnets } = parsed.data;
   return {
@@ -306,7 +322,7 @@ const imageSchema = z.object({
 /** Its content's id, by which it is the same one wherever it is; undefined when the engine has no such image. */
 export async function imageId(engine: Engine, name: string): Promise<string | undefined> {
   const result = await ask(engine, commands.inspect("image", name));
-  const parsed = imageSchema.safeParse(jsonOf(result.stdout));
+  const parsed = imageSchema.safeParse(inspected(result.stdout));
   return parsed.success ? parsed.data.Id : undefined;
 }
 
@@ -324,7 +340,7 @@ export async function saveImage(engine: Engine, name: string, path: string): Pro
 /** The environment that the image's programs expect. */
 export async function imageEnvironment(engine: Engine, name: string): Promise<ReadonlyMap<string, string>> {
   const { stdout } = await must(engine, commands.inspect("image", name));
-  const env = imageSchema.parse(jsonOf(stdout)).Config?.Env ?? [];
+  const env = imageSchema.parse(inspected(stdout)).Config?.Env ?? [];
   return new Map(env.map((each) => [each.split("=", 1)[0] ?? "", each.slice(each.indexOf("=") + 1)]));
 }
 

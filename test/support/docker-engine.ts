@@ -36,8 +36,11 @@ export function engineLack(): string | undefined {
   return undefined;
 }
 
-function hasProgram(name: string): boolean {
-  return (process.env["PATH"] ?? "").split(":").some((folder) => canRun(join(folder, name)));
+export function hasProgram(
+  name: string,
+  folders: readonly string[] = (process.env["PATH"] ?? "").split(":"),
+): boolean {
+  return folders.some((folder) => canRun(join(folder, name)));
 }
 
 function canRun(path: string): boolean {
@@ -156,7 +159,7 @@ function processesNaming(folder: string, program: RegExp): readonly number[] {
 }
 
 /** What an engine that was killed has left mounted. */
-async function unmountBelow(folder: string): Promise<void> {
+export async function unmountBelow(folder: string): Promise<void> {
   const mounted = readFileSync("/proc/self/mountinfo", "utf8")
     .split("\n")
     .map((line) => line.split(" ")[4] ?? "")
@@ -165,7 +168,7 @@ async function unmountBelow(folder: string): Promise<void> {
 }
 
 /** Made once for all test files of a day; half a minute. */
-async function baseArchive(): Promise<string> {
+export async function baseArchive(): Promise<string> {
   const key = createHash("sha256")
     .update(`${PACKAGES.join()} ${process.version} ${process.arch}`)
     .digest("hex");

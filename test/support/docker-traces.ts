@@ -4,9 +4,9 @@ import { runOk } from "../../src/lib/processes.ts";
 import type { TestBottle } from "./bottle-guest.ts";
 
 /** By the bottle's name alone: what the engine has, and processes of the host's. */
-export async function dockerTraces({ id }: TestBottle): Promise<readonly string[]> {
+export async function engineTraces(program: string, { id }: TestBottle): Promise<readonly string[]> {
   const names = async (...words: string[]): Promise<readonly string[]> =>
-    (await runOk(["docker", ...words])).stdout
+    (await runOk([program, ...words])).stdout
       .toString()
       .split("\n")
       .filter((name) => name.includes(id));

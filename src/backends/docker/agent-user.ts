@@ -1,10 +1,15 @@
 /** The agent's user in an image that may not have one, or calls it something else. */
 import { GUEST } from "../../contract/backend.ts";
 
+/** Of /etc/passwd. */
+export function agentLine(shell: string): string {
+  const { user, uid, gid, home } = GUEST;
+  return `${user}:x:${uid}:${gid}:${user}:${home}:${shell}`;
+}
+
 /** /etc/passwd with `node` as uid 1000 and as nobody else. */
 export function passwdWithAgent(passwd: string, shell: string): string {
-  const { user, uid, gid, home } = GUEST;
-  return withLine(passwd, uid, `${user}:x:${uid}:${gid}:${user}:${home}:${shell}`);
+  return withLine(passwd, GUEST.uid, agentLine(shell));
 }
 
 /** /etc/group, likewise. */

@@ -16,7 +16,7 @@ import { createContainer, type Engine, getArchive, putArchive } from "../../engi
 import { packEntries } from "../../lib/archive/pack-tar.ts";
 import { readTar } from "../../lib/archive/read-tar.ts";
 import { directHosts } from "../../plan/direct-hosts.ts";
-import { groupWithAgent, passwdWithAgent } from "./agent-user.ts";
+import { agentLine, groupWithAgent, passwdWithAgent } from "./agent-user.ts";
 import { LINK, type LinkSocket, linkSockets } from "./link.ts";
 
 /** Where the init and its Node are in the guest: a volume that the sidecars' image fills. */
@@ -28,6 +28,9 @@ const TMP_BYTES = 1024 ** 3;
 /** For pid files and sockets of what the agent starts. */
 const RUN_BYTES = 16 * 1024 ** 2;
 const INIT_HEAP_MEGABYTES = 128;
+
+/** In every image that has any. */
+const SHELL = "/bin/sh";
 
 const NO_RESOLVER = "# There is no DNS in a bottle; names are resolved by its egress proxy.\n";
 /** A look-up fails at once instead of waiting for somebody who answers. */
@@ -68,6 +71,7 @@ export async function makeGuestContainer(engine: Engine, request: GuestContainer
     hostname: request.id,
     hosts: Object.fromEntries(directHosts(plan.routes).map((name) => [name, "127.0.0.1"])),
     user: `${GUEST.uid}:${GUEST.gid}`,
+    passwdLine: agentLine(SHELL),
     pids: plan.resources.pids,
     shmBytes: TMP_BYTES,
     ...(request.runtime !== undefined && { runtime: request.runtime }),
@@ -113,7 +117,7 @@ async function putAgentUser(engine: Engine, container: string): Promise<void> {
     "/etc",
     await buffer(
       packEntries([
-        file("passwd", passwdWithAgent(passwd ?? "root:x:0:0:root:/root:/bin/sh\n", "/bin/sh")),
+        file("passwd", passwdWithAgent(passwd ?? "root:x:0:0:root:/root:/bin/sh\n", SHELL)),
         file("group", groupWithAgent(group ?? "root:x:0:\n")),
         file("nsswitch.conf", NAMES_FROM_FILES),
       ]),

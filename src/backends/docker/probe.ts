@@ -14,10 +14,13 @@ const NO_GVISOR: Lack = {
 };
 const OLD_FILTER: Lack = {
   what: "a system-call filter that keeps guests from vsock (where this host is itself a virtual machine, they can speak to its hypervisor)",
-  remedy: "use Docker 23 or newer",
+  remedy: "use Docker 23 or podman 5, or newer",
 };
 /** The first release of Docker whose default filter refuses sockets of that family. */
 const FILTERS_VSOCK = 23;
+const FIRST_DOCKER = 17;
+/** Its 4.3.1 was seen to. */
+const PODMAN_LETS_PASS = 4;
 /** A stronger boundary than the host's own kernel, for whoever registered it. */
 export const GVISOR = "runsc";
 
@@ -48,8 +51,8 @@ export async function probeEngine(): Promise<Availability> {
 
 function letsVsockPass(version: string): boolean {
   const major = Number(/^(\d+)\./.exec(version)?.[1]);
-  // podman's numbers are smaller, and its filter is its own.
-  return major >= 17 && major < FILTERS_VSOCK;
+  // Podman's numbers are smaller than any that docker has used since 2017.
+  return major < FIRST_DOCKER ? major <= PODMAN_LETS_PASS : major < FILTERS_VSOCK;
 }
 
 /** Undefined: the engine's own default. */

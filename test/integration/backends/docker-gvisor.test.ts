@@ -5,7 +5,7 @@ import { dockerBackend } from "../../../src/backends/docker/backend.ts";
 import { runOk } from "../../../src/lib/processes.ts";
 import { sh, startBottle } from "../../support/bottle-guest.ts";
 import { gvisorLack, startEngine } from "../../support/docker-engine.ts";
-import { dockerTraces } from "../../support/docker-traces.ts";
+import { engineTraces } from "../../support/docker-traces.ts";
 import { describeBackend } from "./behaviour.ts";
 
 const lack = gvisorLack();
@@ -38,7 +38,7 @@ if (lack === undefined) {
     losesProcesses:
       "the limit counts the threads of gVisor's own kernel, which ends when it can make no more",
     crash: async ({ id }) => void (await runOk(["docker", "kill", `bot-bottle-${id}-guest`])),
-    traces: dockerTraces,
+    traces: (bottle) => engineTraces("docker", bottle),
   });
 } else {
   console.warn(`SKIPPED: the docker backend on gVisor: ${lack}`);

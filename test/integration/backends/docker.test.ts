@@ -3,7 +3,7 @@ import { afterAll, describe, it } from "vitest";
 import { dockerBackend } from "../../../src/backends/docker/backend.ts";
 import { runOk } from "../../../src/lib/processes.ts";
 import { engineLack, startEngine } from "../../support/docker-engine.ts";
-import { dockerTraces } from "../../support/docker-traces.ts";
+import { engineTraces } from "../../support/docker-traces.ts";
 import { describeBackend } from "./behaviour.ts";
 
 const lack = engineLack();
@@ -16,7 +16,7 @@ if (lack === undefined) {
     hasRoot: false,
     opensVsock: "the engine's own system-call filter lets them",
     crash: async ({ id }) => void (await runOk(["docker", "kill", `bot-bottle-${id}-guest`])),
-    traces: dockerTraces,
+    traces: (bottle) => engineTraces("docker", bottle),
   });
 } else {
   console.warn(`SKIPPED: the docker backend: ${lack}`);

@@ -16,6 +16,7 @@ describe("what an engine is told", () => {
       ...["create", "--rm", "--init", "--interactive", "--name", "bot-bottle-a-00000-sidecars"],
       ...["--label", "bot-bottle.id=a-00000", "--network", "none", "--user", "1000:1000", "--read-only"],
       ...["--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--pids-limit", "100"],
+      ...["--sysctl", "net.ipv4.ip_unprivileged_port_start=0"],
       ...["--log-driver", "none", "--pull", "never", "bot-bottle-sidecars:0123456789abcdef"],
     ]);
   });
@@ -49,6 +50,8 @@ describe("what an engine is told", () => {
       ...[
         "--pids-limit",
         "100",
+        "--sysctl",
+        "net.ipv4.ip_unprivileged_port_start=0",
         "--shm-size",
         "5",
         "--memory",
@@ -60,7 +63,7 @@ describe("what an engine is told", () => {
       ],
       ...["--log-driver", "none", "--pull", "never"],
       ...["--mount", "type=tmpfs,target=/tmp,tmpfs-size=1024,tmpfs-mode=1777"],
-      ...["--mount", "type=volume,source=sockets,target=/run/bottle,readonly"],
+      ...["--mount", "type=volume,source=sockets,target=/run/bottle,ro"],
       // A comma in the operator's path is no option of ours.
       ...["--mount", 'type=bind,"source=/home/a,b/""c""",target=/gate/state'],
       ...["--env", "BOT_BOTTLE_SIDECAR_DAEMONS=egress"],
@@ -91,5 +94,14 @@ describe("what an engine is told", () => {
     expect(commands.removeNetwork("n")).toEqual(["network", "rm", "n"]);
     expect(commands.publishedPort("c", 9099)).toEqual(["port", "c", "9099/tcp"]);
     expect(commands.removeContainer("c")).toEqual(["rm", "--force", "--volumes", "c"]);
+  });
+
+  it("in podman's words where docker's mean something else to it", () => {
+    expect(
+      commands.createContainer({ ...SPEC, passwdLine: "node:x:1000:1000::/home/node:/bin/sh" }, true),
+    ).toEqual(expect.arrayContaining(["--passwd-entry", "node:x:1000:1000::/home/node:/bin/sh"]));
+    expect(commands.createContainer({ ...SPEC, passwdLine: "node" })).not.toContain("node");
+    expect(commands.putArchive("c", "/etc", true)).toEqual(["cp", "--archive=false", "-", "c:/etc"]);
+    expect(commands.putArchive("c", "/etc")).toEqual(["cp", "-", "c:/etc"]);
   });
 });
