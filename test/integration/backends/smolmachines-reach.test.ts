@@ -12,7 +12,8 @@ import type { ReachInput, ReachReport } from "./programs/smolmachines-reach.ts";
 
 const PROGRAM = packagePath("test/integration/backends/programs/smolmachines-reach.ts");
 
-const reach = (input: ReachInput): Promise<ReachReport> => runOutside<ReachReport>(PROGRAM, { input });
+const reach = (input: ReachInput, timeoutMs?: number): Promise<ReachReport> =>
+  runOutside<ReachReport>(PROGRAM, { input, ...(timeoutMs !== undefined && { timeoutMs }) });
 
 function answered(outcomes: Readonly<Record<string, string>>): readonly string[] {
   return Object.keys(outcomes).filter((target) => outcomes[target] === "answered");
@@ -112,6 +113,24 @@ describe.runIf(isRoot)("a machine on an address of the host's loopback", () => {
     expect(report.inside[0]?.["tcp 1.1.1.1:443"]).toBe("ENETUNREACH");
     expect(report.surprises).toEqual([[]]);
   });
+});
+
+const SOAK_MS = 900_000;
+
+describe.runIf(isRoot && process.env["SOAK"] !== undefined)("seventeen machines at once", () => {
+  it(
+    "are sixteen, each on an address of its own where it sees its bundle alone, and one that is refused",
+    async () => {
+      const report = await reach({ version: "0.8.0", closed: ["A.7.3"], rooms: false, bottles: 17 }, SOAK_MS);
+      expect(report.error).toBe("all 16 loopback addresses for bottles are in use");
+      const places = ALIASES.map((alias) => `${alias}:9099`);
+      expect(report.guestUrls).toEqual(places.map((place) => `http://${place}`));
+      expect(report.inside.map(answered)).toEqual(places.map((place) => [`tcp ${place}`]));
+      expect(report.surprises).toEqual(ALIASES.map(() => []));
+      expect(report.left).toEqual([]);
+    },
+    SOAK_MS,
+  );
 });
 
 describe.runIf(process.platform === "linux")("loopback addresses", () => {

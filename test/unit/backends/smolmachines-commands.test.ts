@@ -24,6 +24,9 @@ import {
 import { wayFor } from "../../../src/backends/smolmachines/way.ts";
 import { UserError } from "../../../src/lib/errors.ts";
 
+/** An argument vector none of whose words has a blank. */
+const words = (text: string): readonly string[] => text.split(" ");
+
 function versionOf(text: string): SmolvmVersion {
   return parseVersion(`smolvm ${text}`) ?? expect.fail(`no version: ${text}`);
 }
@@ -41,73 +44,19 @@ const sockets = {
 
 describe("create", () => {
   it.each([
-    [
-      "0.8.0",
-      [
-        "machine",
-        "create",
-        "bot-bottle-a",
-        "--from",
-        "/c/x.smolmachine",
-        "--net",
-        "--allow-cidr",
-        "127.0.0.16/32",
-      ],
-    ],
-    [
-      "1.0.1",
-      [
-        "machine",
-        "create",
-        "bot-bottle-a",
-        "--from",
-        "/c/x.smolmachine",
-        "--net",
-        "--allow-cidr",
-        "127.0.0.16/32",
-      ],
-    ],
+    ["0.8.0", words("machine create bot-bottle-a --from /c/x.smolmachine --net --allow-cidr 127.0.0.16/32")],
+    ["1.0.1", words("machine create bot-bottle-a --from /c/x.smolmachine --net --allow-cidr 127.0.0.16/32")],
     [
       "1.0.2",
-      [
-        "machine",
-        "create",
-        "--name",
-        "bot-bottle-a",
-        "--from",
-        "/c/x.smolmachine",
-        "--net",
-        "--allow-cidr",
-        "127.0.0.16/32",
-      ],
+      words("machine create --name bot-bottle-a --from /c/x.smolmachine --net --allow-cidr 127.0.0.16/32"),
     ],
     [
       "1.1.3",
-      [
-        "machine",
-        "create",
-        "--name",
-        "bot-bottle-a",
-        "--from",
-        "/c/x.smolmachine",
-        "--net",
-        "--allow-cidr",
-        "127.0.0.16/32",
-      ],
+      words("machine create --name bot-bottle-a --from /c/x.smolmachine --net --allow-cidr 127.0.0.16/32"),
     ],
     [
       "1.8.0",
-      [
-        "machine",
-        "create",
-        "--name",
-        "bot-bottle-a",
-        "--from",
-        "/c/x.smolmachine",
-        "--net",
-        "--allow-cidr",
-        "127.0.0.16/32",
-      ],
+      words("machine create --name bot-bottle-a --from /c/x.smolmachine --net --allow-cidr 127.0.0.16/32"),
     ],
   ])("with %s names the machine as that release wants it, and asks for one address", (version, words) => {
     expect(createCommand(traits(version), { name: "bot-bottle-a", from, network: net })).toEqual(words);

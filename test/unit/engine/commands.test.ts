@@ -71,6 +71,15 @@ describe("what an engine is told", () => {
     ]);
   });
 
+  it("for an image: what it has, and all of it in one file", () => {
+    expect(commands.lookFor("sidecars:1", "pipelock").join(" ")).toBe(
+      'run --rm --network none --read-only --cap-drop ALL --pull never --entrypoint sh sidecars:1 -c command -v "$0" pipelock',
+    );
+    expect(commands.saveImage("sha256:12", "/w/saved.tar")).toEqual([
+      ...["save", "--output", "/w/saved.tar", "sha256:12"],
+    ]);
+  });
+
   it("for networks, ports and removal", () => {
     const network = {
       name: "n",

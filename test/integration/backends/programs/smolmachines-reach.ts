@@ -3,6 +3,7 @@ import { createSocket } from "node:dgram";
 import { writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
+import { ALIASES } from "../../../../src/backends/smolmachines/alias.ts";
 import { createSmolmachinesBackend } from "../../../../src/backends/smolmachines/backend.ts";
 import type { ProbeTarget } from "../../../../src/contract/backend.ts";
 import { probeTargets } from "../../../../src/jail/guest-probe.ts";
@@ -77,10 +78,16 @@ let error: string | undefined;
 const backend = createSmolmachinesBackend({ rooms: input.rooms });
 try {
   for (let i = 0; i < (input.bottles ?? 1); i++) {
-    const bottle = await startBottle(backend, {
+    const starting = startBottle(backend, {
       services: ["egress"],
       plan: { hostServices: input.hostServices ?? [] },
     });
+    // One more than there are addresses is refused, and those that run go on.
+    const bottle = await starting.catch((reason: unknown) => {
+      if (i < ALIASES.length) throw reason;
+      error = messageOf(reason);
+    });
+    if (bottle === undefined) break;
     bottles.push(bottle);
     // In place of the sidecar.
     const listening = bottle.link.endpoints.egress?.listen;
