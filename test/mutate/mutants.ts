@@ -687,7 +687,11 @@ const GUARDED: readonly Guarded[] = [
   { file: "rules/head.ts", tests: ["test/unit/egress/head.test.ts", ...TARGETS] },
   {
     file: "response/head.ts",
-    tests: ["test/unit/egress/head.test.ts", "test/unit/egress/answer-reader.test.ts"],
+    tests: [
+      "test/unit/egress/head.test.ts",
+      "test/unit/egress/answer-reader.test.ts",
+      "test/unit/egress/upstream-connection.test.ts",
+    ],
   },
   { file: "upstream/answer-reader.ts", tests: ["test/unit/egress/answer-reader.test.ts"] },
   { file: "upstream/connection.ts", tests: ["test/unit/egress/upstream-connection.test.ts"] },
@@ -736,6 +740,7 @@ const TABLES: readonly Table[] = [
  */
 const EQUIVALENT: ReadonlySet<string> = new Set([
   "allow-list/allow-list.ts: policy.wildcard.size === 0",
+  "accept/sent-fields.ts: !this.#isBlock",
   "rules/git-push.ts: query < 0",
   'rules/git-push.ts: typeof batch !== "object" || batch === null || Array.isArray(batch)',
   "address/ranges.ts: rest === 0",

@@ -132,6 +132,7 @@ const IMPROPER: readonly [string, string][] = [
     ["an endless extension", `3;${"x".repeat(2000)}\r\nabc\r\n0\r\n\r\n`],
     ["a trailer that is none", "0\r\nnonsense\r\n\r\n"],
     ["a folded trailer", "0\r\nX: a\r\n b\r\n\r\n"],
+    ["a length in trailers", "0\r\nContent-Length: 5\r\n\r\n"],
     ["long trailers", `0\r\n${`X: ${"y".repeat(1000)}\r\n`.repeat(100)}\r\n`],
     ["endless trailers", `0\r\n${"X: y\r\n".repeat(20_000)}`],
   ].map(([what, rest]): [string, string] => [

@@ -201,7 +201,11 @@ export class AnswerReader {
           return true;
         }
         this.#trailerBytes += line.length;
-        return this.#trailers.length < 2 * LIMITS.responseHeaders && addField(line, this.#trailers);
+        return (
+          this.#trailers.length < 2 * LIMITS.responseHeaders &&
+          addField(line, this.#trailers) &&
+          !isAboutBody(this.#trailers.at(-2) ?? "", 0)
+        );
     }
   }
 
@@ -250,7 +254,7 @@ function parseHead(text: string): UpstreamHead | undefined {
   return { status: Number(status), phrase, isOld: minor === "0", rawHeaders };
 }
 
-/** There is none behind an informational answer. @param i of names and values */
+/** There is none behind an informational answer, and none any more behind trailers. @param i of names and values */
 function isAboutBody(name: string, i: number): boolean {
   return i % 2 === 0 && ["content-length", "transfer-encoding"].includes(canonicalName(name));
 }
