@@ -43,10 +43,18 @@ export async function benchVm(): Promise<readonly BenchRow[]> {
 
   const bottle = await startBottle(qemuBackend);
   try {
-    note("vm: idle guest, private memory", "MiB", [await privateMegabytes(bottle)]);
+    note("vm: idle guest, its share of this host's memory", "MiB", [await shareOfMemory(bottle)]);
+    const other = await startBottle(qemuBackend);
+    note("vm: the same beside another", "MiB", [await shareOfMemory(other)]);
+    await other.close();
     note("vm: exec true", "ms", await repeat(EXECS, async () => void (await runIn(bottle.guest, ["true"]))));
     rows.push(...(await throughput(bottle, how)));
     note("vm: fork of a disk", "ms", await forks(bottle));
+    note(
+      "vm: fork of a disk that is in use, with its guest written out and stopped",
+      "ms",
+      await liveForks(bottle),
+    );
   } finally {
     await bottle.close();
   }
@@ -176,8 +184,16 @@ function forks({ stateDir }: TestBottle): Promise<readonly number[]> {
   });
 }
 
-/** Of all that the guest is on the host. */
-async function privateMegabytes(bottle: TestBottle): Promise<number> {
+function liveForks({ guest }: TestBottle): Promise<readonly number[]> {
+  return repeat(FORKS, async () => {
+    const to = mkdtempSync(join(tmpdir(), "bbv-"));
+    await guest.copyDisk?.([to]);
+    return async () => rmSync(to, { recursive: true, force: true });
+  });
+}
+
+/** Of all that the guest is on the host: what it shares with another counts by halves. */
+async function shareOfMemory(bottle: TestBottle): Promise<number> {
   await pause(1_000);
   const kilobytes = processesOf(bottle).map((pid) => {
     const text = readFileSync(`/proc/${pid}/smaps_rollup`, "utf8");
