@@ -10,12 +10,13 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { type Engine, engineInfo } from "../../src/engine/engine.ts";
-import { exited, runOk } from "../../src/lib/processes.ts";
+import { exited, run, runOk } from "../../src/lib/processes.ts";
 import { removeTree } from "../../src/lib/remove-tree.ts";
 
 /** What a bottle's programs and its sidecars need. */
 const PACKAGES = ["git", "openssh-client", "ca-certificates", "procps", "curl"];
 const UP_MS = 30_000;
+const CLEAR_MS = 15_000;
 
 export interface TestEngine extends Engine {
   /** Of the base image. */
@@ -106,7 +107,16 @@ export async function startEngine(
     return started;
   };
   let daemon: ChildProcess | undefined;
+  /** What a failed test left: a network's bridge would outlive the engine. One that does not answer cannot be asked. */
+  const clear = async (): Promise<void> => {
+    const ask = (...argv: readonly string[]) =>
+      run(["docker", ...argv], { env, timeoutMs: CLEAR_MS }).catch(() => undefined);
+    const left = (await ask("ps", "--all", "--quiet"))?.stdout.toString().split("\n") ?? [];
+    for (const id of left) if (id !== "") await ask("rm", "--force", id);
+    await ask("network", "prune", "--force");
+  };
   const close = async (): Promise<void> => {
+    if (daemon !== undefined && daemon.exitCode === null) await clear();
     // Whatever it was started by does not pass a signal on.
     for (const pid of processesNaming(folder, /^dockerd$/)) process.kill(pid, "SIGTERM");
     if (daemon !== undefined) await exited(daemon);
