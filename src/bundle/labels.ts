@@ -2,7 +2,7 @@
 import { homeMark } from "../lib/paths.ts";
 
 /** Its value is the bottle's id. */
-export const BOTTLE_LABEL = "bot-bottle.id";
+const BOTTLE_LABEL = "bot-bottle.id";
 /** Its value tells from whose home the bottle was started: an engine may serve several. */
 const HOME_LABEL = "bot-bottle.home";
 

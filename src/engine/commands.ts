@@ -189,9 +189,12 @@ export function inspect(kind: "container" | "network" | "image" | "volume", name
   return [kind, "inspect", "--format", "{{json .}}", name];
 }
 
-/** Names, a line each, of those that bear the label. */
-export function listLabelled(kind: "container" | "network" | "volume", label: string): readonly string[] {
-  const filter = ["--filter", `label=${label}`];
+/** A label that is borne, `key` or `key=value`; or a part of the name. */
+export type ListFilter = { readonly label: string } | { readonly name: string };
+
+/** Names, a line each, of those that the filter lets through. */
+export function listNames(kind: "container" | "network" | "volume", by: ListFilter): readonly string[] {
+  const filter = ["--filter", "label" in by ? `label=${by.label}` : `name=${by.name}`];
   switch (kind) {
     case "container":
       return ["container", "ls", "--all", ...filter, "--format", "{{.Names}}"];

@@ -119,8 +119,8 @@ function jsonOf(bytes: Buffer): unknown {
   }
 }
 
-/** What docker and podman say of a thing that is not there. */
-const NO_SUCH = /no such|not found|no container with|unable to find network|does not exist/i;
+/** What docker and podman say of a thing that is not there; not of an engine whose socket is not there. */
+const NO_SUCH = /no such (?!file)|not found|no container with|unable to find network|does not exist/i;
 const UNDER_WAY = /already in progress/i;
 const REMOVAL_PAUSE_MS = 50;
 /** Of a new network whose addresses are another's: docker's words, and podman's. */
@@ -301,13 +301,13 @@ export async function removeNetwork(engine: Engine, name: string): Promise<strin
   throw complaint(engine, words, result);
 }
 
-/** Names of those that bear the label `key` or `key=value`. */
-export async function listLabelled(
+/** Names of those that the filter lets through. @throws UserError */
+export async function listNames(
   engine: Engine,
   kind: "container" | "network" | "volume",
-  label: string,
+  by: commands.ListFilter,
 ): Promise<readonly string[]> {
-  const { stdout } = await must(engine, commands.listLabelled(kind, label));
+  const { stdout } = await must(engine, commands.listNames(kind, by));
   return stdout
     .toString("utf8")
     .split("\n")

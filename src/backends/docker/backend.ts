@@ -9,7 +9,7 @@ import {
   ensureSidecarsImage,
   refuseWithoutPipelock,
 } from "../../bundle/container-image.ts";
-import { BOTTLE_LABEL, bottleLabels, ownLabel } from "../../bundle/labels.ts";
+import { bottleLabels, ownLabel } from "../../bundle/labels.ts";
 import type {
   Backend,
   BootOptions,
@@ -28,7 +28,7 @@ import {
   ensureVolume,
   findEngine,
   imageEnvironment,
-  listLabelled,
+  listNames,
   pauseContainer,
   removeContainer,
   removeNetwork,
@@ -150,10 +150,12 @@ export const dockerBackend: Backend = {
     const kinds = ["container", "network", "volume"] as const;
     const named = await Promise.all(
       kinds.map(async (kind) => {
-        const [names, ours] = await Promise.all(
-          [BOTTLE_LABEL, ownLabel()].map((label) => listLabelled(engine, kind, label)),
-        );
-        return (names ?? []).map((name) => ({ kind, name, isOurs: ours?.includes(name) === true }));
+        // By name, not by label: an engine that is killed while it makes a volume forgets the volume's labels.
+        const [names, ours] = await Promise.all([
+          listNames(engine, kind, { name: PREFIX }),
+          listNames(engine, kind, { label: ownLabel() }),
+        ]);
+        return names.map((name) => ({ kind, name, isOurs: ours.includes(name) }));
       }),
     );
     return named.flat().flatMap(({ kind, name, isOurs }) => {

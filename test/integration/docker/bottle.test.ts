@@ -161,6 +161,10 @@ describe.skipIf(lack !== undefined)("a bottle on docker", () => {
     for (let attempt = 0; attempt < 100 && /-guest|-sidecars/.test(await left()); attempt++) await pause(100);
     // The containers end with the pipes that the keeper held.
     expect(await left()).not.toMatch(/-guest|-sidecars/);
+    // What an engine has forgotten the labels of: it was killed while it made it.
+    await docker("volume", "create", `bot-bottle-${doomed.id}-bare`);
+    const { stdout } = await operator.bottle(["cleanup", "--dry-run", "--json"]);
+    expect(stdout).toContain(`bot-bottle-${doomed.id}-bare`);
     expect((await operator.bottle(["rm", "--force", doomed.id])).code).toBe(0);
     expect(await left()).toBe("");
   });
