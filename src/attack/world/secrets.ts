@@ -31,7 +31,8 @@ export function makeSecrets(): Secrets {
     token: shaped(),
     gitToken: shaped(),
     bound: randomBytes(18).toString("base64url"),
-    found: `${["gl", "pat-"].join("")}${letters(20)}`,
+    // With a digit: without any, it may look like words, once in a while.
+    found: `${["gl", "pat-"].join("")}${letters(19)}${randomInt(10)}`,
     key: makeSshKeyPair(),
   };
 }

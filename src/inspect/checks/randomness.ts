@@ -1,26 +1,37 @@
 /**
- * Whether `value` could have been drawn at random from letters and digits: it mixes them, and does not count
- * up, spell words in camel case, or repeat one block. For formats of which a prefix and a length is all that
+ * Whether `value` could have been drawn at random from letters and digits: it mixes them, or the two cases as no words
+ * do, and does not count up, spell words in camel case, or repeat one block. For formats of which a prefix and a length is all that
  * is known, so that an identifier of the same length is not taken for a key.
  */
 export function looksRandom(value: string): boolean {
   let digits = 0;
+  let capitals = 0;
+  let small = 0;
   let changes = 0;
   let before: number = Kind.other;
   for (let i = 0; i < value.length; i++) {
     const kind = kindOf(value.charCodeAt(i));
     if (kind === Kind.digit) digits++;
+    else if (kind === Kind.capital) capitals++;
+    else if (kind === Kind.small) small++;
     if (isChange(before, kind)) changes++;
     before = kind;
   }
-  if (digits === 0 || digits === value.length) return false;
-  if (changes < value.length / LENGTH_PER_CHANGE) return false;
+  if (digits === value.length) return false;
+  // Of twenty characters drawn at random, three in a hundred times none is a digit.
+  if (digits === 0 && Math.min(capitals, small) < value.length / LENGTH_PER_OTHER_CASE) return false;
+  const lengthPerChange = digits === 0 ? LENGTH_PER_CHANGE_OF_LETTERS : LENGTH_PER_CHANGE;
+  if (changes < value.length / lengthPerChange) return false;
   const bare = value.replace(/[-_]/g, "");
   return !(SEQUENCES.test(bare) || isRepetitive(bare));
 }
 
 /** Random alphanumerics change kind every second or third character, words at most every fifth. */
 const LENGTH_PER_CHANGE = 6;
+/** Without digits: letters drawn at random change every second time, words in camel case every fourth at most. */
+const LENGTH_PER_CHANGE_OF_LETTERS = 3;
+/** They have as many of one case as of the other; names have a capital for each word. */
+const LENGTH_PER_OTHER_CASE = 4;
 
 /** Placeholders typed along the alphabet, the keyboard or the digits. */
 const SEQUENCES = /abcdef|ABCDEF|ghijkl|uvwxyz|qwerty|123456|987654|example|EXAMPLE/;

@@ -212,6 +212,18 @@ describe("placeholders and randomness", () => {
     expect(looksRandom("q7Zk2VwX9mB4tR8sL3nD")).toBe(true);
   });
 
+  it("regression: knows letters drawn at random from words, where chance left the digits out", () => {
+    for (const value of ["OOpdzOckhHYGeBObmIOh", "qKvWzTbRmNpLsXcDyFgH"])
+      expect(looksRandom(value), value).toBe(true);
+    for (const value of [
+      "MyGitLabAccessTokenXY",
+      "readTheResponseOfUrl",
+      "YOURTOKENHEREYOURTOK",
+      "exampletokenvaluehere",
+    ])
+      expect(looksRandom(value), value).toBe(false);
+  });
+
   it("is told from what repeats itself as a pattern would tell it", () => {
     const text = fc
       .tuple(
