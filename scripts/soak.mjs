@@ -5,6 +5,7 @@
 import { spawnSync } from "node:child_process";
 
 const SOAKS = {
+  attack: ["test/escape/attack.test.ts"],
   fuzz: ["test/fuzz"],
   inspect: ["test/integration/inspect"],
   git: ["life", "large", "many"].map((name) => `test/integration/git-gate/${name}.test.ts`),

@@ -139,7 +139,8 @@ describe.each(TRIED)("a bottle of $backend", ({ backend, lack, only, start }) =>
 });
 
 describe("bottle doctor --deep", () => {
-  it(
+  // The whole attack once more, which takes minutes on a busy machine: `npm run soak -- attack`.
+  it.runIf(process.env["SOAK"] !== undefined)(
     "attacks the backend that a bottle would get here, and sums it up in one line",
     async () => {
       const { code, stdout } = await bottleIn(
