@@ -1,8 +1,8 @@
 /** The operator's own pipelock: found before anything starts, because without it the bottle would have no way out. */
-import { accessSync, constants, realpathSync, statSync } from "node:fs";
+import { realpathSync } from "node:fs";
 import { createServer } from "node:net";
-import { delimiter, join } from "node:path";
 import { UserError } from "../lib/errors.ts";
+import { programOnPath } from "../lib/program-on-path.ts";
 
 /** Where its sidecar finds it that was brought from the host. */
 export const PIPELOCK_INSIDE = "/opt/pipelock/pipelock";
@@ -10,13 +10,9 @@ export const PIPELOCK_INSIDE = "/opt/pipelock/pipelock";
 const CONTAINED_PORT = 8888;
 
 /** Absolute, links followed; undefined when there is none on `PATH`. */
-function findPipelock(path = process.env["PATH"] ?? ""): string | undefined {
-  return path
-    .split(delimiter)
-    .filter((folder) => folder.startsWith("/"))
-    .map((folder) => join(folder, "pipelock"))
-    .filter((file) => isProgram(file))
-    .map((file) => realpathSync(file))[0];
+function findPipelock(): string | undefined {
+  const found = programOnPath("pipelock");
+  return found === undefined ? undefined : realpathSync(found);
 }
 
 /** The one that a container of this host can run: not a Mac's. */
@@ -44,13 +40,4 @@ export function pipelockPort(contained: boolean): Promise<number> {
       server.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0));
     });
   });
-}
-
-function isProgram(file: string): boolean {
-  try {
-    accessSync(file, constants.X_OK);
-    return statSync(file).isFile();
-  } catch {
-    return false;
-  }
 }

@@ -3,13 +3,13 @@
  * told in its own words, made printable. What should go and is not there has gone: a teardown may be repeated.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { accessSync, constants } from "node:fs";
-import { basename, delimiter, join } from "node:path";
+import { basename } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import * as z from "zod";
 import { UserError } from "../lib/errors.ts";
 import { printable } from "../lib/printable.ts";
 import { type RunResult, run } from "../lib/processes.ts";
+import { programOnPath } from "../lib/program-on-path.ts";
 import * as commands from "./commands.ts";
 
 /** An engine answers in 50 ms; on a busy machine, and Docker Desktop waking up, in some seconds. */
@@ -37,7 +37,7 @@ export interface EngineInfo {
 export function findEngine(env: Engine["env"] = process.env): Engine | undefined {
   const wanted = env["BOT_BOTTLE_ENGINE"];
   for (const name of wanted === undefined || wanted === "" ? ["docker", "podman"] : [wanted]) {
-    const program = name.includes("/") ? name : onPath(name, env["PATH"] ?? "");
+    const program = name.includes("/") ? name : programOnPath(name, env["PATH"] ?? "");
     if (program !== undefined) return { program, env };
   }
   return undefined;
@@ -46,19 +46,6 @@ export function findEngine(env: Engine["env"] = process.env): Engine | undefined
 /** By its name: a few words mean something else to it, and it does some things later. */
 function isPodman({ program }: Engine): boolean {
   return basename(program).startsWith("podman");
-}
-
-function onPath(name: string, path: string): string | undefined {
-  for (const folder of path.split(delimiter)) {
-    if (folder === "") continue;
-    try {
-      accessSync(join(folder, name), constants.X_OK);
-      return join(folder, name);
-    } catch {
-      // Not in this one.
-    }
-  }
-  return undefined;
 }
 
 const infoSchema = z.object({

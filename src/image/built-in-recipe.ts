@@ -6,7 +6,7 @@
  */
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { accessSync, constants, createReadStream, createWriteStream, readFileSync } from "node:fs";
+import { createReadStream, createWriteStream, readFileSync } from "node:fs";
 import { chmod, mkdir, mkdtemp, readFile, rename } from "node:fs/promises";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
@@ -18,6 +18,7 @@ import { acquireLock } from "../lib/lock-file.ts";
 import { makePrivateDir, writeFileAtomic } from "../lib/paths.ts";
 import { printable } from "../lib/printable.ts";
 import { exited } from "../lib/processes.ts";
+import { programOnPath } from "../lib/program-on-path.ts";
 import { removeTree } from "../lib/remove-tree.ts";
 import { type DebianSources, debianSources } from "./debian-sources.ts";
 import { packFolder } from "./folder-image.ts";
@@ -95,13 +96,13 @@ export function recipeLacks(): readonly Lack[] {
       },
     ];
   }
-  if (findProgram("mmdebstrap") === undefined) {
-    if (isRoot() && findProgram("debootstrap") !== undefined) return [];
+  if (programOnPath("mmdebstrap", FOLDERS) === undefined) {
+    if (isRoot() && programOnPath("debootstrap", FOLDERS) !== undefined) return [];
     return [{ what: "mmdebstrap", remedy: "apt-get install mmdebstrap" }];
   }
   if (isRoot()) return [];
   return [
-    ...(findProgram("newuidmap") === undefined
+    ...(programOnPath("newuidmap", FOLDERS) === undefined
       ? [{ what: "newuidmap", remedy: "apt-get install uidmap" }]
       : []),
     ...(hasSubordinateIds()
@@ -136,19 +137,6 @@ function hasSubordinateIds(): boolean {
       return false;
     }
   });
-}
-
-function findProgram(name: string): string | undefined {
-  return FOLDERS.split(":")
-    .map((folder) => `${folder}/${name}`)
-    .find((path) => {
-      try {
-        accessSync(path, constants.X_OK);
-        return true;
-      } catch {
-        return false;
-      }
-    });
 }
 
 /** @throws UserError naming what is missing, or what the program that makes it said last. */
@@ -210,7 +198,7 @@ async function makeIn(
   try {
     const hash = createHash("sha256");
     const stream =
-      findProgram("mmdebstrap") === undefined
+      programOnPath("mmdebstrap", FOLDERS) === undefined
         ? debootstrap(sources, packages, workDir, progress, signal)
         : mmdebstrap(sources, packages, progress, signal);
     await pipeline(

@@ -162,8 +162,10 @@ export async function launchBottle(
           const { freezer } = (await bootedGuest?.catch(() => undefined)) ?? {};
           const { frozen } = inbox.state;
           // Not every backend takes it twice: an engine refuses to let on what was not stopped.
-          if (frozen !== isStopped) await (frozen ? freezer?.freeze() : freezer?.thaw());
-          isStopped = frozen;
+          if (freezer !== undefined && frozen !== isStopped) {
+            await (frozen ? freezer.freeze() : freezer.thaw());
+            isStopped = frozen;
+          }
         }
       },
       tellAgent: () => refresh(running, (name) => name === "supervise"),

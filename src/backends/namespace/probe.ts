@@ -1,5 +1,5 @@
 /** What this host can do for the `namespace` backend, found out by doing it. */
-import { accessSync, constants, existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import type { Availability, Lack } from "../../contract/backend.ts";
 import { hostUidOf, isRoot } from "../../jail/host-uid.ts";
 import type { JailSpec } from "../../jail/jail.ts";
@@ -7,6 +7,7 @@ import { countsProcesses } from "../../jail/process-limit.ts";
 import { messageOf } from "../../lib/errors.ts";
 import { printable } from "../../lib/printable.ts";
 import { run } from "../../lib/processes.ts";
+import { programOnPath } from "../../lib/program-on-path.ts";
 import { limitable } from "./limits.ts";
 
 const PROBE_TIMEOUT_MS = 5_000;
@@ -24,28 +25,15 @@ const COMMANDS = [
 ] as const;
 
 /** Folders of the set-up's own PATH. */
-const FOLDERS = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
-
-function findCommand(name: string): string | undefined {
-  return FOLDERS.map((folder) => `${folder}/${name}`).find(isExecutable);
-}
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
-}
+const FOLDERS = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /** What gives a guest its system-call filter: both loaders must lie where the guest has them too. */
 export function findFilter(): JailSpec["seccomp"] {
   const { arch } = process;
   if (arch !== "x64" && arch !== "arm64") return undefined;
   const loaders = [
-    { kind: "bubblewrap", path: findCommand("bwrap") },
-    { kind: "perl", path: findCommand("perl") },
+    { kind: "bubblewrap", path: programOnPath("bwrap", FOLDERS) },
+    { kind: "perl", path: programOnPath("perl", FOLDERS) },
   ] as const;
   for (const { kind, path } of loaders) if (path !== undefined) return { loader: { kind, path }, arch };
   return undefined;
@@ -55,7 +43,7 @@ export async function probeNamespaces(): Promise<Availability> {
   if (process.platform !== "linux") {
     return { usable: false, lacks: [{ what: "Linux", remedy: "use a Linux host, or another backend" }] };
   }
-  const missing = COMMANDS.filter(({ command }) => findCommand(command) === undefined);
+  const missing = COMMANDS.filter(({ command }) => programOnPath(command, FOLDERS) === undefined);
   if (missing.length > 0) {
     return { usable: false, lacks: missing.map(({ command, remedy }) => ({ what: command, remedy })) };
   }

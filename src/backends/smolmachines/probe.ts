@@ -3,8 +3,9 @@ import { accessSync, constants, existsSync } from "node:fs";
 import { platform as hostPlatform } from "node:os";
 import type { Availability, Lack } from "../../contract/backend.ts";
 import { messageOf } from "../../lib/errors.ts";
+import { programOnPath } from "../../lib/program-on-path.ts";
 import { canOpenRoom } from "./room.ts";
-import { findSmolvm, readSmolvm, type Smolvm } from "./smolvm.ts";
+import { readSmolvm, type Smolvm } from "./smolvm.ts";
 import { isBefore, OLDEST, versionText } from "./versions.ts";
 
 const WHERE_TO_GET =
@@ -13,7 +14,7 @@ const WHERE_TO_GET =
 export type FoundSmolvm = { readonly smolvm: Smolvm } | { readonly lack: Lack };
 
 export async function lookForSmolvm(): Promise<FoundSmolvm> {
-  const path = findSmolvm();
+  const path = programOnPath("smolvm");
   if (path === undefined) return { lack: { what: "smolvm", remedy: WHERE_TO_GET } };
   try {
     const smolvm = await readSmolvm(path);

@@ -2,7 +2,6 @@
  * Calling `smolvm`. Its environment is made here and holds nothing of the operator's but what it needs (I2); its state
  * is a folder of the bottle's own, so that its database, its disks and whatever it leaves go with the bottle.
  */
-import { accessSync, constants } from "node:fs";
 import { join } from "node:path";
 import { coverInherited } from "../../jail/inherited-fds.ts";
 import { UserError } from "../../lib/errors.ts";
@@ -25,22 +24,6 @@ export interface Smolvm {
   readonly version: SmolvmVersion;
   readonly text: string;
   readonly traits: Traits;
-}
-
-/** Where on PATH it is. */
-export function findSmolvm(path = process.env["PATH"] ?? ""): string | undefined {
-  return path
-    .split(":")
-    .filter((folder) => folder.startsWith("/"))
-    .map((folder) => join(folder, "smolvm"))
-    .find((file) => {
-      try {
-        accessSync(file, constants.X_OK);
-        return true;
-      } catch {
-        return false;
-      }
-    });
 }
 
 /** Undefined when what is there does not say which release it is. */

@@ -2,7 +2,7 @@
  * I9, step by step: at each thing that a bottle acquires or gives back, on each backend, the keeper, the command that asked,
  * a sidecar, the guest or the engine is killed, or the call fails; afterwards `bottle cleanup` makes the host as it was.
  *
- * Here each step meets one fault, drawn by a seed that is printed; with SOAK=1 it meets all of them.
+ * Here a few steps meet one fault each, drawn by a seed that is printed; with SOAK=1 each meets all of them.
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type BackendHost, HOSTS } from "../../support/backend-hosts.ts";
