@@ -23,7 +23,8 @@ const headSchema = z.strictObject({
 });
 export type HeadData = z.infer<typeof headSchema>;
 
-type Place = Pick<Entry, "seq" | "prev" | "time">;
+/** Where a line stands in its log. */
+export type Place = Pick<Entry, "seq" | "prev" | "time">;
 
 export function signedHead(key: HostKey, bottle: string, closing: boolean, place: Place): HeadData {
   const signature = sign(null, signedText(bottle, closing, place), key.privateKey).toString("base64");

@@ -1,7 +1,8 @@
 /**
  * The log of one bottle, as its one writer sees it. Protects I8: an append resolves only when its line is
- * on the disk, and when one line could not be written, it and every later append rejects, for as long as
- * the process lives. Whoever asks for a decision to be recorded takes that rejection for a no.
+ * on the disk, and when one line could not be written, it and every later append rejects: for as long as the
+ * process lives, or, where the disk had no room, until somebody says that it has. Whoever asks for a decision to
+ * be recorded takes that rejection for a no, and it is never written afterwards.
  *
  * Nothing here reads the environment or adds to what it is given: a secret gets in only by a caller's hand.
  */
@@ -13,9 +14,9 @@ import { isBottleId } from "../lib/names.ts";
 import type { Home } from "../lib/paths.ts";
 import { boundedData, type EventData } from "./bounded-data.ts";
 import { chain, type Entry, genesis, type Head, isEventName, OWN_EVENTS } from "./entry.ts";
-import { HEAD_EVENT, HEAD_EVERY, signedHead } from "./head.ts";
+import { HEAD_EVENT, HEAD_EVERY, type Place, signedHead } from "./head.ts";
 import { type HostKey, hostKey } from "./host-key.ts";
-import { createLogWriter, type LogWriter } from "./log-writer.ts";
+import { createLogWriter, type Patience } from "./log-writer.ts";
 import { type Past, recover } from "./recover.ts";
 import { claimWriting } from "./writer-mark.ts";
 
@@ -27,10 +28,18 @@ export interface AuditLog {
   /**
    * Records that `event` happened (dotted, lower case, not `log.*`). Resolves once it is on the disk, with
    * the line as written: `data` cut to size, see bounded-data.ts.
-   * @throws UserError when it cannot be written, and then for ever; TypeError for an event name or data
-   *   that is none, which leaves the log as it was.
+   * @throws UserError when it cannot be written, and then for ever, or as long as there is a {@link lack};
+   *   TypeError for an event name or data that is none, which leaves the log as it was.
    */
   append(event: string, data: Readonly<Record<string, unknown>>): Promise<Entry>;
+  /** The same for what cannot be refused any more, since it has happened: while there is a lack it waits. */
+  happened(event: string, data: Readonly<Record<string, unknown>>): Promise<Entry>;
+  /** Why nothing can be written at the moment: its disk is full, or lets nobody write. */
+  readonly lack: Error | undefined;
+  /** Writes what waits. @throws UserError when there still is no room. */
+  retry(): Promise<void>;
+  /** The bottle ends: what waits is tried once more, and from now on a lack is for ever too. */
+  giveUp(): Promise<void>;
   /**
    * Writes the closing head and lets go of the file. Later calls get the same promise.
    * @throws UserError when the log could not be written to its end; the file is let go of all the same.
@@ -51,8 +60,13 @@ const MAX_WAITING_BYTES = 8 * 1024 * 1024;
  * crash left of a last line is cut off and recorded as `log.recovered`; anything else wrong is refused.
  * @throws UserError when another process writes it, when it is broken, or when it cannot be written.
  */
-export async function openLog(options: { readonly home: Home; readonly bottle: string }): Promise<AuditLog> {
-  const { home, bottle } = options;
+export async function openLog(options: {
+  readonly home: Home;
+  readonly bottle: string;
+  /** Told of each lack of room. */
+  readonly onLack?: (lack: Error) => void;
+}): Promise<AuditLog> {
+  const { home, bottle, onLack = () => {} } = options;
   if (!isBottleId(bottle)) throw new TypeError(`${JSON.stringify(bottle)} is not a bottle's id`);
   const path = logPath(home, bottle);
   const explain = (cause: unknown): UserError =>
@@ -68,8 +82,7 @@ export async function openLog(options: { readonly home: Home; readonly bottle: s
     const { file: opened, isNew } = await openFile(path);
     file = opened;
     const past = isNew ? undefined : await recover(file, path, bottle, key);
-    const writer = createLogWriter(file, path, explain);
-    return await beginLog({ path, bottle, key, writer, release }, past);
+    return await beginLog({ path, bottle, key, file, explain, onLack, release }, past);
   } catch (cause) {
     await file?.close();
     await release?.();
@@ -104,13 +117,15 @@ interface Parts {
   readonly path: string;
   readonly bottle: string;
   readonly key: HostKey;
-  readonly writer: LogWriter;
+  readonly file: FileHandle;
+  readonly explain: (cause: unknown) => UserError;
+  readonly onLack: (lack: Error) => void;
   /** Gives the right to write back. */
   readonly release: () => Promise<void>;
 }
 
 async function beginLog(
-  { path, bottle, key, writer, release }: Parts,
+  { path, bottle, key, file, explain, onLack, release }: Parts,
   past: Past | undefined,
 ): Promise<AuditLog> {
   /** The chain's end, with the lines still on their way; and as far as it is on the disk. */
@@ -119,33 +134,64 @@ async function beginLog(
   let sinceHead = past?.state.sinceHead ?? 0;
   let closing: Promise<void> | undefined;
 
-  const nextPlace = () => ({ seq: last.seq + 1, prev: last.hash, time: new Date().toISOString() });
+  const rewind = (): void => {
+    last = written;
+  };
+  const writer = createLogWriter(file, path, { explain, rewind, onLack });
 
-  async function put(event: string, data: EventData, place = nextPlace()): Promise<Entry> {
-    const { entry, line } = chain({ ...place, event, data });
-    const head = { seq: entry.seq, hash: entry.hash };
-    last = head;
-    await writer.write(line);
-    written = head;
+  async function put(event: string, dataAt: (place: Place) => EventData, patience: Patience): Promise<Entry> {
+    const time = new Date().toISOString();
+    let entry: Entry | undefined;
+    const compose = (): string => {
+      const place = { seq: last.seq + 1, prev: last.hash, time };
+      const chained = chain({ ...place, event, data: dataAt(place) });
+      entry = chained.entry;
+      last = { seq: entry.seq, hash: entry.hash };
+      return chained.line;
+    };
+    await writer.write(compose, patience);
+    if (entry === undefined) throw new Error("a line that was not composed was written");
+    written = { seq: entry.seq, hash: entry.hash };
     return entry;
   }
 
-  function seal(isClosing: boolean): Promise<Entry> {
+  function seal(isClosing: boolean, patience: Patience = "refused"): Promise<Entry> {
     sinceHead = 0;
-    const place = nextPlace();
-    return put(HEAD_EVENT, signedHead(key, bottle, isClosing, place), place);
+    return put(HEAD_EVENT, (place) => signedHead(key, bottle, isClosing, place), patience);
   }
 
-  function record(event: string, data: EventData): Promise<Entry> {
-    const recorded = put(event, data);
+  function record(event: string, data: EventData, patience: Patience = "refused"): Promise<Entry> {
+    const recorded = put(event, () => data, patience);
     sinceHead++;
     // Nobody waits for a head; its failure is the writer's, and the next append is told.
-    if (sinceHead >= HEAD_EVERY) seal(false).catch(() => {});
+    if (sinceHead >= HEAD_EVERY) seal(false, "waits").catch(() => {});
     return recorded;
+  }
+
+  async function take(
+    event: string,
+    data: Readonly<Record<string, unknown>>,
+    patience: Patience,
+  ): Promise<Entry> {
+    if (writer.failure !== undefined) throw writer.failure;
+    if (closing !== undefined) {
+      throw new UserError(`the audit log ${path} is closed`, { hint: "the bottle has ended" });
+    }
+    if (!isEventName(event) || event.startsWith(OWN_EVENTS)) {
+      throw new TypeError(`${JSON.stringify(event)} is no event's name`);
+    }
+    const bounded = boundedData(data);
+    if (writer.waitingBytes > MAX_WAITING_BYTES) {
+      throw new UserError(`the audit log ${path} cannot keep up`, {
+        hint: "its disk is too slow, or stuck",
+      });
+    }
+    return record(event, bounded, patience);
   }
 
   async function end(): Promise<void> {
     try {
+      await writer.giveUp();
       await seal(true);
     } finally {
       await writer.close().finally(release);
@@ -164,22 +210,13 @@ async function beginLog(
     get head() {
       return written;
     },
-    async append(event, data) {
-      if (writer.failure !== undefined) throw writer.failure;
-      if (closing !== undefined) {
-        throw new UserError(`the audit log ${path} is closed`, { hint: "the bottle has ended" });
-      }
-      if (!isEventName(event) || event.startsWith(OWN_EVENTS)) {
-        throw new TypeError(`${JSON.stringify(event)} is no event's name`);
-      }
-      const bounded = boundedData(data);
-      if (writer.waitingBytes > MAX_WAITING_BYTES) {
-        throw new UserError(`the audit log ${path} cannot keep up`, {
-          hint: "its disk is too slow, or stuck",
-        });
-      }
-      return record(event, bounded);
+    append: (event, data) => take(event, data, "refused"),
+    happened: (event, data) => take(event, data, "waits"),
+    get lack() {
+      return writer.lack;
     },
+    retry: () => writer.retry(),
+    giveUp: () => writer.giveUp(),
     close() {
       closing ??= end();
       return closing;

@@ -2,13 +2,12 @@
  * The agent's own process, its output, and whoever watches. Output goes to `agent.log` and to each watcher; a
  * watcher that does not read slows the agent down, as a terminal would, and nobody slows down a detached one.
  */
-import { createWriteStream, type WriteStream } from "node:fs";
 import type { Writable } from "node:stream";
 import type { Execution, ExitStatus, TerminalSize } from "../contract/backend.ts";
+import { printable } from "../lib/printable.ts";
+import { openAgentLog } from "./agent-log.ts";
 import { createTerminalFilter } from "./terminal-filter.ts";
 
-/** A log that fills the host's disk would be an attack on it; what comes later is counted and not kept. */
-const MAX_LOG_BYTES = 256 * 1024 * 1024;
 /** What a terminal gets to see of the past when it attaches: some screens. */
 const REPLAY_BYTES = 64 * 1024;
 /** What the guest's processes may still say after the agent's exit, when one of them keeps its output open. */
@@ -30,13 +29,24 @@ export interface AgentSession {
   join(watcher: Watcher, size: TerminalSize | undefined): void;
   resize(size: TerminalSize): void;
   kill(signal: NodeJS.Signals): void;
+  /** Says something of ours to whoever watches. */
+  notice(text: string): void;
+  /** There is room again: what waited for some goes on, and a terminal is drawn anew, without our words in it. */
+  goOn(): void;
   /** Resolves when the output is complete in the log, and with the watchers' streams. */
   readonly finished: Promise<void>;
 }
 
 /** Whoever joins before this turn of the event loop ends misses nothing. */
-export function createAgentSession(execution: Execution, tty: boolean, logPath: string): AgentSession {
-  const log = openLog(logPath);
+export function createAgentSession(
+  execution: Execution,
+  tty: boolean,
+  logPath: string,
+  /** There is no room to keep what the agent says: it waits for {@link AgentSession.goOn}. */
+  onLack: (error: unknown) => void = () => {},
+): AgentSession {
+  const log = openAgentLog(logPath, onLack);
+  let shown: TerminalSize | undefined;
   const watchers = new Set<Watcher>();
   const filter = createTerminalFilter();
   const replay: Buffer[] = [];
@@ -51,10 +61,13 @@ export function createAgentSession(execution: Execution, tty: boolean, logPath: 
   const relay = async (from: NodeJS.ReadableStream, pick: (watcher: Watcher) => Writable): Promise<void> => {
     for await (const piece of from) {
       const raw = piece as Buffer;
-      log.append(raw);
+      const logged = log.append(raw);
       const chunk = tty ? Buffer.from(filter.write(raw)) : raw;
       if (tty) remember(chunk);
-      const taken = Promise.all([...watchers].map((watcher) => writeFully(pick(watcher), chunk)));
+      const taken = Promise.all([
+        logged,
+        ...[...watchers].map((watcher) => writeFully(pick(watcher), chunk)),
+      ]);
       // An agent that has ended can be slowed down no more, and its bottle's end waits for nobody.
       await Promise.race([taken, execution.exit]);
     }
@@ -93,9 +106,25 @@ export function createAgentSession(execution: Execution, tty: boolean, logPath: 
       for (const chunk of replay) watcher.stdout.write(chunk);
       // Paused since its first line was read, and a listener alone does not change that.
       watcher.stdin.on("data", (chunk: Buffer) => execution.stdin.write(chunk)).resume();
-      if (size !== undefined) redraw(execution, size);
+      if (size === undefined) return;
+      shown = size;
+      redraw(execution, size);
     },
-    resize: (size) => execution.resize(size),
+    resize(size) {
+      shown = size;
+      execution.resize(size);
+    },
+    notice(text) {
+      const line = `bottle: ${printable(text, 1_000)}`;
+      for (const { stdout, stderr } of watchers) {
+        if (tty) stdout.write(`\r\n${line}\r\n`);
+        else stderr.write(`${line}\n`);
+      }
+    },
+    goOn() {
+      log.retry();
+      if (shown !== undefined) redraw(execution, shown);
+    },
     kill(signal) {
       interrupted = signal;
       execution.kill(signal);
@@ -122,30 +151,4 @@ function writeFully(stream: Writable, chunk: Buffer): Promise<void> {
     stream.on("drain", go);
     stream.on("close", go);
   });
-}
-
-function openLog(path: string): { append(chunk: Buffer): void; close(): Promise<void> } {
-  const file: WriteStream = createWriteStream(path, { flags: "a", mode: 0o600 });
-  let written = 0;
-  let dropped = 0;
-  // A full disk costs the log of what the agent said, not the agent.
-  file.on("error", () => {
-    written = MAX_LOG_BYTES;
-  });
-  return {
-    append(chunk) {
-      if (written + chunk.length > MAX_LOG_BYTES) {
-        dropped += chunk.length;
-        return;
-      }
-      written += chunk.length;
-      file.write(chunk);
-    },
-    close: () =>
-      new Promise((resolve) => {
-        if (dropped > 0) file.write(`\n[${dropped} more bytes were not kept]\n`);
-        if (file.destroyed) resolve();
-        else file.end(() => resolve());
-      }),
-  };
 }

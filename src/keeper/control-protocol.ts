@@ -85,6 +85,8 @@ export const statusSchema = z.strictObject({
   startedAt: z.string(),
   keeperPid: z.number(),
   phase: z.enum(["launching", "ready", "running", "settling"]),
+  /** Why, where nothing leaves it at the moment. */
+  frozen: z.string().optional(),
   sidecars: z.array(z.strictObject({ name: z.string(), pid: z.number(), restarts: z.number() })),
 });
 export type BottleStatus = z.infer<typeof statusSchema>;

@@ -54,7 +54,17 @@ export interface ControlHandlers {
   /** Resolves when nothing but the keeper itself is left. */
   stop(): Promise<Settlement>;
   readonly inbox: Inbox;
+  /** Lets a frozen bottle go on, whatever it was frozen by. */
+  thaw(by: string): Promise<void>;
+  /** Why nothing can be recorded for now. */
+  readonly lack: UserError | undefined;
 }
+
+/** I8: all else is recorded, and is refused at once while it cannot be. */
+const UNRECORDED: readonly ControlRequest["op"][] = [
+  ...(["status", "stream", "agent", "stop", "thaw"] as const),
+  ...(["inbox", "inbox-watch", "preview"] as const),
+];
 
 /** The far ends of a session. */
 export interface SessionEnds extends Watcher {
@@ -105,6 +115,7 @@ export async function serveControl(
 
   const { inbox } = handlers;
   const handle = async (socket: Socket, request: ControlRequest): Promise<ControlReply | undefined> => {
+    if (handlers.lack !== undefined && !UNRECORDED.includes(request.op)) throw handlers.lack;
     switch (request.op) {
       case "status":
         return { status: handlers.status() };
@@ -158,7 +169,7 @@ export async function serveControl(
         await inbox.freeze(request.by, request.reason);
         return { done: true };
       case "thaw":
-        await inbox.thaw(request.by);
+        await handlers.thaw(request.by);
         return { done: true };
       default:
         return unreachable(request);

@@ -31,7 +31,7 @@ export async function forkBottle(id: string, count: number): Promise<readonly st
     const why = `fork ${copies.map((copy) => copy.id).join(" ")}`;
     await copyDisk({ id, paths, disks, why }, copies);
     for (const copy of copies) {
-      const log = await openBottleLog(copy.id, () => {});
+      const log = await openBottleLog(copy.id);
       await log.append("bottle.forked", { from: id }).finally(() => log.close());
       const at = new Date().toISOString();
       const ended = { at, exit: `forked from ${id}` };
@@ -64,7 +64,7 @@ export async function commitBottle(id: string, name: string, progress: Progress)
     }
     // Of one that runs its keeper alone writes, and has written, the log.
     if (!wasRunning) {
-      const log = await openBottleLog(id, () => {});
+      const log = await openBottleLog(id);
       await log.append("bottle.committed", { image }).finally(() => log.close());
     }
     return { result: undefined, keep: false };

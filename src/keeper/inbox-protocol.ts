@@ -52,6 +52,8 @@ export const inboxSchema = z.strictObject({
   agent: z.string(),
   label: z.string().exactOptional(),
   frozen: z.boolean(),
+  /** Why, where it is not by a decision: nothing can be recorded. */
+  lack: z.string().exactOptional(),
   /** Oldest first. */
   pending: z.array(pendingSchema),
   grants: z.array(activeGrantSchema),

@@ -42,7 +42,7 @@ export interface InForce {
 
 export interface InboxOptions {
   readonly bottle: string;
-  readonly log: Pick<AuditLog, "append">;
+  readonly log: Pick<AuditLog, "append" | "happened">;
   /** What the bottle may do without any grant. */
   readonly planned: Allowed;
   /** Names of values that are known to be secret. */
@@ -50,6 +50,8 @@ export interface InboxOptions {
   /** From the log of the bottle's earlier life. */
   readonly ledger: Ledger;
   readonly frozen: boolean;
+  /** Why nothing can be recorded for now, and the bottle is frozen by that; undefined while it can. */
+  readonly lack?: () => string | undefined;
   /** How long an answer is waited for. */
   readonly patienceMs: number;
   /** Resolves once what is allowed now is in force in every sidecar. */
@@ -62,13 +64,15 @@ export interface InboxOptions {
 
 export interface Inbox {
   readonly state: InForce;
+  /** By a decision. */
+  readonly isFrozen: boolean;
   /** What supervise asks, as it came. */
   ask(data: unknown): Promise<SuperviseAnswer>;
   /** What git-gate asks; answered once the operator has, or nobody did in time. */
   review(data: unknown): Promise<GitReviewAnswer>;
   /** As the agent is told. */
   requests(): readonly RequestView[];
-  view(): Pick<InboxView, "frozen" | "pending" | "grants">;
+  view(): Pick<InboxView, "frozen" | "lack" | "pending" | "grants">;
   preview(ticket: string, ask: Ask): Preview;
   approve(answer: Approve): Promise<void>;
   deny(answer: Deny): Promise<void>;
@@ -77,6 +81,8 @@ export interface Inbox {
   thaw(by: string): Promise<void>;
   /** On the log when this resolves: what asks may wait for it. */
   used(use: { readonly ticket: string; readonly uses: number; readonly bytes: number }): Promise<void>;
+  /** What an operator sees has changed by something that was not decided here. */
+  changed(event: string, data: object): void;
   /** Called after every change. @returns what ends that. */
   watch(onChange: () => void): () => void;
   close(): void;
@@ -86,7 +92,7 @@ export interface Inbox {
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 export function createInbox(options: InboxOptions): Inbox {
-  const { bottle, log, planned, secrets, patienceMs, notify } = options;
+  const { bottle, log, planned, secrets, patienceMs, notify, lack = () => undefined } = options;
   const pushes = createPushReviews({ bottle, log, patienceMs, notify });
   let ledger = options.ledger;
   let frozen = options.frozen;
@@ -101,7 +107,12 @@ export function createInbox(options: InboxOptions): Inbox {
   const allowed = (now: number): Allowed => allowedNow(planned, ledger, now);
   const state = (): InForce => {
     const now = Date.now();
-    return { allowed: allowed(now), live: liveNow(planned, ledger, now), ledger, frozen };
+    return {
+      allowed: allowed(now),
+      live: liveNow(planned, ledger, now),
+      ledger,
+      frozen: frozen || lack() !== undefined,
+    };
   };
   const moment = (now: number): decide.Moment => ({ bottle, epoch, allowed: allowed(now), now });
 
@@ -114,6 +125,10 @@ export function createInbox(options: InboxOptions): Inbox {
 
   async function settle(event: ApprovalEvent): Promise<void> {
     await log.append(event.event, event.data);
+    adopt(event);
+  }
+
+  function adopt(event: ApprovalEvent): void {
     ledger = record(ledger, event);
     if (event.event === "request.approved" || event.event === "grant.ended") epoch += 1;
   }
@@ -176,6 +191,9 @@ export function createInbox(options: InboxOptions): Inbox {
     get state() {
       return state();
     },
+    get isFrozen() {
+      return frozen;
+    },
     ask: (data) =>
       inTurn(async (): Promise<SuperviseAnswer> => {
         const parsed = superviseAskSchema.safeParse(data);
@@ -212,7 +230,13 @@ export function createInbox(options: InboxOptions): Inbox {
     view() {
       const requests = pendingRequests(ledger, moment(Date.now()));
       const pending = [...requests, ...pushes.pending()].sort((a, b) => a.at - b.at);
-      return { frozen, pending, grants: activeGrants(ledger) };
+      const reason = lack();
+      return {
+        frozen: frozen || reason !== undefined,
+        ...(reason !== undefined && { lack: reason }),
+        pending,
+        grants: activeGrants(ledger),
+      };
     },
     preview(ticket, ask) {
       const canonical = canonicalAsk(ask);
@@ -260,18 +284,28 @@ export function createInbox(options: InboxOptions): Inbox {
     freeze: (by, reason) =>
       inTurn(() => setFrozen(true, "bottle.frozen", { by, ...(reason !== undefined && { reason }) })),
     thaw: (by) => inTurn(() => setFrozen(false, "bottle.thawed", { by })),
-    used: (use) =>
-      inTurn(async () => {
+    async used(use) {
+      const recorded = await inTurn(async () => {
         const grant = ledger.get(use.ticket);
-        if (grant?.outcome.status !== "approved") return;
+        if (grant?.outcome.status !== "approved") return [];
         const { uses, bytes } = grant.outcome.grant.terms;
         // Without a bound there is nothing to count down; the log has each use as egress told it.
-        if (uses === null && bytes === null) return;
+        if (uses === null && bytes === null) return [];
         const events = decide.use(ledger, use, Date.now());
-        for (const event of events) await settle(event);
+        // It only takes away, so it holds at once: where there is no room to record it, nobody else has to wait.
+        const recording = events.map(({ event, data }) => log.happened(event, data));
+        for (const each of recording) each.catch(() => {});
+        for (const event of events) adopt(event);
         if (events.some(({ event }) => event === "grant.ended")) await putInForce();
         else if (uses !== null) await options.tellAgent();
-      }),
+        return recording;
+      });
+      await Promise.all(recorded);
+    },
+    changed(event, data) {
+      notify(event, data);
+      for (const tell of watchers) tell();
+    },
     watch(onChange) {
       watchers.add(onChange);
       return () => void watchers.delete(onChange);

@@ -28,6 +28,8 @@ export interface KeeperOrder extends LaunchRequest {
 
 /** Somebody asked for the agent and went away before it began. */
 const JOIN_TIMEOUT_MS = 60_000;
+/** Why a bottle is frozen that could be recorded. */
+const FROZEN = "nothing leaves it";
 /** What a stopped agent gets to finish its sentence. */
 const STOP_GRACE_MS = 3_000;
 
@@ -128,8 +130,31 @@ async function serve(
     return starting;
   };
 
+  const { standstill, inbox } = bottle;
+  /** What who watches was told last. */
+  let told: string | undefined;
+  inbox.watch(() => {
+    const lack = standstill.lack?.message;
+    if (lack === told) return;
+    told = lack;
+    agent?.then(
+      (session) => {
+        session.notice(lack ?? `bottle ${bottle.id} goes on`);
+        if (lack === undefined) session.goOn();
+      },
+      () => {},
+    );
+  });
+
   const handlers: ControlHandlers = {
-    inbox: bottle.inbox,
+    inbox,
+    get lack() {
+      return standstill.lack;
+    },
+    async thaw(by) {
+      await standstill.restore(by);
+      await inbox.thaw(by);
+    },
     status: () => ({
       id: bottle.id,
       agent: order.plan.agent.name,
@@ -138,6 +163,7 @@ async function serve(
       startedAt: bottle.record.startedAt,
       keeperPid: process.pid,
       phase,
+      ...(inbox.state.frozen && { frozen: standstill.lack?.message ?? FROZEN }),
       sidecars: bottle.sidecars.map((sidecar) => ({
         name: sidecar.name,
         pid: sidecar.pid(),
@@ -153,7 +179,7 @@ async function serve(
         ...(request.tty !== undefined && { tty: request.tty }),
       });
       const exit = await bindExecution(execution, ends, request.tty !== undefined);
-      await bottle.log.append("exec.ended", { argv: request.argv, ...exit });
+      await bottle.log.happened("exec.ended", { argv: request.argv, ...exit });
     },
     async agent(request, ends) {
       const join = (session: AgentSession, size: TerminalSize | undefined): void => {
@@ -180,19 +206,19 @@ async function serve(
     },
     async copyIn(from, to) {
       await bottle.guest.copyIn(from, to, { user: "agent" });
-      await bottle.log.append("files.copied-in", { to });
+      await bottle.log.happened("files.copied-in", { to });
     },
     async copyOut(from, to) {
       const leftOut: LeftOut[] = [];
       await bottle.guest.copyOut(from, to, (path, reason) => void leftOut.push({ path, reason }));
-      await bottle.log.append("files.copied-out", { from, leftOut: leftOut.length });
+      await bottle.log.happened("files.copied-out", { from, leftOut: leftOut.length });
       return leftOut;
     },
     async copyDisk(to, why) {
       const { copyDisk } = bottle.guest;
       if (copyDisk === undefined) throw new UserError("the bottle has no disk of its own to copy");
       await copyDisk(to);
-      await bottle.log.append("bottle.disk-copied", { why });
+      await bottle.log.happened("bottle.disk-copied", { why });
     },
     exportWork: () => takeOutWork(bottle),
     async stop() {
@@ -221,6 +247,7 @@ async function serve(
     exit = { kind: "lost", reason: messageOf(error) };
   }
   phase = "settling";
+  await standstill.end();
   // Where no agent ran, a new bottle's workspace is still the copy it was given.
   const isDisposable = !wish.agentRuns && order.resume === undefined;
   const settlement = await settle(bottle, exit, { isDisposable }, scope);
@@ -243,7 +270,7 @@ async function beginAgent(
   // I8: what is not on the log does not happen.
   await bottle.log.append("agent.started", { provider: plan.provider.name, headless: tty === undefined });
   const execution = await bottle.guest.exec(argv, { cwd: bottle.workdir, ...(tty !== undefined && { tty }) });
-  return createAgentSession(execution, tty !== undefined, bottle.paths.agentLog);
+  return createAgentSession(execution, tty !== undefined, bottle.paths.agentLog, bottle.standstill.lacks);
 }
 
 /** Resolves when the agent has begun, or with why it will not. @throws what kept it from starting. */
@@ -259,7 +286,7 @@ async function beginning(begun: Promise<void>, guest: Guest, wish: Wish): Promis
 /** However it comes: the agent ends, somebody stops the bottle, or the guest is gone. */
 async function ending(
   session: AgentSession,
-  { guest, inbox }: Pick<LaunchedBottle, "guest" | "inbox">,
+  { guest, inbox, standstill }: Pick<LaunchedBottle, "guest" | "inbox" | "standstill">,
   wish: Wish,
 ): Promise<ExitStatus> {
   const ended = session.exit.then(async (exit) => {
@@ -269,7 +296,7 @@ async function ending(
   const stopped = given(wish.signal).then(async (): Promise<ExitStatus> => {
     // A frozen guest is neither ended nor looked through: it goes on without its agent, and with no way out still.
     session.kill(inbox.state.frozen ? "SIGKILL" : "SIGTERM");
-    if (inbox.state.frozen) await guest.freezer?.thaw().catch(() => {});
+    await standstill.end();
     const exit = await Promise.race([ended, after(STOP_GRACE_MS)]);
     if (exit === undefined) session.kill("SIGKILL");
     return exit ?? { kind: "signalled", signal: "SIGKILL" };

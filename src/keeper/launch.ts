@@ -4,59 +4,46 @@
  */
 import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
-import { join } from "node:path";
 import type { AuditLog } from "../audit/log.ts";
 import { backendNamed, placementOf } from "../backends/registry.ts";
-import { type KeptSidecar, keepSidecar, type SidecarRequest } from "../bundle/bundle.ts";
+import { type KeptSidecar, keepSidecar } from "../bundle/bundle.ts";
 import type { CertificateAuthority } from "../bundle/certificate-authority.ts";
-import { egressConfig, isSecret, type Secrets } from "../bundle/egress-settings.ts";
-import { type HostPlaces, hostPlaces, placeAt } from "../bundle/host-place.ts";
+import { isSecret, type Secrets } from "../bundle/egress-settings.ts";
+import { type HostPlaces, hostPlaces } from "../bundle/host-place.ts";
 import { keepSidecarOnFirstUse } from "../bundle/on-first-use.ts";
 import type {
   Backend,
-  Endpoint,
   Guest,
   Link,
   Prepared,
   Progress,
   ServiceName,
   SidecarHome,
-  SidecarName,
 } from "../contract/backend.ts";
-import { GUEST } from "../contract/backend.ts";
 import type { BottlePlan } from "../contract/plan.ts";
-import type { EgressPolicy } from "../contract/sidecar.ts";
 import { hostUidOf } from "../jail/host-uid.ts";
 import { UserError } from "../lib/errors.ts";
 import { cacheOf } from "../lib/paths.ts";
 import { pending } from "../lib/pending.ts";
-import { removeTree } from "../lib/remove-tree.ts";
 import type { Scope } from "../lib/scope.ts";
-import { mcpConfigOf } from "../plan/mcp-config.ts";
 import { describeUserConfig } from "../plan/preflight.ts";
 import { describeRepo } from "../plan/preflight-repo.ts";
 import { providerNamed } from "../providers/registry.ts";
-import { caEnvironment } from "../provision/ca-environment.ts";
 import { mintDecoy } from "../provision/decoy.ts";
 import { provision } from "../provision/provision.ts";
-import { proxyEnvironment } from "../provision/proxy-environment.ts";
 import type { BaseSnapshot } from "../provision/workspace/snapshot.ts";
-import { recordNotice } from "./bottle-log.ts";
 import { type BottlePaths, type BottleRecord, writeRecord } from "./bottle-record.ts";
+import { egressRequest } from "./egress.ts";
 import { findingsKeyOf } from "./findings-key.ts";
 import { gateRequest } from "./git-gate.ts";
-import { countUses } from "./grant-uses.ts";
-import { egressInForce, pipelockInForce } from "./in-force.ts";
+import { guestEnvironment } from "./guest-environment.ts";
+import { pipelockInForce } from "./in-force.ts";
 import type { Inbox } from "./inbox.ts";
+import { endpointIn, endpointOf } from "./link-endpoint.ts";
 import { openInbox } from "./open-inbox.ts";
-import {
-  type PipelockPlace,
-  pipelockHop,
-  pipelockMounts,
-  pipelockRequest,
-  placePipelock,
-} from "./pipelock.ts";
-import { type Reservation, reserveBottle } from "./reservation.ts";
+import { type PipelockPlace, pipelockMounts, pipelockRequest, placePipelock } from "./pipelock.ts";
+import { reserveBottle } from "./reservation.ts";
+import { createStandstill, refresh, type Standstill } from "./standstill.ts";
 import { superviseRequest } from "./supervise.ts";
 import { verifyIsolation } from "./verification.ts";
 
@@ -82,6 +69,7 @@ export interface LaunchedBottle {
   readonly log: AuditLog;
   readonly base: BaseSnapshot;
   readonly inbox: Inbox;
+  readonly standstill: Standstill;
   /** Guest path in which the agent starts. */
   readonly workdir: string;
   /** Nothing of it is worth keeping: its state directory goes with the scope. */
@@ -117,13 +105,20 @@ export async function launchBottle(
   signal.throwIfAborted();
 
   const running: KeptSidecar[] = [];
-  const onLogFailure = (error: unknown): void => {
+  const onFailure = (error: unknown): void => {
     // I8: what they have begun ends too. Nothing new leaves, because they wait for what is recorded.
     for (const sidecar of running) sidecar.stop().catch(() => {});
     hooks.logFailed(error);
   };
+  let onLack = onFailure;
   const nameOrLabel = plan.label ?? plan.agent.name;
-  const reservation = await reserveBottle({ nameOrLabel, resume: request.resume, onLogFailure }, scope);
+  const reservation = await reserveBottle(
+    {
+      ...{ nameOrLabel, resume: request.resume },
+      logTrouble: { onFailure, onLack: (lack) => onLack(lack) },
+    },
+    scope,
+  );
   const { id, paths, log, earlier } = reservation;
   hooks.reserved(id);
   await log.append("bottle.launching", {
@@ -144,30 +139,25 @@ export async function launchBottle(
 
   const decoy = mintDecoy();
   let bootedGuest: Promise<Guest> | undefined;
-  let isStopped = false;
   let markVerified = (): void => {};
   const verified = new Promise<void>((resolve) => {
     markVerified = resolve;
   });
   const findingsKey = await findingsKeyOf(paths);
   const secrets = secretNames(plan);
+  const standstill: Standstill = createStandstill({
+    ...{ id, log, sidecars: running, failed: onFailure },
+    isFrozen: () => inbox.isFrozen,
+    guest: () => bootedGuest,
+    tell: (lack) =>
+      inbox.changed(lack === undefined ? "bottle.has-room" : "bottle.out-of-room", { reason: lack ?? null }),
+  });
+  onLack = standstill.lacks;
   const inbox: Inbox = await openInbox(
     {
       ...{ id, plan, log, secrets, resumed: earlier !== undefined },
-      apply: async () => {
-        try {
-          await refresh(running, (name) => name !== "supervise");
-        } finally {
-          // Last: what it was doing has nowhere to go by now.
-          const { freezer } = (await bootedGuest?.catch(() => undefined)) ?? {};
-          const { frozen } = inbox.state;
-          // Not every backend takes it twice: an engine refuses to let on what was not stopped.
-          if (freezer !== undefined && frozen !== isStopped) {
-            await (frozen ? freezer.freeze() : freezer.thaw());
-            isStopped = frozen;
-          }
-        }
-      },
+      apply: () => standstill.apply(),
+      lack: () => standstill.lack?.message,
       tellAgent: () => refresh(running, (name) => name === "supervise"),
     },
     scope,
@@ -219,6 +209,7 @@ export async function launchBottle(
           pipelock,
           readingCa,
         },
+        endpoint: endpointIn(linking, "egress"),
         bearer: egressBearer,
       },
       scope,
@@ -301,8 +292,9 @@ export async function launchBottle(
   await log.append("bottle.ready", { fingerprint: authority.fingerprint });
   signal.throwIfAborted();
   reservation.decide("kept");
+  standstill.begin();
   return {
-    ...{ id, paths, record, guest, authority, log, base, inbox },
+    ...{ id, paths, record, guest, authority, log, base, inbox, standstill },
     sidecars,
     workdir: base.cwd,
     discard: () => reservation.decide("removed"),
@@ -339,110 +331,9 @@ async function prepare(
   return backend.prepare({ plan, tools }, progress);
 }
 
-/** What every process in the guest finds in its environment. No credential is among it (I2). */
-function guestEnvironment(
-  request: LaunchRequest,
-  link: Link,
-  egressBearer: string,
-): Readonly<Record<string, string>> {
-  const { egress: _egress, ...direct } = link.endpoints;
-  const mcpConfig = mcpConfigOf(request.plan);
-  const proxy = new URL(endpointOf(link, "egress").guestUrl);
-  if (link.needsBearer) Object.assign(proxy, { username: "bottle", password: egressBearer });
-  return {
-    ...proxyEnvironment(
-      proxy.href.replace(/\/$/, ""),
-      Object.values(direct).map(({ guestUrl }) => new URL(guestUrl).hostname),
-    ),
-    ...caEnvironment(),
-    ...(direct["git-gate"] && { GIT_GATE_URL: direct["git-gate"].guestUrl }),
-    ...(direct.supervise && { MCP_SUPERVISE_URL: `${direct.supervise.guestUrl}/mcp` }),
-    ...Object.assign({}, ...(request.plan.presets ?? []).map(({ env }) => env)),
-    ...request.plan.provider.env,
-    ...request.env,
-    BOTTLE: "1",
-    BOTTLE_WORKSPACE: GUEST.workspace,
-    ...(mcpConfig !== undefined && { BOTTLE_MCP_CONFIG: mcpConfig }),
-  };
-}
-
-function endpointOf(link: Link, service: ServiceName): Endpoint {
-  const endpoint = link.endpoints[service];
-  if (endpoint === undefined) throw new Error(`the link has no ${service}`);
-  return endpoint;
-}
-
 /** 256 bits: it cannot be guessed by whoever reaches the link besides this guest. */
 function newBearer(): string {
   return randomBytes(32).toString("base64url");
-}
-
-function endpointIn(linking: Promise<Link>, service: ServiceName): Promise<Endpoint> {
-  const endpoint = linking.then((link) => endpointOf(link, service));
-  endpoint.catch(() => {});
-  return endpoint;
-}
-
-/** Each to its end: one that will not have it must not keep another from what was taken back. */
-async function refresh(
-  sidecars: readonly KeptSidecar[],
-  wanted: (name: SidecarName) => boolean,
-): Promise<void> {
-  const told = await Promise.allSettled(
-    sidecars.filter(({ name }) => wanted(name)).map((sidecar) => sidecar.refresh()),
-  );
-  for (const each of told) if (each.status === "rejected") throw each.reason;
-}
-
-async function egressRequest(
-  parts: {
-    readonly reservation: Reservation;
-    readonly linking: Promise<Link>;
-    readonly minting: Promise<CertificateAuthority>;
-    readonly request: LaunchRequest;
-    readonly decoy: string;
-    readonly findingsKey: Buffer;
-    readonly inbox: Inbox;
-    readonly places: HostPlaces;
-    readonly pipelock: Promise<PipelockPlace> | undefined;
-    readonly readingCa: Promise<readonly string[]>;
-    readonly bearer: string;
-  },
-  scope: Scope,
-): Promise<SidecarRequest> {
-  const { linking, minting, request, inbox } = parts;
-  const { id, paths, log } = parts.reservation;
-  const { plan } = request;
-  const { credentials, env } = request;
-  const material = { plan, upstreamCa: await parts.readingCa, credentials, env, decoy: parts.decoy };
-  const place = await parts.pipelock;
-  const policy = (): EgressPolicy =>
-    egressInForce(
-      place === undefined
-        ? material
-        : { ...material, pipelock: pipelockHop(place, pipelockInForce(plan, inbox.state)) },
-      inbox.state,
-    );
-  const findingsKey = parts.findingsKey.toString("hex");
-  const rootDir = join(paths.state, "egress-root");
-  scope.defer("egress root", () => removeTree(rootDir));
-  return {
-    name: "egress",
-    id,
-    place: placeAt(parts.places, rootDir),
-    endpoint: endpointIn(linking, "egress"),
-    config: async (endpoint) =>
-      egressConfig({
-        ...{ id, authority: await minting, endpoint, findingsKey, plan },
-        bearer: (await linking).needsBearer ? parts.bearer : undefined,
-        policy: policy(),
-      }),
-    policy,
-    onNotice: async (notice) => {
-      await recordNotice(log, "egress", notice);
-      await countUses(notice, inbox, plan);
-    },
-  };
 }
 
 /** Of what no exception is ever made for, by the names under which findings name it. */

@@ -20,6 +20,8 @@ export interface InboxRequest {
   readonly secrets: readonly string[];
   readonly tellAgent: () => Promise<void>;
   readonly apply: () => Promise<void>;
+  /** Why nothing can be recorded for now. */
+  readonly lack: () => string | undefined;
 }
 
 /** For pushes that wait where the agent itself cannot ask. */
@@ -43,6 +45,7 @@ export async function openInbox(request: InboxRequest, scope: Scope): Promise<In
     frozen,
     patienceMs: plan.supervise?.patienceMs ?? PATIENCE_MS,
     apply: request.apply,
+    lack: request.lack,
     tellAgent: request.tellAgent,
     notify: notifier(id, plan.supervise?.notify, log),
   });
@@ -73,7 +76,7 @@ function notifier(
     const child = spawn(program, args, { stdio: ["pipe", "ignore", "ignore"], timeout: NOTIFY_MS });
     const ended = (problem: string | undefined): void => {
       running -= 1;
-      if (problem !== undefined) log.append("notify.failed", { program, problem }).catch(() => {});
+      if (problem !== undefined) log.happened("notify.failed", { program, problem }).catch(() => {});
     };
     child.once("error", (error) => ended(error.message));
     child.once("close", (code, signal) => {

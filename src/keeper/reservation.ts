@@ -12,7 +12,7 @@ import { homeOf, makePrivateDir } from "../lib/paths.ts";
 import { removeTree } from "../lib/remove-tree.ts";
 import type { Scope } from "../lib/scope.ts";
 import { lockBottle } from "./bottle-lock.ts";
-import { openBottleLog } from "./bottle-log.ts";
+import { type LogTrouble, openBottleLog } from "./bottle-log.ts";
 import {
   type BottlePaths,
   type BottleRecord,
@@ -50,7 +50,7 @@ export async function reserveBottle(
   request: {
     readonly nameOrLabel: string;
     readonly resume: string | undefined;
-    readonly onLogFailure: (error: unknown) => void;
+    readonly logTrouble: LogTrouble;
   },
   scope: Scope,
 ): Promise<Reservation> {
@@ -76,7 +76,7 @@ export async function reserveBottle(
   await mkdir(paths.runtime, { recursive: true, mode: 0o700 });
   scope.defer("token", () => rm(paths.token, { force: true }));
   await newToken(paths);
-  const log = await openBottleLog(id, request.onLogFailure);
+  const log = await openBottleLog(id, request.logTrouble);
   scope.defer("log", () => log.close());
   return {
     id,
@@ -139,9 +139,14 @@ async function lockNew(paths: BottlePaths): Promise<Lock | undefined> {
   }
 }
 
-async function refuseFullDisk(root: string): Promise<void> {
+/** Bytes that may still be written below `root`. */
+export async function roomIn(root: string): Promise<number> {
   const { bavail, bsize } = await statfs(root);
-  const free = bavail * bsize;
+  return bavail * bsize;
+}
+
+async function refuseFullDisk(root: string): Promise<void> {
+  const free = await roomIn(root);
   if (free >= MIN_FREE_BYTES) return;
   throw new UserError(
     `${root} has ${Math.floor(free / 1024 / 1024)} MiB free; a bottle needs at least ${MIN_FREE_BYTES / 1024 / 1024}`,

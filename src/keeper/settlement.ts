@@ -21,7 +21,7 @@ export async function takeOutWork(bottle: LaunchedBottle): Promise<WorkSummary> 
     id: bottle.id,
     ...(workspaceFrom !== undefined && { operatorFolder: workspaceFrom }),
   });
-  await bottle.log.append("work.exported", { commits: work.commits, empty: work.empty });
+  await bottle.log.happened("work.exported", { commits: work.commits, empty: work.empty });
   return work;
 }
 

@@ -27,6 +27,14 @@ export function codeOf(error: unknown): string | undefined {
   return typeof error.code === "string" ? error.code : undefined;
 }
 
+/** Of a disk, a quota, or a disk that lets nobody write: what may be otherwise in a moment, and nothing is broken by it. */
+const LACKS_OF_ROOM: readonly (string | undefined)[] = ["ENOSPC", "EDQUOT", "EROFS"];
+
+/** Whether something could not be written because there is no room for it, for now. */
+export function isLackOfRoom(error: unknown): boolean {
+  return LACKS_OF_ROOM.includes(codeOf(error));
+}
+
 /** For the default branch of a switch over a closed union: adding a member becomes a compile error. */
 export function unreachable(value: never): never {
   throw new Error(`unreachable: ${JSON.stringify(value)}`);

@@ -107,6 +107,8 @@ function handlersOf(id: string, agent: string, label: string | undefined, inbox:
       ...{ id, agent, backend: "namespace", startedAt: new Date(0).toISOString(), keeperPid: process.pid },
       ...{ phase: "running", sidecars: [], ...(label !== undefined && { label }) },
     }),
+    lack: undefined,
+    thaw: (by) => inbox.thaw(by),
     exec: refuse,
     agent: refuse,
     dial: refuse,

@@ -31,15 +31,14 @@ export const PLANNED: Allowed = {
 export function testInbox(options: Partial<InboxOptions> = {}): TestInbox {
   const steps: string[] = [];
   const logged: { event: string; data: Record<string, unknown> }[] = [];
+  const append = async (event: string, data: unknown): Promise<never> => {
+    steps.push(event);
+    logged.push({ event, data: JSON.parse(JSON.stringify(data)) as Record<string, unknown> });
+    return undefined as never;
+  };
   const inbox = createInbox({
     bottle: "b-00000",
-    log: {
-      append: async (event, data) => {
-        steps.push(event);
-        logged.push({ event, data: JSON.parse(JSON.stringify(data)) as Record<string, unknown> });
-        return undefined as never;
-      },
-    },
+    log: { append, happened: append },
     planned: PLANNED,
     secrets: ["API_TOKEN"],
     ledger: replay([]),

@@ -82,7 +82,7 @@ export function createLife(): Life {
       }
       if (event === "bottle.ended") exit = textOf(data, "exit");
       if (event === "exec.started") commands += 1;
-      if (event === "bottle.frozen") frozen += 1;
+      if (event === "bottle.frozen" || event === "bottle.out-of-room") frozen += 1;
       const words = wordsOf(entry);
       if (words !== undefined) rows.add([timeText(time), own(words.what), words.details]);
     },
@@ -150,6 +150,10 @@ function wordsOf({ event, data }: Entry): Words | undefined {
       };
     case "bottle.frozen":
       return { what: "FROZEN", details: shown(`by ${textOf(data, "by")}${because(data)}`) };
+    case "bottle.out-of-room":
+      return { what: "FROZEN: no room to record", details: shown(data["reason"]) };
+    case "bottle.has-room":
+      return { what: "room again", details: shown(`says ${textOf(data, "by")}`) };
     case "bottle.thawed":
       return { what: "thawed", details: shown(`by ${textOf(data, "by")}`) };
     case "agent.started":

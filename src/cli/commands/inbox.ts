@@ -64,8 +64,10 @@ function printInboxes({ inboxes }: Inboxes, now: number): void {
       grantSummary(each),
     ]),
   );
-  for (const { bottle, frozen } of views)
+  for (const { bottle, frozen, lack } of views) {
+    if (lack !== undefined) tell(printable(lack, 1_000));
     if (frozen) tell(`${bottle} is frozen; bottle thaw ${bottle} ends that`);
+  }
   if (pending.length > 0)
     tell("bottle inbox show <ticket> tells all of one; approve, edit or deny answers it");
   else tell("nothing waits for you");

@@ -21,14 +21,15 @@ interface Row {
   readonly label: string | null;
   readonly backend: string | null;
   /**
-   * `launching`, `ready`, `running` and `settling`: somebody is at work on it. `stuck`: he lives and does not answer.
+   * `launching`, `ready`, `running` and `settling`: somebody is at work on it. `frozen`: it runs, and nothing leaves it
+   * before `bottle thaw`. `stuck`: he lives and does not answer.
    * Else what the disk says: `kept`; `crashed`, when its keeper was killed; `damaged`, when nothing can be said.
    */
-  readonly state: BottleStatus["phase"] | "stuck" | "kept" | "crashed" | "damaged";
+  readonly state: BottleStatus["phase"] | "frozen" | "stuck" | "kept" | "crashed" | "damaged";
   readonly startedAt: string | null;
   /** How it ended. */
   readonly exit: string | null;
-  /** What the operator should know of one that runs: sidecars that died. */
+  /** What the operator should know of one that runs: why it is frozen, sidecars that died. */
   readonly trouble: string | null;
 }
 
@@ -65,7 +66,8 @@ async function describe(id: string): Promise<readonly Row[]> {
   const status = await statusOf(id).catch(() => undefined);
   const record = await findRecord(paths).catch(() => "damaged" as const);
   const { plan, startedAt, ended } = typeof record === "object" ? record : {};
-  const state = status?.phase ?? (await stateOnDisk(paths, record));
+  const phase = status?.phase === "running" && status.frozen !== undefined ? "frozen" : status?.phase;
+  const state = phase ?? (await stateOnDisk(paths, record));
   if (status === undefined && !existsSync(paths.state)) return [];
   const row = {
     id,
@@ -81,14 +83,15 @@ async function describe(id: string): Promise<readonly Row[]> {
 }
 
 /** While one is down its guest has less; one that keeps dying is for somebody to look at: bottle audit report tells why. */
-function troubleOf({ phase, sidecars }: BottleStatus): string | null {
-  const words = sidecars.flatMap(({ name, pid, restarts }) => {
+function troubleOf({ phase, frozen, sidecars }: BottleStatus): string | null {
+  const down = sidecars.flatMap(({ name, pid, restarts }) => {
     // One of them waits for its first use.
     const isDown = pid === 0 && (restarts > 0 || name !== "supervise");
     if (isDown) return `${name} is down, was restarted ${restarts}x`;
     if (restarts > 0) return `${name} restarted ${restarts}x`;
     return [];
   });
+  const words = frozen === undefined ? down : [frozen, ...down];
   return phase === "settling" || words.length === 0 ? null : words.join(", ");
 }
 

@@ -1,6 +1,7 @@
 /** What the screen shows, as a value; what follows from it without being kept. */
 import type { Ask } from "../../contract/approvals.ts";
 import type { ActiveGrant, InboxView, Pending } from "../../keeper/inbox-protocol.ts";
+import { printable } from "../../lib/printable.ts";
 import type { Lifetime } from "../inbox/lifetime.ts";
 import { textWidth, wrapped } from "../inbox/text-width.ts";
 import { grantPassages, grantSummary, type Passage, passagesOf, summaryOf } from "../inbox/words.ts";
@@ -142,11 +143,15 @@ export function passagesOfItem(item: Item, now: number): readonly Passage[] {
     case "grant":
       return grantPassages(item.grant, now);
     case "bottle": {
-      const { frozen, pending, grants } = item.view;
+      const { frozen, lack, pending, grants } = item.view;
       return [
         {
           heading: frozen ? "frozen: nothing leaves it" : "running",
-          lines: [`waiting: ${pending.length}`, `given: ${grants.length}`],
+          lines: [
+            ...(lack === undefined ? [] : [printable(lack, 1_000)]),
+            `waiting: ${pending.length}`,
+            `given: ${grants.length}`,
+          ],
           kind: frozen ? "warning" : "fact",
         },
       ];

@@ -32,7 +32,10 @@ async function open(notify: readonly [string, ...string[]]) {
   } as unknown as BottlePlan;
   const nothing = async (): Promise<void> => {};
   const inbox = await openInbox(
-    { id: "b-00000", plan, log, resumed: false, secrets: [], tellAgent: nothing, apply: nothing },
+    {
+      ...{ id: "b-00000", plan, log, resumed: false, secrets: [] },
+      ...{ tellAgent: nothing, apply: nothing, lack: () => undefined },
+    },
     scope,
   );
   const ask = (host: string, justification: string) =>

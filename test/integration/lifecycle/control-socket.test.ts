@@ -26,14 +26,20 @@ let folder: string;
 let path: string;
 let scope: Scope;
 const calls: string[] = [];
+let lack: UserError | undefined;
 beforeEach(async () => {
   folder = mkdtempSync("/tmp/bbc-");
   path = join(folder, "control.sock");
   scope = createScope();
   calls.length = 0;
+  lack = undefined;
   const handlers: ControlHandlers = {
+    get lack() {
+      return lack;
+    },
     status: () => STATUS,
     inbox: testInbox(),
+    thaw: async () => void calls.push("thaw"),
     async exec({ argv }, ends) {
       calls.push(argv.join(" "));
       if (argv[0] === "missing") throw new UserError("there is no missing", { exitCode: 127, hint: "look" });
@@ -96,6 +102,26 @@ describe("the keeper's control socket", () => {
     expect(await ask({ op: "status" })).toEqual({ status: STATUS });
     expect(await ask({ op: "copy-in", from: "/a", to: "/b" })).toEqual({ done: true });
     expect(calls).toEqual(["/a to /b"]);
+  });
+
+  it("I8: refuses at once what could not be recorded, and does what needs no record", async () => {
+    lack = new UserError("no room", { hint: "make some" });
+    const refused = { error: { message: "no room", hint: "make some", exitCode: 1 } };
+    for (const request of [
+      { op: "copy-in", from: "/a", to: "/b" },
+      { op: "exec", session: SESSION, argv: ["true"] },
+      { op: "dial", port: 80 },
+      { op: "export" },
+      { op: "deny", ticket: "a".repeat(32), by: "me", reason: "no" },
+      { op: "freeze", by: "me" },
+    ])
+      expect(await ask(request)).toEqual(refused);
+    expect(calls).toEqual([]);
+    expect(await ask({ op: "status" })).toEqual({ status: STATUS });
+    expect(await ask({ op: "inbox" })).toHaveProperty("inbox");
+    expect(await ask({ op: "thaw", by: "me" })).toEqual({ done: true });
+    expect(await ask({ op: "stop" })).toHaveProperty("settled");
+    expect(calls).toEqual(["thaw", "stop"]);
   });
 
   it.each([

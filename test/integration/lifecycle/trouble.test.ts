@@ -2,16 +2,8 @@
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import {
-  type BottleCli,
-  createBottleCli,
-  eventually,
-  frontMatter,
-  isRoot,
-  killIfThere,
-} from "../../support/bottle-cli.ts";
+import { type BottleCli, createBottleCli, eventually, killIfThere } from "../../support/bottle-cli.ts";
 import { realPid } from "../../support/pid-of.ts";
-import { type PrivateHost, startPrivateHost } from "../../support/private-host.ts";
 
 /** Three seconds for its last sentence, ten for a guest that may still answer, and what a busy machine adds. */
 const STOP_MS = 40_000;
@@ -102,60 +94,5 @@ describe("a keeper that is out of file descriptors", () => {
     expect((await cli.run(["exec", id, "--", "echo", "here"])).stdout).toBe("here\n");
     expect((await cli.run(["rm", "--force", id])).code).toBe(0);
     expect((await cli.run(["audit", "verify", id])).code).toBe(0);
-  });
-});
-
-describe.skipIf(!isRoot)("a disk that fills up while a bottle runs", () => {
-  let host: PrivateHost;
-  let cli: BottleCli;
-  beforeAll(async () => {
-    host = await startPrivateHost();
-    cli = createBottleCli({ words: host.words });
-    const mount = ["mount", "-t", "tmpfs", "-o", "size=80m,mode=700", "none", cli.home];
-    const [program = "", ...args] = [...host.words("/"), ...mount];
-    execFileSync(program, args);
-    // There, and not below what was mounted over it.
-    for (const [path, text] of [
-      ["bottles", frontMatter({ agent_provider: { template: "command", command: ["sh", "-c"] } }, "")],
-      ["agents", frontMatter({ bottle: "sh" }, "")],
-    ] as const) {
-      there(`mkdir -m 700 ${path} && cat >${path}/sh.md && chmod 600 ${path}/sh.md`, text);
-    }
-  });
-  afterAll(async () => {
-    await host.close();
-    await cli.remove();
-  });
-
-  const there = (script: string, input = ""): string => {
-    const [program = "", ...args] = [...host.words("/"), "sh", "-ec", `cd ${cli.home}\n${script}`];
-    return execFileSync(program, args, { encoding: "utf8", input });
-  };
-
-  it("I8: closes: what cannot be recorded is not done, the bottle ends and is kept, and goes on once there is room", async () => {
-    const started = await cli.run(["start", "sh", "--detach", "--yes", "-p", "echo mine >~/note; sleep 600"]);
-    expect(started, started.stderr).toMatchObject({ code: 0 });
-    const id = started.stdout.trim();
-    await eventually("the agent", async () =>
-      (await cli.run(["exec", id, "--", "cat", "note"])).stdout === "mine\n" ? true : undefined,
-    );
-    // The guest's own doing: its home lies there.
-    await cli.run(["exec", id, "--", "sh", "-c", "cat /dev/zero >fill 2>/dev/null; :"]);
-    // The log's last page may have room for some lines more.
-    let refused: string | undefined;
-    for (let i = 0; i < 40 && refused === undefined; i++) {
-      const name = `forbidden-${i}`;
-      if ((await cli.run(["exec", id, "--", "touch", name])).code !== 0) refused = name;
-    }
-    expect(refused).toBeDefined();
-    await eventually("the bottle's end", async () =>
-      ["kept", "crashed"].includes((await cli.list())[0]?.state ?? "") ? true : undefined,
-    );
-    expect(there(`ls state/${id}/home`).split("\n")).not.toContain(refused);
-    there(`rm state/${id}/home/fill`);
-    expect((await cli.run(["cleanup", "--yes"])).code).toBe(0);
-    const again = await cli.run(["resume", id, "-p", "cat ~/note"]);
-    expect(again, again.stderr).toMatchObject({ code: 0, stdout: "mine\n" });
-    expect(host.processes().filter((pid) => /bottle/.test(cli.commandOf(pid)))).toEqual([]);
   });
 });

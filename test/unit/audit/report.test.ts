@@ -109,6 +109,8 @@ function story(text: string): readonly (readonly [string, EventData])[] {
     ["files.copied-out", { from: text, leftOut: 0 }],
     ["bottle.frozen", { by: text, reason: text }],
     ["bottle.thawed", { by: text }],
+    ["bottle.out-of-room", { reason: text }],
+    ["bottle.has-room", { by: text }],
     ["supervise.misbehaved", { event: text }],
     ["work.exported", { commits: 2, empty: false }],
     ["bottle.ended", { at: text, exit: text, kept: true }],
@@ -119,7 +121,7 @@ describe("a report", () => {
   it("counts and tells what the log says", () => {
     const page = pageOf(story("thing"));
     expect(factOf(page, "Agent")).toBe("thing");
-    expect(factOf(page, "Took")).toBe("29 s");
+    expect(factOf(page, "Took")).toBe("31 s");
     expect(factOf(page, "Reached")).toBe("1 host, 1 request, 10 B sent, 2.0 KiB received");
     expect(factOf(page, "Refused")).toBe("7 requests, 2 at repositories");
     expect(factOf(page, "Asked for")).toBe("2; 1 given, 1 denied or not answered");
@@ -152,6 +154,8 @@ describe("a report", () => {
         "files copied out",
         "FROZEN",
         "thawed",
+        "FROZEN: no room to record",
+        "room again",
         "supervise.misbehaved",
         "work taken out",
         "ended",

@@ -16,7 +16,7 @@ beforeEach(async () => {
   earlierHome = process.env["BOT_BOTTLE_HOME"];
   process.env["BOT_BOTTLE_HOME"] = home;
   failures = [];
-  log = await openBottleLog(ID, (error) => failures.push(error));
+  log = await openBottleLog(ID, { onFailure: (error) => failures.push(error), onLack: () => {} });
 });
 afterEach(async () => {
   await log.close().catch(() => {});

@@ -189,9 +189,10 @@ describe("a grant", () => {
     const ticket = await ask(inbox);
     const answer = yes(inbox, ticket);
     const applied: string[] = [];
+    const append = (): Promise<never> => Promise.reject(new Error("disk full"));
     const other = testInbox({
       ledger: inbox.state.ledger,
-      log: { append: () => Promise.reject(new Error("disk full")) },
+      log: { append, happened: append },
       apply: async () => void applied.push("apply"),
     });
     await expect(other.approve(answer)).rejects.toThrow("disk full");
