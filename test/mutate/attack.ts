@@ -306,7 +306,7 @@ const JAIL: readonly Breach[] = [
       // bubblewrap takes away what perl does not.
       {
         file: "src/backends/namespace/probe.ts",
-        find: '    { kind: "bubblewrap", path: findCommand("bwrap") },\n',
+        find: '    { kind: "bubblewrap", path: programOnPath("bwrap", FOLDERS) },\n',
         replace: "",
       },
       {
