@@ -3,6 +3,7 @@ import {
   accessSync,
   chmodSync,
   constants,
+  copyFileSync,
   mkdirSync,
   mkdtempSync,
   symlinkSync,
@@ -32,7 +33,6 @@ function programs(): string {
     entryPoints: {
       smolvm: packagePath("test/doubles/smolvm/main.ts"),
       netport: packagePath("test/doubles/smolvm/netport.ts"),
-      processors: packagePath("test/doubles/smolvm/processors.ts"),
       agent: packagePath("src/jail/programs/guest-init.ts"),
     },
     outdir,
@@ -43,6 +43,7 @@ function programs(): string {
     outExtension: { ".js": ".mjs" },
     external: ["@lydell/node-pty"],
   });
+  copyFileSync(packagePath("test/doubles/smolvm/processors.pl"), join(outdir, "processors.pl"));
   // Where node looks for the terminal library from there.
   symlinkSync(packagePath("node_modules"), join(outdir, "node_modules"));
   built = outdir;

@@ -35,7 +35,9 @@ import {
 import { type Release, releaseOf } from "./release.ts";
 import { bootMachine } from "./vmm.ts";
 
-const AGENT = join(dirname(fileURLToPath(import.meta.url)), "agent.mjs");
+const HERE = dirname(fileURLToPath(import.meta.url));
+const AGENT = join(HERE, "agent.mjs");
+const PROCESSORS = join(HERE, "processors.pl");
 const READY_TIMEOUT_MS = 15_000;
 /** How long after its start a machine kills what is run in it (A.8). */
 const UNSETTLED_MS = 250;
@@ -149,8 +151,8 @@ async function start(release: Release, args: Parsed, self: readonly string[]): P
   mkdirSync(folder, { recursive: true });
   rmSync(join(folder, "agent.sock"), { force: true });
   const log = openSync(join(folder, "console.log"), "a");
-  const [program = "", ...before] = self;
-  const vmm = spawn(program, [...before, "_boot-vm", name], { detached: true, stdio: ["ignore", log, log] });
+  const words = [PROCESSORS, ...self, "_boot-vm", name];
+  const vmm = spawn("perl", words, { detached: true, stdio: ["ignore", log, log] });
   closeSync(log);
   vmm.unref();
   const gone = new Promise<boolean>((resolve) => vmm.once("exit", () => resolve(true)));
@@ -172,10 +174,19 @@ async function start(release: Release, args: Parsed, self: readonly string[]): P
     }
     if (Date.now() > deadline) break;
   }
-  if (!release.has("A.8-orphan")) vmm.kill("SIGKILL");
+  // With its processors it is a group.
+  if (!release.has("A.8-orphan")) endGroup(vmm.pid);
   throw new Failure(
     `failed to boot machine '${name}': agent did not become ready: ${lastLine(join(folder, "console.log"))}`,
   );
+}
+
+function endGroup(pid: number | undefined): void {
+  try {
+    if (pid !== undefined) process.kill(-pid, "SIGKILL");
+  } catch {
+    // It has ended.
+  }
 }
 
 function lastLine(path: string): string {

@@ -12,6 +12,8 @@ import { ALIASES } from "../../../src/backends/smolmachines/alias.ts";
 import { GATEWAY, type Reach } from "./reach.ts";
 
 const LOOK_EVERY_MS = 20;
+/** Whether or not anything seems to have changed: one socket may have come for another that went. */
+const LOOK_ANYWAY_MS = 1_000;
 const LISTENING = "0A";
 
 /** To the helper: all that it is to listen for. */
@@ -40,7 +42,14 @@ export async function openNetwork(guestPid: number, reach: Mirrored, helperFile:
   /** Where in the guest, and where that leads to. */
   const leads = new Map<string, string>();
   let told = "";
+  let sockets = "";
+  let looked = 0;
   const look = (): void => {
+    // The list of listeners takes the kernel milliseconds, because it walks through every network's; the number none.
+    const count = socketCount();
+    if (count === sockets && Date.now() - looked < LOOK_ANYWAY_MS) return;
+    sockets = count;
+    looked = Date.now();
     const now = new Map(listeners().flatMap((place) => mirrorOf(place, reach)));
     leads.clear();
     for (const [at, to] of now) leads.set(at, to);
@@ -84,6 +93,10 @@ function mirrorOf(
     const at = reach.mirrors(address);
     return at === undefined ? [] : [[`${at}:${place.port}`, `${address}:${place.port}`] as const];
   });
+}
+
+function socketCount(): string {
+  return /^TCP: inuse \d+/m.exec(readFileSync("/proc/self/net/sockstat", "latin1"))?.[0] ?? "";
 }
 
 function listeners(): readonly { address: string; port: number }[] {

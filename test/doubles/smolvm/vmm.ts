@@ -117,12 +117,6 @@ export async function bootMachine(release: Release, name: string, agentFile: str
     while (!inOwnNetwork(guest)) await pause(5);
     await openNetwork(pid, reach, agentFile.replace(/agent\.mjs$/, "netport.mjs"));
   }
-  const processors = spawn(
-    process.execPath,
-    [agentFile.replace(/agent\.mjs$/, "processors.mjs"), String(process.pid), String(pid)],
-    { stdio: "ignore", env: {}, detached: true },
-  );
-  processors.unref();
   // From now on whoever connects is answered by the guest itself.
   renameSync(`${agentSocket}~`, agentSocket);
   await new Promise<void>((resolve) => listener.close(() => resolve()));
