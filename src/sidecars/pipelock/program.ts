@@ -1,6 +1,6 @@
 /**
  * A pipelock that runs. It gets an environment of its own with nothing in it, and its key as a file that is gone once it
- * serves (I2). Whatever ends this process, it ends too: a shell waits for that between the two (I9).
+ * serves (I2). Whatever ends this process, it ends too (I9).
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { createPrivateKey } from "node:crypto";
@@ -10,6 +10,7 @@ import { join } from "node:path";
 import type { PipelockConfig, PipelockPolicy } from "../../contract/pipelock.ts";
 import { UserError } from "../../lib/errors.ts";
 import { printable } from "../../lib/printable.ts";
+import { tethered } from "../../lib/tethered.ts";
 import { pipelockYaml } from "./settings.ts";
 
 /** Takes a tenth of a second; below what the keeper waits for a reload. */
@@ -19,20 +20,9 @@ const STDERR_TAIL_CHARACTERS = 600;
 const LOOPBACK = "127.0.0.1";
 const SYSTEM_ROOTS = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
 
-/** Ends the program when nobody holds this shell's stdin any more, and ends with it. */
-const WATCHED = `exec 3<&0
-"$@" </dev/null 3<&- &
-program=$!
-{ cat <&3 >/dev/null; kill -KILL "$program"; } 2>/dev/null &
-watch=$!
-exec 3<&-
-wait "$program"
-code=$?
-kill "$watch"
-exit "$code"
-`;
-
 export interface RunningPipelock {
+  /** On the loopback. */
+  readonly port: number;
   /** Ends it, and waits until it is gone. */
   stop(): Promise<void>;
   /** Does not wait. */
@@ -41,9 +31,18 @@ export interface RunningPipelock {
   readonly ended: Promise<string>;
 }
 
-/** Starts one and waits until it listens. @throws UserError with its own words when it does not. */
-export async function runPipelock(config: PipelockConfig, policy: PipelockPolicy): Promise<RunningPipelock> {
-  const { folder, port, ca } = config;
+/**
+ * Starts one on a port of its own and waits until it listens. It reads its configuration again when that changes, and
+ * refuses to be loosened: so each has a folder of its own.
+ * @throws UserError with its own words when it does not.
+ */
+export async function runPipelock(
+  config: Pick<PipelockConfig, "program" | "ca" | "upstreamCa">,
+  folder: string,
+  policy: PipelockPolicy,
+): Promise<RunningPipelock> {
+  const { ca } = config;
+  const port = await freePort();
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const file = (name: string): string => join(folder, name);
   const places = { listen: `${LOOPBACK}:${port}`, certificate: file("ca.pem"), key: file("ca-key.pem") };
@@ -53,7 +52,6 @@ export async function runPipelock(config: PipelockConfig, policy: PipelockPolicy
   await writePrivately(file("pipelock.yaml"), pipelockYaml(places, policy));
   await writePrivately(places.key, key);
   try {
-    await mustBeFree(port);
     const roots = await writeRoots(file("roots.pem"), config.upstreamCa);
     const child = start(config.program, file("pipelock.yaml"), { HOME: folder, ...roots });
     return await serving(child, port);
@@ -78,17 +76,20 @@ async function writeRoots(path: string, upstreamCa: readonly string[]): Promise<
   return { SSL_CERT_FILE: path };
 }
 
-/** Who has the port already would be taken for it. */
-function mustBeFree(port: number): Promise<void> {
+function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer();
-    server.once("error", () => reject(new UserError(`port ${port} of ${LOOPBACK} is in use`)));
-    server.listen(port, LOOPBACK, () => server.close(() => resolve()));
+    server.once("error", reject);
+    server.listen(0, LOOPBACK, () => {
+      const address = server.address();
+      server.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0));
+    });
   });
 }
 
 function start(program: string, yaml: string, env: Readonly<Record<string, string>>): ChildProcess {
-  return spawn("/bin/sh", ["-c", WATCHED, "pipelock", program, "run", "--config", yaml], {
+  const [shell, ...args] = tethered([program, "run", "--config", yaml]);
+  return spawn(shell, args, {
     cwd: "/",
     env: { PATH: process.env["PATH"] ?? "/usr/local/bin:/usr/bin:/bin", ...env },
     stdio: ["pipe", "ignore", "pipe"],
@@ -126,6 +127,7 @@ async function serving(child: ChildProcess, port: number): Promise<RunningPipelo
     throw new UserError(over ?? `pipelock did not listen within ${START_TIMEOUT_MS} ms`);
   }
   return {
+    port,
     ended,
     kill,
     async stop() {

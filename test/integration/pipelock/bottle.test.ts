@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { call } from "../../support/mcp-in-bottle.ts";
 import { realPid } from "../../support/pid-of.ts";
@@ -31,6 +31,8 @@ let clear: Upstream;
 let folder = "";
 let env: Record<string, string>;
 let since = 0;
+/** Answers that are waited for. */
+const held: (() => void)[] = [];
 const reached: { url: string; authorization: string | undefined; encoding: string | undefined }[] = [];
 
 beforeAll(async () => {
@@ -39,7 +41,8 @@ beforeAll(async () => {
   const listener: Parameters<typeof httpUpstream>[0] = (request, response) => {
     const { authorization, host, "accept-encoding": encoding } = request.headers;
     reached.push({ url: `${host}${request.url}`, authorization, encoding: String(encoding) });
-    request.resume().on("end", () => response.end(`reached ${host}${request.url}\n`));
+    const answer = (): void => void response.end(`reached ${host}${request.url}\n`);
+    request.resume().on("end", () => (request.url === "/slow" ? held.push(answer) : answer()));
   };
   upstream = await httpsUpstream(await operator.authority.issue(HOSTS), listener);
   clear = await httpUpstream(listener);
@@ -94,9 +97,14 @@ function pipelocks(): readonly number[] {
     .map(Number);
 }
 
-/** The port in its configuration is in this bottle's sidecar. */
+/** In this bottle's sidecar, as its configuration says. */
 function isOurs(pid: number): boolean {
-  return readFileSync(`/proc/${pid}/root/tmp/pipelock/pipelock.yaml`, "utf8").includes("unread.test");
+  return readFileSync(join(folderOf(pid), "pipelock.yaml"), "utf8").includes("unread.test");
+}
+
+function folderOf(pid: number): string {
+  const file = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0")[4] ?? "";
+  return join(`/proc/${pid}/root`, dirname(file));
 }
 
 async function eventually<T>(what: string, look: () => T | undefined | Promise<T | undefined>): Promise<T> {
@@ -165,7 +173,7 @@ describe("a request through egress and pipelock", () => {
 describe("pipelock's secrets", () => {
   it("are in no argument, environment or file of the host; its configuration is its own", async () => {
     const [pid] = pipelocks();
-    const root = `/proc/${realPid(pid)}/root/tmp/pipelock`;
+    const root = folderOf(realPid(pid));
     expect(statSync(join(root, "pipelock.yaml")).mode & 0o777).toBe(0o600);
     expect(statSync(root).mode & 0o777).toBe(0o700);
     // Read once, and gone.
@@ -184,25 +192,47 @@ describe("pipelock's secrets", () => {
 });
 
 describe("a grant", () => {
-  it("restarts pipelock alone, and the new host can be reached", async () => {
+  let ticket = "";
+  it("starts another pipelock, alone; the new host can be reached, and what is in progress goes on", async () => {
     const before = {
       pipelock: pipelocks(),
       sidecar: await bottle.sidecar("pipelock"),
       egress: await bottle.egress(),
     };
+    const visiting = visit("https://api.test/slow");
+    const answer = await eventually("the request", () => held.shift());
     const { told } = await call(bottle, "request_access", {
       ...{ host: "asked.test", method: "GET", path: "/wanted", justification: "to read it" },
     });
-    const ticket = String(told["ticket"]);
+    ticket = String(told["ticket"]);
     const { stdout } = await operator.bottle(["inbox", "show", ticket, "--json"]);
     const { digest } = (JSON.parse(stdout) as { pending: { digest: string } }).pending;
     const run = await operator.bottle(["inbox", "approve", ticket, "--yes", "--digest", digest]);
     expect(run, run.stderr).toMatchObject({ code: 0 });
     expect(await visit("https://asked.test/wanted")).toBe("reached asked.test/wanted");
+    expect(pipelocks()).toEqual(expect.arrayContaining([...before.pipelock]));
+    expect(pipelocks()).toHaveLength(2);
+    answer();
+    expect(await visiting).toBe("reached api.test/slow");
+    await eventually("the former's end", () => (pipelocks().length === 1 ? true : undefined));
+    expect(pipelocks()).not.toEqual(before.pipelock);
     expect(await bottle.egress()).toBe(before.egress);
     expect(await bottle.sidecar("pipelock")).toBe(before.sidecar);
+  });
+
+  it("that is taken back ends the pipelock that knew it, and what is in progress there", async () => {
+    const before = { pipelock: pipelocks(), sidecar: await bottle.sidecar("pipelock") };
+    const visiting = visit("https://api.test/slow");
+    const answer = await eventually("the request", () => held.shift());
+    const run = await operator.bottle(["inbox", "revoke", ticket]);
+    expect(run, run.stderr).toMatchObject({ code: 0 });
+    expect(await visiting).not.toContain("reached");
+    answer();
+    expect(await visit("https://asked.test/wanted")).toBe("host-not-allowed");
+    expect(await visit("https://api.test/after")).toBe("reached api.test/after");
     expect(pipelocks()).toHaveLength(1);
     expect(pipelocks()).not.toEqual(before.pipelock);
+    expect(await bottle.sidecar("pipelock")).toBe(before.sidecar);
   });
 });
 
