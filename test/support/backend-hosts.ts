@@ -3,7 +3,13 @@ import { execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import type { BackendName } from "../../src/contract/isolation.ts";
 import { runOk } from "../../src/lib/processes.ts";
-import { type BottleCli, type BottleCliOptions, createBottleCli, isRoot } from "./bottle-cli.ts";
+import {
+  type BottleCli,
+  type BottleCliOptions,
+  createBottleCli,
+  isRoot,
+  type ManifestParts,
+} from "./bottle-cli.ts";
 import { engineLack, startEngine } from "./docker-engine.ts";
 import type { Fault } from "./faults.ts";
 import { startPrivateHost } from "./private-host.ts";
@@ -29,6 +35,8 @@ export interface BackendHost {
 /** A backend that can be tried here, or why not. */
 export interface TriedBackend {
   readonly backend: BackendName;
+  /** What is special, where a backend is tried in several ways. */
+  readonly variant?: string;
   readonly lack: string | undefined;
   /** @param program the `bottle` to use, instead of the one that was built from this tree. */
   start(program?: string): Promise<BackendHost>;
@@ -64,6 +72,13 @@ export const HOSTS: readonly TriedBackend[] = [
   },
 ];
 
+/** With the sidecars in a container: what it leaves behind is an engine's and smolvm's. Long, because of both. */
+export const CONTAINED: TriedBackend = {
+  ...{ backend: "smolmachines", variant: "with its bundle in a container", start: containedHost },
+  lack: NO_HOST ?? engineLack() ?? (existsSync("/dev/kvm") ? undefined : "there is no /dev/kvm"),
+  ...{ faults: [...WITHOUT_ENGINE, "engine"], strikes: 2, daySteps: 6 },
+};
+
 /** By their arguments, on whatever backend. */
 const COMMON: Partial<Record<Fault, RegExp>> = {
   keeper: /bottle\.js keeper$/,
@@ -82,13 +97,28 @@ function qemuHost(program?: string): Promise<BackendHost> {
 
 /** With the stand-in, unless there is a real one. */
 async function smolmachinesHost(program?: string): Promise<BackendHost> {
+  return withSmolvm(SMOLVM, (env) =>
+    plainHost("smolmachines", { guest: /_boot-vm/, forks: false, program, env }),
+  );
+}
+
+/** One without a network: the container is led to by sockets. */
+function containedHost(program?: string): Promise<BackendHost> {
+  return withSmolvm("1.9.3", (env) =>
+    engineHost("smolmachines", { guest: /_boot-vm/, program, env, bottle: { bundle: "container" } }),
+  );
+}
+
+async function withSmolvm(
+  version: string,
+  start: (env: Readonly<Record<string, string>>) => Promise<BackendHost>,
+): Promise<BackendHost> {
   const folder = mkdtempSync("/var/tmp/bbv-");
   const PATH =
     realSmolvm() === undefined
-      ? `${installSmolvm(folder, SMOLVM)}:${process.env["PATH"]}`
+      ? `${installSmolvm(folder, version)}:${process.env["PATH"]}`
       : process.env["PATH"];
-  const given = { guest: /_boot-vm/, forks: false, program, env: { PATH: PATH ?? "" } };
-  const host = await plainHost("smolmachines", given);
+  const host = await start({ PATH: PATH ?? "" });
   return {
     ...host,
     async close() {
@@ -129,16 +159,29 @@ async function plainHost(
   };
 }
 
+function dockerHost(program?: string): Promise<BackendHost> {
+  return engineHost("docker", { guest: /guest-channel\.mjs/, program });
+}
+
 /** With an engine of its own. */
-async function dockerHost(program?: string): Promise<BackendHost> {
+async function engineHost(
+  backend: BackendName,
+  options: {
+    readonly guest: RegExp;
+    readonly program: string | undefined;
+    readonly env?: Readonly<Record<string, string>>;
+    readonly bottle?: ManifestParts["bottle"];
+  },
+): Promise<BackendHost> {
+  const { guest, program, bottle } = options;
   const host = await startPrivateHost();
   const engine = await startEngine({ words: host.words("/") });
-  const env = { DOCKER_HOST: engine.env["DOCKER_HOST"] ?? "", BOT_BOTTLE_IMAGE_BASE: engine.base };
-  const cli = createOperator("docker", {
-    words: host.words,
-    env,
-    ...(program !== undefined && { program }),
-  });
+  const env = {
+    ...{ DOCKER_HOST: engine.env["DOCKER_HOST"] ?? "", BOT_BOTTLE_IMAGE_BASE: engine.base },
+    ...options.env,
+  };
+  const given = { words: host.words, env, ...(program !== undefined && { program }) };
+  const cli = createOperator(backend, given, bottle);
   const names = async (kind: string, ...words: readonly string[]): Promise<readonly string[]> =>
     (await runOk(["docker", kind, "ls", ...words], { env: engine.env })).stdout
       .toString()
@@ -146,7 +189,7 @@ async function dockerHost(program?: string): Promise<BackendHost> {
       .filter((name) => name !== "")
       .map((name) => `${kind} ${name}`);
   return {
-    backend: "docker",
+    backend,
     forks: false,
     cli,
     look: async () => [
@@ -158,9 +201,7 @@ async function dockerHost(program?: string): Promise<BackendHost> {
       ...(await names("image", "--all", "--format", "{{.ID}} {{.Repository}}:{{.Tag}}")),
     ],
     victims: (fault) =>
-      fault === "engine"
-        ? engine.processes()
-        : matching(cli, host.processes(), { ...COMMON, guest: /guest-channel\.mjs/ }[fault]),
+      fault === "engine" ? engine.processes() : matching(cli, host.processes(), { ...COMMON, guest }[fault]),
     isKeptDisk: (line, id) => line === `+ volume bot-bottle-${id}-home`,
     reviveEngine: engine.revive,
     async close() {
@@ -181,14 +222,18 @@ function matching(
 }
 
 /** With an agent that has every service, and waits. */
-function createOperator(backend: BackendName, options: BottleCliOptions): BottleCli {
+function createOperator(
+  backend: BackendName,
+  options: BottleCliOptions,
+  bottle: ManifestParts["bottle"] = {},
+): BottleCli {
   const cli = createBottleCli(options);
   const key = cli.path("u/key");
   execFileSync("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", key]);
-  cli.agent("day", ["sh", "-c"], { bottle: { backend } });
+  cli.agent("day", ["sh", "-c"], { bottle: { backend, ...bottle } });
   cli.agent("struck", ["sleep", "600"], {
     bottle: {
-      backend,
+      ...{ backend, ...bottle },
       supervise: true,
       "git-gate": {
         repos: {

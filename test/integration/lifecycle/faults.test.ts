@@ -2,12 +2,13 @@
  * I9, step by step: at each thing that a bottle acquires or gives back, on each backend, the keeper, the command that asked,
  * a sidecar, the guest or the engine is killed, or the call fails; afterwards `bottle cleanup` makes the host as it was.
  *
- * Here a few steps meet one fault each, drawn by a seed that is printed; with SOAK=1 each meets all of them.
+ * Here a few steps meet one fault each, drawn by a seed that is printed; with SOAK=1 each meets all of them, or those that
+ * FAULTS names (`keeper,guest`), and of the steps those of one part of several where SLICE says so (`2/5`).
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type BackendHost, HOSTS } from "../../support/backend-hosts.ts";
+import { type BackendHost, CONTAINED, HOSTS } from "../../support/backend-hosts.ts";
 import { isRoot } from "../../support/bottle-cli.ts";
-import { stepsOf, strike, wholeOf } from "../../support/faults.ts";
+import { FAULTS, stepsOf, strike, wholeOf } from "../../support/faults.ts";
 import { random } from "../../support/random.ts";
 import { buildSteppedPackage, type SteppedPackage } from "../../support/stepped-package.ts";
 
@@ -21,9 +22,16 @@ beforeAll(async () => {
 }, 120_000);
 afterAll(() => built?.remove());
 
-describe.each(HOSTS)("a bottle on $backend in whose life something goes wrong", (tried) => {
+const named = (process.env["FAULTS"] ?? FAULTS.join(",")).split(",");
+const [part = 1, parts = 1] = (process.env["SLICE"] ?? "1/1").split("/").map(Number);
+const tries = [...HOSTS, ...(isWhole ? [CONTAINED] : [])].map((each) => ({
+  ...each,
+  on: [each.backend, each.variant].filter((word) => word !== undefined).join(" "),
+}));
+
+describe.each(tries)("a bottle on $on in whose life something goes wrong", (tried) => {
   if (tried.lack !== undefined) {
-    console.warn(`SKIPPED: faults on ${tried.backend}: ${tried.lack}`);
+    console.warn(`SKIPPED: faults on ${tried.on}: ${tried.lack}`);
     it.skip(`leaves nothing that cleanup does not remove (${tried.lack})`);
     return;
   }
@@ -42,7 +50,10 @@ describe.each(HOSTS)("a bottle on $backend in whose life something goes wrong", 
       expect(steps.length).toBeGreaterThan(20);
       const before = await wholeOf(host);
       const strikes = isWhole
-        ? steps.flatMap((step) => tried.faults.map((fault) => ({ step, fault })))
+        ? steps
+            .filter((_step, i) => i % parts === part - 1)
+            .flatMap((step) => tried.faults.map((fault) => ({ step, fault })))
+            .filter(({ fault }) => named.includes(fault))
         : shuffled(steps, next).map((step) => ({ step, fault: drawn(tried.faults) }));
       const found: string[] = [];
       const counts = { struck: 0, missed: 0 };
@@ -61,7 +72,7 @@ describe.each(HOSTS)("a bottle on $backend in whose life something goes wrong", 
         console.log(found.at(-1));
       }
       console.log(
-        `${tried.backend}: ${steps.length} steps, ${counts.struck} faults, ${counts.missed} with nobody to meet; SEED=${seed}`,
+        `${tried.on}: ${steps.length} steps, ${counts.struck} faults, ${counts.missed} with nobody to meet; SEED=${seed}`,
       );
       expect(found.join("\n"), `SEED=${seed}`).toBe("");
       expect(counts.struck).toBeGreaterThanOrEqual(isWhole ? strikes.length / 2 : tried.strikes);
