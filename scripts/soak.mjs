@@ -10,7 +10,7 @@ const SOAKS = {
   inspect: ["test/integration/inspect"],
   git: ["life", "large", "many"].map((name) => `test/integration/git-gate/${name}.test.ts`),
   faults: ["test/integration/lifecycle/faults.test.ts"],
-  aliases: ["test/integration/backends/smolmachines-reach.test.ts"],
+  aliases: ["reach", "contained"].map((name) => `test/integration/backends/smolmachines-${name}.test.ts`),
   day: ["test/integration/lifecycle/day.test.ts"],
 };
 

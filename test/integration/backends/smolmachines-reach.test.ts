@@ -117,15 +117,27 @@ describe.runIf(isRoot)("a machine on an address of the host's loopback", () => {
 
 const SOAK_MS = 900_000;
 
-describe.runIf(isRoot && process.env["SOAK"] !== undefined)("seventeen machines at once", () => {
+describe.runIf(isRoot && process.env["SOAK"] !== undefined)("many machines at once", () => {
   it(
-    "are sixteen, each on an address of its own where it sees its bundle alone, and one that is refused",
+    "of seventeen are sixteen, each on an address of its own where it sees its bundle alone, and one that is refused",
     async () => {
       const report = await reach({ version: "0.8.0", closed: ["A.7.3"], rooms: false, bottles: 17 }, SOAK_MS);
       expect(report.error).toBe("all 16 loopback addresses for bottles are in use");
       const places = ALIASES.map((alias) => `${alias}:9099`);
       expect(report.guestUrls).toEqual(places.map((place) => `http://${place}`));
       expect(report.inside.map(answered)).toEqual(places.map((place) => [`tcp ${place}`]));
+      expect(report.surprises).toEqual(ALIASES.map(() => []));
+      expect(report.left).toEqual([]);
+    },
+    SOAK_MS,
+  );
+
+  it(
+    "without a network are as many as there are, and each sees its bundle alone",
+    async () => {
+      const report = await reach({ version: "1.9.3", rooms: false, bottles: 16 }, SOAK_MS);
+      expect(report.error).toBeUndefined();
+      expect(report.inside.map(answered)).toEqual(ALIASES.map(() => ["tcp 127.0.0.1:9099"]));
       expect(report.surprises).toEqual(ALIASES.map(() => []));
       expect(report.left).toEqual([]);
     },

@@ -5,11 +5,13 @@
 
 import { writeFileSync } from "node:fs";
 import { createConnection } from "node:net";
+import { ALIASES } from "../../../../src/backends/smolmachines/alias.ts";
 import { createSmolmachinesBackend } from "../../../../src/backends/smolmachines/backend.ts";
 import { keepSidecar } from "../../../../src/bundle/bundle.ts";
 import { mintAuthority } from "../../../../src/bundle/certificate-authority.ts";
 import { egressConfig } from "../../../../src/bundle/egress-settings.ts";
 import type { ProbeTarget } from "../../../../src/contract/backend.ts";
+import { probeTargets } from "../../../../src/jail/guest-probe.ts";
 import { verifyIsolation } from "../../../../src/keeper/verification.ts";
 import { messageOf } from "../../../../src/lib/errors.ts";
 import { runOk } from "../../../../src/lib/processes.ts";
@@ -18,8 +20,18 @@ import { startEngine } from "../../../support/docker-engine.ts";
 import { outerArguments } from "../../../support/outer-network.ts";
 import { lastingTracesOf, useSmolvm } from "../../../support/smolmachines-host.ts";
 
+export interface ContainedInput {
+  readonly version: string;
+  readonly closed?: readonly string[];
+  readonly bottles: number;
+}
+
 export interface ContainedReport {
   readonly error?: string;
+  /** Where each container's port is published. */
+  readonly published: readonly string[];
+  /** By place, what comes of dialling it from the host. */
+  readonly outside: Readonly<Record<string, string>>;
   readonly guestUrls: readonly string[];
   /** By target: what comes of asking for it from inside each. */
   readonly inside: readonly Readonly<Record<string, string>>[];
@@ -34,23 +46,43 @@ export interface ContainedReport {
 }
 
 const BEARER = "bearer-of-a-test";
-const { resultFile } = outerArguments<null>();
+/** For somebody on the host to answer. */
+const PROBE_MS = 2_000;
+
+function placeOf(at: string): ProbeTarget {
+  const [host = "", port = ""] = at.split(":");
+  return { host, port: Number(port), transport: "tcp" };
+}
+
+function outcomes(results: readonly (ProbeTarget & { outcome: string })[]): Record<string, string> {
+  return Object.fromEntries(results.map(({ host, port, outcome }) => [`${host}:${port}`, outcome]));
+}
+
+const { resultFile, input } = outerArguments<ContainedInput>();
 const engine = await startEngine();
 Object.assign(process.env, engine.env);
 const docker = async (...words: readonly string[]): Promise<string> =>
   (await runOk(["docker", ...words])).stdout.toString().trim();
-const used = useSmolvm("0.8.0", { closed: ["A.7.3"] });
+const used = useSmolvm(input.version, { closed: input.closed ?? [] });
 const backend = createSmolmachinesBackend({ rooms: false });
 const bottles: TestBottle[] = [];
 const inside: Record<string, string>[] = [];
 const surprises: (readonly string[])[] = [];
 const said: (readonly string[])[] = [];
 const addresses: string[] = [];
+const published: string[] = [];
+let outside: Record<string, string> = {};
 let unpublished = "";
 let error: string | undefined;
 try {
-  for (let i = 0; i < 2; i++) {
-    const bottle = await startBottle(backend, { services: ["egress"], plan: { bundle: "container" } });
+  for (let i = 0; i < input.bottles; i++) {
+    const starting = startBottle(backend, { services: ["egress"], plan: { bundle: "container" } });
+    // One more than there are addresses is refused, and those that run go on.
+    const bottle = await starting.catch((reason: unknown) => {
+      if (i < ALIASES.length) throw reason;
+      error = messageOf(reason);
+    });
+    if (bottle === undefined) break;
     bottles.push(bottle);
     const endpoint = bottle.link.endpoints.egress;
     if (endpoint === undefined) throw new Error("no egress");
@@ -73,6 +105,8 @@ try {
       },
       bottle.scope,
     );
+    const lines = await docker("port", `bot-bottle-${bottle.id}-sidecars`);
+    published.push(/-> (127\.0\.0\.\d+:\d+)/.exec(lines)?.[1] ?? lines);
     addresses.push(
       await docker(
         ...["inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{.Gateway}}{{end}}"],
@@ -82,14 +116,15 @@ try {
   }
   const links = bottles.map(({ link }) => new URL(link.endpoints.egress?.guestUrl ?? ""));
   const places: ProbeTarget[] = [
-    ...links.map(({ hostname, port }) => ({ host: hostname, port: Number(port), transport: "tcp" as const })),
-    ...links.map(({ hostname }) => ({ host: hostname, port: 9_099, transport: "tcp" as const })),
+    ...[...new Set([...links.map(({ host }) => host), ...published])].map(placeOf),
+    ...published.map((at) => ({ ...placeOf(at), port: 9_099 })),
     ...addresses.map((each) => ({ host: each.split(" ")[0] ?? "", port: 9_099, transport: "tcp" as const })),
     { host: "127.0.0.1", port: 9, transport: "tcp" },
   ];
+  outside = outcomes(await probeTargets(published.map(placeOf), PROBE_MS));
   for (const { guest, link } of bottles) {
     const results = await guest.probe(places);
-    inside.push(Object.fromEntries(results.map(({ host, port, outcome }) => [`${host}:${port}`, outcome])));
+    inside.push(outcomes(results));
     surprises.push((await verifyIsolation(guest, link)).surprises);
     const url = new URL(link.endpoints.egress?.guestUrl ?? "");
     const ask = (proxy: string) =>
@@ -100,7 +135,7 @@ try {
     said.push(await Promise.all([ask(`http://bottle:${BEARER}@${url.host}`), ask(url.href)]));
   }
   unpublished = await new Promise<string>((resolve) => {
-    const socket = createConnection({ host: links[0]?.hostname ?? "", port: 9_099 });
+    const socket = createConnection({ host: published[0]?.split(":")[0] ?? "", port: 9_099 });
     socket.once("connect", () => resolve("answered"));
     socket.once("error", (reason) => resolve((reason as NodeJS.ErrnoException).code ?? ""));
   });
@@ -123,7 +158,7 @@ used.undo();
 await engine.close();
 const report: ContainedReport = {
   ...(error !== undefined && { error }),
-  ...{ guestUrls, inside, surprises, said, addresses, unpublished, left },
+  ...{ guestUrls, published, outside, inside, surprises, said, addresses, unpublished, left },
 };
 writeFileSync(resultFile, JSON.stringify(report));
 process.exit(0);
