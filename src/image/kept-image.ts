@@ -12,6 +12,7 @@ import { acquireLock } from "../lib/lock-file.ts";
 import { makePrivateDir } from "../lib/paths.ts";
 import { printable } from "../lib/printable.ts";
 import { removeTree } from "../lib/remove-tree.ts";
+import { eraseUnusedBlocks } from "./ext4/erase-unused.ts";
 import {
   DISK_MODE,
   diskIn,
@@ -29,7 +30,10 @@ export interface KeepRequest {
   readonly name: string;
   /** What the bottle's disk stood on. */
   readonly from: RootImage;
-  /** Writes the frozen disk, raw, to a path that does not exist yet. */
+  /**
+   * Writes the frozen disk, raw, to a path that does not exist yet, its file system brought to its end. Of what was
+   * deleted on it nothing is kept, whatever is still in it then.
+   */
   readonly write: (path: string) => Promise<void>;
 }
 
@@ -51,6 +55,9 @@ export async function keepRootImage({ cache, name, from, write }: KeepRequest): 
     await removeTree(making);
     await mkdir(making, { mode: 0o700 });
     await write(diskIn(making));
+    // Whoever wrote it may have taken the right to write away.
+    await chmod(diskIn(making), 0o600);
+    await eraseUnusedBlocks(diskIn(making));
     await settle(diskIn(making));
     await writeRootRecord(making, {
       ...stoodOn.record,
@@ -67,7 +74,6 @@ export async function keepRootImage({ cache, name, from, write }: KeepRequest): 
 }
 
 async function settle(disk: string): Promise<void> {
-  // To read: whoever wrote it may have taken the right to write away.
   const file = await open(disk, "r");
   try {
     await file.sync();

@@ -1,7 +1,8 @@
 /**
  * `bottle commit`: the disk of a bottle that does not run as an image. What was provisioned is taken out in a machine that has nothing but
- * the copy: its file system is a stranger's, and only a guest's kernel ever reads it. Then all that is free is given
- * back, so that nothing of what was removed, now or ever, is left in the raw file.
+ * the copy: its file system is a stranger's, and only a guest's kernel ever reads its names and files. Then that is brought to its end, so
+ * that what it says to be free is so, and whoever keeps the image makes zeros of it: nothing of what was removed, now or
+ * ever, is left in the raw file.
  */
 import { chownSync } from "node:fs";
 import type { CommitRequest, Progress } from "../../contract/backend.ts";
@@ -51,11 +52,10 @@ export async function commitDisk(request: CommitRequest, progress: Progress): Pr
         const asRoot: typeof guest.exec = (argv, options) =>
           guest.exec([BUSYBOX, ...argv], { ...options, user: "root", cwd: "/" });
         await forgetProvisioned(asRoot, plan);
-        // What was removed is free once its transaction is committed, and that is told a moment before it is so.
-        for (let i = 0; i < 2; i++) {
-          await runInGuestOk(asRoot, ["sync"], { name: "writing what was removed" });
-          await runInGuestOk(asRoot, ["fstrim", "/"], { name: "giving back what is free" });
-        }
+        // All of it on the disk, and nothing left in the journal.
+        await runInGuestOk(asRoot, ["mount", "-o", "remount,ro", "/"], { name: "ending the file system" });
+        // Room on the host, and no more than that: of what is free, the kernel keeps some for itself.
+        await runInGuestOk(asRoot, ["fstrim", "/"], { name: "giving back what is free" });
       } finally {
         await scope.close();
       }

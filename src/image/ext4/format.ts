@@ -9,11 +9,13 @@ export const BLOCK = 4096;
 export const BLOCKS_PER_GROUP = 8 * BLOCK;
 export const INODE_BYTES = 256;
 export const DESCRIPTOR_BYTES = 32;
-const SUPERBLOCK_OFFSET = 1024;
-const SUPERBLOCK_BYTES = 1024;
+export const SUPERBLOCK_OFFSET = 1024;
+export const SUPERBLOCK_BYTES = 1024;
+export const SUPERBLOCK_MAGIC = 0xef53;
 
 export const ROOT_INODE = 2;
 export const JOURNAL_INODE = 8;
+export const JOURNAL_MAGIC = 0xc03b3998;
 /** Those before it are the file system's own. */
 export const FIRST_FREE_INODE = 11;
 
@@ -21,7 +23,8 @@ export const FIRST_FREE_INODE = 11;
 export const FAST_SYMLINK_BYTES = 60;
 /** An extent's length has fifteen bits and one for "not written yet". */
 export const MAX_EXTENT_BLOCKS = 32_768;
-const EXTENT_RECORD = 12;
+export const EXTENT_RECORD = 12;
+export const EXTENT_MAGIC = 0xf30a;
 export const EXTENTS_IN_INODE = 4;
 export const EXTENTS_IN_BLOCK = (BLOCK - EXTENT_RECORD) / EXTENT_RECORD;
 /** Of a file whose extents are one level below its inode: deeper trees are for files of many terabytes. */
@@ -54,6 +57,8 @@ const INCOMPATIBLE = { entryTypes: 0x2, extents: 0x40, metadataAnywhere: 0x200 }
 const READ_ONLY_COMPATIBLE = { sparseSuper: 0x1, largeFile: 0x2, manyFolders: 0x20, extraFields: 0x40 };
 const sum = (flags: Readonly<Record<string, number>>): number =>
   Object.values(flags).reduce((all, flag) => all | flag, 0);
+/** What a disk of ours has, and whoever reads it must know: to read it, and to write to it. */
+export const FEATURES = { toRead: sum(INCOMPATIBLE), toWrite: sum(READ_ONLY_COMPATIBLE) };
 
 /** A piece of a file: `count` blocks at `first`, which are the file's blocks from `logical` on. */
 export interface Run {
@@ -88,7 +93,7 @@ export function encodeSuperblock(of: Superblock): Buffer {
   at.writeUInt32LE(of.inodesPerGroup, 0x28);
   // Never due for a check by the number of its mounts.
   at.writeUInt16LE(0xffff, 0x36);
-  at.writeUInt16LE(0xef53, 0x38);
+  at.writeUInt16LE(SUPERBLOCK_MAGIC, 0x38);
   const clean = 1;
   const onErrorContinue = 1;
   at.writeUInt16LE(clean, 0x3a);
@@ -98,8 +103,8 @@ export function encodeSuperblock(of: Superblock): Buffer {
   at.writeUInt32LE(FIRST_FREE_INODE, 0x54);
   at.writeUInt16LE(INODE_BYTES, 0x58);
   at.writeUInt32LE(sum(COMPATIBLE), 0x5c);
-  at.writeUInt32LE(sum(INCOMPATIBLE), 0x60);
-  at.writeUInt32LE(sum(READ_ONLY_COMPATIBLE), 0x64);
+  at.writeUInt32LE(FEATURES.toRead, 0x60);
+  at.writeUInt32LE(FEATURES.toWrite, 0x64);
   of.uuid.copy(at, 0x68, 0, 16);
   at.writeUInt32LE(JOURNAL_INODE, 0xe0);
   // Seeds the hashes of directory names: of this disk's own, and the same each time it is made.
@@ -211,7 +216,7 @@ export function encodeExtentIndex(
 
 function extentHeader(entries: number, depth: number, bytes: number): Buffer {
   const node = Buffer.alloc(bytes);
-  node.writeUInt16LE(0xf30a, 0);
+  node.writeUInt16LE(EXTENT_MAGIC, 0);
   node.writeUInt16LE(entries, 2);
   node.writeUInt16LE(Math.floor((bytes - EXTENT_RECORD) / EXTENT_RECORD), 4);
   node.writeUInt16LE(depth, 6);
@@ -265,7 +270,7 @@ export function encodeDirectory(
 /** The first block of an empty journal. Everything in it is big-endian. */
 export function encodeJournal(blocks: number, uuid: Buffer): Buffer {
   const block = Buffer.alloc(BLOCK);
-  block.writeUInt32BE(0xc03b3998, 0x00);
+  block.writeUInt32BE(JOURNAL_MAGIC, 0x00);
   const superblockOfVersion2 = 4;
   block.writeUInt32BE(superblockOfVersion2, 0x04);
   block.writeUInt32BE(BLOCK, 0x0c);

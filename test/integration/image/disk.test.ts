@@ -1,12 +1,23 @@
 /** The disk that our code writes, as e2fsck and debugfs read it. */
 import { createHash } from "node:crypto";
-import { closeSync, ftruncateSync, mkdtempSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  ftruncateSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import fc from "fast-check";
 import { afterEach, describe, expect, it } from "vitest";
+import { eraseUnusedBlocks } from "../../../src/image/ext4/erase-unused.ts";
 import { runOk } from "../../../src/lib/processes.ts";
 import { type RawEntry, rawArchive, withPax } from "../../support/archive-bytes.ts";
-import { type MadeDisk, type MakeOptions, makeDisk } from "../../support/raw-disk.ts";
+import { type MadeDisk, type MakeOptions, makeDisk, SMALL_DISK } from "../../support/raw-disk.ts";
 
 let made: MadeDisk[] = [];
 
@@ -238,5 +249,89 @@ describe("a sparse file", () => {
     } finally {
       rmSync(area, { recursive: true });
     }
+  });
+});
+
+describe("what nobody has any more on a disk", () => {
+  const SECRET = "what-was-deleted-once";
+  const KEPT = "what-is-still-there";
+  /** With a file that was deleted as e2fsprogs do it: its blocks are free, and as they were. */
+  async function withDeleted(): Promise<MadeDisk> {
+    const disk = await sound([
+      [
+        folder("home/"),
+        { name: "home/gone", content: `${SECRET}\n`.repeat(20_000) },
+        { name: "home/kept", content: `${KEPT}\n`.repeat(20_000) },
+      ],
+    ]);
+    await runOk(["/usr/sbin/debugfs", "-w", "-R", "rm /home/gone", disk.path]);
+    return disk;
+  }
+  const write = (path: string, at: number, bytes: Buffer): void => {
+    const file = openSync(path, "r+");
+    writeSync(file, bytes, 0, bytes.length, at);
+    closeSync(file);
+  };
+  const INCOMPATIBLE_AT = 1024 + 0x60;
+  const numbers = (...values: number[]): Buffer => Buffer.from(new Uint32Array(values).buffer);
+
+  it("is made zeros, and all that somebody has stays as it is", async () => {
+    const disk = await withDeleted();
+    // Control.
+    expect(readFileSync(disk.path).includes(SECRET)).toBe(true);
+    expect(await eraseUnusedBlocks(disk.path)).toBeGreaterThan(SECRET.length * 20_000);
+    const bytes = readFileSync(disk.path);
+    expect(bytes.includes(SECRET)).toBe(false);
+    expect((await disk.bytes("/home/kept")).toString()).toBe(`${KEPT}\n`.repeat(20_000));
+    await disk.check();
+    expect(await eraseUnusedBlocks(disk.path)).toBe(0);
+  });
+
+  it("is made zeros in the journal too", async () => {
+    const disk = await withDeleted();
+    const [, journal = ""] = /\(0-\d+\):(\d+)-/.exec(await disk.ask("stat <8>")) ?? [];
+    write(disk.path, (Number(journal) + 9) * 4096, Buffer.from("what-a-folder-was-once"));
+    await eraseUnusedBlocks(disk.path);
+    expect(readFileSync(disk.path).includes("what-a-folder-was-once")).toBe(false);
+    await disk.check();
+  });
+
+  it.each<[string, number, Buffer, RegExp]>([
+    ["that is still to be read from its journal", INCOMPATIBLE_AT, numbers(0x246), /not brought to its end/],
+    ["of features that change what a bitmap means", 1024 + 0x64, numbers(0x463), /no such features/],
+    ["that is said to be larger than it is", 1024 + 4, numbers(2 ** 31), /size is not the disk's/],
+    ["of no blocks", 1024 + 4, numbers(0), /size is not the disk's/],
+    ["whose groups are of another size", 1024 + 0x20, numbers(8), /groups are of another size/],
+    ["whose bitmap lies beyond its end", 4096, numbers(2 ** 31), /lies outside of it/],
+    ["whose inodes lie beyond its end", 4096 + 8, numbers(2 ** 31), /lies outside of it/],
+    ["that is none", 1024 + 0x38, Buffer.from([0, 0]), /no ext4/],
+  ])("is left alone on a disk %s, which is refused", async (_what, at, bytes, words) => {
+    const disk = await withDeleted();
+    write(disk.path, at, bytes);
+    const before = createHash("sha256").update(readFileSync(disk.path)).digest("hex");
+    await expect(eraseUnusedBlocks(disk.path)).rejects.toThrow(words);
+    expect(createHash("sha256").update(readFileSync(disk.path)).digest("hex")).toBe(before);
+  });
+
+  it("is never written beyond the disk, whatever the disk says", async () => {
+    const disk = await withDeleted();
+    const head = readFileSync(disk.path).subarray(0, 8192);
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.tuple(fc.integer({ min: 1024, max: 8191 }), fc.integer({ min: 0, max: 255 })), {
+          minLength: 1,
+          maxLength: 6,
+        }),
+        async (changes) => {
+          write(disk.path, 0, head);
+          for (const [at, byte] of changes) write(disk.path, at, Buffer.from([byte]));
+          await eraseUnusedBlocks(disk.path).catch((error: unknown) =>
+            expect(String(error)).toMatch(/cannot be kept/),
+          );
+          expect(statSync(disk.path).size).toBe(SMALL_DISK);
+        },
+      ),
+      { numRuns: 30 },
+    );
   });
 });
