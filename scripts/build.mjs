@@ -53,6 +53,7 @@ try {
       "bundle-init": "src/bundle/programs/bundle-init.ts",
       "attack-kit": "src/attack/programs/kit.ts",
       "attack-run": "src/attack/programs/run-probes.ts",
+      "attack-one": "src/attack/programs/run-in-one.ts",
     },
     outdir: join(outdir, "programs"),
     outExtension: { ".js": ".mjs" },

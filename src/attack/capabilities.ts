@@ -6,8 +6,7 @@
 import { networkInterfaces } from "node:os";
 import { limitable } from "../backends/namespace/limits.ts";
 import { findFilter } from "../backends/namespace/probe.ts";
-import { accelerationCandidate } from "../backends/qemu/acceleration.ts";
-import { machineArch } from "../backends/qemu/machine.ts";
+import { qemuBackend } from "../backends/qemu/backend.ts";
 import type { BackendName } from "../contract/isolation.ts";
 import { countsProcesses } from "../jail/process-limit.ts";
 import type { Capabilities } from "./probe.ts";
@@ -15,7 +14,8 @@ import type { Capabilities } from "./probe.ts";
 type OfBackend = Omit<Capabilities, "outerNetwork" | "hostRoot" | "ipv6">;
 
 interface Site {
-  readonly gives: () => OfBackend;
+  /** Once bottles of it have been started. */
+  readonly gives: () => OfBackend | Promise<OfBackend>;
   /** Its guests and sidecars are descendants of ours, so a network around us is around them. */
   readonly inOuterNetwork: boolean;
 }
@@ -35,14 +35,14 @@ export const SITES: Readonly<Record<BackendName, Site>> = {
     inOuterNetwork: true,
   },
   qemu: {
-    gives: () => ({
+    gives: async () => ({
       sharedKernel: false,
       syscallFilter: false,
       ownFilter: false,
       hiddenSys: true,
       memoryLimit: true,
       processLimit: true,
-      nativeProcessor: isAccelerated(),
+      nativeProcessor: await isAccelerated(),
       bearerOnEveryService: false,
     }),
     inOuterNetwork: true,
@@ -76,19 +76,20 @@ export const SITES: Readonly<Record<BackendName, Site>> = {
   },
 };
 
-function isAccelerated(): boolean {
-  const arch = machineArch();
-  return arch !== undefined && accelerationCandidate(arch) !== undefined;
+/** As it was tried when the first of them started. */
+async function isAccelerated(): Promise<boolean> {
+  const found = await qemuBackend.probe();
+  return found.usable && found.emulated !== true;
 }
 
 /** @param hostRoot told, because an outer world calls everybody root. */
-export function capabilitiesOf(
+export async function capabilitiesOf(
   backend: BackendName,
   { outerNetwork, hostRoot }: Pick<Capabilities, "outerNetwork" | "hostRoot">,
-): Capabilities {
+): Promise<Capabilities> {
   const addresses = Object.values(networkInterfaces()).flatMap((entries) => entries ?? []);
   return {
-    ...SITES[backend].gives(),
+    ...(await SITES[backend].gives()),
     outerNetwork,
     hostRoot,
     ipv6: addresses.some(({ family }) => family === "IPv6"),

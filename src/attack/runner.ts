@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { readLines } from "../lib/json-lines.ts";
 import { packagePath } from "../lib/package-root.ts";
 import { exited } from "../lib/processes.ts";
-import { expectationOf, isHeld, type Judged, judge, QUICK_MS } from "./judge.ts";
+import { expectationOf, isHeld, isLate, type Judged, judge } from "./judge.ts";
 import { argvOf } from "./languages.ts";
 import {
   type Capabilities,
@@ -21,7 +21,23 @@ import { GUEST_KIT, type World } from "./world/world.ts";
 const TIMEOUT_MS = 15_000;
 /** A refusal that was slow by chance is quick when it is tried again. */
 const FURTHER_TRIES = 2;
+/** Of a program whose time is only compared. */
+const REFERENCE_RUNS = 3;
+/** Emulators come to ten. A guest that makes itself out to be slower than this gains nothing by it. */
+const MAX_SLOWNESS = 30;
+/** For a way into a guest, on a busy host. */
+const COME_IN_MS = 60_000;
 const GUEST_HOME = "/home/node";
+/** Groups whose programs ask over the network, and so are nothing but what they send: it may come from one process. */
+const SHARING: ReadonlySet<Group> = new Set([
+  "addresses",
+  "names",
+  "protocols",
+  "proxy",
+  "exfiltration",
+  "pushes",
+  "own-parts",
+]);
 
 export interface ProbeResult extends Judged {
   readonly id: string;
@@ -48,8 +64,9 @@ export async function runProbes(
   signal: AbortSignal,
 ): Promise<readonly ProbeResult[]> {
   const results: ProbeResult[] = [];
+  const slowness = has.nativeProcessor ? 1 : await slownessOf(world, signal);
   const conclude = (probe: Probe, seen: Seen | undefined, control: Seen | undefined): void => {
-    const result = resultOf(probe, seen, control, judge(probe, seen, control, has));
+    const result = resultOf(probe, seen, control, judge(probe, seen, control, has, slowness));
     results.push(result);
     onResult(result);
   };
@@ -70,10 +87,10 @@ export async function runProbes(
     // Each to its end: nothing of one may run while what is around it is taken down for the other.
     await Promise.allSettled([attacks, controlling]);
     const [seen, controls] = [await attacks, await controlling];
-    for (const probe of members) {
-      const best = await retried(probe, seen.get(probe.id), world, signal);
-      conclude(probe, best, controls.get(probe.id));
-    }
+    const isTooLate = (probe: Probe, one: Seen | undefined): boolean =>
+      isLate(probe, one, controls.get(probe.id), slowness);
+    const best = await retried(members, seen, isTooLate, (late) => all(late, "attack"));
+    for (const probe of members) conclude(probe, best.get(probe.id), controls.get(probe.id));
   }
   if (afterwards.length > 0) {
     world.note();
@@ -85,21 +102,42 @@ export async function runProbes(
   return results;
 }
 
-/** A refusal that came too late is asked for again: noise passes, a time-out does not. */
+/** Refusals that came too late are asked for again: noise passes, a time-out does not. */
 async function retried(
-  probe: Probe,
-  first: Seen | undefined,
-  world: World,
-  signal: AbortSignal,
-): Promise<Seen | undefined> {
-  let best = first;
+  probes: readonly Probe[],
+  first: ReadonlyMap<string, Seen>,
+  isTooLate: (probe: Probe, seen: Seen | undefined) => boolean,
+  again: (late: readonly Probe[]) => Promise<ReadonlyMap<string, Seen>>,
+): Promise<ReadonlyMap<string, Seen>> {
+  const best = new Map(first);
   for (let tries = 0; tries < FURTHER_TRIES; tries++) {
-    if (probe.slow !== undefined || best?.kind !== "refused" || best.refusalMs <= QUICK_MS) return best;
-    const again = (await runAll([probe], world, "attack", signal)).get(probe.id);
-    if (again?.kind !== "refused") return again;
-    if (again.refusalMs < best.refusalMs) best = again;
+    const late = probes.filter((probe) => isTooLate(probe, best.get(probe.id)));
+    if (late.length === 0) break;
+    // What is not refused the second time is told as it is.
+    for (const [id, seen] of await again(late)) {
+      const earlier = best.get(id);
+      const isSlower =
+        seen.kind === "refused" && earlier?.kind === "refused" && seen.refusalMs >= earlier.refusalMs;
+      if (!isSlower) best.set(id, seen);
+    }
   }
   return best;
+}
+
+/** What a program of probes takes to start and end, inside against outside: the best of several, as noise only adds. */
+async function slownessOf(world: World, signal: AbortSignal): Promise<number> {
+  const program: Step = { at: "guest", language: "node", text: 'got("it ended")' };
+  const shortest = async (runs: Runs): Promise<number> => {
+    const members = Array.from({ length: REFERENCE_RUNS }, (_, i) => ({
+      id: `reference-${i}`,
+      step: program,
+      shares: false,
+    }));
+    const ran = await runBatch(runs, members, world, signal);
+    return Math.min(...ran.map(([, { ms, kind }]) => (kind === "got" ? ms : Number.POSITIVE_INFINITY)));
+  };
+  const [inside, outside] = [await shortest("guest"), await shortest("outside")];
+  return Number.isFinite(inside / outside) ? Math.min(MAX_SLOWNESS, Math.max(1, inside / outside)) : 1;
 }
 
 type Side = "attack" | "control";
@@ -123,13 +161,15 @@ async function runAll(
   const seen = new Map<string, Seen>();
   const batches: {
     readonly runs: Runs;
-    readonly members: { readonly probe: Probe; readonly step: Step }[];
+    readonly members: Member[];
   }[] = [];
   for (const probe of probes) {
     for (const { step, runs } of stepsOf(probe, side)) {
       const last = batches.at(-1);
-      if (last?.runs === runs) last.members.push({ probe, step });
-      else batches.push({ runs, members: [{ probe, step }] });
+      const shares = SHARING.has(probe.group);
+      const member = { id: probe.id, step, shares, timeoutMs: probe.timeoutMs };
+      if (last?.runs === runs) last.members.push(member);
+      else batches.push({ runs, members: [member] });
     }
   }
   for (const { runs, members } of batches) {
@@ -142,17 +182,25 @@ async function runAll(
   return seen;
 }
 
+interface Member {
+  readonly id: string;
+  readonly step: Step;
+  /** With a process of other programs. */
+  readonly shares: boolean;
+  readonly timeoutMs?: number | undefined;
+}
+
 async function runBatch(
   runs: Runs,
-  members: readonly { readonly probe: Probe; readonly step: Step }[],
+  members: readonly Member[],
   world: World,
   signal: AbortSignal,
 ): Promise<readonly (readonly [string, Seen])[]> {
   signal.throwIfAborted();
   const inside = runs === "guest" || runs === "neighbour";
   const env = inside ? world.env.guest : world.env[runs];
-  const orders = members.map(({ probe, step }) => ({
-    id: probe.id,
+  const orders = members.map(({ id, step, shares, timeoutMs = TIMEOUT_MS }) => ({
+    id,
     argv: argvOf(step, inside ? GUEST_KIT : world.kit),
     env,
     cwd: inside
@@ -162,16 +210,19 @@ async function runBatch(
       : runs === "outside"
         ? world.folders.outside
         : world.folders.host,
-    timeoutMs: probe.timeoutMs ?? TIMEOUT_MS,
+    timeoutMs,
+    ...(shares && step.language === "node" && { shared: step.text }),
   }));
   const lines: string[] = [];
   const stdin = orders.map((order) => `${JSON.stringify(order)}\n`).join("");
+  // Each is ended by itself before; this is for a guest that says nothing of it.
+  const timeoutMs = orders.reduce((sum, order) => sum + order.timeoutMs, COME_IN_MS);
   let complaint = "";
   if (inside) {
     const id = runs === "guest" ? world.ids.attacked : world.ids.neighbour;
     const { stderr } = await world.operator.bottle(
       ["exec", "-T", id, "--", "node", `${GUEST_KIT}/attack-run.mjs`],
-      { stdin, onLine: (line) => lines.push(line), signal },
+      { stdin, onLine: (line) => lines.push(line), signal, timeoutMs },
     );
     complaint = stderr;
   } else {
@@ -183,14 +234,14 @@ async function runBatch(
     const one = parsed(line);
     if (one !== undefined) said.set(one.id, [...(said.get(one.id) ?? []), one]);
   }
-  return members.map(({ probe }) => {
-    const one = said.get(probe.id)?.shift();
+  return members.map(({ id }) => {
+    const one = said.get(id)?.shift();
     const nothing = {
       kind: "not-run",
       words: `nothing was heard of it: ${complaint.trim().slice(-200)}`,
       ms: 0,
     } as const;
-    return [probe.id, one === undefined ? nothing : seenIn(one)] as const;
+    return [id, one === undefined ? nothing : seenIn(one)] as const;
   });
 }
 

@@ -25,14 +25,14 @@ export async function runWorld(): Promise<void> {
   const lines = readJsonLines(process.stdin);
   const order = orderSchema.parse((await lines.next()).value);
   const tell = (message: object): Promise<void> => writeJsonLine(process.stdout, message);
-  const has = capabilitiesOf(order.backend, { outerNetwork: order.outer, hostRoot: order.hostRoot });
-  await tell({ capabilities: has });
   let world: Awaited<ReturnType<typeof makeWorld>> | undefined;
   const givenUp = new AbortController();
   const giveUp = (): void => givenUp.abort(new Error("nobody waits for it any more"));
   void lines.next().then(giveUp, giveUp);
   try {
     world = await makeWorld(order, (progress) => void tell({ progress }));
+    const has = await capabilitiesOf(order.backend, { outerNetwork: order.outer, hostRoot: order.hostRoot });
+    await tell({ capabilities: has });
     const { probes } = probesFor(order.only);
     await runProbes(probes, world, has, (result) => void tell({ result }), givenUp.signal);
   } catch (error) {

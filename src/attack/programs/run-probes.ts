@@ -1,9 +1,12 @@
 /**
  * Runs probes' programs one after the other, inside of a guest or outside, and prints a line of JSON for each. Each is a
- * process of its own in a session of its own, bounded in time and output, and nothing of it is left when it ends.
+ * process of its own in a session of its own, bounded in time and output, and nothing of it is left when it ends; but for
+ * those that may share one with others (run-in-one.ts).
  */
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
+import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
 
 interface Order {
   readonly id: string;
@@ -12,11 +15,14 @@ interface Order {
   readonly env: Readonly<Record<string, string>>;
   readonly cwd: string;
   readonly timeoutMs: number;
+  /** The program's text, when it may run in the process of others of its kind first. */
+  readonly shared?: string;
 }
 
 /** A program that says more has something else to do. */
 const MAX_OUTPUT = 256 * 1024;
 
+const HERE = dirname(fileURLToPath(import.meta.url));
 let endCurrent = (): void => {};
 // Nobody waits any more: what runs must not go on writing where others clean up.
 process.on("SIGTERM", () => {
@@ -76,7 +82,64 @@ function run({ id, argv, env, cwd, timeoutMs }: Order): Promise<void> {
   });
 }
 
-for await (const line of createInterface({ input: process.stdin })) {
-  if (line !== "") await run(JSON.parse(line) as Order);
+interface Shared {
+  readonly child: ChildProcess;
+  /** What it says next, or nothing when it is gone. */
+  next(): Promise<string | undefined>;
+  end(): void;
 }
+
+let shared: Shared | undefined;
+
+function startShared({ argv: [node = ""], env, cwd }: Order): Shared {
+  const child = spawn(node, [join(HERE, "attack-one.mjs"), join(HERE, "attack-kit.mjs")], {
+    cwd,
+    env: { ...process.env, ...env },
+    stdio: ["pipe", "pipe", "ignore"],
+    detached: true,
+  });
+  child.stdin.on("error", () => {});
+  child.on("error", () => {});
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  return {
+    child,
+    next: async () => {
+      const { value, done } = await lines.next();
+      return done === true ? undefined : value;
+    },
+    end() {
+      try {
+        if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
+      } catch {
+        // Nobody is left in it.
+      }
+    },
+  };
+}
+
+/** @returns whether it said what came of it. */
+async function runShared(order: Order): Promise<boolean> {
+  shared ??= startShared(order);
+  const one = shared;
+  endCurrent = one.end;
+  const timer = setTimeout(one.end, order.timeoutMs);
+  one.child.stdin?.write(`${JSON.stringify({ text: order.shared, cwd: order.cwd })}\n`);
+  const said = await one.next();
+  clearTimeout(timer);
+  const { ms, line } = JSON.parse(said ?? "{}") as { readonly ms?: number; readonly line?: string };
+  if (line !== undefined) {
+    console.log(JSON.stringify({ id: order.id, ms, line, end: "said", words: "" }));
+    return true;
+  }
+  one.end();
+  shared = undefined;
+  return false;
+}
+
+for await (const line of createInterface({ input: process.stdin })) {
+  if (line === "") continue;
+  const order = JSON.parse(line) as Order;
+  if (order.shared === undefined || !(await runShared(order))) await run(order);
+}
+shared?.end();
 process.exit(0);

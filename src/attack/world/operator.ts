@@ -38,6 +38,8 @@ export interface Ran {
 interface RunOptions {
   readonly onLine?: (line: string) => void;
   readonly stdin?: string;
+  /** Milliseconds; else what a machine that is emulated needs to be there. */
+  readonly timeoutMs?: number;
   /** Ends the command. */
   readonly signal?: AbortSignal;
 }
@@ -206,7 +208,7 @@ function runBottle(
     cwd: options.cwd,
     env: { ...options.env },
     stdio: ["pipe", "pipe", "pipe"],
-    timeout: COMMAND_TIMEOUT_MS,
+    timeout: options.timeoutMs ?? COMMAND_TIMEOUT_MS,
     killSignal: "SIGKILL",
   });
   child.stdin.on("error", () => {});

@@ -32,7 +32,7 @@ import { startUpstream } from "./upstream.ts";
 
 /** Where the kit is in a guest. */
 export const GUEST_KIT = `${GUEST.home}/.attack`;
-const KIT_FILES = ["attack-kit.mjs", "attack-run.mjs"] as const;
+const KIT_FILES = ["attack-kit.mjs", "attack-run.mjs", "attack-one.mjs"] as const;
 
 /** Names that are asked for and that no route has: outside the upstream has them all. */
 const FURTHER_NAMES = ["dns.test", `*.${HOSTS.ALLOWED}`, `not${HOSTS.ALLOWED}`, "early.test"];

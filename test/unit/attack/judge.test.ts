@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { EMULATED_QUICK_MS, judge, QUICK_MS } from "../../../src/attack/judge.ts";
+import { judge as judgeAt, QUICK_MS } from "../../../src/attack/judge.ts";
 import { type Capabilities, type Probe, type Seen, sh } from "../../../src/attack/probe.ts";
 
 const has: Capabilities = {
@@ -31,6 +31,9 @@ const refused = (code: string, refusalMs = 1, explained = false): Seen => ({
   ...{ kind: "refused", code, words: "", explained, refusalMs, ms: refusalMs },
 });
 const notRun: Seen = { kind: "not-run", words: "curl is not here", ms: 1 };
+
+const judge = (probe: Probe, seen: Seen | undefined, control: Seen | undefined, has: Capabilities) =>
+  judgeAt(probe, seen, control, has, 1);
 
 describe("a probe", () => {
   it("holds when it is refused as expected and its control succeeds", () => {
@@ -73,15 +76,21 @@ describe("a probe", () => {
 
   it("is refused within a second, unless it says why that is no matter", () => {
     expect(judge(probe, refused("EPERM", QUICK_MS + 1), got, has).outcome).toBe("slow");
-    const emulated = { ...has, nativeProcessor: false };
-    expect(judge(probe, refused("EPERM", QUICK_MS + 1), got, emulated)).toEqual({
-      outcome: "stated",
-      why: `refused after ${QUICK_MS + 1} ms, by programs on a processor that is emulated`,
-    });
-    expect(judge(probe, refused("EPERM", EMULATED_QUICK_MS + 1), got, emulated).outcome).toBe("slow");
     expect(judge({ ...probe, slow: "it counts" }, refused("EPERM", QUICK_MS + 1), got, has).outcome).toBe(
       "held",
     );
+  });
+
+  it("on an emulated processor may take longer by what its program does, as measured, and by no more", () => {
+    const control: Seen = { ...got, ms: 100 };
+    const late = refused("EPERM", QUICK_MS + 700);
+    expect(judgeAt(probe, late, control, has, 8)).toEqual({
+      outcome: "stated",
+      why: `refused after ${QUICK_MS + 700} ms, on a processor that is emulated: programs take 8.0 times as long there as outside, where this one takes 100 ms`,
+    });
+    expect(judgeAt(probe, refused("EPERM", QUICK_MS + 701), control, has, 8).outcome).toBe("slow");
+    expect(judgeAt(probe, late, control, has, 7).outcome).toBe("slow");
+    expect(judgeAt(probe, refused("EPERM", QUICK_MS), control, has, 8)).toEqual({ outcome: "held" });
   });
 
   it("that passes the bundle is refused with an explanation", () => {

@@ -204,7 +204,7 @@ export function testExec(guest: () => Guest, under: BackendUnderTest): void {
   });
 
   it("leaves no zombie of two hundred orphans", async () => {
-    const orphans = 'i=0; while [ $i -lt 200 ]; do (sh -c "exit 0" &) ; i=$((i+1)); done';
+    const orphans = "i=0; while [ $i -lt 200 ]; do (: &) ; i=$((i+1)); done";
     await sh(guest(), orphans);
     const zombies = "grep -l '^State:.Z' /proc/[0-9]*/status 2>/dev/null | wc -l";
     let left = "";
