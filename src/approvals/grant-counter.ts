@@ -4,6 +4,7 @@
  * then on is counted here, so that a limit holds between two words of the keeper's.
  */
 import type { RouteGrant } from "../contract/sidecar.ts";
+import { createSteadyClock } from "../lib/steady-clock.ts";
 
 export interface Grants {
   /** From now on these, and no other. One may be told more than once. */
@@ -24,7 +25,7 @@ interface Counted {
   bytes: number;
 }
 
-export function createGrants(now: () => number = Date.now): Grants {
+export function createGrants(now: () => number = createSteadyClock()): Grants {
   let current = new Map<string, Counted>();
 
   const holds = (id: string): boolean => {

@@ -82,7 +82,7 @@ export async function keepSidecar(request: SidecarRequest, scope: Scope): Promis
   const tell = (notice: SidecarNotice): void => void onNotice(notice).catch(() => {});
 
   const start = async (): Promise<void> => {
-    const startedAt = Date.now();
+    const startedAt = performance.now();
     // Answers go to the process that asked, and not to the one that came after it.
     let asking: SidecarProcess | undefined;
     const sidecar = await startSidecar({
@@ -114,7 +114,7 @@ export async function keepSidecar(request: SidecarRequest, scope: Scope): Promis
       .then((reason) => {
         running = undefined;
         if (stopping) return;
-        if (Date.now() - startedAt > STABLE_MS) failures = 0;
+        if (performance.now() - startedAt > STABLE_MS) failures = 0;
         scheduleRestart(reason);
       })
       .catch(() => {});

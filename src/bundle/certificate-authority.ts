@@ -22,15 +22,15 @@ export interface CertificateAuthority {
 
 /** A bottle that is resumed later gets a new one. */
 const LIFETIME_DAYS = 7;
-/** A guest's clock may be behind ours. */
-const BACKDATED_MINUTES = 10;
+/** A guest's clock may be behind ours, and this host's may be set back while the bottle runs. */
+const BACKDATED_DAYS = 7;
 
 export async function mintAuthority(id: string, now = new Date()): Promise<CertificateAuthority> {
   const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
   const keys = await crypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
   const certificate = await X509CertificateGenerator.createSelfSigned({
     name: `CN=bot-bottle ${id}, O=bot-bottle`,
-    notBefore: new Date(now.getTime() - BACKDATED_MINUTES * 60_000),
+    notBefore: new Date(now.getTime() - BACKDATED_DAYS * 86_400_000),
     notAfter: new Date(now.getTime() + LIFETIME_DAYS * 86_400_000),
     keys,
     signingAlgorithm: algorithm,

@@ -185,12 +185,13 @@ export async function removeVolume(engine: Engine, name: string): Promise<void> 
 /** Ends it, whatever it is doing. One that is not there is gone already. @throws UserError */
 export async function removeContainer(engine: Engine, name: string): Promise<void> {
   const words = commands.removeContainer(name);
-  const deadline = Date.now() + ANSWER_MS;
+  const deadline = performance.now() + ANSWER_MS;
   for (;;) {
     const result = await ask(engine, words);
     if (result.code === 0 || NO_SUCH.test(result.stderr)) return;
     // One that ended by itself is being removed already: until it is gone, so are not its volumes.
-    if (!UNDER_WAY.test(result.stderr) || Date.now() > deadline) throw complaint(engine, words, result);
+    if (!UNDER_WAY.test(result.stderr) || performance.now() > deadline)
+      throw complaint(engine, words, result);
     await pause(REMOVAL_PAUSE_MS);
   }
 }

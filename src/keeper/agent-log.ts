@@ -5,8 +5,11 @@ import { isLackOfRoom } from "../lib/errors.ts";
 /** A log that fills the host's disk would be an attack on it; what comes later is counted and not kept. */
 const MAX_LOG_BYTES = 256 * 1024 * 1024;
 
+/** What an agent may be ahead of the disk: more would be the keeper's memory at the agent's will. */
+const MAX_WAITING_BYTES = 1024 * 1024;
+
 export interface AgentLog {
-  /** Resolves once it is written, or never will be. */
+  /** Resolves when more may come. */
   append(chunk: Buffer): Promise<void>;
   /** Writes what waits, where there is room again. */
   retry(): void;
@@ -14,15 +17,12 @@ export interface AgentLog {
   close(): Promise<void>;
 }
 
-interface Waiting {
-  readonly chunk: Buffer;
-  readonly resolve: () => void;
-}
-
-/** @param onLack told of each chunk that found no room. */
+/** @param onLack told of each try that found no room. */
 export function openAgentLog(path: string, onLack: (error: unknown) => void): AgentLog {
   let file: FileHandle | undefined;
-  const queue: Waiting[] = [];
+  let waiting: Buffer[] = [];
+  let waitingBytes = 0;
+  let goOn: (() => void)[] = [];
   let flushing: Promise<void> | undefined;
   let lacks = false;
   let isLast = false;
@@ -38,45 +38,52 @@ export function openAgentLog(path: string, onLack: (error: unknown) => void): Ag
   }
 
   async function flush(): Promise<void> {
-    for (let next = queue[0]; next !== undefined && !lacks; next = queue[0]) {
-      const rest = await written(next.chunk);
-      queue.shift();
-      if (rest === undefined) next.resolve();
-      else queue.unshift({ ...next, chunk: rest });
-    }
+    do {
+      const batch = Buffer.concat(waiting);
+      waiting = [];
+      const rest = await written(batch);
+      if (rest.length > 0) waiting.unshift(rest);
+      waitingBytes -= batch.length - rest.length;
+    } while (waiting.length > 0 && !lacks);
+    if (lacks) return;
+    for (const go of goOn) go();
+    goOn = [];
   }
 
-  /** Undefined when nothing of it is left to be written. */
-  async function written(chunk: Buffer): Promise<Buffer | undefined> {
+  /** @returns what there was no room for. */
+  async function written(batch: Buffer): Promise<Buffer> {
     let done = 0;
     try {
       file ??= await open(path, "a", 0o600);
-      while (!isBroken && done < chunk.length) done += (await file.write(chunk, done)).bytesWritten;
+      while (!isBroken && done < batch.length) done += (await file.write(batch, done)).bytesWritten;
     } catch (error) {
       if (isLackOfRoom(error) && !isLast) {
         lacks = true;
         onLack(error);
-        return chunk.subarray(done);
+        return batch.subarray(done);
       }
       // What the agent said is lost then, and not the agent.
       isBroken = true;
     }
-    return undefined;
+    return Buffer.alloc(0);
   }
 
-  const put = (chunk: Buffer): Promise<void> =>
-    new Promise((resolve) => {
-      queue.push({ chunk, resolve });
-      if (!lacks) void start();
-    });
-  const again = async (): Promise<void> => {
+  function put(chunk: Buffer): Promise<void> {
+    waiting.push(chunk);
+    waitingBytes += chunk.length;
+    if (!lacks) void start();
+    if (!lacks && waitingBytes <= MAX_WAITING_BYTES) return Promise.resolve();
+    return new Promise((resolve) => goOn.push(resolve));
+  }
+
+  async function again(): Promise<void> {
     await flushing;
     lacks = false;
     await start();
-  };
+  }
 
   // There from the beginning, for who reads along.
-  void put(Buffer.alloc(0));
+  void start();
   return {
     append(chunk) {
       if (taken + chunk.length > MAX_LOG_BYTES) {

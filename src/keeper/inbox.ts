@@ -26,6 +26,7 @@ import {
 } from "../contract/approvals.ts";
 import type { GitReviewAnswer } from "../contract/git-gate.ts";
 import { UserError } from "../lib/errors.ts";
+import { createSteadyClock } from "../lib/steady-clock.ts";
 import type { Approve, Deny, InboxView, Preview, Revoke } from "./inbox-protocol.ts";
 import { activeGrants, pendingRequests } from "./inbox-view.ts";
 import { createPushReviews } from "./push-reviews.ts";
@@ -54,6 +55,8 @@ export interface InboxOptions {
   readonly lack?: () => string | undefined;
   /** How long an answer is waited for. */
   readonly patienceMs: number;
+  /** What is given for a while ends by this one, which nobody sets back. */
+  readonly clock?: () => number;
   /** Resolves once what is allowed now is in force in every sidecar. */
   readonly apply: () => Promise<void>;
   /** Resolves once supervise knows how the requests stand. */
@@ -88,12 +91,13 @@ export interface Inbox {
   close(): void;
 }
 
-/** Timers hold 31 bits of milliseconds. */
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
+/** Timers hear nothing of a machine that slept, or of a clock that was set forward: so often somebody looks. */
+const LONGEST_WAIT_MS = 5_000;
 
 export function createInbox(options: InboxOptions): Inbox {
   const { bottle, log, planned, secrets, patienceMs, notify, lack = () => undefined } = options;
-  const pushes = createPushReviews({ bottle, log, patienceMs, notify });
+  const { clock = createSteadyClock() } = options;
+  const pushes = createPushReviews({ bottle, log, patienceMs, notify, clock });
   let ledger = options.ledger;
   let frozen = options.frozen;
   /** Counts the changes of what the bottle may do. */
@@ -106,7 +110,7 @@ export function createInbox(options: InboxOptions): Inbox {
 
   const allowed = (now: number): Allowed => allowedNow(planned, ledger, now);
   const state = (): InForce => {
-    const now = Date.now();
+    const now = clock();
     return {
       allowed: allowed(now),
       live: liveNow(planned, ledger, now),
@@ -151,14 +155,14 @@ export function createInbox(options: InboxOptions): Inbox {
     const never = Number.POSITIVE_INFINITY;
     const next = Math.min(decide.nextDue(ledger) ?? never, pushes.nextDue() ?? never);
     if (closed || next === never) return;
-    const wait = Math.min(Math.max(0, next - Date.now()), LONGEST_TIMER_MS);
+    const wait = Math.min(Math.max(0, next - clock()), LONGEST_WAIT_MS);
     // What fails is told by whoever failed: the log ends the bottle, and a sidecar that was not told is ended.
     timer = setTimeout(() => void inTurn(pass).catch(() => {}), wait);
   }
 
   /** What time has decided. */
   async function pass(): Promise<void> {
-    const now = Date.now();
+    const now = clock();
     for (const event of decide.due(ledger, now)) {
       await settle(event);
       notify(event.event, event.data);
@@ -198,7 +202,7 @@ export function createInbox(options: InboxOptions): Inbox {
       inTurn(async (): Promise<SuperviseAnswer> => {
         const parsed = superviseAskSchema.safeParse(data);
         if (!parsed.success) return refused("not-grantable", "this is no request that there is");
-        const now = Date.now();
+        const now = clock();
         if (parsed.data.kind === "withdraw") {
           const { ticket } = parsed.data;
           const decision = decide.withdraw(ledger, ticket, now);
@@ -228,7 +232,7 @@ export function createInbox(options: InboxOptions): Inbox {
     },
     requests: () => [...ledger.values()].map(viewOf),
     view() {
-      const requests = pendingRequests(ledger, moment(Date.now()));
+      const requests = pendingRequests(ledger, moment(clock()));
       const pending = [...requests, ...pushes.pending()].sort((a, b) => a.at - b.at);
       const reason = lack();
       return {
@@ -241,7 +245,7 @@ export function createInbox(options: InboxOptions): Inbox {
     preview(ticket, ask) {
       const canonical = canonicalAsk(ask);
       if (!canonical.ok) throw new UserError(canonical.reason);
-      const { changes, digest } = decide.shown(requestNamed(ticket), canonical.value, moment(Date.now()));
+      const { changes, digest } = decide.shown(requestNamed(ticket), canonical.value, moment(clock()));
       return { ask: canonical.value, changes: [...changes], described: changes.map(describeChange), digest };
     },
     approve: (answer) =>
@@ -258,28 +262,28 @@ export function createInbox(options: InboxOptions): Inbox {
           ...(bytes !== undefined && { bytes }),
           ...(reason !== undefined && { reason }),
         };
-        const decision = decide.approve(ledger, approval, moment(Date.now()));
+        const decision = decide.approve(ledger, approval, moment(clock()));
         // Said before anything is undone: what was given by an earlier answer is none of this one's.
         if (decision.kind === "refused") throw new UserError(decision.reason, LOOK_AGAIN);
         try {
           await decided(decision);
         } catch (error) {
           // What a sidecar will not have is not in force, and the log must not say that it is.
-          const undone = decide.revoke(ledger, { ticket, by: "keeper", reason: NOT_APPLIED }, Date.now());
+          const undone = decide.revoke(ledger, { ticket, by: "keeper", reason: NOT_APPLIED }, clock());
           if (undone.kind === "decided") await settle(undone.event).then(putInForce, () => {});
           throw error;
         }
       }),
     deny: (answer) =>
       inTurn(async () => {
-        if (!pushes.has(answer.ticket)) return decided(decide.deny(ledger, answer, Date.now()));
+        if (!pushes.has(answer.ticket)) return decided(decide.deny(ledger, answer, clock()));
         await pushes.refuse(answer.ticket, answer);
         await putInForce();
       }),
     revoke: ({ ticket, by, reason }) =>
       inTurn(() => {
         const why = { ticket, by, ...(reason !== undefined && { reason }) };
-        return decided(decide.revoke(ledger, why, Date.now()));
+        return decided(decide.revoke(ledger, why, clock()));
       }),
     freeze: (by, reason) =>
       inTurn(() => setFrozen(true, "bottle.frozen", { by, ...(reason !== undefined && { reason }) })),
@@ -291,7 +295,7 @@ export function createInbox(options: InboxOptions): Inbox {
         const { uses, bytes } = grant.outcome.grant.terms;
         // Without a bound there is nothing to count down; the log has each use as egress told it.
         if (uses === null && bytes === null) return [];
-        const events = decide.use(ledger, use, Date.now());
+        const events = decide.use(ledger, use, clock());
         // It only takes away, so it holds at once: where there is no room to record it, nobody else has to wait.
         const recording = events.map(({ event, data }) => log.happened(event, data));
         for (const each of recording) each.catch(() => {});

@@ -4,10 +4,12 @@
  */
 import { spawn } from "node:child_process";
 import { approvalEvent, replay } from "../approvals/ledger.ts";
+import type { Entry } from "../audit/entry.ts";
 import type { AuditLog } from "../audit/log.ts";
-import { readEvents } from "../audit/read-events.ts";
+import { eachEvent } from "../audit/read-events.ts";
 import type { BottlePlan } from "../contract/plan.ts";
 import type { Scope } from "../lib/scope.ts";
+import { createSteadyClock } from "../lib/steady-clock.ts";
 import { plannedAllowed } from "./in-force.ts";
 import { createInbox, type Inbox } from "./inbox.ts";
 
@@ -33,9 +35,9 @@ const MOST_NOTIFIERS = 4;
 
 export async function openInbox(request: InboxRequest, scope: Scope): Promise<Inbox> {
   const { id, plan, log } = request;
-  const { ledger, frozen } = request.resumed
+  const { ledger, frozen, until } = request.resumed
     ? await recalled(log.path)
-    : { ledger: replay([]), frozen: false };
+    : { ledger: replay([]), frozen: false, until: 0 };
   const inbox = createInbox({
     bottle: id,
     log,
@@ -43,6 +45,7 @@ export async function openInbox(request: InboxRequest, scope: Scope): Promise<In
     secrets: request.secrets,
     ledger,
     frozen,
+    clock: createSteadyClock(until),
     patienceMs: plan.supervise?.patienceMs ?? PATIENCE_MS,
     apply: request.apply,
     lack: request.lack,
@@ -55,10 +58,15 @@ export async function openInbox(request: InboxRequest, scope: Scope): Promise<In
 
 async function recalled(path: string) {
   const isOurs = (event: string): boolean => /^(?:request|grant)\.|^bottle\.(?:frozen|thawed)$/.test(event);
-  const { entries } = await readEvents(path, isOurs);
+  const entries: Entry[] = [];
+  let until = 0;
+  await eachEvent(path, (entry) => {
+    until = Math.max(until, Date.parse(entry.time));
+    if (isOurs(entry.event)) entries.push(entry);
+  });
   const ledger = replay(entries.flatMap(({ event, data }) => approvalEvent(event, data) ?? []));
   const last = entries.findLast(({ event }) => event.startsWith("bottle."));
-  return { ledger, frozen: last?.event === "bottle.frozen" };
+  return { ledger, frozen: last?.event === "bottle.frozen", until };
 }
 
 /** A fixed argv, and no word of the agent's in it: what happened is on its stdin, as data. */

@@ -14,6 +14,7 @@ export interface PushReviewOptions {
   readonly log: Pick<AuditLog, "append">;
   /** How long an answer is waited for. */
   readonly patienceMs: number;
+  readonly clock: () => number;
   readonly notify: (event: string, data: object) => void;
 }
 
@@ -50,7 +51,7 @@ const MOST_WAITING = 16;
 const NOBODY_ANSWERED = "nobody answered in time, and the answer is no";
 
 export function createPushReviews(options: PushReviewOptions): PushReviews {
-  const { bottle, log, patienceMs, notify } = options;
+  const { bottle, log, patienceMs, clock, notify } = options;
   const waiting = new Map<string, Waiting>();
 
   function named(ticket: string): Waiting {
@@ -86,7 +87,7 @@ export function createPushReviews(options: PushReviewOptions): PushReviews {
         return { answered: Promise.resolve({ decision: "refuse", note }) };
       }
       const review = parsed.data;
-      const at = Date.now();
+      const at = clock();
       const ticket = randomBytes(16).toString("hex");
       const deadline = at + patienceMs;
       const { repo, updates, commitCount, fileCount } = review;

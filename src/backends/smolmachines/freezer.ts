@@ -20,9 +20,9 @@ export function createFreezer(vmm: () => Promise<number>): Required<Guest>["free
       const pid = await vmm();
       process.kill(pid, "SIGSTOP");
       stopped = pid;
-      const deadline = Date.now() + STOP_TIMEOUT_MS;
+      const deadline = performance.now() + STOP_TIMEOUT_MS;
       while (process.platform === "linux" && !isStopped(pid)) {
-        if (Date.now() > deadline) throw new Error(`the machine's process ${pid} does not stop`);
+        if (performance.now() > deadline) throw new Error(`the machine's process ${pid} does not stop`);
         await pause(LOOK_AGAIN_MS);
       }
     },

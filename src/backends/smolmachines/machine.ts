@@ -159,11 +159,11 @@ async function pidOf(call: Call, name: string): Promise<number> {
 
 /** `start` comes back when smolvm's own agent answers, which is not when programs can be run: some are killed still. */
 async function untilReady(smolvm: Smolvm, call: Call, name: string): Promise<void> {
-  const deadline = Date.now() + READY_TIMEOUT_MS;
+  const deadline = performance.now() + READY_TIMEOUT_MS;
   for (;;) {
     const { code, stderr } = await call(execCommand(name, ["true"]));
     if (code === 0) return;
-    if (Date.now() > deadline)
+    if (performance.now() > deadline)
       throw new UserError(
         `smolvm ${smolvm.text} started the machine, and nothing can be run in it: ${stderr.trim() || `exit ${code}`}`,
         { hint: "bottle doctor" },

@@ -77,10 +77,10 @@ export async function openRoom(
   const others = (): readonly number[] =>
     processesIn(network).filter((each) => each !== pid && !isBelow(each, pid));
   const clear = async (): Promise<void> => {
-    const deadline = Date.now() + CLEAR_TIMEOUT_MS;
+    const deadline = performance.now() + CLEAR_TIMEOUT_MS;
     for (let left = others(); left.length > 0; left = others()) {
       for (const each of left) killIfThere(each);
-      if (Date.now() > deadline) throw new Error(`processes ${left.join(", ")} do not end`);
+      if (performance.now() > deadline) throw new Error(`processes ${left.join(", ")} do not end`);
       await new Promise((resolve) => setTimeout(resolve, CLEAR_PAUSE_MS));
     }
   };

@@ -59,11 +59,11 @@ export async function terminalsOn(
   };
   return (token, argv) => {
     const next = turn.then(async () => {
-      const deadline = Date.now() + BEGIN_TIMEOUT_MS;
+      const deadline = performance.now() + BEGIN_TIMEOUT_MS;
       for (;;) {
         const stream = await begin(token, argv);
         if (stream !== undefined) return stream;
-        if (Date.now() > deadline)
+        if (performance.now() > deadline)
           throw new UserError("smolvm opened no terminal in the guest", { hint: "try again; bottle doctor" });
         await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
       }

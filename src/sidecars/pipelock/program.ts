@@ -117,9 +117,9 @@ async function serving(child: ChildProcess, port: number): Promise<RunningPipelo
   const kill = (): void => {
     child.stdin?.destroy();
   };
-  const deadline = Date.now() + START_TIMEOUT_MS;
+  const deadline = performance.now() + START_TIMEOUT_MS;
   while (!(await isServed(port))) {
-    if (over === undefined && Date.now() < deadline) {
+    if (over === undefined && performance.now() < deadline) {
       await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS));
       continue;
     }
