@@ -7,7 +7,8 @@ import type { Detector } from "../src/inspect/detector.ts";
 import type { Inspector } from "../src/inspect/inspector.ts";
 import { random } from "../test/support/random.ts";
 
-const SAMPLE = 64 * 1024;
+/** As long as the pieces that other texts are timed in. */
+const SAMPLE = 128 * 1024;
 /** Recipes tried. Each costs some milliseconds. */
 const STEPS = Number(process.env["INSPECT_SEARCH_STEPS"] ?? 150);
 const REPEATS = 3;

@@ -68,6 +68,14 @@ export class Regions {
     return { start: textBegin(bytes, begin, first, first), end: textEnd(bytes, end, last, last) };
   }
 
+  /** Whether a keyword of `frame` stands in it: to be asked of one region after the other. */
+  holdsKeyword(region: number, { keywords }: Frame): boolean {
+    if (region === 0) this.#keyword = 0;
+    const begin = this.begin(region);
+    while (this.#keyword < keywords.length && (keywords[this.#keyword] as number) < begin) this.#keyword++;
+    return (keywords[this.#keyword] ?? Number.POSITIVE_INFINITY) < this.end(region);
+  }
+
   /** Whether one of them holds all of `[from, to)`. */
   covers(from: number, to: number): boolean {
     const bounds = this.#bounds;

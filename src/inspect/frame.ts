@@ -31,6 +31,8 @@ export class Frame {
   hitCount = 0;
   /** Where keywords of detectors really stand. */
   readonly keywords: number[] = [];
+  /** A value that one of them belongs to may begin before the text, or go on behind it. */
+  isCut = false;
   /** The programs for it, and where in their memory it lies. */
   readonly kernels: Workspace["kernels"];
   readonly address: { readonly bytes: number; readonly events: number; readonly hits: number };
@@ -70,6 +72,16 @@ export class Frame {
   load(source: Uint8Array): void {
     this.reserve(source.length).set(source);
     this.commit(source.length);
+  }
+
+  forgetKeywords(): void {
+    this.keywords.length = 0;
+    this.isCut = false;
+  }
+
+  /** A value of at most so many bytes may begin at `start`. */
+  reach(start: number, most: number): void {
+    if (start < 0 || start + most > this.length) this.isCut = true;
   }
 
   /** The text as latin1, for patterns; made once, only when one is tried. */

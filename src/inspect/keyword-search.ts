@@ -3,7 +3,7 @@ import { type AssignmentMemo, isNamed } from "./assignment.ts";
 import type { Frame } from "./frame.ts";
 import type { KeywordIndex } from "./keyword-index.ts";
 import { isTellingPiece, type KnownForm } from "./known-secret.ts";
-import type { Ledger } from "./ledger.ts";
+import { EFFORT, type Ledger } from "./ledger.ts";
 import { keywordOffsets, matchAt, mayBegin, type Probe, reportMatch } from "./probe.ts";
 
 /** What a byte string of the index stands for. */
@@ -60,7 +60,7 @@ export class KeywordSearch {
   search(frame: Frame): void {
     this.#pass++;
     this.#assignments.open(frame);
-    frame.keywords.length = 0;
+    frame.forgetKeywords();
     const { hits, hitCount } = frame;
     for (let i = 0; i < hitCount; i++) this.#lookUp(frame, hits[i] as number);
   }
@@ -78,7 +78,9 @@ export class KeywordSearch {
       else {
         const start = at - entry.offset;
         if (start < 0 || !stands(entry.bytes, entry.ignoreCase, bytes, start, frame.length)) continue;
+        if (!this.#ledger.spend(EFFORT.keyword)) return;
         frame.keywords.push(start);
+        frame.reach(start - (target.offsets[0] ?? 0), target.probe.ready.max);
         this.#tryAround(frame, target, start);
       }
     }
@@ -109,6 +111,7 @@ export class KeywordSearch {
   #matchesNearest(frame: Frame, { probe, offsets }: ProbeTarget, keyword: number): boolean {
     const at = keyword - (offsets[offsets.length - 1] ?? 0);
     if (!mayBegin(probe.ready, frame.bytes, at, frame.length)) return false;
+    if (!this.#ledger.spend(EFFORT.pattern)) return false;
     const { sticky } = probe.ready;
     sticky.lastIndex = at;
     return sticky.test(frame.text);

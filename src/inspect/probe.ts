@@ -2,7 +2,7 @@
 import type { Detector } from "./detector.ts";
 import type { FindingKind } from "./finding.ts";
 import type { Frame } from "./frame.ts";
-import type { Ledger } from "./ledger.ts";
+import { EFFORT, type Ledger } from "./ledger.ts";
 import { patternShape } from "./pattern-shape.ts";
 
 /** So many places of a match are compared before its pattern is tried: a keyword, and what varies behind it. */
@@ -14,11 +14,15 @@ export class Probe {
   /** In this pass over a text no match can begin before `until`: it would overlap one that was found. */
   pass = 0;
   until = 0;
+  /** What one attempt costs, and one value that proves wrong: those of runs are short, and their checks a sum of digits. */
+  readonly effort: { readonly pattern: number; readonly nearMiss: number };
   #ready: Readiness | undefined;
 
   constructor(detector: Detector, kind: FindingKind) {
     this.detector = detector;
     this.kind = kind;
+    const isRun = detector.trigger.kind === "run";
+    this.effort = isRun ? { pattern: EFFORT.run, nearMiss: EFFORT.run } : EFFORT;
   }
 
   /** Made when the detector is first triggered, as most never are: a bottle waits for its inspector to start. */
@@ -119,26 +123,28 @@ export function mayBegin(ready: Readiness, bytes: Uint8Array, at: number, length
 
 /** The match that begins at `at` of `text`, if there is one and what it holds is credible. */
 export function matchAt(probe: Probe, text: string, at: number, ledger: Ledger): Match | undefined {
-  if (ledger.gaveUp) return undefined;
+  if (!ledger.spend(probe.effort.pattern)) return undefined;
   const { sticky, withIndices } = probe.ready;
   sticky.lastIndex = at;
   const found = sticky.exec(text);
   if (found === null) return undefined;
   const end = at + found[0].length;
   const secret = found.groups?.["secret"] ?? found[0];
-  if (!isCredible(probe.detector, secret, ledger)) return undefined;
+  if (!isCredible(probe, secret, ledger)) return undefined;
   if (withIndices === undefined) return { start: at, end, secretStart: at, secretEnd: end };
   withIndices.lastIndex = at;
   const [secretStart, secretEnd] = withIndices.exec(text)?.indices?.groups?.["secret"] ?? [at, end];
   return { start: at, end, secretStart, secretEnd };
 }
 
-function isCredible({ id, minEntropy, check }: Detector, secret: string, ledger: Ledger): boolean {
+function isCredible({ detector, effort }: Probe, secret: string, ledger: Ledger): boolean {
+  const { id, minEntropy, check } = detector;
   if (minEntropy === undefined && check === undefined) return true;
   if (ledger.wasRejected(id, secret)) return false;
   const isDull = minEntropy !== undefined && entropy(secret) < minEntropy;
   if (!isDull && check?.(secret) !== false) return true;
   ledger.reject(id, secret);
+  ledger.spend(effort.nearMiss);
   return false;
 }
 

@@ -13,7 +13,7 @@ import { NO_REGIONS, Regions } from "./disguise-regions.ts";
 import { FRAME_SIZE, Frame } from "./frame.ts";
 import type { KeywordIndex } from "./keyword-index.ts";
 import { KeywordSearch, type Target } from "./keyword-search.ts";
-import { Ledger, type RawFinding } from "./ledger.ts";
+import { BEGINNING, CLEANING, Ledger, type RawFinding } from "./ledger.ts";
 import type { RuleSet } from "./own-rules.ts";
 import type { Span } from "./path.ts";
 import { type RunProbe, RunSearch } from "./run-search.ts";
@@ -119,9 +119,12 @@ export class Scanner {
     for (let i = 0; i < regions.count; i++) {
       const start = regions.begin(i);
       const end = regions.end(i);
-      if (end <= settled || !this.#clean(level, { start, end }, "none")) continue;
+      if (end <= settled) continue;
+      // A keyword without disguise says beforehand that a value may be longer than what is around the escape.
+      const atOnce = regions.holdsKeyword(i, raw);
+      if (!atOnce && !this.#clean(level, { start, end }, "none")) continue;
       const wide = regions.widened(i, raw);
-      if (wide.start < start || wide.end > end) this.#clean(level, wide, "none");
+      if (atOnce || wide.start < start || wide.end > end) this.#clean(level, wide, "none");
       settled = wide.end;
     }
   }
@@ -133,7 +136,7 @@ export class Scanner {
     sweep(frame, index.bits);
     this.#keywords.search(frame);
     this.#runs.search(frame);
-    let goesOn = frame.keywords.length > 0;
+    let goesOn = frame.isCut;
     for (const list of words) goesOn = list.search(frame, this.#ledger) || goesOn;
     if (rules !== undefined) this.#tryRules(frame, rules);
     return goesOn;
@@ -141,7 +144,7 @@ export class Scanner {
 
   #clean(level: Level, { start: from, end: to }: Span, doubling: Doubling): boolean {
     const ledger = this.#ledger;
-    if (!ledger.afford(to - from)) return false;
+    if (!ledger.afford(BEGINNING.clean + (to - from) * CLEANING)) return false;
     const { raw, cleaned, unpacker } = level;
     const out = cleaned.reserve(to - from);
     cleaned.commit(this.#cleaner.clean(raw.bytes, from, to, out, { doubling }));

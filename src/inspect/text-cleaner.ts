@@ -43,6 +43,9 @@ export class TextCleaner {
   #out: Uint8Array = new Uint8Array(0);
   #length = 0;
   #armed = IDLE;
+  /** Where the bytes of the output stand that begin escapes, in order. */
+  #openings = new Int32Array(0);
+  #openingCount = 0;
   /** How many escapes deep each byte of the output is, as far as it can be part of one. */
   #depths = new Uint8Array(0);
   #depth = 0;
@@ -68,7 +71,11 @@ export class TextCleaner {
     this.#out = out;
     this.#length = 0;
     this.#armed = IDLE;
-    if (this.#depths.length < to - from) this.#depths = new Uint8Array(to - from);
+    this.#openingCount = 0;
+    if (this.#depths.length < to - from) {
+      this.#depths = new Uint8Array(to - from);
+      this.#openings = new Int32Array(to - from);
+    }
     this.#origins = origins;
     let i = from;
     while (i < to) {
@@ -122,7 +129,7 @@ export class TextCleaner {
       this.#store(next);
       if (next >= 0x80) next = next < 0xc0 ? this.#foldTail() : -1;
       else if (next === PERCENT || next === BACKSLASH || next === AMPERSAND) {
-        this.#armed = this.#length - 1;
+        this.#open();
         return;
       } else if (this.#length - this.#armed <= LONGEST) next = this.#reduce();
       else return;
@@ -150,27 +157,34 @@ export class TextCleaner {
 
   #replaceTail(start: number, folded: number, room: number): number {
     if (this.#origins !== undefined) this.#from = this.#origins.from[start] as number;
-    this.#length = start;
-    this.#rearm();
+    this.#cutAt(start);
     if (folded === DROPPED) return -1;
     if (folded < SEVERAL) return folded;
     const text = foldedText(folded);
     // One character must not become longer than it was, or the room would not do.
     const last = Math.min(text.length, room) - 1;
-    for (let i = 0; i < last; i++) this.#store(text.charCodeAt(i));
+    for (let i = 0; i < last; i++) {
+      const code = text.charCodeAt(i);
+      this.#store(code);
+      if (code === PERCENT || code === BACKSLASH || code === AMPERSAND) this.#open();
+    }
     return text.charCodeAt(last);
   }
 
-  /** The escape that was being read when this one began. */
-  #rearm(): void {
-    this.#armed = IDLE;
-    for (let i = this.#length - 1; i >= 0 && i > this.#length - LONGEST; i--) {
-      const byte = this.#out[i] as number;
-      if (byte === PERCENT || byte === BACKSLASH || byte === AMPERSAND) {
-        this.#armed = i;
-        return;
-      }
-    }
+  /** With the last byte of the output an escape begins. */
+  #open(): void {
+    this.#armed = this.#length - 1;
+    this.#openings[this.#openingCount++] = this.#armed;
+  }
+
+  /** Cuts the output there: the escape goes on that was being read before. */
+  #cutAt(end: number): void {
+    this.#length = end;
+    let count = this.#openingCount;
+    while (count > 0 && (this.#openings[count - 1] as number) >= end) count--;
+    this.#openingCount = count;
+    const last = count > 0 ? (this.#openings[count - 1] as number) : IDLE;
+    this.#armed = last > end - LONGEST ? last : IDLE;
   }
 
   /** If the tail is a whole escape: takes it away and returns what is to be put instead, or -1. */
@@ -280,8 +294,7 @@ export class TextCleaner {
       deepest = Math.max(deepest, (this.#depths[i] as number) & DEEPEST);
     this.#depth = Math.min(deepest + 1, DEEPEST) | (backslash ? 0 : FOREIGN);
     if (this.#origins !== undefined) this.#from = this.#origins.from[start] as number;
-    this.#length = start;
-    this.#rearm();
+    this.#cutAt(start);
     return value;
   }
 

@@ -19,7 +19,7 @@ import {
 import { NO_REGIONS, type Regions } from "./disguise-regions.ts";
 import { RUN } from "./events.ts";
 import type { Frame } from "./frame.ts";
-import type { Ledger } from "./ledger.ts";
+import { BEGINNING, type Ledger } from "./ledger.ts";
 import { holdsText, isReadable } from "./plausible-text.ts";
 import { squeeze } from "./squeeze.ts";
 import {
@@ -43,6 +43,10 @@ const LONG_COVER = 16;
 export const SMALLEST_UNPACKED = 6;
 /** What is separated is noticed in its sixth whole word: so many bytes before that it goes on. */
 const NOTICED_AFTER = 20;
+/** So many digits of hex are noticed whatever stands between them. */
+const NOTICED_HEX = 32;
+/** What separates digits of base64 and not of hex: a backslash, with the letter behind it, and padding. */
+const OTHER_SEPARATORS: readonly number[] = [0x5c, 0x3d];
 /** Words of base64 that are looked at in one go. */
 const STRIP = 512;
 /** Of a monotonous stretch, so many digits are kept beside what follows. */
@@ -79,6 +83,8 @@ export class Unpacker {
   readonly #done = new Int32Array(SLOTS);
   readonly #doneSqueezed = new Int32Array(SLOTS);
   #regions: Regions = NO_REGIONS;
+  /** Runs of hex of more digits are read elsewhere. */
+  #longestHex = Number.POSITIVE_INFINITY;
 
   constructor(ledger: Ledger, { squeezed, inner }: UnpackerFrames, scanInner: () => void) {
     this.#ledger = ledger;
@@ -201,6 +207,10 @@ export class Unpacker {
     if (!even && !odd) return;
     const start = stretchStart(frame.bytes, at, HEX);
     const end = stretchEndByWords(frame, at, HEX);
+    if (end - start > this.#longestHex) {
+      done.fill(end, EVEN_HEX, ODD_HEX + 1);
+      return;
+    }
     if ((classes & HEX_ASCII) === 0 && end - start < DISGUISED_IN_HEX) return;
     let readable = false;
     if (even) {
@@ -266,7 +276,7 @@ export class Unpacker {
     while (start < end && ((BYTE_CLASSES[bytes[start] as number] as number) & digits) === 0) start++;
     while (start < end && ((BYTE_CLASSES[bytes[end - 1] as number] as number) & digits) === 0) end--;
     if (!hex && !isMixed(frame, start, end)) return;
-    if (this.#regions.covers(start, end) || !this.#ledger.afford(end - start)) return;
+    if (this.#regions.covers(start, end) || !this.#ledger.afford(BEGINNING.look + end - start)) return;
     const out = this.#squeezed.reserve(end - start);
     const count = squeeze(bytes, start, end, out, hex);
     if (count === end - start || count < 16) return;
@@ -279,7 +289,11 @@ export class Unpacker {
       this.#done.fill(end, 0, COVERED);
       this.#done[WALKED] = end;
     }
+    // What only white space separates is noticed as separated hex too, and read as that.
+    const isReadTwice = !hex && !OTHER_SEPARATORS.some((byte) => bytes.subarray(start, end).includes(byte));
+    this.#longestHex = isReadTwice ? NOTICED_HEX : Number.POSITIVE_INFINITY;
     this.#unpackSqueezed(frame, start, end, hex);
+    this.#longestHex = Number.POSITIVE_INFINITY;
   }
 
   #unpackSqueezed(frame: Frame, from: number, to: number, hex: boolean): void {
@@ -309,10 +323,10 @@ export class Unpacker {
     while (to - from >= MONOTONOUS && isMonotonous(frame.bytes, from)) from += MONOTONOUS - MARGIN;
     while (to - from >= MONOTONOUS && isMonotonous(frame.bytes, to - MONOTONOUS)) to -= MONOTONOUS - MARGIN;
     const ledger = this.#ledger;
-    if (to - from < SMALLEST_UNPACKED || !ledger.afford((to - from) >> 2)) return false;
+    if (to - from < SMALLEST_UNPACKED || !ledger.afford(BEGINNING.look + ((to - from) >> 2))) return false;
     const inner = this.#inner;
     const length = unpack(packing, frame, from, to, inner);
-    if (!holdsText(inner.bytes, length) || !ledger.afford(length)) return false;
+    if (!holdsText(inner.bytes, length) || !ledger.afford(BEGINNING.text + length)) return false;
     const readable = isReadable(inner.bytes, length);
     inner.commit(length);
     ledger.path.push({ kind: packing, parent: frame, from, to });

@@ -1,5 +1,5 @@
 import { createCipheriv, createHash } from "node:crypto";
-import { type Dirent, readdirSync, readFileSync } from "node:fs";
+import { closeSync, type Dirent, openSync, readdirSync, readFileSync, readSync } from "node:fs";
 import { join } from "node:path";
 import { deflateSync } from "node:zlib";
 
@@ -59,6 +59,29 @@ function randomUUID(): string {
     .replace(/(.{8})(.{4})(.{4})(.{4})(.{12})/, "$1-$2-$3-$4-$5");
 }
 
+/** Machine code, tables of zeros and short names: the beginning of this very program. */
+function executable(): Buffer {
+  const bytes = Buffer.alloc(100_000);
+  const file = openSync(process.execPath, "r");
+  readSync(file, bytes, 0, bytes.length, 0);
+  closeSync(file);
+  return bytes;
+}
+
+/** Records of a symbol table: readable at several phases of base64 at once, and short everywhere. */
+function symbols(): Buffer {
+  return Buffer.concat(
+    Array.from({ length: 3000 }, (_, i) => {
+      const record = Buffer.alloc(24);
+      record.writeUInt32LE(i * 16, 8);
+      record.writeUInt16LE(0x12, 4);
+      return Buffer.concat([record, Buffer.from(`fn_${i}.o\0`)]);
+    }),
+  );
+}
+
+const inLines = (bytes: Buffer): string => bytes.toString("base64").replace(/.{76}/g, "$&\n");
+
 /** In two pieces: whole, it would be read as this file's own. */
 const SOURCE_MAP = ["sourceMapping", "URL="].join("");
 
@@ -111,6 +134,12 @@ export const GENERATED: Readonly<Record<string, () => string>> = {
         sources: ["a.ts"],
       }),
     ).toString("base64")}`,
+  "an executable as an array of bytes": () =>
+    executable().toString("hex").replace(/../g, "0x$&, ").replace(/.{72}/g, "$&\n"),
+  "an executable in base64 of base64, in lines": () => inLines(Buffer.from(inLines(executable()))),
+  "a table of symbols in base64 of base64, in lines": () => inLines(Buffer.from(inLines(symbols()))),
+  "a table of symbols in JSON in base64": () =>
+    Buffer.from(JSON.stringify({ file: symbols().toString("base64") })).toString("base64"),
   "tables of code points in hexadecimal": () =>
     Array.from({ length: 90 }, (_, page) => {
       const codes = Array.from(

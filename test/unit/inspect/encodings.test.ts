@@ -49,6 +49,18 @@ describe("one encoding", () => {
   );
 });
 
+describe("hex among base64", () => {
+  const pairs = (value: string, between: string): string =>
+    (Buffer.from(value).toString("hex").match(/../g) ?? []).join(between);
+
+  it.each([" ", "\n", "="])("is found with %j between its digits, however few they are", (between) => {
+    for (const value of [TOKEN, `${TOKEN} and some text behind it`]) {
+      const text = `QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVo${between}${pairs(value, between)}${between}QUJDREVGR0hJSktMTU5P`;
+      expect(names(Buffer.from(text))).toEqual(["forge-token"]);
+    }
+  });
+});
+
 describe("two encodings", () => {
   // Behind junk of its own alphabet, base32 is noticed by the ASCII in it; inspector.ts says so.
   const notNoticed = (first: Encoder, second: Encoder): boolean =>

@@ -3,7 +3,9 @@ import { describe, expect, it } from "vitest";
 import type { Finding } from "../../../src/inspect/finding.ts";
 import { BLOCK, compileInspector, type Inspector, LOOK_AHEAD } from "../../../src/inspect/inspector.ts";
 import { MIN_KNOWN, PIECE } from "../../../src/inspect/known-secret.ts";
+import { Ledger } from "../../../src/inspect/ledger.ts";
 import { compileRules } from "../../../src/inspect/own-rules.ts";
+import { inspected } from "../../support/inspected.ts";
 import { CANARY, FORGE, inspector, KNOWN, OPTIONS, TOKEN } from "../../support/inspectors.ts";
 import { random } from "../../support/random.ts";
 
@@ -166,6 +168,43 @@ describe("scan", () => {
       expect.objectContaining({ detector: "too-many-secrets", start: 0, end: text.length }),
     );
     expect(findings.length).toBeLessThan(300);
+  });
+});
+
+describe("what a text may cost", () => {
+  const whole = (text: string, detector: string): object => ({ detector, covered: text });
+
+  it("is not spent on a text of nothing but the beginnings of values, which is told as one", () => {
+    const begins = "host=é".repeat(30_000);
+    expect(inspected(begins)).toEqual([whole(begins, "too-many-near-misses")]);
+  });
+
+  it("is not spent on hundreds of different values that look right and prove wrong", () => {
+    const wrong = Array.from({ length: 4000 }, (_, i) => `ghp_${String(i).padStart(36, "0")}`).join(" ");
+    expect(inspected(wrong)).toEqual([whole(wrong, "too-many-near-misses")]);
+  });
+
+  it("is bounded: what wants more decoding is itself a finding", () => {
+    const ledger = new Ledger();
+    ledger.open(1000);
+    let bytes = 0;
+    while (ledger.afford(100) && bytes < 1e6) bytes += 100;
+    expect(bytes).toBeLessThan(40_000);
+    expect(ledger.close()).toMatchObject([{ detector: "too-much-encoding", start: 0, end: 1000 }]);
+    ledger.open(1000);
+    expect(ledger.afford(100)).toBe(true);
+  });
+
+  it("covers as much as lists of cursors and the longest changelogs want", () => {
+    const cursor = (i: number): string =>
+      Buffer.from(JSON.stringify({ id: i, after: true })).toString("base64");
+    const edges = Array.from({ length: 4000 }, (_, i) => ({ cursor: cursor(i), node: { id: i } }));
+    expect(inspected(JSON.stringify({ edges }))).toEqual([]);
+    const links = Array.from(
+      { length: 4000 },
+      (_, i) => `[\`${(i * 7919 + 0xabcdef).toString(16)}\`] token: fix (#${i})`,
+    );
+    expect(inspected(links.join("\n"))).toEqual([]);
   });
 });
 
