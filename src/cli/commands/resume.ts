@@ -37,7 +37,7 @@ export async function resume(id: string, flags: ResumeFlags): Promise<number> {
     const hint = wanted.length === 0 ? `bottle attach ${id}` : `bottle stop ${id}, then run this again`;
     throw new UserError(`bottle ${id} is running`, { hint });
   }
-  const { plan: earlier, waits } = await readRecord(paths);
+  const { plan: earlier, waits, work } = await readRecord(paths);
   if (wanted.length === 0) tellWaits(waits);
   const { plan: planned, approve } = await planWith(earlier, wanted);
   const plan = withTask(planned, flags.prompt);
@@ -49,8 +49,11 @@ export async function resume(id: string, flags: ResumeFlags): Promise<number> {
   }
   const availability = await backendNamed(plan.backend).probe();
   if (!availability.usable) {
-    throw new UserError(`bottle ${id} ran on ${plan.backend}, which this host cannot run now`, {
-      hint: "bottle doctor",
+    const why = availability.lacks.map(({ what }) => what).join("; ");
+    // What was taken out at its end needs no guest to be shown or fetched.
+    const otherwise = work === "exported" ? `; bottle pull ${id} takes its work out as it was left` : "";
+    throw new UserError(`bottle ${id} ran on ${plan.backend}, which this host cannot run now: ${why}`, {
+      hint: `bottle doctor tells what it needs${otherwise}`,
     });
   }
   const confined = await sidecarsConfined(plan);
