@@ -51,8 +51,6 @@ export interface Capabilities {
   readonly processLimit: boolean;
   /** Its programs run on the host's processor, and not on one that is emulated. */
   readonly nativeProcessor: boolean;
-  /** Everybody on the host's network could dial the link, so each service wants the bottle's bearer. */
-  readonly bearerOnEveryService: boolean;
   /** Host and impostors are alone in a network without a way out. */
   readonly outerNetwork: boolean;
   /** Whoever runs the suite is root of the machine, or of a container that is one to him. */

@@ -24,7 +24,6 @@ const ABSENT = ["ENOENT", "ENOTDIR", "EACCES"] as const;
 const NO_BEARER: Otherwise = {
   seen: ["got"],
   because: "the link is a socket inside of the guest's own network, where nobody else is to show a bearer",
-  without: ["bearerOnEveryService"],
 };
 /** A call that is let through, so that the other one's refusal is not silence. */
 const ASKED = node(

@@ -52,6 +52,9 @@ tar -C / -x -p -o -f "$archive"
 rm -f "$archive"
 for path in ${FOLDER} "$@"; do chmod -R a+rX,go-w "$path"; done
 cat "$hosts" >/etc/hosts
+# Whom the image or smolvm names cannot be reached; a program that asks waits for nobody. It may be a link, or mounted there.
+if [ -L /etc/resolv.conf ]; then rm -f /etc/resolv.conf; fi
+{ echo '# There is no DNS in a bottle; names are resolved by its egress proxy.' >/etc/resolv.conf; } 2>/dev/null || :
 node=$(command -v node) || { echo "it has no node" >&2; exit 65; }
 runuser=$(command -v runuser) || { echo "it has no runuser (util-linux)" >&2; exit 65; }
 shell=/bin/sh

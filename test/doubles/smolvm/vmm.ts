@@ -38,6 +38,9 @@ if [ -n "$VM_NET" ]; then
   if [ "$VM_ADDRESSES" = all ]; then ip addr add ${GUEST_ADDRESS}/32 dev lo; ip route add local 0.0.0.0/0 dev lo; fi
 fi
 mount -n -t proc -o nosuid,nodev,noexec proc proc
+# As crun leaves it, by which smolvm runs what an image has.
+mount -n --bind proc/sys proc/sys
+mount -n -o remount,bind,ro,nosuid,nodev,noexec proc/sys
 mount -n -t tmpfs -o nosuid,mode=755,size=64k none dev
 mkdir dev/pts dev/shm
 for device in null zero full random urandom tty; do : >"dev/$device"; mount -n --bind "/dev/$device" "dev/$device"; done

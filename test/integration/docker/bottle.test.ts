@@ -1,78 +1,32 @@
 /** Whole bottles on the docker backend: a real engine, the built command, sidecars in their container. */
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { runOk } from "../../../src/lib/processes.ts";
 import { removeTree } from "../../../src/lib/remove-tree.ts";
-import { HELLO, startPlainSite, type Upstream } from "../../doubles/upstreams.ts";
-import { engineLack, startEngine, type TestEngine } from "../../support/docker-engine.ts";
-import {
-  createRealOperator,
-  IDLE,
-  pause,
-  type RealBottle,
-  type RealOperator,
-} from "../../support/real-bottle.ts";
+import { HELLO } from "../../doubles/upstreams.ts";
+import { type ContainedSite, startContainedSite } from "../../support/contained-site.ts";
+import { engineLack } from "../../support/docker-engine.ts";
+import { IDLE, pause, type RealBottle, type RealOperator } from "../../support/real-bottle.ts";
+import { searchHost } from "../../support/real-host.ts";
 
 const lack = engineLack();
 if (lack !== undefined) console.warn(`SKIPPED: whole bottles on docker: ${lack}`);
 
-const HOST = "host.docker.internal";
-/** Credential-shaped, and no credential. */
-const TOKEN = ["ghp", "0123456789abcdefghijABCDEFGHIJ012345"].join("_");
-
 describe.skipIf(lack !== undefined)("a bottle on docker", () => {
-  let engine: TestEngine;
+  let world: ContainedSite;
   let operator: RealOperator;
-  let site: Upstream;
+  let docker: ContainedSite["docker"];
   let bottle: RealBottle;
 
-  const docker = async (...words: readonly string[]): Promise<string> =>
-    (await runOk(["docker", ...words], { env: engine.env })).stdout.toString().trim();
-  const named = async (id: string): Promise<string> =>
-    [
-      await docker("container", "ls", "--all", "--format", "{{.Names}}"),
-      await docker("network", "ls", "--format", "{{.Name}}"),
-      await docker("volume", "ls", "--format", "{{.Name}}"),
-    ]
-      .flatMap((text) => text.split("\n"))
-      .filter((name) => name.includes(id))
-      .sort()
-      .join(" ");
+  const named = async (id: string): Promise<string> => (await world.named(id)).join(" ");
 
   beforeAll(async () => {
-    engine = await startEngine();
-    operator = await createRealOperator();
-    Object.assign(operator.env, {
-      DOCKER_HOST: engine.env["DOCKER_HOST"],
-      BOT_BOTTLE_IMAGE_BASE: engine.base,
-      SITE_TOKEN: TOKEN,
-    });
-    site = await startPlainSite({ tls: await operator.authority.issue(["allowed.test"]), host: "0.0.0.0" });
-    await runOk(["git", "init", "--quiet", "--bare", operator.path("upstream.git")]);
-    operator.agent("contained", {
-      agent_provider: IDLE,
-      backend: "docker",
-      supervise: true,
-      egress: {
-        upstream_ca: [operator.caFile],
-        routes: [
-          {
-            host: "allowed.test",
-            connect_to: `${HOST}:${site.port}`,
-            // A name leads to the host; only the operator can say that it may.
-            allow_addresses: ["192.168.0.0/16"],
-            auth: { scheme: "Bearer", token_ref: "SITE_TOKEN" },
-          },
-        ],
-      },
-    });
+    world = await startContainedSite();
+    ({ operator, docker } = world);
+    const { egress } = world;
+    operator.agent("contained", { agent_provider: IDLE, backend: "docker", supervise: true, egress });
     bottle = await operator.start("contained", [], { timeoutMs: 200_000 });
   }, 300_000);
-  afterAll(async () => {
-    await operator?.remove();
-    await site?.close();
-    await engine?.close();
-  }, 60_000);
+  afterAll(() => world?.close(), 60_000);
 
   it("is verified from inside before its agent runs", () => {
     const verified = bottle.log().find(({ event }) => event === "bottle.verified");
@@ -85,12 +39,16 @@ describe.skipIf(lack !== undefined)("a bottle on docker", () => {
       "curl -sS https://allowed.test/echo; env; cat /proc/*/environ /proc/*/cmdline 2>/dev/null | tr '\\0' '\\n'",
     );
     expect(said).toContain(`"/echo"`);
-    expect(site.requests.at(-1)?.headers).toMatchObject({ authorization: `Bearer ${TOKEN}` });
-    expect(said).not.toContain(TOKEN);
+    expect(world.site.requests.at(-1)?.headers).toMatchObject({ authorization: `Bearer ${world.token}` });
+    expect(said).not.toContain(world.token);
     for (const role of ["guest", "sidecars"]) {
-      expect(await docker("inspect", `bot-bottle-${bottle.id}-${role}`)).not.toContain(TOKEN);
+      expect(await docker("inspect", `bot-bottle-${bottle.id}-${role}`)).not.toContain(world.token);
     }
   });
+
+  it("has no credential in any argument, environment, database, log or file on the host", () => {
+    expect(searchHost({ token: world.token }, world.since, { more: [operator.home] })).toEqual([]);
+  }, 60_000);
 
   it("reaches it without the proxy too, and is told why it reaches no other", async () => {
     const direct =

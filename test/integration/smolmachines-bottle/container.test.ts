@@ -13,106 +13,64 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ALIASES } from "../../../src/backends/smolmachines/alias.ts";
 import { runOk } from "../../../src/lib/processes.ts";
-import { startPlainSite, type Upstream } from "../../doubles/upstreams.ts";
-import { engineLack, startEngine, type TestEngine } from "../../support/docker-engine.ts";
+import { type ContainedSite, startContainedSite } from "../../support/contained-site.ts";
+import { engineLack } from "../../support/docker-engine.ts";
 import { call } from "../../support/mcp-in-bottle.ts";
 import { realPid } from "../../support/pid-of.ts";
 import { installPipelock } from "../../support/pipelock.ts";
-import {
-  createRealOperator,
-  IDLE,
-  pause,
-  type RealBottle,
-  type RealOperator,
-  shell,
-} from "../../support/real-bottle.ts";
+import { IDLE, pause, type RealBottle, shell } from "../../support/real-bottle.ts";
+import { searchHost } from "../../support/real-host.ts";
 import { installSmolvm } from "../../support/smolvm.ts";
 
 const lack = engineLack() ?? (existsSync("/dev/kvm") ? undefined : "there is no /dev/kvm");
 if (lack !== undefined) console.warn(`SKIPPED: a bundle in a container beside a machine: ${lack}`);
 
-/** Credential-shaped, and no credential. */
-const TOKEN = ["ghp", "0123456789abcdefghijABCDEFGHIJ012345"].join("_");
-
 describe.skipIf(lack !== undefined)("a machine whose bundle is in a container", () => {
-  let engine: TestEngine;
-  let operator: RealOperator;
-  let site: Upstream;
+  let world: ContainedSite;
   let folder = "";
 
-  const docker = async (...words: readonly string[]): Promise<string> =>
-    (await runOk(["docker", ...words], { env: engine.env })).stdout.toString().trim();
-  const named = async (id: string): Promise<readonly string[]> =>
-    (
-      await Promise.all([
-        docker("container", "ls", "--all", "--format", "{{.Names}}"),
-        docker("network", "ls", "--format", "{{.Name}}"),
-      ])
-    )
-      .flatMap((text) => text.split("\n"))
-      .filter((name) => name.includes(id))
-      .sort();
   const env = (version: string): Record<string, string> => ({
     PATH: `${installSmolvm(folder, version)}:${process.env["PATH"]}`,
   });
 
   beforeAll(async () => {
     folder = mkdtempSync(join(tmpdir(), "bbp-"));
-    engine = await startEngine();
-    operator = await createRealOperator();
-    Object.assign(operator.env, {
-      DOCKER_HOST: engine.env["DOCKER_HOST"],
-      BOT_BOTTLE_IMAGE_BASE: engine.base,
-      SITE_TOKEN: TOKEN,
-    });
-    site = await startPlainSite({ tls: await operator.authority.issue(["allowed.test"]), host: "0.0.0.0" });
-    await runOk(["git", "init", "--quiet", "--bare", operator.path("upstream.git")]);
-    const manifest = {
-      backend: "smolmachines",
-      bundle: "container",
-      supervise: true,
-      egress: {
-        upstream_ca: [operator.caFile],
-        routes: [
-          {
-            host: "allowed.test",
-            connect_to: `host.docker.internal:${site.port}`,
-            allow_addresses: ["192.168.0.0/16"],
-            auth: { scheme: "Bearer", token_ref: "SITE_TOKEN" },
-          },
-        ],
-      },
-    };
+    world = await startContainedSite();
+    const { operator, egress } = world;
+    const manifest = { backend: "smolmachines", bundle: "container", supervise: true, egress };
     operator.agent("contained", { ...manifest, agent_provider: IDLE });
     operator.agent("hello", { ...manifest, agent_provider: shell("echo hello-from-vm") });
   }, 300_000);
   afterAll(async () => {
-    await operator?.remove();
-    await site?.close();
-    await engine?.close();
+    await world?.close();
     rmSync(folder, { recursive: true, force: true });
   }, 60_000);
 
   describe.each(["1.8.0", "1.9.3"])("of smolvm %s", (version) => {
     let bottle: RealBottle;
     beforeAll(async () => {
-      bottle = await operator.start("contained", [], { env: env(version), timeoutMs: 200_000 });
+      bottle = await world.operator.start("contained", [], { env: env(version), timeoutMs: 200_000 });
     }, 240_000);
 
     it("reaches an allowed host with a credential that neither the guest nor the engine knows", async () => {
       const said = await bottle.sh("curl -sS https://allowed.test/echo; env");
       expect(said).toContain(`"/echo"`);
-      expect(site.requests.at(-1)?.headers).toMatchObject({ authorization: `Bearer ${TOKEN}` });
-      expect(said).not.toContain(TOKEN);
-      expect(await docker("inspect", `bot-bottle-${bottle.id}-sidecars`)).not.toContain(TOKEN);
+      expect(world.site.requests.at(-1)?.headers).toMatchObject({ authorization: `Bearer ${world.token}` });
+      expect(said).not.toContain(world.token);
+      expect(await world.docker("inspect", `bot-bottle-${bottle.id}-sidecars`)).not.toContain(world.token);
       expect(await bottle.sh("curl -sS https://elsewhere.test/")).toContain("host-not-allowed");
     });
+
+    it("has no credential in any argument, environment, database, log or file on the host", () => {
+      const state = join(world.operator.home, "state", bottle.id);
+      expect(searchHost({ token: world.token }, world.since, { more: [state] })).toEqual([]);
+    }, 60_000);
 
     it("is refused without the bottle's bearer, and has its link and nothing else", async () => {
       const bare = await bottle.sh(`curl -s --proxy "http://\${HTTP_PROXY#*@}" http://allowed.test/`);
       expect(bare).toContain("bearer-required");
       // Neither what is published on the bottle's address nor what the container has besides.
-      const published = await docker("port", `bot-bottle-${bottle.id}-sidecars`);
+      const published = await world.docker("port", `bot-bottle-${bottle.id}-sidecars`);
       const [, host = "", port = ""] = /-> (127\.0\.0\.\d+):(\d+)/.exec(published) ?? [];
       expect(ALIASES).toContain(host);
       const places = [`127.0.0.1:9`, `${host}:${port}`, `${host}:8888`, "192.168.1.1:80", "1.1.1.1:443"];
@@ -138,7 +96,7 @@ describe.skipIf(lack !== undefined)("a machine whose bundle is in a container", 
 
     it("has one of its sidecars restarted while its siblings keep their pids", async () => {
       const [egress, supervise] = [await bottle.sidecar("egress"), await bottle.sidecar("supervise")];
-      await docker("exec", `bot-bottle-${bottle.id}-sidecars`, "kill", "-9", String(egress));
+      await world.docker("exec", `bot-bottle-${bottle.id}-sidecars`, "kill", "-9", String(egress));
       await bottle.logged(({ event }) => event === "egress.restarted");
       expect(await bottle.sidecar("egress")).not.toBe(egress);
       expect(await bottle.sidecar("supervise")).toBe(supervise);
@@ -146,23 +104,24 @@ describe.skipIf(lack !== undefined)("a machine whose bundle is in a container", 
     });
 
     it("leaves neither container nor network, machine nor address when it is stopped", async () => {
-      expect(await named(bottle.id)).toEqual([
+      expect(await world.named(bottle.id)).toEqual([
         `bot-bottle-${bottle.id}-net`,
         `bot-bottle-${bottle.id}-sidecars`,
       ]);
       expect((await bottle.stop()).code).toBe(0);
-      expect(await named(bottle.id)).toEqual([]);
+      expect(await world.named(bottle.id)).toEqual([]);
     });
   });
 
   it("has its pipelock in the same container, or is told that there is none", async () => {
+    const { operator, site, egress } = world;
     operator.agent("scanned", {
       backend: "smolmachines",
       bundle: "container",
       agent_provider: shell("curl -sS https://allowed.test/echo"),
       egress: {
         pipelock: true,
-        upstream_ca: [operator.caFile],
+        upstream_ca: egress.upstream_ca,
         routes: [{ host: "allowed.test", auth: { scheme: "Bearer", token_ref: "SITE_TOKEN" } }],
       },
     });
@@ -178,12 +137,13 @@ describe.skipIf(lack !== undefined)("a machine whose bundle is in a container", 
     const run = await start(`${installPipelock(folder, names)}:${env("1.9.3")["PATH"]}`);
     expect(run, run.stderr).toMatchObject({ code: 0, stdout: expect.stringContaining(`"/echo"`) });
     expect(site.requests.slice(before).map(({ headers }) => headers["authorization"])).toEqual([
-      `Bearer ${TOKEN}`,
+      `Bearer ${world.token}`,
     ]);
     expect(run.stderr).toContain("your pipelock");
   }, 200_000);
 
   it("boots an image that only the engine has, packed once, and leaves nothing of that anywhere", async () => {
+    const { operator, docker } = world;
     const context = join(folder, "image");
     mkdirSync(join(context, "opt"), { recursive: true });
     writeFileSync(join(context, "opt/hello"), "hello-from-the-engine\n");
@@ -226,14 +186,14 @@ describe.skipIf(lack !== undefined)("a machine whose bundle is in a container", 
     writeFileSync(join(context, "opt/hello"), "hello-again\n");
     await load();
     expect(await start()).toMatchObject({ code: 0, stdout: "hello-again\n" });
-    await docker("image", "rm", "my-agent:latest");
+    await world.docker("image", "rm", "my-agent:latest");
     const gone = await start();
     expect(gone.code).toBe(1);
     expect(gone.stderr).toContain("has no image my-agent:latest");
   }, 200_000);
 
   it("says hello-from-vm", async () => {
-    const run = await operator.bottle(["start", "hello", "--yes", "-p", "x"], {
+    const run = await world.operator.bottle(["start", "hello", "--yes", "-p", "x"], {
       env: env("1.9.3"),
       timeoutMs: 120_000,
     });
@@ -241,10 +201,12 @@ describe.skipIf(lack !== undefined)("a machine whose bundle is in a container", 
     expect(run.stderr).toMatch(/sidecars +in a container/);
   });
 
-  it("leaves nothing after cleanup, whenever its keeper is killed", async () => {
-    for (let delay = 300; delay <= 2_700; delay += 800) {
-      const before = await named("bot-bottle-");
-      expect(before).toEqual([]);
+  // At each step: lifecycle/faults, in a soak. Here, in between.
+  it.each([500, 1_700])(
+    "leaves nothing after cleanup, its keeper killed after %s ms",
+    async (delay) => {
+      const { operator, named } = world;
+      expect(await named("bot-bottle-")).toEqual([]);
       const bottle = operator
         .start("contained", [], { env: env("1.9.3"), timeoutMs: 100_000 })
         .catch(() => undefined);
@@ -253,9 +215,10 @@ describe.skipIf(lack !== undefined)("a machine whose bundle is in a container", 
       await bottle;
       const cleaned = await operator.bottle(["cleanup", "--yes"], { env: env("1.9.3") });
       expect(cleaned, cleaned.stderr).toMatchObject({ code: 0 });
-      expect(await named("bot-bottle-"), `after ${delay} ms`).toEqual([]);
-    }
-  }, 200_000);
+      expect(await named("bot-bottle-")).toEqual([]);
+    },
+    100_000,
+  );
 });
 
 function keepersOf(home: string): readonly number[] {

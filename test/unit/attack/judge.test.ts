@@ -10,7 +10,6 @@ const has: Capabilities = {
   memoryLimit: true,
   processLimit: true,
   nativeProcessor: true,
-  bearerOnEveryService: false,
   outerNetwork: true,
   hostRoot: true,
   ipv6: true,
