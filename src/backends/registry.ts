@@ -1,5 +1,5 @@
 /** The backends there are, and which one a bottle gets. */
-import type { Availability, Backend } from "../contract/backend.ts";
+import type { Availability, Backend, CachedPart } from "../contract/backend.ts";
 import {
   BACKEND_NAMES,
   type BackendName,
@@ -29,6 +29,11 @@ export function backendNamed(name: string): Backend {
   throw new UserError(`there is no backend ${name}${guess === undefined ? "" : `; did you mean ${guess}?`}`, {
     hint: `use one of: ${backends.map((candidate) => candidate.name).join(", ")}`,
   });
+}
+
+/** What backends keep in the cache besides images. */
+export async function cachedParts(): Promise<readonly CachedPart[]> {
+  return (await Promise.all(backends.map(async (backend) => (await backend.cachedParts?.()) ?? []))).flat();
 }
 
 /** Where a bottle's sidecars run. @throws UserError when the backend cannot have them where they are wanted. */

@@ -227,6 +227,18 @@ export interface Backend {
   sweep?(): Promise<void>;
   /** Where a guest's disk outlives it. */
   readonly disks?: BottleDisks;
+  /** What it keeps in the cache, besides images, so that guests start sooner. */
+  cachedParts?(): Promise<readonly CachedPart[]>;
+}
+
+/** A file or folder that can be made again at any time. */
+export interface CachedPart {
+  /** In an operator's words. */
+  readonly what: string;
+  readonly path: string;
+  readonly bytes: number;
+  /** No guest of this host's, as it is now, would start from it. */
+  readonly isOld: boolean;
 }
 
 /** What can be done with the disk of a bottle that does not run. */

@@ -1,4 +1,5 @@
 /** Disks made of layers that tests put together, and what e2fsprogs (other people's code) reads in them. */
+import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -73,4 +74,30 @@ export function readerOf(path: string): Pick<MadeDisk, "path" | "ask" | "bytes" 
       if (result.code !== 0) throw new Error(result.stdout.toString());
     },
   };
+}
+
+/** Prints which of the texts stand in a file's data; holes are passed over. */
+const SEARCH = `import os, sys
+fd = os.open(sys.argv[1], os.O_RDONLY)
+wanted = [text.encode() for text in sys.argv[2:]]
+end, at, found, tail = os.fstat(fd).st_size, 0, set(), b""
+while at < end:
+    try: at = os.lseek(fd, at, os.SEEK_DATA)
+    except OSError: break
+    stop = os.lseek(fd, at, os.SEEK_HOLE)
+    tail = b""
+    while at < stop:
+        chunk = os.pread(fd, min(1 << 22, stop - at), at)
+        if not chunk: break
+        at += len(chunk)
+        block = tail + chunk
+        found.update(text for text in wanted if text in block)
+        tail = chunk[-400:]
+print("\\n".join(text.decode() for text in wanted if text in found))
+`;
+
+/** Which of `texts`, of at most 400 bytes each, stand in the bytes of a disk. */
+export function textsOn(path: string, texts: readonly string[]): readonly string[] {
+  const found = execFileSync("python3", ["-c", SEARCH, path, ...texts], { encoding: "utf8" });
+  return found.split("\n").filter((text) => text !== "");
 }

@@ -104,6 +104,8 @@ export const qemuBackend: Backend = {
 
   sweep: sweepWorkFolders,
 
+  cachedParts: async () => (await import("./cached-parts.ts")).cachedParts(cacheOf()),
+
   disks: {
     fork: forkDisk,
     commit: async (request, progress) => (await import("./commit.ts")).commitDisk(request, progress),

@@ -127,7 +127,12 @@ export async function readModule(
  * @returns the image as it is where it cannot be told apart: QEMU then starts it the long way.
  */
 export function plainKernel(kernel: Kernel, cache: string): Promise<string> {
-  return madeFrom(["kernel", kernel.image], cache, (from) => unpackKernel(from(kernel.image), cache));
+  return madeFrom(plainKernelOf(kernel), cache, (from) => unpackKernel(from(kernel.image), cache));
+}
+
+/** What it is known by: see made-from.ts. */
+export function plainKernelOf(kernel: Kernel): readonly string[] {
+  return ["kernel", kernel.image];
 }
 
 async function unpackKernel(imagePath: string, cache: string): Promise<string> {

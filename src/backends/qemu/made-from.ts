@@ -23,8 +23,7 @@ export async function madeFrom(
   cache: string,
   make: (from: (path: string) => string) => Promise<string>,
 ): Promise<string> {
-  const name = createHash("sha256").update(JSON.stringify(what)).digest("hex").slice(0, 32);
-  const record = join(cache, "qemu", "made", name);
+  const record = recordOf(what, cache);
   const known = await readRecord(record);
   if (known !== undefined) return known;
   const files = new Map<string, string | undefined>();
@@ -36,6 +35,16 @@ export async function madeFrom(
   await mkdir(join(record, ".."), { recursive: true, mode: 0o700 });
   await writeFileAtomic(record, JSON.stringify({ made, from }));
   return made;
+}
+
+/** What is there already, without making anything. */
+export function knownMade(what: readonly string[], cache: string): Promise<string | undefined> {
+  return readRecord(recordOf(what, cache));
+}
+
+function recordOf(what: readonly string[], cache: string): string {
+  const name = createHash("sha256").update(JSON.stringify(what)).digest("hex").slice(0, 32);
+  return join(cache, "qemu", "made", name);
 }
 
 async function readRecord(path: string): Promise<string | undefined> {

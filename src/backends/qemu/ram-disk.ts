@@ -41,7 +41,12 @@ export function findPart(command: string): string | undefined {
 
 /** Builds it, or finds the one that was built from the same parts. @returns its path in the cache. */
 export function ramDisk(kernel: Kernel, cache: string): Promise<string> {
-  return madeFrom(["RAM disk", kernel.modules], cache, (from) => build(kernel, cache, from));
+  return madeFrom(ramDiskOf(kernel), cache, (from) => build(kernel, cache, from));
+}
+
+/** What it is known by: see made-from.ts. */
+export function ramDiskOf(kernel: Kernel): readonly string[] {
+  return ["RAM disk", kernel.modules];
 }
 
 async function build(kernel: Kernel, cache: string, from: (path: string) => string): Promise<string> {

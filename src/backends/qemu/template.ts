@@ -41,6 +41,16 @@ const DEVICES = "devices";
 /** Who has its memory: see guest-memory.ts. */
 const HELD_BY = "held-by";
 
+export function templatesIn(cache: string): string {
+  return join(cache, "qemu", "templates");
+}
+
+/** How the names of all templates begin that are made of these parts, whatever the machine's size. */
+export function templatesOf(parts: Pick<TemplateSpec, "kernel" | "ramDisk">, qemuVersion: string): string {
+  const words = [basename(parts.kernel), basename(parts.ramDisk), qemuVersion];
+  return `${createHash("sha256").update(JSON.stringify(words)).digest("hex").slice(0, 12)}-`;
+}
+
 /** Where the template of such machines is, or will be. Whatever makes a machine another one is in its name. */
 export function templatePath(spec: TemplateSpec, qemuVersion: string, cache: string): string {
   const named = { ...spec, kernel: basename(spec.kernel), ramDisk: basename(spec.ramDisk) };
@@ -49,7 +59,7 @@ export function templatePath(spec: TemplateSpec, qemuVersion: string, cache: str
   const digest = createHash("sha256")
     .update(JSON.stringify([words, qemuVersion]))
     .digest("hex");
-  return join(cache, "qemu", "templates", digest.slice(0, 32));
+  return join(templatesIn(cache), `${templatesOf(spec, qemuVersion)}${digest.slice(0, 32)}`);
 }
 
 /** Makes it unless somebody else did. @throws Error when a machine cannot be saved here. */

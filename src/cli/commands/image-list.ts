@@ -1,4 +1,6 @@
 /** `bottle image list`. */
+import { cachedParts } from "../../backends/registry.ts";
+import type { CachedPart } from "../../contract/backend.ts";
 import { listImages } from "../../image/stored-images.ts";
 import { cacheOf } from "../../lib/paths.ts";
 import { printable } from "../../lib/printable.ts";
@@ -9,7 +11,9 @@ export async function imageList(flags: { readonly json?: true }): Promise<number
   const images = await listImages(cacheOf());
   if (flags.json) {
     printJson(images.map(({ record, ...image }) => ({ ...record, ...image })));
-  } else if (images.length === 0) tell("no images; bottle image build makes one");
+    return 0;
+  }
+  if (images.length === 0) tell("no images; bottle image build makes one");
   else {
     printTable(
       ["KEY", "IMAGE", "DIGEST", "SIZE", "DISK", "TOOLS", "LAST WANTED", "BOTTLES"],
@@ -25,5 +29,16 @@ export async function imageList(flags: { readonly json?: true }): Promise<number
       ]),
     );
   }
+  const parts = await cachedParts();
+  if (parts.length > 0) {
+    const old = parts.filter(({ isOld }) => isOld);
+    tell(
+      `besides: ${parts.length} parts of machines, ${bytesText(sum(parts))}; ${old.length} of them old, ${bytesText(sum(old))}: bottle image prune`,
+    );
+  }
   return 0;
+}
+
+function sum(parts: readonly CachedPart[]): number {
+  return parts.reduce((all, { bytes }) => all + bytes, 0);
 }

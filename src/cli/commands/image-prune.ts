@@ -1,9 +1,14 @@
 /** `bottle image prune`. */
+
+import { basename } from "node:path";
+import { cachedParts } from "../../backends/registry.ts";
+import type { CachedPart } from "../../contract/backend.ts";
 import { removeKept } from "../../image/kept-image.ts";
 import { type Pruned, pruneImages } from "../../image/stored-images.ts";
 import { UserError } from "../../lib/errors.ts";
 import { cacheOf, homeOf } from "../../lib/paths.ts";
 import { printable } from "../../lib/printable.ts";
+import { removeTree } from "../../lib/remove-tree.ts";
 import { bottleOf } from "../../manifest/bottle-chain.ts";
 import { loadIndex } from "../../manifest/index-scan.ts";
 import { imageWord } from "../../plan/image-word.ts";
@@ -21,7 +26,8 @@ export interface ImagePruneFlags {
 export async function imagePrune(kept: readonly string[], flags: ImagePruneFlags): Promise<number> {
   if (kept.length > 0) return pruneKept(kept, flags);
   const request = { cache: cacheOf(), wanted: wantedImages() };
-  const found = await pruneImages({ ...request, dryRun: true });
+  const old = (await cachedParts()).filter(({ isOld }) => isOld);
+  const found = [...(await pruneImages({ ...request, dryRun: true })), ...old.map(inShort)];
   if (flags.json && (flags.dryRun || found.length === 0)) printJson(found);
   else if (found.length === 0)
     tell("nothing to remove: every image is wanted by a bottle, a manifest or just now");
@@ -34,10 +40,15 @@ export async function imagePrune(kept: readonly string[], flags: ImagePruneFlags
   ) {
     return 0;
   }
-  const removed = await pruneImages({ ...request, dryRun: false });
+  for (const { path } of old) await removeTree(path);
+  const removed = [...(await pruneImages({ ...request, dryRun: false })), ...old.map(inShort)];
   if (flags.json) printJson(removed);
   else tell(`removed ${removed.length}`);
   return 0;
+}
+
+function inShort({ what, path, bytes }: CachedPart): Pruned {
+  return { what: `${what} ${basename(path)}`, bytes };
 }
 
 /** By name, one after the other. */

@@ -7,6 +7,7 @@ import {
   readdirSync,
   readFileSync,
   statSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -14,6 +15,7 @@ import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { qemuBackend } from "../../../src/backends/qemu/backend.ts";
+import { cachedParts } from "../../../src/backends/qemu/cached-parts.ts";
 import { newMemory, saveMemory, templateMemory } from "../../../src/backends/qemu/guest-memory.ts";
 import { sweepWorkFolders } from "../../../src/backends/qemu/work-folder.ts";
 import { removeTree } from "../../../src/lib/remove-tree.ts";
@@ -168,6 +170,36 @@ describe.skipIf(lack !== undefined)("machines that go on from one template", () 
       for (const bottle of bottles) await bottle.close();
     }
   }, 300_000);
+
+  it("are old to pruning once their parts are no longer this host's, and not before", async () => {
+    const templates = join(VM_CACHE, "qemu/templates");
+    await (await startBottle(qemuBackend)).close();
+    const others = [
+      join(templates, `${"0".repeat(12)}-${"f".repeat(32)}`),
+      join(VM_CACHE, `qemu/ramdisk-${"f".repeat(32)}`),
+    ];
+    try {
+      mkdirSync(others[0] ?? "");
+      writeFileSync(join(others[0] ?? "", "memory"), Buffer.alloc(MEGABYTE, 1));
+      writeFileSync(others[1] ?? "", "RAM disk of another kernel");
+      const isOld = async (): Promise<readonly string[]> =>
+        (await cachedParts(VM_CACHE)).flatMap(({ path, isOld }) => (isOld ? [path] : []));
+      // Just made: somebody may be about to start from it.
+      for (const each of others) expect(await isOld()).not.toContain(each);
+      const past = new Date(Date.now() - 3_600_000);
+      for (const name of readdirSync(templates)) utimesSync(join(templates, name), past, past);
+      utimesSync(others[1] ?? "", past, past);
+      expect(await isOld()).toEqual(expect.arrayContaining(others));
+      const current = (await cachedParts(VM_CACHE)).filter((part) => !part.isOld).map(({ what }) => what);
+      for (const what of ["kernel", "RAM disk", "booted"])
+        expect(
+          current.filter((each) => each.startsWith(what)),
+          what,
+        ).not.toEqual([]);
+    } finally {
+      for (const each of others) await removeTree(each);
+    }
+  }, 120_000);
 
   it("leave nothing of one that was being made when its maker was killed", async () => {
     for (const path of ["run", "cache"]) mkdirSync(join(folder, path));
