@@ -18,15 +18,15 @@ export function isHeld({ outcome }: Judged): boolean {
 }
 
 /**
- * @param slowness how many times as long programs take inside as they take outside: 1, unless the processor there is
- *   emulated, and then as measured in this run.
+ * @param allowedMs what an answer that is allowed took in the same guest at about the same time: 0 where its processor is
+ *   not emulated, because a second is enough for both there.
  */
 export function judge(
   probe: Probe,
   seen: Seen | undefined,
   control: Seen | undefined,
   has: Capabilities,
-  slowness: number,
+  allowedMs: number,
 ): Judged {
   if (seen === undefined || seen.kind === "not-run")
     return { outcome: "not-run", why: seen?.words ?? "it was not tried" };
@@ -43,22 +43,18 @@ export function judge(
       outcome: "unexplained",
       why: `the refusal does not say what, why and how to ask: ${seen.words}`,
     };
-  if (!isLate(probe, seen, control, 1)) return controlled;
+  if (!isLate(probe, seen, 0)) return controlled;
   const why = `refused after ${Math.round(seen.refusalMs)} ms`;
-  if (isLate(probe, seen, control, slowness)) return { outcome: "slow", why };
-  const times = `${slowness.toFixed(1)} times as long there as outside, where this one takes ${Math.round(control?.ms ?? 0)} ms`;
-  return { outcome: "stated", why: `${why}, on a processor that is emulated: programs take ${times}` };
+  if (isLate(probe, seen, allowedMs)) return { outcome: "slow", why };
+  return {
+    outcome: "stated",
+    why: `${why}, on a processor that is emulated: what is allowed takes ${Math.round(allowedMs)} ms there`,
+  };
 }
 
-/** Beyond the second is what the program itself needs longer than its control, for its processor's sake and nobody else's. */
-export function isLate(
-  probe: Probe,
-  seen: Seen | undefined,
-  control: Seen | undefined,
-  slowness: number,
-): boolean {
-  const own = (slowness - 1) * (control?.ms ?? 0);
-  return probe.slow === undefined && seen?.kind === "refused" && seen.refusalMs > QUICK_MS + own;
+/** Beyond the second is what programs themselves take there, and no more than they take for what is allowed. */
+export function isLate(probe: Probe, seen: Seen | undefined, allowedMs: number): boolean {
+  return probe.slow === undefined && seen?.kind === "refused" && seen.refusalMs > QUICK_MS + allowedMs;
 }
 
 function judgeControl(probe: Probe, control: Seen | undefined, has: Capabilities): Judged {

@@ -11,6 +11,7 @@ import {
   GROUPS,
   type Group,
   type Invariant,
+  node,
   type Probe,
   type Seen,
   type Step,
@@ -21,10 +22,8 @@ import { GUEST_KIT, type World } from "./world/world.ts";
 const TIMEOUT_MS = 15_000;
 /** A refusal that was slow by chance is quick when it is tried again. */
 const FURTHER_TRIES = 2;
-/** Of a program whose time is only compared. */
-const REFERENCE_RUNS = 3;
-/** Emulators come to ten. A guest that makes itself out to be slower than this gains nothing by it. */
-const MAX_SLOWNESS = 30;
+/** A guest that makes itself out to be slower than this gains nothing by it. */
+const MAX_ALLOWED_MS = 9_000;
 /** For a way into a guest, on a busy host. */
 const COME_IN_MS = 60_000;
 const GUEST_HOME = "/home/node";
@@ -64,15 +63,21 @@ export async function runProbes(
   signal: AbortSignal,
 ): Promise<readonly ProbeResult[]> {
   const results: ProbeResult[] = [];
-  const slowness = has.nativeProcessor ? 1 : await slownessOf(world, signal);
+  let allowedMs = 0;
   const conclude = (probe: Probe, seen: Seen | undefined, control: Seen | undefined): void => {
-    const result = resultOf(probe, seen, control, judge(probe, seen, control, has, slowness));
+    const result = resultOf(probe, seen, control, judge(probe, seen, control, has, allowedMs));
     results.push(result);
     onResult(result);
   };
 
   const all = (members: readonly Probe[], side: Side): Promise<ReadonlyMap<string, Seen>> =>
     runAll(members, world, side, signal);
+  const attacked = async (members: readonly Probe[]): Promise<ReadonlyMap<string, Seen>> => {
+    if (has.nativeProcessor || members.every(({ slow }) => slow !== undefined)) return all(members, "attack");
+    const seen = await all([...members, ALLOWED], "attack");
+    allowedMs = Math.max(allowedMs, allowedMsIn(seen));
+    return seen;
+  };
   const during = probes.filter(({ after }) => after !== true);
   const afterwards = probes.filter(({ after }) => after === true);
   // What is there now is what will have to be gone.
@@ -80,22 +85,23 @@ export async function runProbes(
   for (const group of GROUPS) {
     const members = during.filter((probe) => probe.group === group);
     if (members.length === 0) continue;
-    const attacks = all(members, "attack");
+    allowedMs = 0;
+    const attacks = attacked(members);
     // What is to be used up is used up by one of them at a time.
     if (group === "resources") await attacks;
     const controlling = all(members, "control");
     // Each to its end: nothing of one may run while what is around it is taken down for the other.
     await Promise.allSettled([attacks, controlling]);
     const [seen, controls] = [await attacks, await controlling];
-    const isTooLate = (probe: Probe, one: Seen | undefined): boolean =>
-      isLate(probe, one, controls.get(probe.id), slowness);
-    const best = await retried(members, seen, isTooLate, (late) => all(late, "attack"));
+    const isTooLate = (probe: Probe, one: Seen | undefined): boolean => isLate(probe, one, allowedMs);
+    const best = await retried(members, seen, isTooLate, attacked);
     for (const probe of members) conclude(probe, best.get(probe.id), controls.get(probe.id));
   }
   if (afterwards.length > 0) {
     world.note();
     await world.endBottles();
     world.look("AFTER");
+    allowedMs = 0;
     const seen = await all(afterwards, "attack");
     for (const probe of afterwards) conclude(probe, seen.get(probe.id), controlsOfLater.get(probe.id));
   }
@@ -124,20 +130,20 @@ async function retried(
   return best;
 }
 
-/** What a program of probes takes to start and end, inside against outside: the best of several, as noise only adds. */
-async function slownessOf(world: World, signal: AbortSignal): Promise<number> {
-  const program: Step = { at: "guest", language: "node", text: 'got("it ended")' };
-  const shortest = async (runs: Runs): Promise<number> => {
-    const members = Array.from({ length: REFERENCE_RUNS }, (_, i) => ({
-      id: `reference-${i}`,
-      step: program,
-      shares: false,
-    }));
-    const ran = await runBatch(runs, members, world, signal);
-    return Math.min(...ran.map(([, { ms, kind }]) => (kind === "got" ? ms : Number.POSITIVE_INFINITY)));
-  };
-  const [inside, outside] = [await shortest("guest"), await shortest("outside")];
-  return Number.isFinite(inside / outside) ? Math.min(MAX_SLOWNESS, Math.max(1, inside / outside)) : 1;
+/** Runs with the attacks where programs are slow for their processor's sake: an answer that is allowed. */
+const ALLOWED: Probe = {
+  id: "reference-allowed",
+  invariant: "I10",
+  group: "proxy",
+  tries: "asks for what is allowed",
+  attack: [node('curl("https://" + env.ALLOWED_HOST + "/")')],
+  refused: [],
+  control: "outside",
+};
+
+function allowedMsIn(seen: ReadonlyMap<string, Seen>): number {
+  const one = seen.get(ALLOWED.id);
+  return one?.kind === "got" ? Math.min(MAX_ALLOWED_MS, one.ms) : 0;
 }
 
 type Side = "attack" | "control";
