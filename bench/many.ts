@@ -17,8 +17,8 @@ const STARTING = 4;
 const LISTS = 9;
 /** Long enough for whatever happens every few seconds to happen. */
 const IDLE_MS = 30_000;
-/** What a launch leaves to do (caches to write, pages to give back) is done by then. */
-const SETTLE_MS = 10_000;
+/** What a launch leaves to do is done by then: the runtime looks for memory to give back for a minute or two. */
+const SETTLE_MS = 120_000;
 export async function benchMany(): Promise<readonly BenchRow[]> {
   const rows: BenchRow[] = [];
   await forEachBackend({
@@ -63,7 +63,12 @@ async function many(
       row(name("each to its start"), "ms", starts, `${STARTING} launches at once, ${machine}`),
       row(name("all of them started"), "s", [all / 1_000]),
       row(name("bottle list"), "ms", lists, "goal 500"),
-      row(name("idle, together"), "% of a processor", [used * 100], "goal 2"),
+      row(
+        name("idle, together"),
+        "% of a processor",
+        [used * 100],
+        `${SETTLE_MS / 1_000} s after the last start; goal 2`,
+      ),
       row(name("memory each"), "MiB", [memory], `PSS of ${pids.length} processes`),
     ];
   } finally {

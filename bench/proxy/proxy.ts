@@ -18,7 +18,7 @@ const ROUNDS = 3;
 /** Enough to keep every process busy, as an agent that builds something does. */
 const CONNECTIONS = 32;
 const BURST_MS = 1_500;
-const BULK_BYTES = 256 * 1024 * 1024;
+const BULK_BYTES = 1024 ** 3;
 const EVENT_STREAMS = 30;
 const MANY_REQUESTS = 500_000;
 /** Between two looks at the memory. */

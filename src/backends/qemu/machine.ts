@@ -3,7 +3,7 @@
  * display, no USB, no shared folder, and on x86 no PCI bus. arm64's `virt` machine and macOS' hypervisor are
  * written as QEMU's manual says, and were never tried.
  */
-import { cpus } from "node:os";
+import { counterKilohertz } from "./time-counter.ts";
 
 export type Accelerator = "kvm" | "hvf" | "tcg";
 export type MachineArch = "x64" | "arm64";
@@ -55,10 +55,10 @@ export function machineArch(arch: string = process.arch): MachineArch | undefine
 /** A capacity for the place of a disk that is not there: nobody looks at it. */
 const NO_DISK_BYTES = 1024 ** 2;
 
-/** @param kilohertz of this host's processor, for a guest that must not measure it. */
+/** @param kilohertz of the counter that an emulated guest tells time by, where that is known. */
 export function qemuArgv(
   spec: MachineSpec,
-  kilohertz: number = hostKilohertz(),
+  kilohertz: number | undefined = counterKilohertz(),
 ): readonly [string, ...string[]] {
   const memory = String(machineBytes(spec));
   return [
@@ -101,16 +101,14 @@ function machine({ arch, accelerator }: MachineSpec): string {
   }
 }
 
-function kernelWords({ arch, accelerator }: MachineSpec, kilohertz: number): string {
-  const console = arch === "x64" ? "ttyS0 reboot=t 8250.nr_uarts=1 pci=off random.trust_cpu=on" : "ttyAMA0";
-  // Measuring an emulated clock hangs one boot in ten.
-  const clock = arch === "x64" && accelerator === "tcg" ? ` tsc_early_khz=${kilohertz}` : "";
-  return `console=${console} panic=-1 quiet ipv6.disable=1 cryptomgr.notests${clock} BOTTLE_ARCH=${arch}`;
-}
+/** For a guest that must not measure its counter, and does not tell time by it. */
+const ANY_KILOHERTZ = 2_000_000;
 
-function hostKilohertz(): number {
-  const megahertz = cpus()[0]?.speed ?? 0;
-  return (megahertz > 0 ? megahertz : 2_000) * 1_000;
+function kernelWords({ arch, accelerator }: MachineSpec, kilohertz: number | undefined): string {
+  const console = arch === "x64" ? "ttyS0 reboot=t 8250.nr_uarts=1 pci=off random.trust_cpu=on" : "ttyAMA0";
+  const counter = `tsc_early_khz=${kilohertz ?? ANY_KILOHERTZ}${kilohertz === undefined ? "" : " tsc=reliable"}`;
+  const clock = arch === "x64" && accelerator === "tcg" ? ` ${counter}` : "";
+  return `console=${console} panic=-1 quiet ipv6.disable=1 cryptomgr.notests${clock} BOTTLE_ARCH=${arch}`;
 }
 
 function diskWords(disk: Disk | "none", i: number): readonly string[] {

@@ -54,8 +54,7 @@ export function templatesOf(parts: Pick<TemplateSpec, "kernel" | "ramDisk">, qem
 /** Where the template of such machines is, or will be. Whatever makes a machine another one is in its name. */
 export function templatePath(spec: TemplateSpec, qemuVersion: string, cache: string): string {
   const named = { ...spec, kernel: basename(spec.kernel), ramDisk: basename(spec.ramDisk) };
-  // Its processor's speed may be told otherwise every time, and is only the boot's.
-  const words = qemuArgv({ ...named, portFd: 0, monitorFd: 0, disks: NO_DISKS }, 0);
+  const words = qemuArgv({ ...named, portFd: 0, monitorFd: 0, disks: NO_DISKS });
   const digest = createHash("sha256")
     .update(JSON.stringify([words, qemuVersion]))
     .digest("hex");

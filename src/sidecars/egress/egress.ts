@@ -11,6 +11,7 @@ import {
   egressPolicySchema,
   type RouteGrant,
 } from "../../contract/sidecar.ts";
+import { createClock } from "../../lib/clock.ts";
 import { UserError } from "../../lib/errors.ts";
 import { listen, listeningOn } from "../../lib/listening.ts";
 import { bearerCheck } from "./accept/bearer.ts";
@@ -83,20 +84,23 @@ export async function startEgress(config: EgressConfig, options: EgressOptions):
     stopping: false,
   };
   services.grants.adopt(grantsOf(config.policy));
-  const servers = await listenAll(config, options.listeners ?? new Map(), createFront(services));
-  setImmediate(leaves.warm);
-  const clock = setInterval(() => {
+  const clock = createClock(limits.tickMs, () => {
     const now = performance.now();
     connections.sweep(now);
     connections.endUngranted(services.grants.holds);
     services.current.pool.sweep(now);
     services.report.flush();
     services.clearance.renew();
-  }, limits.tickMs);
+    return connections.size + services.current.pool.size > 0;
+  });
+  // Whatever is to be done every second began with a connection.
+  connections.onOpen = clock.wake;
+  const servers = await listenAll(config, options.listeners ?? new Map(), createFront(services));
+  setImmediate(leaves.warm);
 
   function stop(): void {
     services.stopping = true;
-    clearInterval(clock);
+    clock.stop();
     for (const { server } of servers) server.close();
     connections.destroy();
     services.current.pool.retire();

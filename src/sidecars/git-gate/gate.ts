@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { createGrants } from "../../approvals/grant-counter.ts";
 import { type GitGateConfig, type GitGatePolicy, gitGatePolicySchema } from "../../contract/git-gate.ts";
 import type { RouteGrant } from "../../contract/sidecar.ts";
+import { createClock } from "../../lib/clock.ts";
 import { UserError } from "../../lib/errors.ts";
 import { listen, listeningOn } from "../../lib/listening.ts";
 import { removeTree } from "../../lib/remove-tree.ts";
@@ -92,17 +93,21 @@ export async function startGate(config: GitGateConfig, options: GateOptions): Pr
 
     const front = createFront({ checkBearer: bearerCheck(config.bearer), repos, report });
     const connections = new Set<Socket>();
+    const clock = createClock(TICK_MS, () => {
+      report.flush();
+      return connections.size > 0;
+    });
     const accept = (socket: Socket): void => {
       connections.add(socket);
+      clock.wake();
       socket.on("error", () => {});
       socket.once("close", () => connections.delete(socket));
       front.server.emit("connection", socket);
     };
     const server = await listen(config.listen, options.listener, accept);
-    const clock = setInterval(() => report.flush(), TICK_MS);
 
     const stop = (): void => {
-      clearInterval(clock);
+      clock.stop();
       server.close();
       front.server.close();
       for (const socket of connections) socket.destroy();

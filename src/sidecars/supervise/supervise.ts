@@ -5,6 +5,7 @@
 import type { Server, Socket } from "node:net";
 import { type SuperviseConfig, supervisePolicySchema } from "../../contract/approvals.ts";
 import type { FromSidecar } from "../../contract/sidecar.ts";
+import { createClock } from "../../lib/clock.ts";
 import { listen, listeningOn } from "../../lib/listening.ts";
 import { packageVersion } from "../../lib/package-root.ts";
 import { createBoard } from "./board.ts";
@@ -103,11 +104,17 @@ function countRefusals(emit: (message: FromSidecar) => void) {
       emit({ type: "event", event: "supervise.refused", data: { code, count } });
     counts.clear();
   };
-  const clock = setInterval(tell, LIMITS.reportMs);
+  const clock = createClock(LIMITS.reportMs, () => {
+    tell();
+    return false;
+  });
   return {
-    count: (code: string): void => void counts.set(code, (counts.get(code) ?? 0) + 1),
+    count(code: string): void {
+      counts.set(code, (counts.get(code) ?? 0) + 1);
+      clock.wake();
+    },
     stop(): void {
-      clearInterval(clock);
+      clock.stop();
       tell();
     },
   };

@@ -11,6 +11,7 @@ import { findKernel, readModule } from "../../../src/backends/qemu/kernel.ts";
 import { LZ4_LEGACY, unpackLz4 } from "../../../src/backends/qemu/lz4.ts";
 import { type MachineSpec, qemuArgv } from "../../../src/backends/qemu/machine.ts";
 import { placeMounts } from "../../../src/backends/qemu/mounts-disk.ts";
+import { counterKilohertz } from "../../../src/backends/qemu/time-counter.ts";
 import { UserError } from "../../../src/lib/errors.ts";
 
 const SPEC: MachineSpec = {
@@ -47,8 +48,18 @@ describe("a machine in QEMU's words", () => {
 
   it("is held to QEMU's own filter, and told its clock where that is emulated", () => {
     expect(qemuArgv(SPEC).join(" ")).toContain("spawn=deny");
-    expect(qemuArgv(SPEC).join(" ")).toContain("tsc_early_khz=");
-    expect(qemuArgv({ ...SPEC, accelerator: "kvm" }).join(" ")).not.toContain("tsc_early_khz=");
+    expect(qemuArgv(SPEC, 2_596_126).join(" ")).toContain(" tsc_early_khz=2596126 tsc=reliable ");
+    expect(qemuArgv({ ...SPEC, accelerator: "kvm" }, 2_596_126).join(" ")).not.toContain("tsc");
+  });
+
+  it("believes a counter whose speed the host's kernel knows, and no other", () => {
+    const cpuinfo = (flags: string, speed = "2596.126") =>
+      `processor\t: 0\nflags\t\t: fpu tsc ${flags} sse2\ncpu MHz\t\t: ${speed}\n`;
+    expect(counterKilohertz(cpuinfo("hypervisor constant_tsc"))).toBe(2_596_126);
+    for (const flags of ["constant_tsc", "hypervisor", "hypervisor constant_tsc aperfmperf"])
+      expect(counterKilohertz(cpuinfo(flags)), flags).toBeUndefined();
+    expect(counterKilohertz(cpuinfo("hypervisor constant_tsc", "unknown"))).toBeUndefined();
+    expect(counterKilohertz("")).toBeUndefined();
   });
 
   it("keeps a read-only disk from being written to", () => {

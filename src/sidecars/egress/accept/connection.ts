@@ -176,6 +176,7 @@ const DISPENSABLE = 0.01;
 export class Connections {
   /** Activities on all of them. */
   active = 0;
+  onOpen: (() => void) | undefined;
   readonly #all = new Set<Connection>();
   readonly #limits: Limits;
   readonly #most: number;
@@ -193,6 +194,7 @@ export class Connections {
     }
     const connection = new Connection(raw, direct, this);
     this.#all.add(connection);
+    this.onOpen?.();
     raw.once("close", () => {
       this.#all.delete(connection);
       connection.onSweep?.();

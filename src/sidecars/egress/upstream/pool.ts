@@ -11,6 +11,8 @@ interface Idle {
 }
 
 export interface Pool {
+  /** How many wait in it. */
+  readonly size: number;
   /** Makes a connection of a new socket. Whenever it has served a request, it comes here. */
   adopt(key: string, socket: Socket): UpstreamConnection;
   /** The one used last, if there is one that is still good. */
@@ -49,6 +51,9 @@ export function createPool(limits: { readonly pooledSockets: number; readonly po
   }
 
   return {
+    get size() {
+      return size;
+    },
     adopt(key, socket) {
       const connection = new UpstreamConnection(socket, (freed) => keep(key, freed));
       connection.onClose(() => forget(key, connection));
