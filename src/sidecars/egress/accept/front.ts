@@ -72,7 +72,8 @@ export function createFront(services: Services): Front {
     };
     session.on("error", (error) => {
       connection.onSweep?.();
-      tellUnreadable(connection, badSession(codeOf(error) ?? ""));
+      // Of a socket whose client is gone nothing was sent that could be wrong.
+      if (!("syscall" in error)) tellUnreadable(connection, badSession(codeOf(error) ?? ""));
     });
     session.on(
       "stream",
