@@ -47,6 +47,7 @@ try {
     entryPoints: {
       "guest-init": "src/jail/programs/guest-init.ts",
       "guest-channel": "src/jail/programs/guest-channel.ts",
+      "guest-look": "src/jail/programs/guest-look.ts",
       "guest-relay": "src/jail/programs/guest-relay.ts",
       "guest-seat": "src/jail/programs/guest-seat.ts",
       "netns-listen": "src/jail/programs/netns-listen.ts",

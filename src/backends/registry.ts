@@ -63,15 +63,15 @@ export interface Choice {
 /**
  * `--backend`, else `$BOT_BOTTLE_BACKEND`, else the manifest's, else the strongest that this host can run.
  * @throws UserError when the one asked for is not usable (with its remedies), none is, it is weaker than
- *   `minimum` (I7: less is refused, never taken instead), or it has no disk for what the bottle wants.
+ *   `minimum` (I7: less is refused, never taken instead), or it has not what the bottle wishes for.
  */
 export async function chooseBackend(request: {
   readonly flag?: string | undefined;
   readonly environment?: string | undefined;
   readonly manifest?: BackendName | undefined;
   readonly minimum?: IsolationLevel | undefined;
-  /** What only a guest with a disk of its own can have: "the image …", "resources.disk". */
-  readonly ownDisk?: string | undefined;
+  /** What not every backend's guests can have. */
+  readonly wishes?: readonly Wish[];
 }): Promise<Choice> {
   const asked = [
     { name: request.flag, why: "asked for by --backend" },
@@ -79,7 +79,7 @@ export async function chooseBackend(request: {
     { name: request.manifest, why: "asked for by the bottle" },
   ].find(({ name }) => name !== undefined && name !== "");
   const named = asked?.name === undefined ? backends : [backendNamed(asked.name)];
-  const candidates = withDisk(named, request.ownDisk);
+  const candidates = (request.wishes ?? []).reduce(withWish, named);
   const probed = await Promise.all(
     candidates.map(async (backend) => ({ backend, availability: await backend.probe() })),
   );
@@ -105,6 +105,17 @@ export async function chooseBackend(request: {
   return best;
 }
 
+export interface Wish {
+  /** For people: "the image …", "resources.disk". */
+  readonly what: string;
+  readonly kind: "takesImages" | "sizesDisks";
+}
+
+const WITHOUT: Readonly<Record<Wish["kind"], string>> = {
+  takesImages: "whose guests are made of no image",
+  sizesDisks: "whose guests have no disk of their own",
+};
+
 /** Above all that it is enough; then that it is not slow; then how strong it is. */
 function rank({ availability }: Choice, minimum: IsolationLevel | undefined): number {
   const level = strength(availability.isolation);
@@ -120,16 +131,12 @@ function strength(level: IsolationLevel): number {
   return ISOLATION_LEVELS.indexOf(level);
 }
 
-function withDisk(candidates: readonly Backend[], wanted: string | undefined): readonly Backend[] {
-  if (wanted === undefined) return candidates;
-  const fitting = candidates.filter((backend) => backend.takesImages);
+function withWish(candidates: readonly Backend[], { what, kind }: Wish): readonly Backend[] {
+  const fitting = candidates.filter((backend) => backend[kind]);
   if (fitting.length > 0) return fitting;
-  const takers = backends.filter((backend) => backend.takesImages).map(({ name }) => name);
+  const takers = backends.filter((backend) => backend[kind]).map(({ name }) => name);
   const names = candidates.map(({ name }) => name).join(" and ");
-  throw new UserError(
-    `${wanted} is not for the backend ${names}, whose guests have no disk that is made of an image`,
-    {
-      hint: `take it out of the bottle${takers.length === 0 ? "" : `, or use --backend ${takers.join(" or ")}`}`,
-    },
-  );
+  throw new UserError(`${what} is not for the backend ${names}, ${WITHOUT[kind]}`, {
+    hint: `take it out of the bottle${takers.length === 0 ? "" : `, or use --backend ${takers.join(" or ")}`}`,
+  });
 }

@@ -3,21 +3,23 @@
  * the product never runs an old one, and nothing is built twice.
  */
 import { createHash } from "node:crypto";
-import { cp, mkdtemp, readdir, readFile } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import type { Progress } from "../contract/backend.ts";
-import { buildImage, type Engine, imageHasProgram, imageId } from "../engine/engine.ts";
+import { complaint, type Engine } from "../engine/call.ts";
+import { buildImage, findImage, imageHasProgram } from "../engine/images.ts";
+import { packEntries } from "../lib/archive/pack-tar.ts";
 import { UserError } from "../lib/errors.ts";
 import { packagePath } from "../lib/package-root.ts";
-import { removeTree } from "../lib/remove-tree.ts";
 import { broughtPipelock } from "./pipelock-program.ts";
 
 /** Another base, for both images: a mirror's, or one made without a network. Node 20.19 or newer must be in it. */
 const BASE_VARIABLE = "BOT_BOTTLE_IMAGE_BASE";
 /** Of the parts of dist/ that no container runs. */
 const LEFT_OUT = /\.map$|^demo/;
+/** Pulling a base and installing a few packages. */
+const BUILD_MS = 15 * 60_000;
 
 /** By the name that a file has in the build's context: where it is. */
 type Context = ReadonlyMap<string, string>;
@@ -28,7 +30,9 @@ export async function ensureSidecarsImage(engine: Engine, progress: Progress): P
   const context = new Map([
     ...(await filesOf(packagePath("dist"), "dist")),
     ["package.json", packagePath("package.json")],
-    ["runtime/guest-init.mjs", packagePath("dist/programs/guest-init.mjs")],
+    ...["guest-init.mjs", "guest-look.mjs"].map(
+      (name) => [`runtime/${name}`, packagePath(`dist/programs/${name}`)] as const,
+    ),
     ...(await terminalLibrary()),
   ]);
   return ensureImage(engine, { repository: "bot-bottle-sidecars", dockerfile, context }, progress);
@@ -66,22 +70,25 @@ async function ensureImage(
   for (const [name, path] of [...files].sort(([a], [b]) => (a < b ? -1 : 1)))
     hash.update(`${name}\0`).update(await readFile(path));
   const tag = `${parts.repository}:${hash.digest("hex").slice(0, 16)}`;
-  if ((await imageId(engine, tag)) !== undefined) return tag;
+  if ((await findImage(engine, tag)) !== undefined) return tag;
   progress(`building the image ${tag}`);
-  const context = await mkdtemp(join(tmpdir(), "bot-bottle-context-"));
-  try {
-    for (const [name, path] of files) await cp(path, join(context, name), { recursive: true });
-    await buildImage(engine, {
-      context,
-      file: join(context, "Dockerfile"),
+  const entries = [...files].map(([name, path]) => ({
+    ...({ kind: "disk", name: Buffer.from(name), path: Buffer.from(path) } as const),
+  }));
+  const result = await buildImage(
+    engine,
+    {
+      file: "Dockerfile",
       tag,
       labels: { "bot-bottle.image": parts.repository },
       args: base === "" ? {} : { BASE: base },
-    });
-    return tag;
-  } finally {
-    await removeTree(context);
-  }
+    },
+    BUILD_MS,
+    // Its sidecars are not the operator, whatever the operator's umask is.
+    { input: packEntries(entries, { readable: true }) },
+  );
+  if (result.code !== 0) throw complaint(engine, ["build"], result);
+  return tag;
 }
 
 async function filesOf(folder: string, name: string): Promise<readonly (readonly [string, string])[]> {

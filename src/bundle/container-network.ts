@@ -2,9 +2,9 @@
 import { createHash } from "node:crypto";
 import { networkInterfaces } from "node:os";
 import { type Engine, ensureNetwork, removeNetwork, usedSubnets } from "../engine/engine.ts";
+import { bottleLabels } from "../engine/labels.ts";
 import { UserError } from "../lib/errors.ts";
 import type { Scope } from "../lib/scope.ts";
-import { bottleLabels } from "./labels.ts";
 
 export interface BundleSubnet {
   readonly subnet: string;

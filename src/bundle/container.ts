@@ -21,13 +21,13 @@ import {
   removeContainer,
   startContainer,
 } from "../engine/engine.ts";
+import { bottleLabels } from "../engine/labels.ts";
 import { UserError } from "../lib/errors.ts";
 import { readLines } from "../lib/json-lines.ts";
 import { answerWithin, pending } from "../lib/pending.ts";
 import { printable } from "../lib/printable.ts";
 import { exited } from "../lib/processes.ts";
 import type { Scope } from "../lib/scope.ts";
-import { bottleLabels } from "./labels.ts";
 
 /** An engine needs half a second, and a busy machine some more. */
 const UP_TIMEOUT_MS = 60_000;

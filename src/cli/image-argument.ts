@@ -6,7 +6,7 @@ import { UserError } from "../lib/errors.ts";
 import { printable } from "../lib/printable.ts";
 import { parseImageSource } from "../manifest/image-source.ts";
 
-const WITH_PATH = /^(oci:|docker-archive:|dir:)(.+)$/s;
+const WITH_PATH = /^(oci:|docker-archive:|dockerfile:|dir:)(.+)$/s;
 
 /** @throws UserError saying what an image looks like. */
 export function imageFrom(text: string): ImageSource {
@@ -18,7 +18,7 @@ export function imageFrom(text: string): ImageSource {
   );
   if (parsed.ok) return parsed.value;
   throw new UserError(`the image ${printable(text)} ${parsed.reason}`, {
-    hint: "debian:12, docker://host/repository:tag, oci:folder:name, docker-archive:file.tar, docker-daemon:name, dir:folder, kept:name or built-in",
+    hint: "debian:12, docker://host/repository:tag, oci:folder:name, docker-archive:file.tar, docker-daemon:name, dockerfile:file, dir:folder, kept:name or built-in",
     exitCode: 2,
   });
 }

@@ -12,6 +12,7 @@ export function addImageCommands(program: Command, { act, json }: Declaring): vo
     .description("get or make an image now, so that the next start finds it; asks its registry again")
     .option("--provider <name>", "put this agent product in, as a start with it would", "claude")
     .option("--disk <size>", "the size of its disk, such as 20G")
+    .option("--engine", "put it into the docker-compatible engine, for containers, and make no disk")
     .addOption(json())
     .addHelpText(
       "after",
@@ -24,14 +25,17 @@ Examples:
   bottle image build docker://registry.example/team/dev:3@sha256:…
   bottle image build oci:./layout:dev                       a folder that skopeo, umoci or buildah wrote
   bottle image build docker-archive:./dev.tar               docker save -o dev.tar
-  bottle image build dir:./rootfs                           a folder that is the root itself`,
+  bottle image build dir:./rootfs                           a folder that is the root itself
+  bottle image build --engine dockerfile:./Dockerfile       what a bottle on docker would be made of`,
     )
     .action(act(async () => (await import("./commands/image-build.ts")).imageBuild));
 
   image
     .command("list")
     .alias("ls")
-    .description("the disks in the cache, and which bottles stand on them")
+    .description(
+      "the disks in the cache, which bottles stand on them, and what the engine has for containers",
+    )
     .addOption(json())
     .action(act(async () => (await import("./commands/image-list.ts")).imageList));
 
@@ -50,7 +54,9 @@ Examples:
 
   image
     .command("prune [kept...]")
-    .description("remove the disks that no bottle stands on and no manifest names; or these of bottle commit")
+    .description(
+      "remove what no bottle stands on and no manifest names, in the cache and the engine; or these of bottle commit",
+    )
     .option("--dry-run", "only list them")
     .option("-y, --yes", "do not ask")
     .addOption(json())

@@ -1,7 +1,7 @@
 /** From an agent's name to a plan and what the preflight shows of it. Creates nothing. */
 import { homedir } from "node:os";
 import { resolve } from "node:path";
-import { type Choice, chooseBackend } from "../backends/registry.ts";
+import { type Choice, chooseBackend, type Wish } from "../backends/registry.ts";
 import type { ImageSource } from "../contract/image.ts";
 import type { BottlePlan, PlannedUserConfig } from "../contract/plan.ts";
 import type { Provider } from "../contract/provider.ts";
@@ -52,7 +52,7 @@ export async function planAgent(name: string, flags: PlanFlags): Promise<Planned
       environment: process.env["BOT_BOTTLE_BACKEND"],
       manifest: bottle.backend,
       minimum: bottle.isolation,
-      ownDisk: ownDiskFor(image, bottle.resources.diskBytes),
+      wishes: wishesFor(image, bottle.resources.diskBytes),
     }),
     cwd === undefined ? undefined : operatorIdentity(cwd),
   ]);
@@ -83,9 +83,19 @@ export async function planAgent(name: string, flags: PlanFlags): Promise<Planned
   return { plan, view, loaded };
 }
 
-function ownDiskFor(image: ImageSource | undefined, diskBytes: number | undefined): string | undefined {
-  if (image !== undefined) return `the image ${printable(imageWord(image))}`;
-  return diskBytes === undefined ? undefined : "resources.disk";
+function wishesFor(image: ImageSource | undefined, diskBytes: number | undefined): readonly Wish[] {
+  return [
+    ...(image === undefined
+      ? []
+      : [
+          {
+            what: `the image ${printable(imageWord(image))}`,
+            // What bottle commit kept is a disk.
+            kind: image.kind === "kept" ? "sizesDisks" : "takesImages",
+          } as const,
+        ]),
+    ...(diskBytes === undefined ? [] : [{ what: "resources.disk", kind: "sizesDisks" } as const]),
+  ];
 }
 
 /** Reads what the agent's file names of the operator's own. @throws UserError with all that is missing or refused. */

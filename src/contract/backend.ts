@@ -211,8 +211,10 @@ export interface OwnedResource {
 
 export interface Backend {
   readonly name: BackendName;
-  /** Its guests have a disk of their own, and boot from the image that a plan names. */
+  /** Its guests are made of the image that a plan names. */
   readonly takesImages?: true;
+  /** They have a disk of their own, as large as a plan says. */
+  readonly sizesDisks?: true;
   /** Where the bundle can be, first where it is when nobody says; as processes of the host when absent. */
   readonly sidecarsIn?: readonly [BundlePlacement, ...BundlePlacement[]];
   /** By trying, not assuming. Cheap enough for every start. */

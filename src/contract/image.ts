@@ -18,6 +18,8 @@ export type ImageSource =
   | { readonly kind: "docker-archive"; readonly path: string; readonly ref?: string }
   /** What a docker-compatible engine of this host's calls so. */
   | { readonly kind: "engine"; readonly name: string }
+  /** What a docker-compatible engine of this host's makes of the Dockerfile and the folder that it lies in. */
+  | { readonly kind: "dockerfile"; readonly path: string }
   /** A folder that is the root itself. */
   | { readonly kind: "folder"; readonly path: string }
   /** The recipe that comes with bot-bottle. */

@@ -83,6 +83,8 @@ export function createContainer(spec: ContainerSpec, podman = false): readonly s
       : ["--memory", String(spec.memoryBytes), "--memory-swap", String(spec.memoryBytes)]),
     ...(spec.cpus === undefined ? [] : ["--cpus", String(spec.cpus)]),
     ...["--log-driver", "none", "--pull", "never"],
+    // What an image wants run now and then would run beside what its bottle wants.
+    "--no-healthcheck",
     // Podman writes a line for whom the image does not know, without a name.
     ...(podman && spec.passwdLine !== undefined ? ["--passwd-entry", spec.passwdLine] : []),
     ...(spec.mounts ?? []).flatMap((mount) => ["--mount", mountWord(mount)]),
@@ -214,17 +216,44 @@ export function engineInfo(): readonly string[] {
   return ["info", "--format", "{{json .}}"];
 }
 
-export function buildImage(spec: {
-  readonly context: string;
+export interface BuildSpec {
+  /** In the context. */
   readonly file: string;
   readonly tag: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly args: Readonly<Record<string, string>>;
-}): readonly string[] {
+}
+
+/** From a context on its stdin, a tar stream. Of a build that fails, no container is left. */
+export function buildImage(spec: BuildSpec): readonly string[] {
   return [
-    ...["build", "--file", spec.file, "--tag", spec.tag],
+    ...["build", "--force-rm", "--file", spec.file, "--tag", spec.tag],
     ...labelWords(spec.labels),
     ...Object.entries(spec.args).flatMap(([name, value]) => ["--build-arg", `${name}=${value}`]),
-    spec.context,
+    "-",
   ];
+}
+
+/** From an archive on its stdin. */
+export function loadImages(): readonly string[] {
+  return ["load"];
+}
+
+export function pullImage(name: string): readonly string[] {
+  return ["pull", name];
+}
+
+/** Only its name goes while others call it something else. */
+export function removeImage(name: string): readonly string[] {
+  return ["image", "rm", name];
+}
+
+/** Ids, a line each. */
+export function listImages(label: string): readonly string[] {
+  return ["image", "ls", "--no-trunc", "--quiet", "--filter", `label=${label}`];
+}
+
+/** A JSON list. */
+export function inspectImages(ids: readonly string[]): readonly string[] {
+  return ["image", "inspect", ...ids];
 }

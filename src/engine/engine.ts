@@ -3,29 +3,26 @@
  * told in its own words, made printable. What should go and is not there has gone: a teardown may be repeated.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { basename } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import * as z from "zod";
 import { UserError } from "../lib/errors.ts";
 import { printable } from "../lib/printable.ts";
-import { type RunResult, run } from "../lib/processes.ts";
+import { run } from "../lib/processes.ts";
 import { programOnPath } from "../lib/program-on-path.ts";
+import {
+  ANSWER_MS,
+  ask,
+  complaint,
+  type Engine,
+  inspected,
+  isPodman,
+  jsonOf,
+  linesOf,
+  must,
+} from "./call.ts";
 import * as commands from "./commands.ts";
 
-/** An engine answers in 50 ms; on a busy machine, and Docker Desktop waking up, in some seconds. */
-const ANSWER_MS = 60_000;
-const COMPLAINT_CHARACTERS = 600;
-/** Pulling a base and installing a few packages. */
-const BUILD_MS = 15 * 60_000;
-
-/** Some gigabytes. */
-const SAVE_MS = 15 * 60_000;
-
-export interface Engine {
-  /** Path of the tool. */
-  readonly program: string;
-  readonly env: Readonly<Record<string, string | undefined>>;
-}
+export type { Engine } from "./call.ts";
 
 export interface EngineInfo {
   readonly version: string;
@@ -41,11 +38,6 @@ export function findEngine(env: Engine["env"] = process.env): Engine | undefined
     if (program !== undefined) return { program, env };
   }
   return undefined;
-}
-
-/** By its name: a few words mean something else to it, and it does some things later. */
-function isPodman({ program }: Engine): boolean {
-  return basename(program).startsWith("podman");
 }
 
 const infoSchema = z.object({
@@ -72,38 +64,6 @@ export async function engineInfo(engine: Engine): Promise<EngineInfo> {
   const runtimes =
     info.Runtimes === undefined ? [info.host?.ociRuntime.name ?? ""] : Object.keys(info.Runtimes);
   return { version, runtimes };
-}
-
-function ask(engine: Engine, words: readonly string[], timeoutMs = ANSWER_MS): Promise<RunResult> {
-  return run([engine.program, ...words], { env: engine.env, timeoutMs });
-}
-
-async function must(engine: Engine, words: readonly string[], timeoutMs?: number): Promise<RunResult> {
-  const result = await ask(engine, words, timeoutMs);
-  if (result.code !== 0) throw complaint(engine, words, result);
-  return result;
-}
-
-function complaint(engine: Engine, words: readonly string[], result: RunResult): UserError {
-  // What went wrong is said last.
-  const end = result.stderr.trim().slice(-COMPLAINT_CHARACTERS);
-  return new UserError(
-    `${engine.program} ${words.slice(0, 2).join(" ")}: ${printable(end, COMPLAINT_CHARACTERS)}`,
-  );
-}
-
-/** What `inspect` says of one thing; podman puts it into a list. */
-function inspected(bytes: Buffer): unknown {
-  const said = jsonOf(bytes);
-  return Array.isArray(said) ? said[0] : said;
-}
-
-function jsonOf(bytes: Buffer): unknown {
-  try {
-    return JSON.parse(bytes.toString("utf8"));
-  } catch {
-    return undefined;
-  }
 }
 
 /** What docker and podman say of a thing that is not there; not of an engine whose socket is not there. */
@@ -249,10 +209,7 @@ async function knownNetwork(engine: Engine, name: string): Promise<KnownNetwork 
 /** Subnets of every network there is, but the one called `but`. */
 export async function usedSubnets(engine: Engine, but?: string): Promise<readonly string[]> {
   const { stdout } = await must(engine, commands.listNetworks());
-  const names = stdout
-    .toString("utf8")
-    .split("\n")
-    .filter((name) => name !== "" && name !== but);
+  const names = linesOf(stdout).filter((name) => name !== but);
   const known = await Promise.all(names.map((name) => knownNetwork(engine, name)));
   return known.flatMap((network) => network?.subnets ?? []);
 }
@@ -296,46 +253,5 @@ export async function listNames(
   by: commands.ListFilter,
 ): Promise<readonly string[]> {
   const { stdout } = await must(engine, commands.listNames(kind, by));
-  return stdout
-    .toString("utf8")
-    .split("\n")
-    .filter((name) => name !== "");
-}
-
-const imageSchema = z.object({
-  Id: z.string(),
-  Config: z.object({ Env: z.array(z.string()).nullish() }).nullish(),
-});
-
-/** Its content's id, by which it is the same one wherever it is; undefined when the engine has no such image. */
-export async function imageId(engine: Engine, name: string): Promise<string | undefined> {
-  const result = await ask(engine, commands.inspect("image", name));
-  const parsed = imageSchema.safeParse(inspected(result.stdout));
-  return parsed.success ? parsed.data.Id : undefined;
-}
-
-/** Asked of a shell in it. */
-export async function imageHasProgram(engine: Engine, image: string, program: string): Promise<boolean> {
-  const { code } = await ask(engine, commands.lookFor(image, program));
-  return code === 0;
-}
-
-/** Writes it as one archive to `path`. @throws UserError */
-export async function saveImage(engine: Engine, name: string, path: string): Promise<void> {
-  await must(engine, commands.saveImage(name, path), SAVE_MS);
-}
-
-/** The environment that the image's programs expect. */
-export async function imageEnvironment(engine: Engine, name: string): Promise<ReadonlyMap<string, string>> {
-  const { stdout } = await must(engine, commands.inspect("image", name));
-  const env = imageSchema.parse(inspected(stdout)).Config?.Env ?? [];
-  return new Map(env.map((each) => [each.split("=", 1)[0] ?? "", each.slice(each.indexOf("=") + 1)]));
-}
-
-/** @throws UserError with the last of what the build said. */
-export async function buildImage(
-  engine: Engine,
-  spec: Parameters<typeof commands.buildImage>[0],
-): Promise<void> {
-  await must(engine, commands.buildImage(spec), BUILD_MS);
+  return linesOf(stdout);
 }

@@ -7,6 +7,7 @@
  *     roots/<key>.making/         one that is being made, or was when its maker died
  *     names/<hash>.json           what the operator's word for an image came to, last time
  *     kept/<name>/                disks of `bottle commit`
+ *     engine/<name>.lock          somebody makes that image in an engine while it is held
  *     work/<random>/              somebody is at work in it while its lock is held
  */
 import { createHash, randomBytes } from "node:crypto";
@@ -26,6 +27,7 @@ export interface ImageCache {
   readonly roots: string;
   readonly names: string;
   readonly kept: string;
+  readonly engine: string;
   readonly work: string;
 }
 
@@ -40,6 +42,7 @@ export function imageCacheIn(cache: string): ImageCache {
     roots: below("roots"),
     names: below("names"),
     kept: below("kept"),
+    engine: below("engine"),
     work: below("work"),
   };
 }

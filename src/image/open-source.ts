@@ -8,7 +8,7 @@ import { fileStamp } from "../lib/file-stamp.ts";
 import { imageWord } from "../plan/image-word.ts";
 import { readArchive } from "./archive-image.ts";
 import { buildRecipe, recipeStamp } from "./built-in-recipe.ts";
-import { engineImageId, readEngineImage } from "./engine-image.ts";
+import { dockerfileStamp, engineImageId, readBuiltImage, readEngineImage } from "./engine-image.ts";
 import { readFolder } from "./folder-image.ts";
 import type { ImageCache } from "./image-cache.ts";
 import { folderFiles, readLayout } from "./layout-image.ts";
@@ -38,6 +38,11 @@ export async function openSource(source: ImageSource, options: OpenOptions): Pro
         return await readArchive(source.path, source.ref, workDir, signal);
       case "engine":
         return await readEngineImage(source.name, workDir, progress, signal);
+      case "dockerfile":
+        return await readBuiltImage({
+          ...{ dockerfile: source.path, cache, workDir, progress, refresh: options.refresh },
+          ...(signal && { signal }),
+        });
       case "oci-layout":
         return await readLayout(folderFiles(source.path), source.ref);
       case "built-in":
@@ -71,6 +76,8 @@ export async function stampOf(source: ImageSource): Promise<string | undefined> 
       return recipeStamp();
     case "engine":
       return engineImageId(source.name);
+    case "dockerfile":
+      return dockerfileStamp(source.path);
     case "docker-archive":
       return fileStamp(source.path);
     case "oci-layout":

@@ -18,7 +18,7 @@ import { usersOf } from "./image-users.ts";
 import { keptFolders } from "./kept-image.ts";
 
 /** A bottle that is being launched has its image already, and has not said so yet. */
-const JUST_WANTED_MS = 10 * 60_000;
+export const JUST_WANTED_MS = 10 * 60_000;
 
 export interface StoredImage {
   /** Of one that is kept: its name. */

@@ -194,7 +194,14 @@ function conflictsIn(merged: Bottle, links: readonly Link[], chosen: Link): Prob
     const message = `brings different mounts at ${quoted(to)} together (from ${where}): write mounts in ${chosen.name}`;
     return chosen.problemAt(["extends"], message);
   });
-  return [...hosts, ...targets];
+  return [...hosts, ...targets, ...twoSystems(merged, links, chosen)];
+}
+
+function twoSystems({ image, agent_provider }: Bottle, links: readonly Link[], chosen: Link): Problem[] {
+  if (image === undefined || agent_provider?.dockerfile === undefined) return [];
+  const path = ["agent_provider", "dockerfile"];
+  const link = links.findLast(({ bottle }) => hasKey(bottle, path)) ?? chosen;
+  return [link.problemAt(path, "and image both say what the guest's system is: take one of them out")];
 }
 
 function repeated(items: readonly string[]): string[] {
@@ -233,7 +240,7 @@ function settled(
       ...(resources?.memory === undefined ? {} : { memoryBytes: resources.memory }),
       ...(resources?.disk === undefined ? {} : { diskBytes: resources.disk }),
     },
-    ...(bottle.image === undefined ? {} : { image: withHome(bottle.image, userHome) }),
+    ...imageOf(bottle, userHome),
     ...(bottle.supervise === undefined ? {} : { supervise: bottle.supervise }),
     ...(bottle.isolation === undefined ? {} : { isolation: bottle.isolation }),
     ...(bottle.backend === undefined ? {} : { backend: bottle.backend }),
@@ -243,6 +250,9 @@ function settled(
   };
 }
 
-function withHome(image: ImageSource, userHome: string): ImageSource {
-  return "path" in image ? { ...image, path: expandHome(image.path, userHome) } : image;
+function imageOf({ image, agent_provider }: Bottle, userHome: string): Pick<LoadedBottle, "image"> {
+  const path = agent_provider?.dockerfile;
+  const said: ImageSource | undefined = path === undefined ? image : { kind: "dockerfile", path };
+  if (said === undefined) return {};
+  return { image: "path" in said ? { ...said, path: expandHome(said.path, userHome) } : said };
 }

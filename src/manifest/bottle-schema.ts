@@ -27,7 +27,11 @@ const agentProvider = z
       .describe(
         "With template: command, the program and its arguments, one list entry each. No shell is involved.",
       ),
-    dockerfile: hostPath.exactOptional().describe("A recipe for the guest's image."),
+    dockerfile: hostPath
+      .exactOptional()
+      .describe(
+        "The guest's system: what a docker-compatible engine makes of this Dockerfile and the folder it is in.",
+      ),
     auth_token: line.exactOptional().describe("The variable of your environment with the provider's token."),
     forward_host_credentials: z
       .boolean()
@@ -111,7 +115,7 @@ export const bottleSchema = z.strictObject({
   image: parsedText(parseImageSource)
     .exactOptional()
     .describe(
-      "The guest's system: docker://host/repository:tag@sha256:…, oci:/folder:name, docker-archive:/file.tar, docker-daemon:name:tag, dir:/folder, kept:name, or built-in. Default: built-in.",
+      "The guest's system: docker://host/repository:tag@sha256:…, oci:/folder:name, docker-archive:/file.tar, docker-daemon:name:tag, dockerfile:/file, dir:/folder, kept:name, or built-in. Default: built-in.",
     ),
   resources: resources.exactOptional().describe("What the guest may use of the host."),
   isolation: z

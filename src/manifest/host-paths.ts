@@ -25,7 +25,10 @@ export function hostPathFaults(bottle: Bottle, where: { home: Home; userHome: st
     const message = faultOfFile(expandHome(file, where.userHome));
     return message === undefined ? [] : [{ path: ["egress", "upstream_ca", i], message }];
   });
-  return [...mounts, ...authorities];
+  const { dockerfile } = bottle.agent_provider ?? {};
+  const fault = dockerfile === undefined ? undefined : faultOfFile(expandHome(dockerfile, where.userHome));
+  const recipe = fault === undefined ? [] : [{ path: ["agent_provider", "dockerfile"], message: fault }];
+  return [...mounts, ...authorities, ...recipe];
 }
 
 /** `~/x` in the operator's home. */

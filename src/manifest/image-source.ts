@@ -1,6 +1,7 @@
 /**
  * The operator's word for an image, in the terms of the field: `docker://host/repository:tag@sha256:…` or short
- * `debian:12`, `oci:/folder:name`, `docker-archive:/file.tar:name`, `docker-daemon:name:tag`, `dir:/folder`, `kept:name`, `built-in`.
+ * `debian:12`, `oci:/folder:name`, `docker-archive:/file.tar:name`, `docker-daemon:name:tag`,
+ * `dockerfile:/file`, `dir:/folder`, `kept:name`, `built-in`.
  */
 import { isIP } from "node:net";
 import type { ImageSource, RegistryReference } from "../contract/image.ts";
@@ -23,7 +24,7 @@ export function parseImageSource(text: string): Parsed<ImageSource> {
   if (CONTROL.test(text)) return reject("must be one line, without control characters");
   if (text === "built-in") return accept({ kind: "built-in" });
   const [, transport = "", rest = ""] =
-    /^(docker:\/\/|oci:|docker-archive:|docker-daemon:|dir:|kept:)(.*)$/s.exec(text) ?? [];
+    /^(docker:\/\/|oci:|docker-archive:|docker-daemon:|dockerfile:|dir:|kept:)(.*)$/s.exec(text) ?? [];
   switch (transport) {
     case "oci:":
     case "docker-archive:": {
@@ -40,8 +41,11 @@ export function parseImageSource(text: string): Parsed<ImageSource> {
       return named.ok ? accept({ kind: "engine", name: rest }) : named;
     }
     case "dir:":
-      if (!isHostPath(rest)) return reject("must be dir: and an absolute path, or one that begins with ~/");
-      return accept({ kind: "folder", path: rest });
+    case "dockerfile:": {
+      if (!isHostPath(rest))
+        return reject(`must be ${transport} and an absolute path, or one that begins with ~/`);
+      return accept({ kind: transport === "dir:" ? "folder" : "dockerfile", path: rest });
+    }
     case "kept:":
       return isName(rest) ? accept({ kind: "kept", name: rest }) : reject("must be kept: and a name");
     default:

@@ -20,7 +20,6 @@ export const UNSUPPORTED_KEYS: readonly UnsupportedKey[] = [
   { kind: "bottle", key: "agent_provider.template", value: "gemini" },
   { kind: "bottle", key: "agent_provider.template", value: "opencode" },
   { kind: "bottle", key: "agent_provider.template", value: "pi" },
-  { kind: "bottle", key: "agent_provider.dockerfile" },
   { kind: "bottle", key: "agent_provider.auth_token" },
   { kind: "bottle", key: "agent_provider.forward_host_credentials" },
 ];

@@ -14,6 +14,8 @@ export function imageWord(source: ImageSource): string {
       return `docker-archive:${source.path}${source.ref === undefined ? "" : `:${source.ref}`}`;
     case "engine":
       return `docker-daemon:${source.name}`;
+    case "dockerfile":
+      return `dockerfile:${source.path}`;
     case "folder":
       return `dir:${source.path}`;
     case "kept":

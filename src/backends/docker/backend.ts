@@ -9,7 +9,6 @@ import {
   ensureSidecarsImage,
   refuseWithoutPipelock,
 } from "../../bundle/container-image.ts";
-import { bottleLabels, ownLabel } from "../../bundle/labels.ts";
 import type {
   Backend,
   BootOptions,
@@ -18,16 +17,16 @@ import type {
   OwnedResource,
   Prepared,
   PrepareRequest,
+  Progress,
   ReserveRequest,
 } from "../../contract/backend.ts";
 import { GUEST } from "../../contract/backend.ts";
-import type { PlannedMount } from "../../contract/plan.ts";
+import type { BottlePlan, PlannedMount } from "../../contract/plan.ts";
 import {
   type Engine,
   engineInfo,
   ensureVolume,
   findEngine,
-  imageEnvironment,
   listNames,
   pauseContainer,
   removeContainer,
@@ -35,14 +34,20 @@ import {
   removeVolume,
   startContainer,
 } from "../../engine/engine.ts";
+import { type EngineImage, findImage } from "../../engine/images.ts";
+import { bottleLabels, ownLabel } from "../../engine/labels.ts";
+import { putIntoEngine } from "../../image/into-engine.ts";
 import { createGuestClient } from "../../jail/guest-client.ts";
 import { messageOf, UserError } from "../../lib/errors.ts";
 import { createMux } from "../../lib/mux.ts";
+import { cacheOf } from "../../lib/paths.ts";
 import { printable } from "../../lib/printable.ts";
 import { exited } from "../../lib/processes.ts";
 import type { Scope } from "../../lib/scope.ts";
+import { imageWord } from "../../plan/image-word.ts";
 import { createInitGuest } from "../init-guest.ts";
-import { type GuestVolumes, makeGuestContainer } from "./guest-container.ts";
+import { declaredPlaces, type GuestVolumes, makeGuestContainer } from "./guest-container.ts";
+import { refuseUnfit } from "./image-fit.ts";
 import { LINK, openLink } from "./link.ts";
 import { probeEngine, strongestRuntime } from "./probe.ts";
 import { putBelowEtc } from "./root-files.ts";
@@ -56,7 +61,7 @@ interface DockerPrepared extends Prepared {
   readonly engine: Engine;
   readonly tools: readonly PlannedMount[];
   readonly sidecars: string;
-  readonly image: string;
+  readonly image: EngineImage;
   /** Name of the volume with the guest's first program. */
   readonly runtimeVolume: string;
   /** The engine's own when undefined. */
@@ -70,6 +75,7 @@ interface DockerLink extends Link {
 
 export const dockerBackend: Backend = {
   name: "docker",
+  takesImages: true,
   sidecarsIn: ["container"],
   probe: probeEngine,
 
@@ -78,13 +84,13 @@ export const dockerBackend: Backend = {
     const runtime = await strongestRuntime(engine);
     const sidecars = await ensureSidecarsImage(engine, progress);
     if (request.plan.pipelock) await refuseWithoutPipelock(engine, sidecars);
-    const image = await ensureAgentImage(engine, progress);
+    const image = await imageFor(engine, request.plan, progress);
     const runtimeVolume = await ensureRuntimeVolume(engine, sidecars);
     return { backend: "docker", engine, tools: request.tools, sidecars, image, runtimeVolume, runtime };
   },
 
   async reserve(prepared, request, scope): Promise<DockerLink> {
-    const { engine, sidecars, runtimeVolume } = prepared as DockerPrepared;
+    const { engine, sidecars, runtimeVolume, image, tools } = prepared as DockerPrepared;
     const { id, services } = request;
     const labels = bottleLabels(id);
     const volume = async (role: string, keep: () => boolean): Promise<string> => {
@@ -96,9 +102,15 @@ export const dockerBackend: Backend = {
       return name;
     };
     const never = (): boolean => false;
-    const home = await volume("home", () => request.keepsDisk?.() === true);
+    const keepsDisk = (): boolean => request.keepsDisk?.() === true;
+    const home = await volume("home", keepsDisk);
     const etc = await volume("etc", never);
-    const volumes = { home, etc, runtime: runtimeVolume };
+    const places = declaredPlaces(image, request.plan, tools);
+    const declared: { name: string; to: string }[] = [];
+    // What an image declares so is to outlive whatever runs of it.
+    for (const [i, to] of places.entries())
+      declared.push({ name: await volume(`image${i + 1}`, keepsDisk), to });
+    const volumes = { home, etc, runtime: runtimeVolume, declared };
     if (services.length === 0) return { endpoints: {}, needsBearer: false, request, volumes };
 
     const link = await volume("link", never);
@@ -121,8 +133,17 @@ export const dockerBackend: Backend = {
       ...{ id, name, image, runtime, labels, plan, tools, services, volumes, runtimeDir },
     });
     const { client, ended } = await startGuest(engine, name, scope);
-    const imageEnv = await imageEnvironment(engine, image);
-    return createInitGuest({
+    const env = {
+      ...image.env,
+      HOME: GUEST.home,
+      USER: GUEST.user,
+      LOGNAME: GUEST.user,
+      SHELL: "/bin/sh",
+      LANG: "C.UTF-8",
+      PATH: image.env["PATH"] ?? SYSTEM_PATH,
+      ...options.env,
+    };
+    const guest = createInitGuest({
       client,
       ended,
       freezer: {
@@ -130,16 +151,10 @@ export const dockerBackend: Backend = {
         thaw: () => pauseContainer(engine, name, false),
       },
       copyInAsRoot: (from, to, mode) => putBelowEtc(engine, name, from, to, mode),
-      env: {
-        HOME: GUEST.home,
-        USER: GUEST.user,
-        LOGNAME: GUEST.user,
-        SHELL: "/bin/sh",
-        LANG: "C.UTF-8",
-        PATH: imageEnv.get("PATH") ?? SYSTEM_PATH,
-        ...options.env,
-      },
+      env,
     });
+    if (plan.image !== undefined) await refuseUnfit(guest, { name: imageWord(plan.image), plan, env });
+    return guest;
   },
 
   async enumerate(): Promise<readonly OwnedResource[]> {
@@ -159,9 +174,14 @@ export const dockerBackend: Backend = {
       }),
     );
     return named.flat().flatMap(({ kind, name, isOurs }) => {
-      const [, bottle, role] = /^bot-bottle-(.+)-([a-z]+)$/.exec(name) ?? [];
+      const [, bottle, role] = /^bot-bottle-(.+)-([a-z]+)\d*$/.exec(name) ?? [];
       if (bottle === undefined) return [];
-      const resource = { backend: "docker" as const, bottle, kind: role === "home" ? "disk" : kind, name };
+      const resource = {
+        backend: "docker" as const,
+        bottle,
+        kind: role === "home" || role === "image" ? "disk" : kind,
+        name,
+      };
       return isOurs ? { ...resource, ours: true as const } : resource;
     });
   },
@@ -179,6 +199,16 @@ export const dockerBackend: Backend = {
     }
   },
 };
+
+/** What the bottle names; else what comes with us. @throws UserError */
+async function imageFor(engine: Engine, { image }: BottlePlan, progress: Progress): Promise<EngineImage> {
+  if (image !== undefined && image.kind !== "built-in")
+    return putIntoEngine(engine, { source: image, cache: cacheOf(), progress });
+  const name = await ensureAgentImage(engine, progress);
+  const found = await findImage(engine, name);
+  if (found === undefined) throw new Error(`the engine has no ${name}, which was just made`);
+  return found;
+}
 
 function theEngine(): Engine {
   const engine = findEngine();

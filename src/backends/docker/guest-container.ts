@@ -6,31 +6,40 @@
  * Its first program is our init, on a Node that comes with it: an image needs no Node, no shell and no user of ours.
  */
 import { writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { dirname, join, posix } from "node:path";
 import { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { GUEST, type ServiceName } from "../../contract/backend.ts";
 import type { BottlePlan, PlannedMount } from "../../contract/plan.ts";
 import type { ContainerMount } from "../../engine/commands.ts";
 import { createContainer, type Engine, getArchive, putArchive } from "../../engine/engine.ts";
+import type { EngineImage } from "../../engine/images.ts";
 import { packEntries } from "../../lib/archive/pack-tar.ts";
 import { readTar } from "../../lib/archive/read-tar.ts";
+import { UserError } from "../../lib/errors.ts";
 import { directHosts } from "../../plan/direct-hosts.ts";
 import { agentLine, groupWithAgent, passwdWithAgent } from "./agent-user.ts";
-import { LINK, type LinkSocket, linkSockets } from "./link.ts";
+import { LINK, linkSockets } from "./link.ts";
+import { ownNode, RUNTIME, withoutStrange } from "./own-program.ts";
 
-/** Where the init and its Node are in the guest: a volume that the sidecars' image fills. */
-export const RUNTIME = "/opt/bottle/runtime";
 /** The volume's place: one above the agent's home, so that the home itself can be given to the agent. */
 const HOMES = dirname(GUEST.home);
 /** Each of /tmp, /var/tmp and /dev/shm: enough for builds, and not the host's memory. */
 const TMP_BYTES = 1024 ** 3;
 /** For pid files and sockets of what the agent starts. */
 const RUN_BYTES = 16 * 1024 ** 2;
-const INIT_HEAP_MEGABYTES = 128;
+
+const MEMORY = [
+  { type: "tmpfs", to: "/tmp", bytes: TMP_BYTES },
+  { type: "tmpfs", to: "/var/tmp", bytes: TMP_BYTES },
+  { type: "tmpfs", to: "/run", bytes: RUN_BYTES },
+] as const;
 
 /** In every image that has any. */
 const SHELL = "/bin/sh";
+
+/** Each is a volume to make and to remove; an image that a person made has one or two. */
+const MAX_DECLARED = 16;
 
 const NO_RESOLVER = "# There is no DNS in a bottle; names are resolved by its egress proxy.\n";
 /** A look-up fails at once instead of waiting for somebody who answers. */
@@ -42,12 +51,14 @@ export interface GuestVolumes {
   readonly runtime: string;
   /** Absent where no sidecar serves the guest. */
   readonly link?: string;
+  /** For the places that the image declares as volumes. */
+  readonly declared: readonly { readonly name: string; readonly to: string }[];
 }
 
 export interface GuestContainerRequest {
   readonly id: string;
   readonly name: string;
-  readonly image: string;
+  readonly image: EngineImage;
   readonly runtime: string | undefined;
   readonly labels: Readonly<Record<string, string>>;
   readonly plan: BottlePlan;
@@ -55,6 +66,30 @@ export interface GuestContainerRequest {
   readonly services: readonly ServiceName[];
   readonly volumes: GuestVolumes;
   readonly runtimeDir: string;
+}
+
+/**
+ * Where the image declares volumes, less what the guest has there anyway. Left to the engine, they would have no name by
+ * which to find them again. @throws UserError when there are too many.
+ */
+export function declaredPlaces(
+  { volumes }: EngineImage,
+  { mounts }: BottlePlan,
+  tools: readonly PlannedMount[],
+): readonly string[] {
+  const own = [
+    ...MEMORY.map(({ to }) => to),
+    "/etc",
+    HOMES,
+    RUNTIME,
+    LINK,
+    ...[...tools, ...mounts].map(({ to }) => to),
+  ];
+  const places = [...new Set(volumes.map((place) => posix.resolve("/", place)))].filter(
+    (place) => !own.includes(place),
+  );
+  if (places.length <= MAX_DECLARED) return places;
+  throw new UserError(`the image declares ${places.length} volumes, and a guest has ${MAX_DECLARED} at most`);
 }
 
 /** Makes it, with the agent's user in its /etc. Nothing of it runs. @throws UserError */
@@ -65,7 +100,9 @@ export async function makeGuestContainer(engine: Engine, request: GuestContainer
   const bind = ({ from, to }: PlannedMount): ContainerMount => ({ type: "bind", from, to, writable: false });
   await createContainer(engine, {
     name: request.name,
-    image: request.image,
+    // By its id: what it is called may be another one by now.
+    image: request.image.id,
+    env: withoutStrange(request.image.env),
     labels: request.labels,
     network: { kind: "none" },
     hostname: request.id,
@@ -78,12 +115,11 @@ export async function makeGuestContainer(engine: Engine, request: GuestContainer
     ...(plan.resources.memoryBytes !== undefined && { memoryBytes: plan.resources.memoryBytes }),
     ...(plan.resources.cpus !== undefined && { cpus: plan.resources.cpus }),
     mounts: [
-      { type: "tmpfs", to: "/tmp", bytes: TMP_BYTES },
-      { type: "tmpfs", to: "/var/tmp", bytes: TMP_BYTES },
-      { type: "tmpfs", to: "/run", bytes: RUN_BYTES },
+      ...MEMORY,
       { type: "volume", name: volumes.etc, to: "/etc", writable: true },
       { type: "volume", name: volumes.home, to: HOMES, writable: true },
       { type: "volume", name: volumes.runtime, to: RUNTIME, writable: false },
+      ...volumes.declared.map(({ name, to }) => ({ type: "volume" as const, name, to, writable: true })),
       ...(volumes.link === undefined
         ? []
         : [{ type: "volume" as const, name: volumes.link, to: LINK, writable: false }]),
@@ -91,18 +127,13 @@ export async function makeGuestContainer(engine: Engine, request: GuestContainer
       ...request.tools.map(bind),
       ...plan.mounts.map(bind),
     ],
-    argv: initArgv(linkSockets(request.services)),
+    argv: ownNode(
+      "guest-init.mjs",
+      "--stdio",
+      ...linkSockets(request.services).map(({ port, path }) => `${port}=${path}`),
+    ),
   });
   await putAgentUser(engine, request.name);
-}
-
-function initArgv(sockets: readonly LinkSocket[]): readonly [string, ...string[]] {
-  return [
-    `${RUNTIME}/ld.so`,
-    ...["--library-path", `${RUNTIME}/lib`, `${RUNTIME}/node`, `--max-old-space-size=${INIT_HEAP_MEGABYTES}`],
-    ...[`${RUNTIME}/guest-init.mjs`, "--stdio"],
-    ...sockets.map(({ port, path }) => `${port}=${path}`),
-  ];
 }
 
 async function putAgentUser(engine: Engine, container: string): Promise<void> {

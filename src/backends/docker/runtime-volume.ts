@@ -3,7 +3,7 @@
  * a new volume with what the sidecars' image has in that place; it is named after the image and made once.
  */
 import { createContainer, type Engine, ensureVolume, removeContainer } from "../../engine/engine.ts";
-import { RUNTIME } from "./guest-container.ts";
+import { RUNTIME } from "./own-program.ts";
 
 /** @returns its name. @throws UserError */
 export async function ensureRuntimeVolume(engine: Engine, sidecars: string): Promise<string> {

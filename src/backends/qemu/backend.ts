@@ -49,6 +49,7 @@ interface QemuLink extends ServiceLink {
 export const qemuBackend: Backend = {
   name: "qemu",
   takesImages: true,
+  sizesDisks: true,
   probe,
 
   async prepare({ plan, tools }: PrepareRequest, progress): Promise<QemuPrepared> {

@@ -4,13 +4,11 @@
  * checked when it was read; its name cannot be guessed.
  */
 import { createHash, randomBytes } from "node:crypto";
-import { createReadStream, createWriteStream } from "node:fs";
-import { stat } from "node:fs/promises";
+import { createReadStream } from "node:fs";
 import { createServer, type ServerResponse } from "node:http";
-import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
-import { withLayerTar } from "../../image/layer-stream.ts";
 import type { SourceImage } from "../../image/source-image.ts";
+import { configurationOf, unpackLayers } from "../../image/unpacked-layers.ts";
 
 const MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json";
 const CONFIG_TYPE = "application/vnd.oci.image.config.v1+json";
@@ -34,27 +32,11 @@ export async function withRegistry<T>(
   workDir: string,
   use: (reference: string) => Promise<T>,
 ): Promise<T> {
-  const layers = await Promise.all(
-    image.layers.map(async (layer, i): Promise<Served> => {
-      const file = join(workDir, `layer-${i}.tar`);
-      const hash = createHash("sha256");
-      await withLayerTar(layer, (tar) =>
-        pipeline(
-          tar,
-          async function* (source: AsyncIterable<Buffer>) {
-            for await (const chunk of source) {
-              hash.update(chunk);
-              yield chunk;
-            }
-          },
-          createWriteStream(file, { mode: 0o600 }),
-        ),
-      );
-      const { size } = await stat(file);
-      return { type: LAYER_TYPE, digest: `sha256:${hash.digest("hex")}`, size, content: { file } };
-    }),
+  const unpacked = await unpackLayers(image, workDir);
+  const layers = unpacked.map(
+    ({ file, ...named }): Served => ({ type: LAYER_TYPE, ...named, content: { file } }),
   );
-  const config = servedJson(CONFIG_TYPE, configOf(image, layers));
+  const config = servedJson(CONFIG_TYPE, configurationOf(image, unpacked));
   const manifest = servedJson(MANIFEST_TYPE, {
     schemaVersion: 2,
     mediaType: MANIFEST_TYPE,
@@ -103,21 +85,6 @@ function send(served: Served, headOnly: boolean, response: ServerResponse): void
   if (headOnly) response.end();
   else if (Buffer.isBuffer(served.content)) response.end(served.content);
   else pipeline(createReadStream(served.content.file), response).catch(() => response.destroy());
-}
-
-function configOf({ config }: SourceImage, layers: readonly Served[]): unknown {
-  return {
-    architecture: config.architecture,
-    os: "linux",
-    config: {
-      Env: config.env,
-      User: config.user,
-      WorkingDir: config.cwd,
-      Entrypoint: config.entrypoint,
-      Cmd: config.cmd,
-    },
-    rootfs: { type: "layers", diff_ids: layers.map(({ digest }) => digest) },
-  };
 }
 
 function servedJson(type: string, value: unknown): Served {

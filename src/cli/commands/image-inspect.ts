@@ -1,26 +1,64 @@
 /** `bottle image inspect`. */
+import type { OwnImage } from "../../image/engine-store.ts";
 import { listImages, type StoredImage } from "../../image/stored-images.ts";
 import { UserError } from "../../lib/errors.ts";
 import { cacheOf } from "../../lib/paths.ts";
 import { printable } from "../../lib/printable.ts";
 import { imageWord } from "../../plan/image-word.ts";
 import { bytesText } from "../bytes-text.ts";
+import { engineShelf, shelfEntry } from "../engine-images.ts";
 import { imageFrom } from "../image-argument.ts";
 import { print, printJson } from "../output.ts";
 
 export async function imageInspect(wanted: string, flags: { readonly json?: true }): Promise<number> {
-  const images = await listImages(cacheOf());
+  const [images, shelf] = await Promise.all([listImages(cacheOf()), engineShelf()]);
   const found = images.filter((image) => isMeant(image, wanted));
-  if (found.length === 0) {
-    throw new UserError(`there is no image ${printable(wanted)} in the cache`, { hint: "bottle image list" });
+  const inEngine = (shelf?.images ?? []).filter((image) => isMeantInEngine(image, wanted));
+  if (found.length + inEngine.length === 0) {
+    throw new UserError(
+      `there is no image ${printable(wanted)} in the cache${shelf === undefined ? "" : " or the engine"}`,
+      { hint: "bottle image list" },
+    );
   }
-  if (flags.json) printJson(found.map(({ record, ...image }) => ({ ...record, ...image })));
-  else
-    found.forEach((image, i) => {
+  if (flags.json) {
+    printJson([
+      ...found.map(({ record, ...image }) => ({ where: "cache", ...record, ...image })),
+      ...inEngine.map(shelfEntry),
+    ]);
+  } else {
+    [...found.map(linesOf), ...inEngine.map(linesOfEngine)].forEach((lines, i) => {
       if (i > 0) print("");
-      for (const [title, text] of linesOf(image)) print(`${title.padEnd(14)}${printable(text, 1_000)}`);
+      for (const [title, text] of lines) print(`${title.padEnd(14)}${printable(text, 1_000)}`);
     });
+  }
   return 0;
+}
+
+function isMeantInEngine({ id, name, digest, word }: OwnImage, wanted: string): boolean {
+  const starts = (text: string): boolean => text.replace(/^sha256:/, "").startsWith(wanted);
+  if (/^[0-9a-f]{4,64}$/.test(wanted) && (starts(id) || starts(digest))) return true;
+  return [id, name, digest].includes(wanted) || word === wordOf(wanted);
+}
+
+function linesOfEngine({
+  id,
+  name,
+  digest,
+  word,
+  bytes,
+  madeAt,
+  layers,
+  env,
+  volumes,
+}: OwnImage): [string, string][] {
+  return [
+    ["image", word],
+    ["digest", digest],
+    ["in the engine", `${name}, ${id}, ${bytesText(bytes)}`],
+    ["made", `${madeAt.toISOString()} of ${layers.length} layers`],
+    ...volumes.map((place): [string, string] => ["volume", place]),
+    ...Object.entries(env).map((each): [string, string] => ["environment", each.join("=")]),
+  ];
 }
 
 function isMeant({ key, record, names }: StoredImage, wanted: string): boolean {

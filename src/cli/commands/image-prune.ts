@@ -3,8 +3,10 @@
 import { basename } from "node:path";
 import { cachedParts } from "../../backends/registry.ts";
 import type { CachedPart } from "../../contract/backend.ts";
+import { removeImage } from "../../engine/images.ts";
 import { removeKept } from "../../image/kept-image.ts";
-import { type Pruned, pruneImages } from "../../image/stored-images.ts";
+import { JUST_WANTED_MS, type Pruned, pruneImages } from "../../image/stored-images.ts";
+import { bottlePaths, findRecord, listBottleIds } from "../../keeper/bottle-record.ts";
 import { UserError } from "../../lib/errors.ts";
 import { cacheOf, homeOf } from "../../lib/paths.ts";
 import { printable } from "../../lib/printable.ts";
@@ -14,6 +16,7 @@ import { loadIndex } from "../../manifest/index-scan.ts";
 import { imageWord } from "../../plan/image-word.ts";
 import { confirm } from "../ask.ts";
 import { bytesText } from "../bytes-text.ts";
+import { type EngineShelf, engineShelf } from "../engine-images.ts";
 import { imageFrom } from "../image-argument.ts";
 import { print, printJson, tell } from "../output.ts";
 
@@ -26,8 +29,17 @@ export interface ImagePruneFlags {
 export async function imagePrune(kept: readonly string[], flags: ImagePruneFlags): Promise<number> {
   if (kept.length > 0) return pruneKept(kept, flags);
   const request = { cache: cacheOf(), wanted: wantedImages() };
-  const old = (await cachedParts()).filter(({ isOld }) => isOld);
-  const found = [...(await pruneImages({ ...request, dryRun: true })), ...old.map(inShort)];
+  const prune = async (dryRun: boolean): Promise<readonly Pruned[]> => {
+    const old = (await cachedParts()).filter(({ isOld }) => isOld);
+    if (!dryRun) for (const { path } of old) await removeTree(path);
+    const shelf = await engineShelf();
+    return [
+      ...(await pruneImages({ ...request, dryRun })),
+      ...old.map(inShort),
+      ...(shelf === undefined ? [] : await pruneShelf(shelf, await keptWords(request.wanted), dryRun)),
+    ];
+  };
+  const found = await prune(true);
   if (flags.json && (flags.dryRun || found.length === 0)) printJson(found);
   else if (found.length === 0)
     tell("nothing to remove: every image is wanted by a bottle, a manifest or just now");
@@ -40,8 +52,7 @@ export async function imagePrune(kept: readonly string[], flags: ImagePruneFlags
   ) {
     return 0;
   }
-  for (const { path } of old) await removeTree(path);
-  const removed = [...(await pruneImages({ ...request, dryRun: false })), ...old.map(inShort)];
+  const removed = await prune(false);
   if (flags.json) printJson(removed);
   else tell(`removed ${removed.length}`);
   return 0;
@@ -49,6 +60,35 @@ export async function imagePrune(kept: readonly string[], flags: ImagePruneFlags
 
 function inShort({ what, path, bytes }: CachedPart): Pruned {
   return { what: `${what} ${basename(path)}`, bytes };
+}
+
+/** What a bottle was made of that is kept, it is made of again when it is resumed. */
+async function keptWords(named: ReadonlySet<string>): Promise<ReadonlySet<string>> {
+  const records = await Promise.all(
+    (await listBottleIds()).map((id) => findRecord(bottlePaths(id)).catch(() => undefined)),
+  );
+  return new Set([
+    ...named,
+    ...records.flatMap((record) => (record?.plan.image ? [imageWord(record.plan.image)] : [])),
+  ]);
+}
+
+/** All but the youngest of what somebody wants. What a container is made of, the engine keeps. */
+async function pruneShelf(
+  { engine, images }: EngineShelf,
+  wanted: ReadonlySet<string>,
+  dryRun: boolean,
+): Promise<readonly Pruned[]> {
+  const current = new Set<string>();
+  const pruned: Pruned[] = [];
+  for (const { name, word, digest, bytes, madeAt } of images) {
+    const isCurrent = wanted.has(word) && !current.has(word);
+    current.add(word);
+    if (isCurrent || Date.now() - madeAt.getTime() < JUST_WANTED_MS) continue;
+    if (!dryRun && (await removeImage(engine, name)) !== undefined) continue;
+    pruned.push({ what: `${word} ${digest}, in the engine`, bytes });
+  }
+  return pruned;
 }
 
 /** By name, one after the other. */

@@ -32,6 +32,8 @@ export interface PackOptions {
   readonly mode?: number;
   /** When what is on no disk was made, in seconds since 1970; now unless told. */
   readonly mtime?: number;
+  /** Instead of every entry's own time: the same files then come to the same bytes. */
+  readonly everyMtime?: number;
   /** Whatever their own modes are: everybody may read the files, enter the folders and run the programs. */
   readonly readable?: boolean;
   /** Called for each entry, with its content's size: bounds (by throwing) and progress. */
@@ -153,7 +155,7 @@ function header(
     type,
     mode: mode & 0o777,
     size,
-    mtime: more.mtime ?? options.mtime ?? Date.now() / 1000,
+    mtime: options.everyMtime ?? more.mtime ?? options.mtime ?? Date.now() / 1000,
     uid: options.owner?.uid ?? 0,
     gid: options.owner?.gid ?? 0,
     target: more.target ?? Buffer.alloc(0),

@@ -189,7 +189,6 @@ describe("keys that nothing acts on yet", () => {
 
   it.each([
     ["workspace: []", "2:1: workspace: is"],
-    ["agent_provider: {dockerfile: /x}", "2:18: agent_provider.dockerfile: is"],
     ["agent_provider: {auth_token: x}", "2:18: agent_provider.auth_token: is"],
     [
       "agent_provider: {forward_host_credentials: false}",

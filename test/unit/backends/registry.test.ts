@@ -28,14 +28,15 @@ describe("the choice of a backend", () => {
   });
 
   it("takes none that has no disk for the bottle's image, and says which would", async () => {
-    const ownDisk = "the image docker://docker.io/library/debian:12";
-    const asked = chooseBackend({ flag: "namespace", ownDisk });
+    const what = "the image docker://docker.io/library/debian:12";
+    const wishes = [{ what, kind: "takesImages" }] as const;
+    const asked = chooseBackend({ flag: "namespace", wishes });
     await expect(asked).rejects.toMatchObject({
       message: expect.stringMatching(/^the image docker.* is not for the backend namespace/),
       hint: expect.stringContaining("take it out of the bottle"),
     });
     const [taker] = backends.filter(({ takesImages }) => takesImages);
-    const any = await chooseBackend({ ownDisk }).catch((error: unknown) => error);
+    const any = await chooseBackend({ wishes }).catch((error: unknown) => error);
     if (taker === undefined) expect(String(any)).toMatch(/is not for the backend/);
     else expect(JSON.stringify(any)).not.toContain("is not for the backend");
   });

@@ -17,7 +17,14 @@ describe("what an engine is told", () => {
       ...["--label", "bot-bottle.id=a-00000", "--network", "none", "--user", "1000:1000", "--read-only"],
       ...["--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--pids-limit", "100"],
       ...["--sysctl", "net.ipv4.ip_unprivileged_port_start=0"],
-      ...["--log-driver", "none", "--pull", "never", "bot-bottle-sidecars:0123456789abcdef"],
+      ...[
+        "--log-driver",
+        "none",
+        "--pull",
+        "never",
+        "--no-healthcheck",
+        "bot-bottle-sidecars:0123456789abcdef",
+      ],
     ]);
   });
 
@@ -61,7 +68,7 @@ describe("what an engine is told", () => {
         "--cpus",
         "1.5",
       ],
-      ...["--log-driver", "none", "--pull", "never"],
+      ...["--log-driver", "none", "--pull", "never", "--no-healthcheck"],
       ...["--mount", "type=tmpfs,target=/tmp,tmpfs-size=1024,tmpfs-mode=1777"],
       ...["--mount", "type=volume,source=sockets,target=/run/bottle,ro"],
       // A comma in the operator's path is no option of ours.

@@ -4,7 +4,7 @@ import { homeMark } from "../lib/paths.ts";
 /** Its value is the bottle's id. */
 const BOTTLE_LABEL = "bot-bottle.id";
 /** Its value tells from whose home the bottle was started: an engine may serve several. */
-const HOME_LABEL = "bot-bottle.home";
+export const HOME_LABEL = "bot-bottle.home";
 
 export function bottleLabels(id: string): Readonly<Record<string, string>> {
   return { [BOTTLE_LABEL]: id, [HOME_LABEL]: homeMark() };

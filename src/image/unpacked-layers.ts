@@ -1,0 +1,66 @@
+/** An image with its layers as plain tars on this disk, each named by what is in it: for those who want it in another form. */
+import { createHash } from "node:crypto";
+import { createWriteStream } from "node:fs";
+import { stat } from "node:fs/promises";
+import { join } from "node:path";
+import { pipeline } from "node:stream/promises";
+import { withLayerTar } from "./layer-stream.ts";
+import type { SourceImage } from "./source-image.ts";
+
+export interface UnpackedLayer {
+  readonly file: string;
+  readonly digest: string;
+  readonly size: number;
+}
+
+/** Checked as they come. @param workDir whoever gives it removes it. @throws UserError */
+export function unpackLayers(
+  image: SourceImage,
+  workDir: string,
+  signal?: AbortSignal,
+): Promise<readonly UnpackedLayer[]> {
+  return Promise.all(
+    image.layers.map(async (layer, i): Promise<UnpackedLayer> => {
+      const file = join(workDir, `layer-${i}.tar`);
+      const hash = createHash("sha256");
+      await withLayerTar(
+        layer,
+        (tar) =>
+          pipeline(
+            tar,
+            async function* (source: AsyncIterable<Buffer>) {
+              for await (const chunk of source) {
+                hash.update(chunk);
+                yield chunk;
+              }
+            },
+            createWriteStream(file, { mode: 0o600 }),
+          ),
+        signal,
+      );
+      const { size } = await stat(file);
+      return { file, digest: `sha256:${hash.digest("hex")}`, size };
+    }),
+  );
+}
+
+/** The image's configuration, as the OCI writes it. */
+export function configurationOf(
+  { config }: SourceImage,
+  layers: readonly UnpackedLayer[],
+  labels?: Readonly<Record<string, string>>,
+): unknown {
+  return {
+    architecture: config.architecture,
+    os: "linux",
+    config: {
+      Env: config.env,
+      User: config.user,
+      WorkingDir: config.cwd,
+      Entrypoint: config.entrypoint,
+      Cmd: config.cmd,
+      ...(labels && { Labels: labels }),
+    },
+    rootfs: { type: "layers", diff_ids: layers.map(({ digest }) => digest) },
+  };
+}
