@@ -156,7 +156,7 @@ const SHORTCUTS: readonly Mutant[] = [
   {
     ...decoder(
       "double spaces in numbers",
-      "simd/run-program.ts",
+      "simd/turn.ts",
       "v128.or(isOut(k, bits), vector(spaces, k).get)",
       "isOut(k, bits)",
     ),
@@ -165,14 +165,14 @@ const SHORTCUTS: readonly Mutant[] = [
   {
     ...decoder(
       "letters in disguise, wide",
-      "simd/run-program.ts",
+      "simd/disguise-marks.ts",
       "v128.anyTrue(four((k) => lead(k)))",
       "i32.const(0)",
     ),
     tests: [SIMD],
   },
   {
-    ...decoder("escapes, wide", "simd/run-program.ts", "...VECTORS.map(noteAscii),", ""),
+    ...decoder("escapes, wide", "simd/disguise-marks.ts", "...VECTORS.map(noteAscii),", ""),
     tests: [SIMD],
   },
   {

@@ -32,10 +32,10 @@ import {
   v128,
   when,
 } from "./assembler.ts";
-import { BANKS, bankBits } from "./byte-sets.ts";
+import { bankBits } from "./byte-sets.ts";
+import { disguiseMarks } from "./disguise-marks.ts";
+import { openTurn, TURN, VECTORS } from "./turn.ts";
 
-const TURN = 64;
-const VECTORS = [0, 1, 2, 3] as const;
 const LAST_WORD = 0x8000;
 const NOTHING = i32.const(0);
 
@@ -59,42 +59,14 @@ export function runProgram(): Program {
     Local,
     Local,
   ];
-  const constant = (value: (place: number) => number): Code =>
-    locals.constant(Array.from({ length: 16 }, (_, place) => value(place) & 0xff));
-  const same = (byte: number): Code => constant(() => byte);
-  const ZERO = same(0);
-  const ONES = same(0xff);
+  const turn = openTurn(locals, at);
+  const { constant, same, membership, isIn, wordMask, wordsOf, wordsOfNumbers } = turn;
   const begin = locals.new("i32");
-  const bytes = VECTORS.map(() => locals.new("v128"));
-  const banks = VECTORS.map(() => BANKS.map(() => locals.new("v128")));
-  const spaces = VECTORS.map(() => locals.new("v128"));
-  const scratch = VECTORS.map(() => locals.new("v128"));
-  const upper = locals.new("v128");
   const [a, b, c] = [locals.new("i32"), locals.new("i32"), locals.new("i32")];
   const marks = locals.new("i32");
   const any = locals.new("i32");
   const word = locals.new("i32");
   const classes = locals.new("i32");
-  const vector = <T>(list: readonly T[], k: number): T => list[k] as T;
-
-  /** Nonzero where a byte of vector `k` is of a set. */
-  const membership = (k: number, bits: readonly number[]): Code => {
-    const parts = bits.flatMap((some, bank) => {
-      const { get } = vector(vector(banks, k), bank);
-      return some === 0 ? [] : [some === 0xff ? get : v128.and(get, same(some))];
-    });
-    return parts.reduce((sum, part) => v128.or(sum, part));
-  };
-  const isIn = (k: number, bits: readonly number[]): Code => v128.lessUnsigned(ZERO, membership(k, bits));
-  const isOut = (k: number, bits: readonly number[]): Code => v128.equal(membership(k, bits), ZERO);
-  /** The mask of words: `lane` says, all ones or all zeros, which of a vector's four. */
-  const wordMask = (lane: (k: number) => Code): Code =>
-    v128.bitmask(v128.narrow16(v128.narrow32(lane(0), lane(1)), v128.narrow32(lane(2), lane(3))));
-  const wordsOf = (bits: readonly number[]): Code => wordMask((k) => v128.equal32(isOut(k, bits), ZERO));
-  /** The same, without words in which two spaces stand side by side. */
-  const wordsOfNumbers = (bits: readonly number[]): Code =>
-    wordMask((k) => v128.equal32(v128.or(isOut(k, bits), vector(spaces, k).get), ZERO));
-
   const tracked = (): Tracked => ({ both: locals.new("i32"), before: locals.new("i32") });
   const follow = ({ both, before }: Tracked, mask: Code): Code => [
     ...a.set(mask),
@@ -133,26 +105,6 @@ export function runProgram(): Program {
   const hex = setOf(HEX);
   const loud = setOf(LOUD);
 
-  const upperHalves = (raw: Code): Code => v128.and(v128.shiftRight16(raw, i32.const(4)), same(15));
-  const load = (k: number): Code => {
-    const { set, get } = vector(bytes, k);
-    const lower = vector(scratch, k);
-    return [
-      ...set(v128.load(16 * k, at.get)),
-      ...lower.set(v128.and(get, same(15))),
-      ...upper.set(upperHalves(get)),
-      ...BANKS.flatMap((bank, i) => [
-        ...vector(vector(banks, k), i).set(
-          v128.and(
-            v128.swizzle(locals.constant(bank.lower), lower.get),
-            v128.swizzle(locals.constant(bank.upper), upper.get),
-          ),
-        ),
-      ]),
-      ...vector(spaces, k).set(v128.equal16(get, same(0x20))),
-    ];
-  };
-
   /** Only words in such a run of a wider class can be in a run of a narrower one; the last word's may go on. */
   const isWorthwhile = (run: (x: Code) => Code, { both, before }: Tracked): Code =>
     i32.or(i32.shrU(run(both.get), i32.const(16)), i32.and(before.get, i32.const(LAST_WORD)));
@@ -181,7 +133,7 @@ export function runProgram(): Program {
     ...follow(
       audible,
       i32.xor(
-        wordMask((k) => v128.equal32(membership(k, loud), ZERO)),
+        wordMask((k) => v128.equal32(membership(k, loud), same(0))),
         i32.const(0xffff),
       ),
     ),
@@ -208,7 +160,7 @@ export function runProgram(): Program {
   const pairsOfText = (odd: number): Code =>
     wordMask((k) => {
       const places = constant((i) => (i % 2 === odd ? 0xff : 0));
-      return v128.equal32(v128.select(isIn(k, upperHalf), isIn(k, hex), places), ONES);
+      return v128.equal32(v128.select(isIn(k, upperHalf), isIn(k, hex), places), same(0xff));
     });
   const alphanumericRuns: Code = [
     ...look(alphanumeric, wordsOf(setOf(ALPHANUMERICS)), run12),
@@ -260,16 +212,16 @@ export function runProgram(): Program {
   const byLower = constant((bits) => 0b1001 | ((bits & 8) === 0 ? 0b10 : 0) | ((bits & 2) === 0 ? 0b100 : 0));
   const byUpper = constant((bits) => (bits < 2 ? 0b1111 : 0b1110));
   const placesOf = (k: number): Code => {
-    const raw = vector(bytes, k).get;
-    const worth = vector(scratch, k);
+    const raw = turn.bytes(k);
+    const worth = turn.scratch(k);
     return [
-      ...worth.set(v128.add(raw, v128.swizzle(toValue, upperHalves(raw)))),
+      ...worth.set(v128.add(raw, v128.swizzle(toValue, turn.upperHalves(raw)))),
       ...worth.set(
         v128.or(
           v128.and(
             v128.and(
               v128.swizzle(byLower, v128.and(worth.get, same(15))),
-              v128.swizzle(byUpper, upperHalves(worth.get)),
+              v128.swizzle(byUpper, turn.upperHalves(worth.get)),
             ),
             isIn(k, setOf(ALPHANUMERICS)),
           ),
@@ -280,7 +232,7 @@ export function runProgram(): Program {
   };
   const groupsOfText = (phase: number): Code => {
     const places = constant((i) => 1 << ((i - phase) & 3));
-    return wordMask((k) => v128.equal32(v128.and(vector(scratch, k).get, places), places));
+    return wordMask((k) => v128.equal32(v128.and(turn.scratch(k).get, places), places));
   };
   const phaseRuns: Code = choose(
     isWorthwhile(run3, unbroken),
@@ -288,56 +240,6 @@ export function runProgram(): Program {
     [forget(...phases)],
   );
   if (HEX_ASCII !== 0x300) throw new Error("the bits of HEX_ASCII were moved");
-
-  // Disguises: what begins in ASCII is looked at byte by byte, letters beyond it sixteen at a time.
-  const equals = (k: number, byte: number): Code => v128.equal(vector(bytes, k).get, same(byte));
-  const inAscii = (k: number): Code =>
-    [0x00, 0x25, 0x26, 0x5c].map((byte) => equals(k, byte)).reduce((sum, part) => v128.or(sum, part));
-  const lead = (k: number): Code =>
-    v128.lessUnsigned(v128.add(vector(bytes, k).get, same(-0xc2)), same(0xf5 - 0xc2));
-  const four = (part: (k: number) => Code): Code =>
-    v128.or(v128.or(part(0), part(1)), v128.or(part(2), part(3)));
-  const noteAscii = (k: number): Code => [
-    ...a.set(v128.bitmask(vector(scratch, k).get)),
-    ...when(
-      a.get,
-      repeatWhile(
-        a.get,
-        b.set(i32.ctz(a.get)),
-        c.set(i32.load8(16 * k, i32.add(at.get, b.get))),
-        c.set(i32.shl(and(i32.sub(c.get, i32.shrU(c.get, i32.const(6))), i32.const(3)), i32.const(8))),
-        c.set(
-          i32.load8(0, i32.add(mayFollow.get, i32.add(c.get, i32.load8(16 * k + 1, i32.add(at.get, b.get))))),
-        ),
-        marks.set(
-          i32.or(marks.get, i32.shl(c.get, i32.add(i32.shrU(b.get, i32.const(2)), i32.const(4 * k)))),
-        ),
-        a.set(and(a.get, i32.sub(a.get, i32.const(1)))),
-      ),
-    ),
-  ];
-  const findMarks: Code = [
-    ...marks.set(i32.const(0)),
-    ...when(
-      v128.anyTrue(four((k) => lead(k))),
-      marks.set(
-        i32.xor(
-          wordMask((k) =>
-            v128.equal32(v128.and(lead(k), v128.lessSigned(v128.load(16 * k + 1, at.get), same(0xc0))), ZERO),
-          ),
-          i32.const(0xffff),
-        ),
-      ),
-    ),
-    ...when(
-      v128.anyTrue(
-        [0, 1, 2, 3]
-          .map((k) => [...vector(scratch, k).tee(inAscii(k))])
-          .reduce((sum: Code, part) => v128.or(sum, part), ZERO),
-      ),
-      ...VECTORS.map(noteAscii),
-    ),
-  ];
 
   const store = (value: Code): Code => [
     ...i32.store(0, out.get, value),
@@ -379,14 +281,14 @@ export function runProgram(): Program {
         i32.ltU(at.get, end.get),
         repeatWhile(
           i32.ltU(at.get, end.get),
-          ...VECTORS.map(load),
+          turn.load,
           unbrokenRuns,
           alphanumericRuns,
           separatedRuns,
           numericRuns,
           phraseRuns,
           phaseRuns,
-          findMarks,
+          disguiseMarks(turn, { mayFollow, marks, scratch: [a, b, c] }),
           writeEvents,
           at.set(i32.add(at.get, i32.const(TURN))),
         ),

@@ -6,22 +6,21 @@
 import type { Socket } from "node:net";
 import type { Finding } from "../../inspect/finding.ts";
 import type { Activity, Connection } from "./accept/connection.ts";
+import { Account, grantEnded } from "./account.ts";
 import type { Client } from "./client/client.ts";
 import { denialAnswer, type Refusal, refuse, type Subject, shownPath, wantsText } from "./denial.ts";
-import { outgoingHeaders } from "./inject/inject.ts";
-import { closeFrame } from "./inspection/frames.ts";
 import type { Inspection } from "./inspection/inspection.ts";
 import type { Framing, OutgoingBody } from "./inspection/outgoing-body.ts";
 import { type Admission, admit } from "./pipeline.ts";
-import { openedRoots } from "./policy/upstream-proxy.ts";
 import type { StatedAnswer } from "./response/head.ts";
 import { Relay } from "./response/relay.ts";
 import type { Generation, Services } from "./services.ts";
-import { type Splice, splice } from "./tunnel/splice.ts";
-import { switchProtocols } from "./tunnel/websocket.ts";
+import type { Splice } from "./tunnel/splice.ts";
+import { closeDenied, joinSides, type Sides, switchProtocols } from "./tunnel/websocket.ts";
 import type { RequestEvents, UpstreamConnection, UpstreamRequest } from "./upstream/connection.ts";
 import { dial } from "./upstream/dial.ts";
-import { type AbsoluteForm, absoluteForm, blockedBy, proxyRefusal } from "./upstream/proxy.ts";
+import { messageFor } from "./upstream/message.ts";
+import { type AbsoluteForm, blockedBy, proxyRefusal } from "./upstream/proxy.ts";
 
 /** The guest's bare socket, when its request asked to leave HTTP. */
 export interface Upgrade {
@@ -32,9 +31,6 @@ export interface Upgrade {
   detach(): void;
 }
 
-/** RFC 6455, section 7.4.1. */
-const CLOSED_BY_POLICY = 1008;
-
 /** May be sent again when the first attempt met a pooled socket that its upstream had just closed. */
 const REPEATABLE: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "PUT", "DELETE"]);
 
@@ -44,8 +40,7 @@ export class Exchange implements Activity {
   readonly #client: Client;
   readonly #upgrade: Upgrade | undefined;
   readonly #generation: Generation;
-  readonly #started = performance.now();
-  #progressAt = this.#started;
+  readonly #account: Account;
   #admission: Admission | undefined;
   #body: OutgoingBody | undefined;
   #framing: Framing | undefined;
@@ -55,13 +50,10 @@ export class Exchange implements Activity {
   #tunnel: Splice | undefined;
   #refused = false;
   #done = false;
-  #status = 0;
-  #answerHeaders: readonly string[] = [];
-  #up = 0;
-  #down = 0;
 
   constructor(services: Services, connection: Connection, client: Client, upgrade?: Upgrade) {
     this.#services = services;
+    this.#account = new Account(services);
     this.#connection = connection;
     this.#client = client;
     this.#upgrade = upgrade;
@@ -126,7 +118,7 @@ export class Exchange implements Activity {
   }
 
   ungranted(): void {
-    this.#cutShort(ended());
+    this.#cutShort(grantEnded());
   }
 
   get blocked(): boolean {
@@ -136,7 +128,7 @@ export class Exchange implements Activity {
   sweep(now: number): void {
     const { exchangeIdleMs, tunnelIdleMs } = this.#services.limits;
     const patience = this.#tunnel === undefined ? exchangeIdleMs : tunnelIdleMs;
-    if (now - this.#progressAt <= patience) return;
+    if (now - this.#account.progressAt <= patience) return;
     if (this.#tunnel !== undefined) this.#tunnel.destroy();
     else
       this.#fail(
@@ -146,10 +138,11 @@ export class Exchange implements Activity {
 
   spent(now: number): number {
     const { headMs, tunnelIdleMs, slowestUpload } = this.#services.limits;
-    if (this.#tunnel !== undefined) return (now - this.#progressAt) / tunnelIdleMs;
-    if (this.blocked) return (now - this.#progressAt) / headMs;
+    if (this.#tunnel !== undefined) return (now - this.#account.progressAt) / tunnelIdleMs;
+    if (this.blocked) return (now - this.#account.progressAt) / headMs;
     if (this.#client.received) return 0;
-    return (now - this.#started - this.#up / slowestUpload) / headMs;
+    const { started, up } = this.#account;
+    return (now - started - up / slowestUpload) / headMs;
   }
 
   giveWay(): void {
@@ -187,7 +180,7 @@ export class Exchange implements Activity {
     const path = shownPath(admission.subject.path ?? "");
     const { grant, credential } = admission.route;
     if (grant !== undefined && !this.#services.grants.use(grant.id)) {
-      this.#fail(ended());
+      this.#fail(grantEnded());
       return;
     }
     const recorded = this.#services.clearance.of({ method, scheme, host, path, credential, grant });
@@ -226,20 +219,12 @@ export class Exchange implements Activity {
   }
 
   #send(connection: UpstreamConnection, admission: Admission, reused: boolean): void {
-    const { target, route, head } = admission;
     const { method } = this.#client;
     const outgoing = this.#body;
     const framing = this.#framing;
     const body = framing && { framing, decoded: outgoing?.decodes === true };
-    const { policy } = this.#generation;
-    const opened = openedRoots(policy.proxy, route) !== undefined;
-    const proxied = absoluteForm(policy.proxy, route, target);
-    const headers = outgoingHeaders({ method, host: target.host, head, body, opened }, route);
-    headers.push("Connection", this.#upgrade === undefined ? "keep-alive" : "Upgrade");
-    if (this.#upgrade !== undefined) headers.push("Upgrade", "websocket");
-    headers.push(...(proxied?.headers ?? []));
-    const chunked = framing !== undefined && "chunked" in framing;
-    const message = { method, path: proxied?.path ?? target.path, headers, chunked };
+    const upgrading = this.#upgrade !== undefined;
+    const { message, proxied } = messageFor(admission, this.#generation.policy, { method, body, upgrading });
     const again = reused && outgoing === undefined && REPEATABLE.has(method);
     const request = connection.ask(message, this.#heard(admission, proxied, again));
     if (request === undefined) {
@@ -248,7 +233,7 @@ export class Exchange implements Activity {
       return;
     }
     this.#request = request;
-    this.#progressAt = performance.now();
+    this.#account.progressed();
     if (outgoing === undefined) request.end();
     else outgoing.sendTo(request);
   }
@@ -283,7 +268,7 @@ export class Exchange implements Activity {
       request?.destroy();
       return;
     }
-    this.#answerHeaders = rawHeaders;
+    this.#account.answerHeaders = rawHeaders;
     if (this.#services.stopping) this.#client.closeAfter();
     const { inspection } = this.#generation;
     this.#relay = new Relay(
@@ -294,7 +279,7 @@ export class Exchange implements Activity {
       {
         flagged: (findings) => this.#flagged(findings),
         began: (status) => {
-          this.#status = status;
+          this.#account.status = status;
           this.#moved(0, 0);
         },
         bytes: (count) => this.#moved(0, count),
@@ -315,30 +300,21 @@ export class Exchange implements Activity {
     }
     const { socket, rest: early, detach } = this.#upgrade;
     detach();
-    this.#status = 101;
-    if (rest.length > 0) upstream.unshift(rest);
-    if (early.length > 0) socket.unshift(early);
+    this.#account.status = 101;
+    const sides: Sides = { guest: { socket, rest: early }, upstream: { socket: upstream, rest } };
     const messages = this.#generation.inspection.messages(admission, {
       masked: (findings) => this.#services.report.masked(findings, admission.subject),
       flagged: (findings) => this.#flagged(findings),
       refused: (refusal) => {
         this.#services.report.denied(refusal, admission.subject);
-        const goodbye = closeFrame(CLOSED_BY_POLICY, `denied by bottle: ${refusal.code}`);
-        socket.end(goodbye, () => void upstream.destroy());
+        closeDenied(sides, refusal);
       },
     });
-    socket.write(messages.head(head), "latin1");
-    this.#tunnel = splice(
-      socket,
-      upstream,
-      {
-        up: (count) => this.#moved(count, 0),
-        down: (count) => this.#moved(0, count),
-        closed: (clean) => this.#finish(clean),
-      },
-      messages,
-    );
-    upstream.resume();
+    this.#tunnel = joinSides(sides, head, messages, {
+      up: (count) => this.#moved(count, 0),
+      down: (count) => this.#moved(0, count),
+      closed: (clean) => this.#finish(clean),
+    });
   }
 
   #suspect(admission: Admission, sent: Parameters<Inspection["suspect"]>[1]): void {
@@ -352,19 +328,8 @@ export class Exchange implements Activity {
   }
 
   #moved(up: number, down: number): void {
-    this.#up += up;
-    this.#down += down;
-    this.#progressAt = performance.now();
-    const { grant } = this;
-    if (grant !== undefined) {
-      this.#services.grants.moved(grant, up + down);
-      if (!this.#services.grants.holds(grant)) {
-        this.#cutShort(ended());
-        return;
-      }
-    }
-    const spent = this.#services.budget.moved(up, down);
-    if (spent !== undefined) this.#cutShort(spent);
+    const refusal = this.#account.moved(up, down, this.grant);
+    if (refusal !== undefined) this.#cutShort(refusal);
   }
 
   #cutShort(refusal: Refusal): void {
@@ -411,7 +376,7 @@ export class Exchange implements Activity {
 
   #refuse(reason: Refusal, asked: Subject): void {
     this.#refused = true;
-    this.#progressAt = performance.now();
+    this.#account.progressed();
     const { hush } = this.#generation.inspection;
     const refusal = hush.refusal(reason, asked);
     const subject = hush.subject(asked);
@@ -450,29 +415,8 @@ export class Exchange implements Activity {
     this.#connection.end(this);
     const admission = this.#admission;
     if (admission === undefined || this.#refused) return;
-    if (this.#up > 0) this.#suspect(admission, { bytes: this.#up });
-    this.#services.report.allowed({
-      method: this.#client.method,
-      host: admission.target.host,
-      path: shownPath(admission.subject.path ?? ""),
-      via: this.#status === 101 ? "websocket" : "http",
-      status: this.#status,
-      up: this.#up,
-      down: this.#down,
-      ms: Math.round(performance.now() - this.#started),
-      credential: admission.route.credential,
-      ...(this.grant !== undefined && { grant: this.grant }),
-      complete,
-      headers: this.#client.rawHeaders,
-      answerHeaders: this.#answerHeaders,
-    });
+    const { up } = this.#account;
+    if (up > 0) this.#suspect(admission, { bytes: up });
+    this.#services.report.allowed(this.#account.closed(admission, this.#client.rawHeaders, complete));
   }
-}
-
-function ended(): Refusal {
-  return refuse(
-    "grant-ended",
-    "what the operator had allowed for a while has run out, is used up or was taken back",
-    "a grant that lasts",
-  );
 }
