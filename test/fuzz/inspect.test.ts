@@ -110,8 +110,8 @@ describe("the inspector", () => {
       const before = Buffer.concat([pick(JUNK)(), Buffer.from(pick(BORDERS))]);
       const whole = Buffer.concat([before, text, Buffer.from(pick(BORDERS)), pick(JUNK)()]);
       const findings = planted.scan(whole);
-      // Junk may hold so many secrets of its own that the whole text is one finding.
-      const found = findings.filter(({ detector }) => detector === name || detector === "too-many-secrets");
+      // Junk may hold so many secrets of its own, or beginnings of them, that the whole text is one finding.
+      const found = findings.filter(({ detector }) => detector === name || detector.startsWith("too-m"));
       const end = before.length + text.length;
       const covering = found.filter((finding) => finding.start < end && finding.end > before.length);
       if (covering.length === 0)
