@@ -19,7 +19,7 @@ import { vmLack } from "../test/support/vm-host.ts";
 import { type BenchRow, row } from "./row.ts";
 
 const STARTS = 10;
-const BOOTS = 3;
+const BOOTS = 5;
 const EXECS = 20;
 const FORKS = 5;
 const COPY_BYTES = 16 * 1024 ** 2;
@@ -34,10 +34,14 @@ export async function benchVm(): Promise<readonly BenchRow[]> {
     rows.push({ ...row(name, unit, figures), note: more === undefined ? how : `${how}; ${more}` });
   };
 
-  await (await startBottle(qemuBackend)).close();
+  const used = mkdtempSync(join(tmpdir(), "bbv-"));
+  const first = await startBottle(qemuBackend);
+  await forkDisk(first.stateDir, used);
+  await first.close();
   note("vm: start by going on, to the end of the first exec", "ms", await repeat(STARTS, startOnce));
   const bare = await repeat(BOOTS, () => bareBoot(machine));
-  const booted = await repeat(BOOTS, () => bootOnce(machine));
+  const booted = await repeat(BOOTS, () => bootOnce(machine, used));
+  rmSync(used, { recursive: true, force: true });
   note("vm: bare QEMU, same kernel and RAM disk, to its hello", "ms", bare);
   note("vm: boot, to the end of the first exec", "ms", booted);
 
@@ -67,14 +71,16 @@ async function startOnce(): Promise<() => Promise<void>> {
   return () => bottle.close();
 }
 
-/** The way that is taken where a machine cannot be saved. */
-async function bootOnce({ spec }: PreparedMachine): Promise<() => Promise<void>> {
-  const from = await startedFolder();
+/** The way that is taken where a machine cannot be saved, on a copy of the disk that is in `used`. */
+async function bootOnce({ spec }: PreparedMachine, used: string): Promise<() => Promise<void>> {
+  const folder = mkdtempSync(join(tmpdir(), "bbv-"));
+  const stateDir = mkdtempSync(join(folder, "state-"));
+  await forkDisk(used, stateDir);
   const scope = createScope();
-  const { image, ...disk } = await keptDisk(from.stateDir);
+  const { image, ...disk } = await keptDisk(stateDir);
   const guest = await bootGuest(
     {
-      ...{ id: "b-bench", stateDir: from.stateDir, runtimeDir: from.folder },
+      ...{ id: "b-bench", stateDir, runtimeDir: folder },
       machine: { spec, template: undefined },
       disks: [disk],
       mounts: [],
@@ -89,18 +95,9 @@ async function bootOnce({ spec }: PreparedMachine): Promise<() => Promise<void>>
   await runIn(guest, ["true"]);
   return async () => {
     await scope.close();
-    rmSync(from.folder, { recursive: true, force: true });
+    rmSync(folder, { recursive: true, force: true });
   };
 }
-
-async function startedFolder(): Promise<{ readonly folder: string; readonly stateDir: string }> {
-  folders ??= await startBottle(qemuBackend);
-  const folder = mkdtempSync(join(tmpdir(), "bbv-"));
-  const stateDir = mkdtempSync(join(folder, "state-"));
-  await forkDisk(folders.stateDir, stateDir);
-  return { folder, stateDir };
-}
-let folders: TestBottle | undefined;
 
 /** No jail, no disk, no link: what the emulator and the guest's kernel take by themselves. */
 async function bareBoot({ spec }: PreparedMachine): Promise<() => Promise<void>> {
