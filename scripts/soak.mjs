@@ -12,6 +12,7 @@ const SOAKS = {
   git: ["life", "large", "many"].map((name) => `test/integration/git-gate/${name}.test.ts`),
   faults: ["test/integration/lifecycle/faults.test.ts"],
   aliases: ["reach", "contained"].map((name) => `test/integration/backends/smolmachines-${name}.test.ts`),
+  releases: ["test/integration/backends/smolmachines.test.ts"],
   day: ["test/integration/lifecycle/day.test.ts"],
 };
 
