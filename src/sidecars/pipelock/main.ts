@@ -69,6 +69,8 @@ async function startPipelock(config: PipelockConfig, { emit }: Pick<Keeper, "emi
       if (!only) await end(former);
       running = await started();
       before = only ? former : undefined;
+      // Nobody is led there any more: its end is no mishap.
+      wanted.delete(former);
       if (only) void front.left(former.port, DRAIN_MS).then(() => end(former));
     },
     async drain() {
