@@ -106,6 +106,26 @@ export type Seen =
     }
   | { readonly kind: "not-run"; readonly words: string; readonly ms: number };
 
+type ProbeMaker = (
+  what: string,
+  tries: string,
+  attack: Probe["attack"],
+  refused: readonly string[],
+  more?: Partial<Probe>,
+) => Probe;
+
+/** What makes the probes of a group, whose ids begin with `word`: on the host the same succeeds, unless one says otherwise. */
+export function probesOf(group: Group, word: string, common: Partial<Probe> = {}): ProbeMaker {
+  return (what, tries, attack, refused, more = {}) => ({
+    id: `${word}-${what}`,
+    invariant: "I1",
+    control: "outside",
+    ...common,
+    ...{ group, tries, attack, refused },
+    ...more,
+  });
+}
+
 export function sh(text: string, at: Place = "guest"): Step {
   return { at, language: "sh", text };
 }

@@ -4,7 +4,7 @@ import { constants } from "node:os";
 import type { ExitStatus, TerminalSize } from "../contract/backend.ts";
 import type { Keeper, Session } from "../keeper/control-client.ts";
 import type { Settlement } from "../keeper/control-protocol.ts";
-import { TERMINAL_RESET } from "../keeper/terminal-filter.ts";
+import { TERMINAL_RESET } from "../keeper/terminal-rules.ts";
 import { printable } from "../lib/printable.ts";
 import { untilEnded } from "../lib/streams.ts";
 import { createDetachKey } from "./detach-key.ts";

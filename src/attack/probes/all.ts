@@ -4,6 +4,7 @@ import { didYouMean } from "../../lib/names.ts";
 import { GROUPS, INVARIANTS, type Probe } from "../probe.ts";
 import { ADDRESSES } from "./addresses.ts";
 import { AFTERMATH } from "./aftermath.ts";
+import { COPIES } from "./copies.ts";
 import { EXFILTRATION } from "./exfiltration.ts";
 import { FILES } from "./files.ts";
 import { KERNEL } from "./kernel.ts";
@@ -23,6 +24,7 @@ export const PROBES: readonly Probe[] = [
   ...EXFILTRATION,
   ...PUSHES,
   ...FILES,
+  ...COPIES,
   ...KERNEL,
   ...OWN_PARTS,
   ...OPERATOR,

@@ -1,5 +1,5 @@
-/** I1, I2, I9: files. Of the host's a guest sees what was put there, and what comes out of it acts on nothing. */
-import { node, type Otherwise, type Probe, sh } from "../probe.ts";
+/** I1, I2: files. Of the host's a guest sees what was put there; copies.ts has what comes out of it. */
+import { node, type Otherwise, type Probe, probesOf, sh } from "../probe.ts";
 
 const ABSENT = ["ENOENT", "ENOTDIR", "EACCES", "EPERM"] as const;
 const NEEDS_ROOT: Otherwise = {
@@ -19,24 +19,7 @@ const OWN_KERNEL: Otherwise = {
   because: "it is the virtual machine's own kernel, and no part of the host's",
 };
 
-function file(
-  what: string,
-  tries: string,
-  attack: Probe["attack"],
-  refused: readonly string[],
-  more: Partial<Probe> = {},
-): Probe {
-  return {
-    id: `file-${what}`,
-    invariant: "I1",
-    group: "files",
-    tries,
-    attack,
-    refused,
-    control: "outside",
-    ...more,
-  };
-}
+const file = probesOf("files", "file");
 
 export const FILES: readonly Probe[] = [
   file(
@@ -310,90 +293,4 @@ done; refused none "$found of them"`),
     ["EPERM", "failed"],
     { controlOtherwise: [NEEDS_ROOT] },
   ),
-  file(
-    "copied-link",
-    "has the operator copy out a link to a file of theirs",
-    [
-      sh(
-        'd=$scratch/linked; mkdir -p "$d" && ln -sfn "$OPERATOR/.ssh" "$d/keys" && ln -sf "$OPERATOR/.ssh/id_ed25519" "$d/key" && got "they are there"',
-      ),
-      sh(
-        `${takeOut("linked")}
-cat "$out/key" >/dev/null 2>&1 && got "the copy leads to the key"; cat "$out/keys/id_ed25519" >/dev/null 2>&1 && got "the copy leads to the keys"; refused no-link`,
-        "host",
-      ),
-    ],
-    ["no-link"],
-    { invariant: "I2", slow: "a copy is taken out by a command" },
-  ),
-  file(
-    "copied-set-id",
-    "has the operator copy out a program that makes them another user",
-    [
-      sh(
-        'd=$scratch/setid; mkdir -p "$d" && cp /usr/bin/id "$d/id" && chmod 6755 "$d/id" && got "it is there"',
-      ),
-      sh(
-        `${takeOut("setid")}
-[ -u "$out/id" ] || [ -g "$out/id" ] && got "the copy is set-id"; [ -f "$out/id" ] || cannot "nothing was copied"; refused stripped`,
-        "host",
-      ),
-    ],
-    ["stripped"],
-    { slow: "a copy is taken out by a command" },
-  ),
-  file(
-    "copied-pipe",
-    "has the operator copy out a pipe that never ends",
-    [
-      sh('d=$scratch/piped; mkdir -p "$d" && mkfifo "$d/pipe" && echo x >"$d/file" && got "it is there"'),
-      sh(
-        `${takeOut("piped")}
-[ -f "$out/file" ] || cannot "nothing was copied"; [ -p "$out/pipe" ] && got "the copy has it"; refused left-out`,
-        "host",
-      ),
-    ],
-    ["left-out"],
-    { slow: "a copy is taken out by a command" },
-  ),
-  file(
-    "copied-hook",
-    "has the operator copy out a repository whose hooks and configuration run a command",
-    [
-      sh(
-        `d=$scratch/hooked; rm -rf "$d"; mkdir -p "$d" && cd "$d" && git init -q . && git config core.fsmonitor "touch ran-by-git;false" && printf '#!/bin/sh\\ntouch ran-by-hook\\n' >.git/hooks/post-checkout && chmod +x .git/hooks/post-checkout && got "they are there"`,
-      ),
-      sh(
-        `${takeOut("hooked")}
-cd "$out" || cannot "nothing was copied"; git status >/dev/null 2>&1; git checkout -q -b other >/dev/null 2>&1; for f in ran-by-git ran-by-hook; do [ -e "$f" ] && got "$f"; done; refused nothing-ran`,
-        "host",
-      ),
-    ],
-    ["nothing-ran"],
-    { slow: "a copy is taken out by a command" },
-  ),
-  file(
-    "pulled-hook",
-    "has a command run on the host when the operator looks at its work",
-    [
-      sh(`cd "\${TRIES:+$SIDE_ROOT/outside/}workspace" 2>/dev/null || cd "$HOME/workspace" || cannot there is no workspace
-git config core.fsmonitor "touch $SIDE_ROOT/tries/ran-$SIDE;false"; git config diff.external "touch $SIDE_ROOT/tries/ran-$SIDE"; git config core.hooksPath hooks; echo more >>README.md; got "it is there"`),
-      sh(
-        `[ "$SIDE" = bottle ] && ran=$TRIES/ran-guest || ran=$TRIES/ran-outside
-rm -f "$ran"
-if [ "$SIDE" = bottle ]; then $BOTTLE diff "$ID" >/dev/null 2>&1 || cannot "bottle diff failed"; $BOTTLE pull "$ID" >/dev/null 2>&1 || cannot "bottle pull failed"; else git -C "$SIDE_ROOT/outside/workspace" diff >/dev/null 2>&1; fi
-[ -e "$ran" ] && got "it ran"; refused nothing-ran`,
-        "host",
-      ),
-    ],
-    ["nothing-ran"],
-    { slow: "its work is taken out by commands" },
-  ),
 ];
-
-/** As the operator takes it out of a bottle; outside, as one copies things. Both leave it in `$out`. */
-function takeOut(name: string): string {
-  return `out="$TRIES/out-$SIDE-${name}"; rm -rf "$out"
-if [ "$SIDE" = bottle ]; then words=$($BOTTLE cp "$ID:/tmp/${name}" "$out" 2>&1) || case $words in *"left out"*|*"not copied"*) ;; *) [ -e "$out" ] || cannot "bottle cp: $words" ;; esac
-else cp -a "$TRIES/${name}" "$out"; fi`;
-}

@@ -1,26 +1,9 @@
 /** I1: names. There is no DNS in a bottle; egress resolves what the operator listed, and nothing of the agent's choosing. */
-import { node, type Probe, sh } from "../probe.ts";
+import { node, type Probe, probesOf, sh } from "../probe.ts";
 
 const NO_WAY = ["ENETUNREACH", "EHOSTUNREACH", "EADDRNOTAVAIL", "EAFNOSUPPORT", "ECONNREFUSED"] as const;
 
-function name(
-  what: string,
-  tries: string,
-  attack: Probe["attack"],
-  refused: readonly string[],
-  more: Partial<Probe> = {},
-): Probe {
-  return {
-    id: `name-${what}`,
-    invariant: "I1",
-    group: "names",
-    tries,
-    attack,
-    refused,
-    control: "outside",
-    ...more,
-  };
-}
+const name = probesOf("names", "name");
 
 export const NAMES: readonly Probe[] = [
   name(

@@ -1,24 +1,7 @@
 /** I1, I6, I10: the bottle's own parts. What a guest may speak to answers it as what it is, and to nobody's name but its own. */
-import { node, type Otherwise, type Probe, perl, sh } from "../probe.ts";
+import { node, type Otherwise, type Probe, perl, probesOf, sh } from "../probe.ts";
 
-function part(
-  what: string,
-  tries: string,
-  attack: Probe["attack"],
-  refused: readonly string[],
-  more: Partial<Probe> = {},
-): Probe {
-  return {
-    id: `own-${what}`,
-    invariant: "I1",
-    group: "own-parts",
-    tries,
-    attack,
-    refused,
-    control: "outside",
-    ...more,
-  };
-}
+const part = probesOf("own-parts", "own");
 
 const ABSENT = ["ENOENT", "ENOTDIR", "EACCES"] as const;
 const NO_BEARER: Otherwise = {

@@ -1,5 +1,5 @@
 /** What a guest can use up. Each tries no more than its bottle's limits are, and on the host no more than any program may. */
-import { node, type Otherwise, type Probe, perl, sh } from "../probe.ts";
+import { node, type Otherwise, type Probe, perl, probesOf, sh } from "../probe.ts";
 
 const NO_MEMORY_LIMIT: Otherwise = {
   without: ["memoryLimit"],
@@ -12,26 +12,10 @@ const NO_PROCESS_LIMIT: Otherwise = {
   because: "processes are limited by the virtual machine's memory alone",
 };
 
-function use(
-  what: string,
-  tries: string,
-  attack: Probe["attack"],
-  refused: readonly string[],
-  more: Partial<Probe> = {},
-): Probe {
-  return {
-    id: `resource-${what}`,
-    invariant: "I1",
-    group: "resources",
-    tries,
-    attack,
-    refused,
-    control: "outside",
-    slow: "it takes what it can",
-    timeoutMs: 60_000,
-    ...more,
-  };
-}
+const use = probesOf("resources", "resource", {
+  slow: "it takes what it can",
+  timeoutMs: 60_000,
+});
 
 /** A bottle has 4096 processes, and 768 MiB of memory here. */
 export const RESOURCES: readonly Probe[] = [

@@ -4,7 +4,8 @@ import { createReadStream } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { type BottlePaths, bottlePaths, readRecord } from "../../keeper/bottle-record.ts";
 import { tryConnectKeeper } from "../../keeper/control-client.ts";
-import { createTerminalFilter, TERMINAL_RESET } from "../../keeper/terminal-filter.ts";
+import { createTerminalFilter } from "../../keeper/terminal-filter.ts";
+import { TERMINAL_RESET } from "../../keeper/terminal-rules.ts";
 import { codeOf } from "../../lib/errors.ts";
 
 /** Between looks at a log that is followed. */

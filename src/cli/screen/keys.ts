@@ -145,3 +145,11 @@ function beginningOfEnd(text: string): number {
     if (PASTE_END.startsWith(text.slice(text.length - length))) return length;
   return 0;
 }
+
+export function isNamed(key: Key, ...names: readonly KeyName[]): boolean {
+  return key.kind === "named" && names.includes(key.name);
+}
+
+export function characterOf(key: Key): string {
+  return key.kind === "character" ? key.text : "";
+}

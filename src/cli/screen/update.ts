@@ -3,7 +3,8 @@ import type { InboxView, Pending, Preview } from "../../keeper/inbox-protocol.ts
 import { UserError, unreachable } from "../../lib/errors.ts";
 import { type Lifetime, lifetimeFrom } from "../inbox/lifetime.ts";
 import { bottleText, grantSummary, type Passage, passagesOf, summaryOf } from "../inbox/words.ts";
-import type { Key, KeyName } from "./keys.ts";
+import { characterOf, isNamed, type Key } from "./keys.ts";
+import { newSheet, noted, resized, type Step, scrolled, unseen } from "./sheets.ts";
 import {
   cursorIn,
   type Effect,
@@ -12,12 +13,9 @@ import {
   LIST,
   type Mode,
   passagesOfItem,
-  type Sheet,
   type Size,
   type State,
   type Subject,
-  sheetLines,
-  sheetRoom,
 } from "./state.ts";
 
 export type ScreenEvent =
@@ -31,11 +29,6 @@ export type ScreenEvent =
   | { readonly kind: "done" | "failed"; readonly text: string }
   | { readonly kind: "edited"; readonly bottle: string; readonly ticket: string; readonly preview: Preview }
   | { readonly kind: "always"; readonly subject: Subject; readonly passages: readonly Passage[] };
-
-export interface Step {
-  readonly state: State;
-  readonly effects: readonly Effect[];
-}
 
 /** Of a typed line: a reason is at most as long as what the keeper takes. */
 const MAX_INPUT = 500;
@@ -83,10 +76,6 @@ function only(state: State): Step {
   return { state, effects: [] };
 }
 
-function newSheet(title: string, passages: readonly Passage[]): Sheet {
-  return { title, passages, scroll: 0, seen: 0 };
-}
-
 /**
  * The cursor stays on what it was moved to; when that has gone, where it was. Until it was moved it is at the top: the
  * bottles' first news come in any order, and whichever is first must not hold it.
@@ -98,26 +87,6 @@ function settled(state: State, change: Partial<State>): State {
   const items = itemsOf(next);
   const item = items[cursorIn(items, next)];
   return { ...next, selected: item?.key };
-}
-
-/** Lines break elsewhere, so what was seen has to be seen again. */
-function resized(state: State, size: Size): State {
-  const { mode } = state;
-  if (!("sheet" in mode)) return { ...state, size };
-  return { ...state, size, mode: { ...mode, sheet: { ...mode.sheet, scroll: 0, seen: 0 } } };
-}
-
-/** What was drawn has been seen, if it is the same sheet still, at the same size. */
-function noted(state: State, drawn: State): State {
-  const { mode, size } = state;
-  if (!("sheet" in mode) || !("sheet" in drawn.mode)) return state;
-  if (mode.sheet.passages !== drawn.mode.sheet.passages || size !== drawn.size) return state;
-  const { scroll } = drawn.mode.sheet;
-  // Only what joins on to what was seen before: nobody has read what was leapt over.
-  if (scroll > mode.sheet.seen) return state;
-  const seen = Math.max(mode.sheet.seen, scroll + sheetRoom(size));
-  if (seen === mode.sheet.seen) return state;
-  return { ...state, mode: { ...mode, sheet: { ...mode.sheet, seen } } };
 }
 
 function pressed(state: State, key: Key): Step {
@@ -145,14 +114,6 @@ function pressed(state: State, key: Key): Step {
     default:
       return unreachable(mode);
   }
-}
-
-function isNamed(key: Key, ...names: readonly KeyName[]): boolean {
-  return key.kind === "named" && names.includes(key.name);
-}
-
-function characterOf(key: Key): string {
-  return key.kind === "character" ? key.text : "";
 }
 
 function pressedInList(state: State, key: Key): Step {
@@ -244,29 +205,6 @@ function titleOf(item: Item): string {
   }
 }
 
-type ModeWithSheet = Extract<Mode, { readonly sheet: Sheet }>;
-
-/** Undefined for a key that does not scroll. */
-function scrolled(state: State, mode: ModeWithSheet, key: Key): Step | undefined {
-  const room = sheetRoom(state.size);
-  const { lines } = sheetLines(mode.sheet.passages, state.size.columns);
-  const to = (scroll: number): Step => {
-    const most = Math.max(0, lines.length - room);
-    return only({
-      ...state,
-      mode: { ...mode, sheet: { ...mode.sheet, scroll: Math.max(0, Math.min(scroll, most)) } },
-    });
-  };
-  const { scroll } = mode.sheet;
-  if (isNamed(key, "down")) return to(scroll + 1);
-  if (isNamed(key, "up")) return to(scroll - 1);
-  if (isNamed(key, "page-down")) return to(scroll + room);
-  if (isNamed(key, "page-up")) return to(scroll - room);
-  if (isNamed(key, "home")) return to(0);
-  if (isNamed(key, "end")) return to(lines.length);
-  return undefined;
-}
-
 function pressedInDetails(state: State, mode: Extract<Mode, { kind: "details" }>, key: Key): Step {
   const character = characterOf(key);
   const arrow: Key =
@@ -285,15 +223,6 @@ function pressedInDetails(state: State, mode: Extract<Mode, { kind: "details" }>
 }
 
 const GONE = { text: "it is not there any more", isFailure: true } as const;
-
-/** Undefined when all that would be approved was on the screen; else the rest of it comes there first. */
-function unseen(state: State, mode: ModeWithSheet): Step | undefined {
-  const { sheet } = mode;
-  const { binding } = sheetLines(sheet.passages, state.size.columns);
-  if (sheet.seen >= binding) return undefined;
-  const message = { text: "not all of it was on the screen yet: read on, then Enter", isFailure: true };
-  return only({ ...state, mode: { ...mode, sheet: { ...sheet, scroll: sheet.seen } }, message });
-}
 
 function pressedInApproval(state: State, mode: Extract<Mode, { kind: "approve" }>, key: Key): Step {
   const { subject, input } = mode;

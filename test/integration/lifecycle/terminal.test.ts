@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { TERMINAL_RESET } from "../../../src/keeper/terminal-filter.ts";
+import { TERMINAL_RESET } from "../../../src/keeper/terminal-rules.ts";
 import { BOTTLE, type BottleCli, createBottleCli, isAlive, pause } from "../../support/bottle-cli.ts";
 import { realPid } from "../../support/pid-of.ts";
 import { openTerminal, type Terminal } from "../../support/real-terminal.ts";

@@ -3,7 +3,8 @@ import { buffer } from "node:stream/consumers";
 import { pipeline } from "node:stream/promises";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { createTerminalFilter, filterTerminal, TERMINAL_RESET } from "../../../src/keeper/terminal-filter.ts";
+import { createTerminalFilter, filterTerminal } from "../../../src/keeper/terminal-filter.ts";
+import { TERMINAL_RESET } from "../../../src/keeper/terminal-rules.ts";
 
 /** Latin-1 for the cases that need raw bytes. */
 const raw = (text: string): Buffer => Buffer.from(text, "latin1");
