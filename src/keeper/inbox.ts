@@ -150,11 +150,16 @@ export function createInbox(options: InboxOptions): Inbox {
     }
   }
 
+  /** When time decides something next; for ever, where it does not. */
+  function nextDue(): number {
+    const never = Number.POSITIVE_INFINITY;
+    return Math.min(decide.nextDue(ledger) ?? never, pushes.nextDue() ?? never);
+  }
+
   function arm(): void {
     clearTimeout(timer);
-    const never = Number.POSITIVE_INFINITY;
-    const next = Math.min(decide.nextDue(ledger) ?? never, pushes.nextDue() ?? never);
-    if (closed || next === never) return;
+    const next = nextDue();
+    if (closed || next === Number.POSITIVE_INFINITY) return;
     const wait = Math.min(Math.max(0, next - clock()), LONGEST_WAIT_MS);
     // What fails is told by whoever failed: the log ends the bottle, and a sidecar that was not told is ended.
     timer = setTimeout(() => void inTurn(pass).catch(() => {}), wait);
@@ -163,6 +168,8 @@ export function createInbox(options: InboxOptions): Inbox {
   /** What time has decided. */
   async function pass(): Promise<void> {
     const now = clock();
+    // Somebody looked too early, and there is nothing to tell.
+    if (now < nextDue()) return arm();
     for (const event of decide.due(ledger, now)) {
       await settle(event);
       notify(event.event, event.data);
@@ -308,6 +315,8 @@ export function createInbox(options: InboxOptions): Inbox {
     },
     changed(event, data) {
       notify(event, data);
+      // What could not be recorded when its time came can be by now.
+      arm();
       for (const tell of watchers) tell();
     },
     watch(onChange) {

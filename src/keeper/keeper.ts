@@ -185,6 +185,7 @@ async function serve(
       const join = (session: AgentSession, size: TerminalSize | undefined): void => {
         const stdout = session.tty ? ends.stdin : ends.stdout;
         session.join({ stdin: ends.stdin, stdout, stderr: ends.stderr }, size);
+        if (standstill.lack !== undefined) session.notice(standstill.lack.message);
       };
       // It begins in a terminal of the starter's size, and has to draw nothing anew.
       if (agent === undefined && request.start)

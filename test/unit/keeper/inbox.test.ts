@@ -184,6 +184,25 @@ describe("a grant", () => {
     broken = false;
   });
 
+  it("I8: is over once that can be recorded, where there was no room to when its time came", async () => {
+    let isFull = false;
+    const tried: string[] = [];
+    const append = async (event: string): Promise<never> => {
+      tried.push(event);
+      if (isFull) throw new Error("no room");
+      return undefined as never;
+    };
+    const inbox = testInbox({ log: { append, happened: append }, patienceMs: 20 });
+    await ask(inbox);
+    isFull = true;
+    while (!tried.includes("request.expired")) await new Promise((resolve) => setTimeout(resolve, 5));
+    expect(inbox.state.ledger.values().next().value?.outcome.status).toBe("pending");
+    isFull = false;
+    inbox.changed("bottle.has-room", {});
+    while (inbox.state.ledger.values().next().value?.outcome.status !== "expired")
+      await new Promise((resolve) => setTimeout(resolve, 5));
+  });
+
   it("I8: is none when the log cannot be written", async () => {
     const inbox = testInbox();
     const ticket = await ask(inbox);
