@@ -51,7 +51,7 @@ import { refuseUnfit } from "./image-fit.ts";
 import { LINK, openLink } from "./link.ts";
 import { probeEngine, strongestRuntime } from "./probe.ts";
 import { putBelowEtc } from "./root-files.ts";
-import { ensureRuntimeVolume } from "./runtime-volume.ts";
+import { ensureRuntimeVolume, sweepMakers } from "./runtime-volume.ts";
 
 const PREFIX = "bot-bottle-";
 const STDERR_TAIL_CHARACTERS = 1_000;
@@ -174,16 +174,22 @@ export const dockerBackend: Backend = {
       }),
     );
     return named.flat().flatMap(({ kind, name, isOurs }) => {
-      const [, bottle, role] = /^bot-bottle-(.+)-([a-z]+)\d*$/.exec(name) ?? [];
+      const [, bottle, role] = /^bot-bottle-(.+)-([a-z]+|image\d+)$/.exec(name) ?? [];
       if (bottle === undefined) return [];
       const resource = {
         backend: "docker" as const,
         bottle,
-        kind: role === "home" || role === "image" ? "disk" : kind,
+        kind: role === "home" || role?.startsWith("image") ? "disk" : kind,
         name,
       };
       return isOurs ? { ...resource, ours: true as const } : resource;
     });
+  },
+
+  async sweep(): Promise<void> {
+    const engine = findEngine();
+    // One that does not answer is asked again by the next one who cleans up.
+    if (engine !== undefined) await sweepMakers(engine).catch(() => {});
   },
 
   async remove({ kind, name }): Promise<void> {

@@ -1,6 +1,7 @@
 /** Whole bottles on the docker backend: a real engine, the built command, sidecars in their container. */
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { ownProcessStart } from "../../../src/lib/process-start.ts";
 import { removeTree } from "../../../src/lib/remove-tree.ts";
 import { HELLO } from "../../doubles/upstreams.ts";
 import { type ContainedSite, startContainedSite } from "../../support/contained-site.ts";
@@ -137,6 +138,20 @@ describe.skipIf(lack !== undefined)("a bottle on docker", () => {
       ...["volume", "create", "--label", "bot-bottle.id=other-abcde", "--label", "bot-bottle.home=0123"],
       foreign[1],
     );
+    // Whoever fills the volume of our programs was killed while it did; one other is at it.
+    const volumes = await docker("volume", "ls", "--filter", "label=bot-bottle.runtime", "--quiet");
+    const [volume = ""] = volumes.split("\n");
+    const makers = [`${volume}-4194304-ab`, `${volume}-${process.pid}-${await ownProcessStart()}`] as const;
+    for (const maker of makers)
+      await docker(
+        "create",
+        "--name",
+        maker,
+        "--label",
+        "bot-bottle.runtime=1",
+        operator.env["BOT_BOTTLE_IMAGE_BASE"] ?? "",
+        "true",
+      );
     const { stdout } = await operator.bottle(["cleanup", "--dry-run", "--json"]);
     const found = JSON.parse(stdout) as { bottle: string; kind: string }[];
     expect(new Set(found.map(({ bottle }) => bottle))).toEqual(new Set([doomed.id]));
@@ -144,6 +159,8 @@ describe.skipIf(lack !== undefined)("a bottle on docker", () => {
     const { code, stderr } = await operator.bottle(["cleanup", "--yes"]);
     expect(code, stderr).toBe(0);
     expect(await named(doomed.id)).toBe("");
+    expect(await named(volume)).toBe(`${volume} ${makers[1]}`);
+    await docker("rm", makers[1]);
     expect((await operator.bottle(["cleanup", "--dry-run"])).stderr).toContain("nothing was left behind");
     expect(await named("abcde")).toBe(foreign.join(" "));
     await docker("volume", "rm", ...foreign);
