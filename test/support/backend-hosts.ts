@@ -1,5 +1,6 @@
 /** Private hosts on which bottles of one backend can be started, each with an operator. */
 import { execFileSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import type { BackendName } from "../../src/contract/isolation.ts";
 import { runOk } from "../../src/lib/processes.ts";
@@ -10,6 +11,7 @@ import {
   isRoot,
   type ManifestParts,
 } from "./bottle-cli.ts";
+import { cgroupsBelow, removeCgroups } from "./cgroups.ts";
 import { engineLack, startEngine } from "./docker-engine.ts";
 import type { Fault } from "./faults.ts";
 import { startPrivateHost } from "./private-host.ts";
@@ -174,8 +176,10 @@ async function engineHost(
   },
 ): Promise<BackendHost> {
   const { guest, program, bottle } = options;
-  const host = await startPrivateHost();
-  const engine = await startEngine({ words: host.words("/") });
+  // An engine knows its own way to the machine's groups.
+  const cgroups = `bbd-${randomBytes(4).toString("hex")}`;
+  const host = await startPrivateHost({ sharesCgroups: true });
+  const engine = await startEngine({ words: host.words("/"), cgroups });
   const env = {
     ...{ DOCKER_HOST: engine.env["DOCKER_HOST"] ?? "", BOT_BOTTLE_IMAGE_BASE: engine.base },
     ...options.env,
@@ -194,6 +198,7 @@ async function engineHost(
     cli,
     look: async () => [
       // The engine's own, which has another name each time it starts.
+      ...cgroupsBelow(cgroups).map((name) => `cgroup ${name}`),
       ...(await host.look()).map((line) => line.replace(/(?<=\/libnetwork\/)[0-9a-f]+(?=\.sock$)/, "*")),
       ...(await names("container", "--all", "--format", "{{.Names}}")),
       ...(await names("network", "--format", "{{.Name}}")),
@@ -208,6 +213,7 @@ async function engineHost(
       await cli.run(["rm", "--force", ...cli.kept()]);
       await engine.close();
       await host.close();
+      removeCgroups(cgroups);
       await cli.remove();
     },
   };

@@ -64,9 +64,10 @@ const RUNSC = { path: "runsc", runtimeArgs: ["--network=none", "--platform=systr
 /**
  * @param options.gvisor with runsc registered, which guests then run on.
  * @param options.words what comes before its command line, to have it run elsewhere.
+ * @param options.cgroups below which name its containers' groups are.
  */
 export async function startEngine(
-  options: { readonly gvisor?: boolean; readonly words?: readonly string[] } = {},
+  options: { readonly gvisor?: boolean; readonly words?: readonly string[]; readonly cgroups?: string } = {},
 ): Promise<TestEngine> {
   const there = (...argv: readonly [string, ...string[]]): [string, ...string[]] => {
     const [program = "", ...args] = [...(options.words ?? []), ...argv];
@@ -84,6 +85,7 @@ export async function startEngine(
     ...["--data-root", join(folder, "data"), "--exec-root", join(folder, "exec")],
     ...["--config-file", config],
     ...["--pidfile", join(folder, "pid"), "--host", `unix://${socket}`],
+    ...(options.cgroups === undefined ? [] : ["--cgroup-parent", `/${options.cgroups}`]),
     // Nothing of the host's own network is changed: ports are published by the engine's own proxy. Without a bridge of
     // its own it would take the one that another engine made, or away from it.
     ...["--bridge", bridge, "--iptables=false", "--ip-masq=false", "--ip-forward=false"],

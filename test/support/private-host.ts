@@ -4,10 +4,12 @@
  * machine does. Needs root.
  */
 import { type ChildProcess, spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { existsSync, lstatSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { exited, runOk } from "../../src/lib/processes.ts";
+import { cgroupsBelow, removeCgroups } from "./cgroups.ts";
 
 export interface PrivateHost {
   /** What comes before a command line to have it run there, in `folder`. */
@@ -23,14 +25,31 @@ export interface PrivateHost {
 const KINDS = ["net", "mnt", "pid", "user", "ipc", "uts", "cgroup"] as const;
 const UP_MS = 10_000;
 
-export async function startPrivateHost(): Promise<PrivateHost> {
+/** Where programs make their groups, which are this machine's: there, it has a folder of its own in their place. */
+const OWN_CGROUPS = `
+for controller in cpu memory pids; do
+  at=/sys/fs/cgroup/$controller
+  if [ -d "$at" ]; then mkdir -p "$at/$1" && mount --bind "$at/$1" "$at"; fi
+done`;
+
+/** @param options.sharesCgroups it has this machine's. */
+export async function startPrivateHost(
+  options: { readonly sharesCgroups?: true } = {},
+): Promise<PrivateHost> {
+  const cgroups = `bbv-${randomBytes(4).toString("hex")}`;
   const alone = ["--mount", "--propagation", "private", "--net", "--pid", "--ipc", "--uts", "--mount-proc"];
   const outer: ChildProcess = spawn(
     "setpriv",
     [
       ...["--pdeathsig", "KILL", "--", "unshare", ...alone, "--fork", "--kill-child=KILL", "--"],
       // A shell that waits for its foreground program waits for everybody.
-      ...["sh", "-c", "ip link set lo up && echo up && sleep 86400; exit 1"],
+      ...[
+        "sh",
+        "-ec",
+        `${options.sharesCgroups ? "" : OWN_CGROUPS}\nip link set lo up; echo up; sleep 86400; exit 1`,
+        "sh",
+        cgroups,
+      ],
     ],
     { stdio: ["ignore", "pipe", "inherit"] },
   );
@@ -77,12 +96,14 @@ export async function startPrivateHost(): Promise<PrivateHost> {
         ...(await rules(said)).map((line) => `rule ${line}`),
         ...listeners(init),
         ...sharedMemory(init),
+        ...cgroupsBelow(cgroups).map((name) => `cgroup ${name}`),
       ].sort();
     },
     async close() {
       outer.kill("SIGKILL");
       await exited(outer);
       while (existsSync(`/proc/${init}`) && stateOf(init) !== "Z") await pause(5);
+      removeCgroups(cgroups);
     },
   };
 }
