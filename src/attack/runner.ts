@@ -18,8 +18,8 @@ import {
 } from "./probe.ts";
 import { GUEST_KIT, type World } from "./world/world.ts";
 
-/** Of a program that hangs, unless its probe knows better. */
-const TIMEOUT_MS = 15_000;
+/** Of a program that hangs, unless its probe knows better: what is emulated on a busy host takes a quarter of a minute. */
+const TIMEOUT_MS = 45_000;
 /** A refusal that was slow by chance is quick when it is tried again. */
 const FURTHER_TRIES = 2;
 /** A guest that makes itself out to be slower than this gains nothing by it. */

@@ -177,6 +177,7 @@ open.length > 0 ? got(open.length + ": " + open.slice(0, 3).join()) : refused("n
         { without: ["hostRoot"], seen: ["none"], because: "an ordinary user of the host may not either" },
         { seen: ["none"], because: "whoever runs this is in a container that may not either" },
       ],
+      otherwise: [OWN_KERNEL],
       slow: "there are hundreds of them",
     },
   ),
@@ -277,6 +278,13 @@ done; refused none "$found of them"`),
         {
           seen: ["none"],
           because: "this machine has no such program, or whoever runs this is nobody that they could change",
+        },
+      ],
+      otherwise: [
+        {
+          without: ["sharedKernel"],
+          seen: ["got"],
+          because: "it becomes root of the virtual machine, which is root of nothing outside of it",
         },
       ],
       slow: "there are some of them",

@@ -29,6 +29,8 @@ const NO_TERMINAL: Otherwise = {
     "an engine's default filter lets the call pass; no terminal of the operator's is there to be typed into",
 };
 
+const EVERY_PROCESS = "it looks at every process that there is";
+
 const CLONE_NEWUSER = 0x1000_0000;
 const CLONE_NEWNS = 0x2_0000;
 const CLONE_NEWNET = 0x4000_0000;
@@ -131,6 +133,7 @@ export const KERNEL: readonly Probe[] = [
       ),
     ],
     refused: ["none", "EPERM", "ESRCH"],
+    slow: EVERY_PROCESS,
   },
   {
     ...privilege("trace", "traces a process of the operator's", ""),
@@ -155,6 +158,7 @@ export const KERNEL: readonly Probe[] = [
       ),
     ],
     refused: ["none"],
+    slow: EVERY_PROCESS,
   },
   rare("keyrings", "looks into the operator's keyring", 'reaches("keyctl", 0, -3, 0)', { invariant: "I2" }),
   rare(

@@ -45,9 +45,10 @@ describe("the probes", () => {
   });
 
   it("succeed inside only where it is said what the bottle lacks", () => {
+    // Behind every link of today: supervise is nobody's but the guest's there, and asks for no bearer.
     for (const { id, otherwise = [] } of PROBES)
       for (const { seen, without = [] } of otherwise)
-        if (seen.includes("got")) expect(without.length, id).toBeGreaterThan(0);
+        if (seen.includes("got") && id !== "own-mcp-bearer") expect(without.length, id).toBeGreaterThan(0);
   });
 
   it("are chosen by id, group and invariant", () => {
