@@ -70,6 +70,8 @@ export async function startPrivateHost(
       .filter((name) => /^\d+$/.test(name))
       .map(Number)
       .filter((pid) => isBelow(pid, init, own) && stateOf(pid) !== "Z");
+  // What its init waits for, and nobody else does.
+  while (processes().length < 2) await pause(5);
   return {
     words: (folder) => [...enter, `--wd=${folder}`, "--"],
     processes,
