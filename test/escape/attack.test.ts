@@ -15,6 +15,7 @@ import { eventually } from "../support/bottle-cli.ts";
 import { engineLack, startEngine } from "../support/docker-engine.ts";
 import { BOTTLE, isRoot, runProgram } from "../support/real-bottle.ts";
 import { installSmolvm, realSmolvm } from "../support/smolvm.ts";
+import { VM_CACHE, vmLack } from "../support/vm-host.ts";
 
 /** An emulated machine takes its time; namespaces take a minute. */
 const TIMEOUT_MS = 15 * 60_000;
@@ -78,6 +79,11 @@ interface Tried {
 
 const nothing = async (): Promise<void> => {};
 const namespaces = await namespaceBackend.probe();
+const ownCache = process.env["BOT_BOTTLE_CACHE"];
+const machinesLack = await vmLack();
+// The others keep to the cache that they had.
+if (ownCache === undefined) delete process.env["BOT_BOTTLE_CACHE"];
+else process.env["BOT_BOTTLE_CACHE"] = ownCache;
 
 /** Of the stand-in where there is no real smolvm: its guests' kernel is the host's, and so is their memory. */
 const MACHINES: Tried = {
@@ -105,6 +111,15 @@ const TRIED: readonly Tried[] = [
       const { DOCKER_HOST = "" } = engine.env;
       return { env: { DOCKER_HOST, BOT_BOTTLE_IMAGE_BASE: engine.base }, close: engine.close };
     },
+  },
+  {
+    backend: "qemu",
+    lack: machinesLack,
+    // What depends on the machine, as it is emulated here; the rest is asked of the same sidecars above, and in a soak.
+    ...(process.env["SOAK"] === undefined && {
+      only: ["addresses", "names", "protocols", "own-parts", "aftermath"] as const,
+    }),
+    start: async () => ({ env: { BOT_BOTTLE_CACHE: VM_CACHE }, close: nothing }),
   },
   // Minutes: `npm run soak -- attack`.
   ...(process.env["SOAK"] === undefined ? [] : [MACHINES]),
@@ -146,8 +161,10 @@ describe.each(TRIED)("a bottle of $backend", ({ backend, lack, only, lacking = [
         else expect(control, id).toMatch(/^succeeded: /);
       }
       // What is only stated must stay the exception.
-      const stated = report?.results.filter(({ outcome }) => outcome === "stated").length ?? 0;
-      expect(stated).toBeLessThan(wanted.length / 4);
+      const stated = report?.results.filter(
+        ({ outcome, why }) => outcome === "stated" && why?.includes("a processor that is emulated") !== true,
+      );
+      expect(stated?.length).toBeLessThan(wanted.length / 4);
       expect(code).toBe(lacking.length === 0 ? 0 : 3);
       expect(readdirSync(folder)).toEqual([]);
     },
