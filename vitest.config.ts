@@ -18,7 +18,7 @@ export default defineConfig({
           name: "integration",
           include: ["test/{integration,escape,fuzz}/**/*.test.ts"],
           pool: "forks",
-          maxWorkers: 2,
+          maxWorkers: 3,
           sequence: { groupOrder: 1 },
           testTimeout: 60_000,
           hookTimeout: 60_000,
