@@ -8,13 +8,14 @@ const NAMES = 'card|credit|cc[_-]?num|visa|amex|cvv|"?pan["=]';
 /** Payment card numbers. */
 export const CARDS: readonly Detector[] = [
   {
-    // As printed: the grouping tells it from the identifiers and timestamps that pass Luhn by chance.
+    // As printed: the grouping tells it from the identifiers and timestamps that pass Luhn by chance. A file's dump
+    // has groups of four as well: another in hexadecimal comes behind them, or the line's sixteen characters.
     id: "payment-card",
     title: "Payment card number, grouped as printed",
     group: "card",
     trigger: { kind: "run", of: "digits", min: 14 },
     pattern:
-      "(?<![\\w.,$-])(?:\\d{4}[ -]\\d{4}[ -]\\d{4}[ -]\\d{4}|3\\d{3}[ -]\\d{6}[ -]\\d{4,5})(?![\\w]|[.,-]\\d| \\d{4})",
+      "(?<![\\w.,$-])(?:\\d{4}[ -]\\d{4}[ -]\\d{4}[ -]\\d{4}|3\\d{3}[ -]\\d{6}[ -]\\d{4,5})(?![\\w]|[.,-]\\d| [\\da-f]{4}\\b|  [^\\n]{16}(?:\\n|$))",
     check: isPaymentCard,
     source: "https://www.iso.org/standard/70484.html",
   },
