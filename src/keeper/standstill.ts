@@ -47,7 +47,8 @@ export function createStandstill(parts: StandstillParts): Standstill {
   const { id, log, sidecars, guest, failed } = parts;
   let lack: UserError | undefined;
   let phase: "launching" | "up" | "ending" = "launching";
-  let isStopped = false;
+  /** "between" is what could not be stopped as a whole: some of it may stand still. */
+  let guestIs: "running" | "between" | "stopped" = "running";
   let tail: Promise<unknown> = Promise.resolve();
 
   const frozen = (message: string): UserError =>
@@ -59,10 +60,18 @@ export function createStandstill(parts: StandstillParts): Standstill {
   /** Not every backend takes it twice: an engine refuses to let on what was not stopped. */
   async function moveGuest(): Promise<void> {
     const { freezer } = (await guest()?.catch(() => undefined)) ?? {};
-    const wanted = isWanted();
-    if (freezer === undefined || wanted === isStopped) return;
-    await (wanted ? freezer.freeze() : freezer.thaw());
-    isStopped = wanted;
+    const wanted = isWanted() ? "stopped" : "running";
+    if (freezer === undefined || wanted === guestIs) return;
+    if (wanted === "stopped") {
+      guestIs = "between";
+      await freezer.freeze();
+    } else {
+      await freezer.thaw().catch((error: unknown) => {
+        // Of what was never wholly stopped nothing may be there to be let go.
+        if (guestIs === "stopped") throw error;
+      });
+    }
+    guestIs = wanted;
   }
 
   function inTurn(step: () => Promise<void>): Promise<void> {

@@ -16,8 +16,7 @@ export function createFreezer(vmm: () => Promise<number>): Required<Guest>["free
   let stopped: number | undefined;
   return {
     async freeze() {
-      if (stopped !== undefined) return;
-      const pid = await vmm();
+      const pid = stopped ?? (await vmm());
       process.kill(pid, "SIGSTOP");
       stopped = pid;
       const deadline = performance.now() + STOP_TIMEOUT_MS;

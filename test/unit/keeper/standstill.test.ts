@@ -123,6 +123,15 @@ describe("a bottle without room to record", () => {
     expect(steps).toContain("failed: too fast");
   });
 
+  it("has let go what could not be stopped as a whole, when it is to go on", async () => {
+    standstill.begin();
+    [isFrozen, refusesToFreeze] = [true, true];
+    await expect(standstill.apply()).rejects.toThrow("too fast");
+    isFrozen = false;
+    expect(await settled()).toEqual(["tell egress", "freeze", "tell egress", "thaw"]);
+    expect(await settled()).toEqual(["tell egress"]);
+  });
+
   it("is let go when it ends, and from then on nothing holds it up", async () => {
     standstill.begin();
     standstill.lacks(new Error("full"));
