@@ -78,13 +78,17 @@ describe("what takes too long", () => {
   });
 
   it("while it is looked at is not sent on", async () => {
-    bound({ inspectMs: 1 });
-    await soon(
-      target.refuses("inspection-failed", async (copy) => {
-        await copy.commit({ "a.txt": "a\n" });
-        return await copy.push("looked");
-      }),
-    );
+    await insteadOfGit('*"cat-file --buffer"*', "exec sleep 60");
+    const site = await startSite({ upstream: { kind: "local", path: target.bare } });
+    closing.push(() => site.close());
+    const copy = await site.clone();
+    await copy.commit({ "a.txt": "a\n" });
+    const before = await snapshot(target.bare);
+    bound({ inspectMs: 200, killMs: 200 });
+    const { code, stderr } = await soon(copy.push("looked"));
+    expect(code).not.toBe(0);
+    expect(stderr).toContain("denied: inspection-failed: ");
+    expect(await snapshot(target.bare)).toBe(before);
   });
 
   it("while git puts it together is not waited for", async () => {
