@@ -6,6 +6,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Duplex, Readable, Writable } from "node:stream";
+import { tethered } from "../../../lib/tethered.ts";
 import { LIMITS } from "../limits.ts";
 import { gitEnvironment, type Home, servingSettings } from "./settings.ts";
 
@@ -26,6 +27,8 @@ export interface StartOptions {
   readonly signal?: AbortSignal | undefined;
   /** It ends by itself when its stdin does. */
   readonly endsWithStdin?: boolean;
+  /** No pipe breaks for it when its starter is gone: it waits for others. Nothing is written to its stdin. */
+  readonly waits?: boolean;
 }
 
 export interface Ended {
@@ -141,12 +144,18 @@ const LEASH: readonly string[] =
     ? ["setpriv", "--pdeathsig", "KILL", "--"]
     : [];
 
+/** So that it ends with its starter. */
+function bound(argv: readonly string[], waits: boolean): readonly string[] {
+  if (LEASH.length > 0) return [...LEASH, ...argv];
+  return waits ? tethered(argv) : argv;
+}
+
 /** Starts any program. `env` is all of its environment. */
 export function startProgram(
   argv: readonly string[],
   options: StartOptions & { readonly env: Readonly<Record<string, string>>; readonly cwd: string },
 ): Running {
-  const [command = "", ...args] = options.endsWithStdin === true ? argv : [...LEASH, ...argv];
+  const [command = "", ...args] = options.endsWithStdin === true ? argv : bound(argv, options.waits === true);
   const hasThird = options.channel === true || options.more === true;
   const child: ChildProcess = spawn(command, args, {
     cwd: options.cwd,

@@ -6,7 +6,6 @@
 import { existsSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
-import { tethered } from "../../../lib/tethered.ts";
 import { type Running, startProgram } from "../git/run.ts";
 import { gitEnvironment, type Home } from "../git/settings.ts";
 import { LIMITS } from "../limits.ts";
@@ -69,11 +68,11 @@ export function createSshMaster(
   const all = new Set<Running>();
 
   const ssh = (args: readonly string[], timeoutMs: number): Running => {
-    const running = startProgram(tethered(["ssh", "-F", settingsFile, ...args, HOST_ALIAS]), {
+    const running = startProgram(["ssh", "-F", settingsFile, ...args, HOST_ALIAS], {
       env: gitEnvironment(home),
       cwd: home.runtimeDir,
       timeoutMs,
-      endsWithStdin: true,
+      waits: true,
     });
     running.stdout.resume();
     return running;
