@@ -3,6 +3,7 @@ import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 
 const folder = mkdtempSync(join(tmpdir(), "bot-bottle-tests-"));
 const report = join(folder, "report.json");
@@ -12,6 +13,7 @@ const { status } = spawnSync(
     "vitest",
     "run",
     "--reporter=default",
+    `--reporter=${fileURLToPath(new URL("skip-reasons.mjs", import.meta.url))}`,
     "--reporter=json",
     `--outputFile.json=${report}`,
     ...process.argv.slice(2),
@@ -23,8 +25,6 @@ try {
   const results = JSON.parse(readFileSync(report, "utf8"));
   const tests = results.testResults.flatMap((file) => file.assertionResults);
   const skipped = tests.filter((test) => test.status !== "passed" && test.status !== "failed");
-  for (const test of skipped)
-    console.log(`skipped: ${test.fullName}${test.meta?.skipReason ? ` (${test.meta.skipReason})` : ""}`);
   const broken = results.testResults.filter(
     (file) => file.status === "failed" && file.assertionResults.every((test) => test.status !== "failed"),
   );

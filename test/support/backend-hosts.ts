@@ -165,6 +165,12 @@ function dockerHost(program?: string): Promise<BackendHost> {
   return engineHost("docker", { guest: /guest-channel\.mjs/, program });
 }
 
+/**
+ * The engine's own process beside each container, and where it listens: an engine that is killed while it removes one may
+ * forget them. What runs in a container is compared by itself, and so is which there are.
+ */
+const SHIM = /\bcontainerd-shim-runc-v2 -namespace moby |\/run\/containerd\/s\/[0-9a-f]{64}$/;
+
 /** With an engine of its own. */
 async function engineHost(
   backend: BackendName,
@@ -199,7 +205,9 @@ async function engineHost(
     look: async () => [
       // The engine's own, which has another name each time it starts.
       ...cgroupsBelow(cgroups).map((name) => `cgroup ${name}`),
-      ...(await host.look()).map((line) => line.replace(/(?<=\/libnetwork\/)[0-9a-f]+(?=\.sock$)/, "*")),
+      ...(await host.look())
+        .filter((line) => !SHIM.test(line))
+        .map((line) => line.replace(/(?<=\/libnetwork\/)[0-9a-f]+(?=\.sock$)/, "*")),
       ...(await names("container", "--all", "--format", "{{.Names}}")),
       ...(await names("network", "--format", "{{.Name}}")),
       ...(await names("volume", "--format", "{{.Name}}")),

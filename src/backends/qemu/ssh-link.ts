@@ -141,6 +141,8 @@ async function establish(
 ): Promise<Connection> {
   const client = new ssh2.Client();
   const streams = new Set<Duplex>();
+  /** Asked for by the guest, and not answered yet: any number could come at once. */
+  let opening = 0;
   let reason: string | undefined;
   const over = new Promise<string>((resolve) => {
     client.on("error", (error) => {
@@ -155,8 +157,21 @@ async function establish(
   client.on("tcp connection", (details, accept, reject) => {
     // Where it says that it comes from is the guest's to say.
     const socketPath = request.services.get(details.destPort)?.();
-    if (details.destIP !== LOOPBACK || socketPath === undefined || streams.size >= MAX_SERVED) reject();
-    else serve(socketPath, () => keep(channelStream(Promise.resolve(accept()), true), streams), reject);
+    if (details.destIP !== LOOPBACK || socketPath === undefined || streams.size + opening >= MAX_SERVED) {
+      reject();
+      return;
+    }
+    opening += 1;
+    const settled = <T>(settle: () => T): T => {
+      opening -= 1;
+      return settle();
+    };
+    const taken = (): Duplex => keep(channelStream(Promise.resolve(accept()), true), streams);
+    serve(
+      socketPath,
+      () => settled(taken),
+      () => settled(reject),
+    );
   });
   const ready = new Promise<void>((resolve) => client.once("ready", () => resolve()));
   client.connect({

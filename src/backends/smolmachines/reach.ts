@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import type { ProbeTarget } from "../../contract/backend.ts";
 import type { GuestClient } from "../../jail/guest-client.ts";
-import { codeOf } from "../../lib/errors.ts";
+import { codeOf, UserError } from "../../lib/errors.ts";
 import { run } from "../../lib/processes.ts";
 import { ALIASES } from "./alias.ts";
 import { GATEWAY } from "./versions.ts";
@@ -113,7 +113,12 @@ async function listenOn(host: string): Promise<{ server: Server; port: number } 
 /** Ports of this host at which something listens on all addresses, and so on the bottle's too. */
 async function everywhereServices(): Promise<readonly number[]> {
   const ports = process.platform === "linux" ? portsFromProc() : portsFromNetstat(await netstat());
-  return [...new Set(ports)].sort((a, b) => a - b).slice(0, MAX_SERVICES);
+  const services = [...new Set(ports)].sort((a, b) => a - b);
+  if (services.length <= MAX_SERVICES) return services;
+  throw new UserError(
+    `${services.length} services of this host listen on all its addresses, and no more than ${MAX_SERVICES} can be asked about`,
+    { hint: "have them listen on 127.0.0.1 alone" },
+  );
 }
 
 function portsFromProc(): readonly number[] {
