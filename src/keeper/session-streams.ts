@@ -99,7 +99,13 @@ export function connectStreams(a: Duplex, b: Duplex): void {
     [b, a],
   ] as const) {
     from.on("error", () => to.destroy());
-    from.on("close", () => to.destroy());
+    from.on("close", () => (from.readableEnded ? destroySoon(to) : to.destroy()));
     from.pipe(to);
   }
+}
+
+/** What was written to it before still arrives. */
+function destroySoon(stream: Duplex): void {
+  if (stream.writableFinished) stream.destroy();
+  else stream.end(() => stream.destroy());
 }

@@ -1,9 +1,9 @@
-import { PassThrough } from "node:stream";
+import { Duplex, PassThrough } from "node:stream";
 import { describe, expect, it } from "vitest";
 import type { Execution, ExitStatus } from "../../../src/contract/backend.ts";
 import type { ControlReply } from "../../../src/keeper/control-protocol.ts";
 import type { SessionEnds } from "../../../src/keeper/control-server.ts";
-import { bindExecution } from "../../../src/keeper/session-streams.ts";
+import { bindExecution, connectStreams } from "../../../src/keeper/session-streams.ts";
 
 /** A command and its client, both at the hands of the test. */
 function createParts() {
@@ -110,5 +110,28 @@ describe("a command bound to its client", () => {
     parts.client.stderr.destroy();
     parts.exit({ kind: "signalled", signal: "SIGHUP" });
     expect(await parts.bound).toEqual({ kind: "signalled", signal: "SIGHUP" });
+  });
+});
+
+describe("two connections as one", () => {
+  it("loses nothing of what was said by one that has closed, to one that is slow to take it", async () => {
+    const taken: Buffer[] = [];
+    const slow = new Duplex({
+      read() {},
+      write(chunk: Buffer, _encoding, done) {
+        setTimeout(() => {
+          taken.push(chunk);
+          done();
+        }, 1);
+      },
+    });
+    slow.push(null);
+    const said = Buffer.alloc(256 * 1024, "x");
+    const closed = new Duplex({ read() {}, write: (_chunk, _encoding, done) => done() });
+    for (let at = 0; at < said.length; at += 4096) closed.push(said.subarray(at, at + 4096));
+    closed.push(null);
+    connectStreams(closed, slow);
+    await new Promise((resolve) => slow.once("close", resolve));
+    expect(Buffer.concat(taken).length).toBe(said.length);
   });
 });
