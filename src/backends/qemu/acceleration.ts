@@ -1,21 +1,24 @@
 /**
  * Whether this host's processor runs guests itself. A /dev/kvm that opens and reports every capability may still be a
  * stand-in that no ordinary kernel survives; so the processor must say that it can, and then a guest must really
- * start. The answer is kept for this host, kernel and QEMU.
+ * start. The answer is kept for this host, kernel, QEMU and device; a no for a day, as it may have been a busy moment's.
  */
 import { createHash } from "node:crypto";
-import { accessSync, constants, existsSync, readFileSync } from "node:fs";
+import { accessSync, constants, readFileSync, statSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { release, version } from "node:os";
 import { join } from "node:path";
 import { writeFileAtomic } from "../../lib/paths.ts";
 import type { Accelerator, MachineArch } from "./machine.ts";
 
+const DEVICE = "/dev/kvm";
+const NO_IS_KEPT_MS = 24 * 60 * 60 * 1_000;
+
 /** What might work, before anything was started. */
 export function accelerationCandidate(arch: MachineArch): Exclude<Accelerator, "tcg"> | undefined {
   if (process.platform === "darwin") return "hvf";
   try {
-    accessSync("/dev/kvm", constants.R_OK | constants.W_OK);
+    accessSync(DEVICE, constants.R_OK | constants.W_OK);
   } catch {
     return undefined;
   }
@@ -32,8 +35,8 @@ export function accelerationCandidate(arch: MachineArch): Exclude<Accelerator, "
 export async function chooseAcceleration(
   request: { readonly arch: MachineArch; readonly cache: string; readonly qemuVersion: string },
   trial: (accelerator: Accelerator) => Promise<void>,
+  candidate = accelerationCandidate(request.arch),
 ): Promise<Accelerator> {
-  const candidate = accelerationCandidate(request.arch);
   if (candidate === undefined) return "tcg";
   const known = knownAnswer(request);
   if (known !== undefined) return known;
@@ -54,9 +57,24 @@ export function knownAnswer(request: {
   readonly qemuVersion: string;
 }): Accelerator | undefined {
   const path = answerPath(request);
-  if (!existsSync(path)) return undefined;
-  const text = readFileSync(path, "utf8");
-  return text === "kvm" || text === "hvf" || text === "tcg" ? text : undefined;
+  try {
+    const text = readFileSync(path, "utf8");
+    if (text === "kvm" || text === "hvf") return text;
+    return text === "tcg" && Date.now() - statSync(path).mtimeMs < NO_IS_KEPT_MS ? text : undefined;
+  } catch {
+    // Nobody has tried.
+    return undefined;
+  }
+}
+
+/** Who may use it: after a change of that a no means nothing. */
+function deviceText(): string {
+  try {
+    const { mode, uid, gid } = statSync(DEVICE);
+    return [mode, uid, gid].join();
+  } catch {
+    return "";
+  }
 }
 
 function answerPath({
@@ -66,6 +84,8 @@ function answerPath({
   readonly cache: string;
   readonly qemuVersion: string;
 }): string {
-  const host = createHash("sha256").update([release(), version(), qemuVersion].join("\0")).digest("hex");
+  const host = createHash("sha256")
+    .update([release(), version(), qemuVersion, deviceText()].join("\0"))
+    .digest("hex");
   return join(cache, "qemu", `acceleration-${host.slice(0, 16)}`);
 }
