@@ -2,7 +2,7 @@
  * An image as a `.smolmachine` in the cache. smolvm writes no signature into it, so its sha256 is pinned when it is
  * made and asked for again whenever a machine is made of it. Two that want the same one make it once.
  */
-import { createHash, randomBytes } from "node:crypto";
+import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { copyFile, mkdir, open, readFile, rename, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
@@ -15,9 +15,11 @@ import { codeOf, UserError } from "../../lib/errors.ts";
 import { acquireLock } from "../../lib/lock-file.ts";
 import { ownUid, writeFileAtomic } from "../../lib/paths.ts";
 import { removeTree } from "../../lib/remove-tree.ts";
+import { createScope } from "../../lib/scope.ts";
 import { imageWord } from "../../plan/image-word.ts";
 import { packCommand } from "./commands.ts";
 import { callerIn, must, type Smolvm } from "./smolvm.ts";
+import { makeStateFolder } from "./state-folder.ts";
 import { withRegistry } from "./throwaway-registry.ts";
 
 /** A large image over a slow line. */
@@ -127,10 +129,18 @@ async function packOnce(packing: Packing, make: (work: string) => Promise<void>)
   }
 }
 
-function pack(smolvm: Smolvm, reference: string, work: string): Promise<void> {
-  const call = callerIn(smolvm, join(work, "state"));
-  const packing = call(packCommand(reference, join(work, OUTPUT)), { timeoutMs: PACK_TIMEOUT_MS });
-  return must("pack the image", smolvm, packing).then(() => undefined);
+/** It boots a machine for that, whose sockets lie as deep as those of any other. */
+async function pack(smolvm: Smolvm, reference: string, work: string): Promise<void> {
+  const scope = createScope();
+  try {
+    const { short } = await makeStateFolder(work, scope);
+    const packing = callerIn(smolvm, short)(packCommand(reference, join(work, OUTPUT)), {
+      timeoutMs: PACK_TIMEOUT_MS,
+    });
+    await must("pack the image", smolvm, packing);
+  } finally {
+    await scope.close();
+  }
 }
 
 async function keep(
@@ -138,13 +148,15 @@ async function keep(
   pinFile: string,
   make: (work: string) => Promise<void>,
 ): Promise<Artefact> {
-  const work = join(folder, `.${randomBytes(6).toString("hex")}`);
+  const work = join(folder, `.${basename(pinFile, ".json")}`);
   const began = Date.now();
   const tell = (): void =>
     progress(`image: smolvm packs ${word} (${Math.round((Date.now() - began) / 1000)} s so far)`);
   progress(`image: smolvm packs ${word}; this is done once`);
   const timer = setInterval(tell, TELL_EVERY_MS);
   try {
+    // Of one that was cut short: this one has the lock.
+    await removeTree(work);
     await mkdir(work, { mode: 0o700 });
     await make(work);
     const output = join(work, OUTPUT);
