@@ -94,20 +94,20 @@ function namespaceHost(program?: string): Promise<BackendHost> {
 
 function qemuHost(program?: string): Promise<BackendHost> {
   const env = { BOT_BOTTLE_CACHE: VM_CACHE };
-  return plainHost("qemu", { guest: /qemu-system-/, forks: true, program, env });
+  return plainHost("qemu", { guest: MACHINE, forks: true, program, env });
 }
 
 /** With the stand-in, unless there is a real one. */
 async function smolmachinesHost(program?: string): Promise<BackendHost> {
   return withSmolvm(SMOLVM, (env) =>
-    plainHost("smolmachines", { guest: /_boot-vm/, forks: false, program, env }),
+    plainHost("smolmachines", { guest: STAND_IN, forks: false, program, env }),
   );
 }
 
 /** One without a network: the container is led to by sockets. */
 function containedHost(program?: string): Promise<BackendHost> {
   return withSmolvm("1.9.3", (env) =>
-    engineHost("smolmachines", { guest: /_boot-vm/, program, env, bottle: { bundle: "container" } }),
+    engineHost("smolmachines", { guest: STAND_IN, program, env, bottle: { bundle: "container" } }),
   );
 }
 
@@ -164,6 +164,11 @@ async function plainHost(
 function dockerHost(program?: string): Promise<BackendHost> {
   return engineHost("docker", { guest: /guest-channel\.mjs/, program });
 }
+
+/** The emulator itself: it runs on when a shell is killed that only waits for its end. */
+const MACHINE = /^\S*qemu-system-/;
+/** Not what stands for the threads of the stand-in's machine. */
+const STAND_IN = /^(?!.*processors\.pl).*_boot-vm/;
 
 /**
  * The engine's own process beside each container, and where it listens: an engine that is killed while it removes one may

@@ -53,6 +53,7 @@ async function demo(
   const from = performance.now();
   const run = await runProgram([...wrapper, process.execPath, BOTTLE, "demo", ...args], {
     cwd: home,
+    timeoutMs: withinMs,
     env: {
       PATH: process.env["PATH"] ?? "",
       HOME: home,
