@@ -78,7 +78,7 @@ export interface Refusal {
 type Ask = Denial["denied"]["ask"];
 
 export function frozen(): Refusal {
-  const reason = "the operator has frozen this bottle: nothing leaves it until they thaw it";
+  const reason = "this bottle is frozen: nothing leaves it until the operator thaws it";
   return refuse("frozen", reason, "a bottle that is not frozen", {
     ask: { tool: "list_capabilities", arguments: {} },
   });

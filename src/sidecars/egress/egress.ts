@@ -11,9 +11,9 @@ import {
   egressPolicySchema,
   type RouteGrant,
 } from "../../contract/sidecar.ts";
-import { createClock } from "../../lib/clock.ts";
 import { UserError } from "../../lib/errors.ts";
 import { listen, listeningOn } from "../../lib/listening.ts";
+import { createTicker } from "../../lib/ticker.ts";
 import { bearerCheck } from "./accept/bearer.ts";
 import { Connections } from "./accept/connection.ts";
 import { createFront, type Front } from "./accept/front.ts";
@@ -84,7 +84,7 @@ export async function startEgress(config: EgressConfig, options: EgressOptions):
     stopping: false,
   };
   services.grants.adopt(grantsOf(config.policy));
-  const clock = createClock(limits.tickMs, () => {
+  const clock = createTicker(limits.tickMs, () => {
     const now = performance.now();
     connections.sweep(now);
     connections.endUngranted(services.grants.holds);

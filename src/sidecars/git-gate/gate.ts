@@ -8,10 +8,10 @@ import { join } from "node:path";
 import { createGrants } from "../../approvals/grant-counter.ts";
 import { type GitGateConfig, type GitGatePolicy, gitGatePolicySchema } from "../../contract/git-gate.ts";
 import type { RouteGrant } from "../../contract/sidecar.ts";
-import { createClock } from "../../lib/clock.ts";
 import { UserError } from "../../lib/errors.ts";
 import { listen, listeningOn } from "../../lib/listening.ts";
 import { removeTree } from "../../lib/remove-tree.ts";
+import { createTicker } from "../../lib/ticker.ts";
 import { createReporter, type Emit, type RecordEvent } from "./events.ts";
 import { answerHook } from "./git/hook.ts";
 import { createGit, startProgram } from "./git/run.ts";
@@ -93,7 +93,7 @@ export async function startGate(config: GitGateConfig, options: GateOptions): Pr
 
     const front = createFront({ checkBearer: bearerCheck(config.bearer), repos, report });
     const connections = new Set<Socket>();
-    const clock = createClock(TICK_MS, () => {
+    const clock = createTicker(TICK_MS, () => {
       report.flush();
       return connections.size > 0;
     });

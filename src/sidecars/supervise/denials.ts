@@ -36,7 +36,7 @@ const BOTH: Readonly<Record<string, Explanation>> = {
   stopping: says("wait", "This part of the bottle is being stopped or replaced."),
   "upstream-unreachable": says("wait", "The other side cannot be reached."),
   "upstream-failed": says("wait", "The other side went away before it answered."),
-  frozen: says("wait", "The operator has frozen the bottle: nothing leaves it until it is thawed."),
+  frozen: says("wait", "The bottle is frozen: nothing leaves it until the operator thaws it."),
   "grant-ended": says("access", "What was granted for a while is over, or used up."),
   "log-unavailable": says(
     "wait",

@@ -5,9 +5,9 @@
 import type { Server, Socket } from "node:net";
 import { type SuperviseConfig, supervisePolicySchema } from "../../contract/approvals.ts";
 import type { FromSidecar } from "../../contract/sidecar.ts";
-import { createClock } from "../../lib/clock.ts";
 import { listen, listeningOn } from "../../lib/listening.ts";
 import { packageVersion } from "../../lib/package-root.ts";
+import { createTicker } from "../../lib/ticker.ts";
 import { createBoard } from "./board.ts";
 import { createAdmission } from "./http/admission.ts";
 import { createFront } from "./http/front.ts";
@@ -104,7 +104,7 @@ function countRefusals(emit: (message: FromSidecar) => void) {
       emit({ type: "event", event: "supervise.refused", data: { code, count } });
     counts.clear();
   };
-  const clock = createClock(LIMITS.reportMs, () => {
+  const clock = createTicker(LIMITS.reportMs, () => {
     tell();
     return false;
   });

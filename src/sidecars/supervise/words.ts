@@ -87,7 +87,7 @@ export function tellCapabilities({ capabilities, requests, frozen }: SupervisePo
   const { routes, repos } = capabilities;
   return {
     next: frozen
-      ? "The operator has frozen this bottle: nothing leaves it until it is thawed. Wait, or stop."
+      ? "This bottle is frozen: nothing leaves it until the operator thaws it. Wait, or stop."
       : "What is not listed is refused. Ask for more with request_access, as narrowly as the task needs.",
     hosts: routes.map(routeInWords),
     repositories: repos.map(repoInWords),

@@ -199,7 +199,7 @@ async function askOperator(
 }
 
 function frozen(): Refusal {
-  const reason = "the operator has frozen this bottle: nothing leaves it until they thaw it";
+  const reason = "this bottle is frozen: nothing leaves it until the operator thaws it";
   return refuse("frozen", reason, "a bottle that is not frozen");
 }
 

@@ -1,8 +1,8 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
-import { createClock } from "../../../src/lib/clock.ts";
+import { createTicker } from "../../../src/lib/ticker.ts";
 
-describe("a clock", () => {
+describe("a ticker", () => {
   const reaches = async (count: () => number, wanted: number): Promise<void> => {
     while (count() < wanted) await pause(1);
   };
@@ -10,7 +10,7 @@ describe("a clock", () => {
   it("stands still until it is woken, while nothing is there, and goes on when it is woken again", async () => {
     let ticks = 0;
     let isBusy = true;
-    const clock = createClock(1, () => {
+    const clock = createTicker(1, () => {
       ticks += 1;
       return isBusy;
     });
@@ -30,7 +30,7 @@ describe("a clock", () => {
 
   it("does nothing more once it was stopped", async () => {
     let ticks = 0;
-    const clock = createClock(1, () => {
+    const clock = createTicker(1, () => {
       ticks += 1;
       return true;
     });
