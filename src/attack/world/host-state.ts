@@ -2,7 +2,7 @@
  * What there is on the host of certain bottles: who they are is known by a folder of the operator's that exists for them
  * alone, and by their ids, which stand in the arguments, environments, mounts or groups of whatever belongs to them.
  */
-import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { closeSync, openSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 
 const NAMESPACES = ["net", "mnt", "pid", "user", "ipc", "uts"] as const;
@@ -25,12 +25,9 @@ export interface HostState {
 }
 
 export function hostState(root: string, ids: readonly string[]): HostState {
-  const needles = [root, ...ids];
-  const pids = entriesOf("/proc").filter((name) => /^\d+$/.test(name) && stateOf(name) !== "Z");
-  const isOurs = (text: string): boolean => needles.some((needle) => text.includes(needle));
-  const ours = pids.filter((pid) =>
-    ["cmdline", "environ", "mountinfo", "cgroup"].some((file) => isOurs(contentOf(`/proc/${pid}/${file}`))),
-  );
+  const pids = alive();
+  const isOurs = belongsTo(root, ids);
+  const ours = processesOf(pids, isOurs);
   const namespacesOf = (pid: string): readonly string[] =>
     NAMESPACES.flatMap((kind) => {
       try {
@@ -78,6 +75,40 @@ export function hostState(root: string, ids: readonly string[]): HostState {
       }),
     ),
   };
+}
+
+/**
+ * Holds the namespaces that processes of theirs are in until the answer is called: the kernel gives the number of one that
+ * is gone to the next that anybody makes, who would be taken for one that was left behind.
+ */
+export function pinNamespaces(root: string, ids: readonly string[]): () => void {
+  const held = processesOf(alive(), belongsTo(root, ids)).flatMap((pid) =>
+    NAMESPACES.flatMap((kind) => {
+      try {
+        return [openSync(`/proc/${pid}/ns/${kind}`, "r")];
+      } catch {
+        // Gone, or somebody else's.
+        return [];
+      }
+    }),
+  );
+  return () => {
+    for (const fd of held.splice(0)) closeSync(fd);
+  };
+}
+
+function alive(): readonly string[] {
+  return entriesOf("/proc").filter((name) => /^\d+$/.test(name) && stateOf(name) !== "Z");
+}
+
+function belongsTo(root: string, ids: readonly string[]): (text: string) => boolean {
+  return (text) => [root, ...ids].some((needle) => text.includes(needle));
+}
+
+function processesOf(pids: readonly string[], isOurs: (text: string) => boolean): readonly string[] {
+  return pids.filter((pid) =>
+    ["cmdline", "environ", "mountinfo", "cgroup"].some((file) => isOurs(contentOf(`/proc/${pid}/${file}`))),
+  );
 }
 
 function unique(list: readonly string[]): readonly string[] {

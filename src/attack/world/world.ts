@@ -22,7 +22,7 @@ import { packagePath } from "../../lib/package-root.ts";
 import { exited } from "../../lib/processes.ts";
 import { createScope, type Scope } from "../../lib/scope.ts";
 import { startGitSite } from "./git-site.ts";
-import { hostState } from "./host-state.ts";
+import { hostState, pinNamespaces } from "./host-state.ts";
 import { hostAddresses, startImpostors } from "./impostors.ts";
 import { startObligingProxy } from "./obliging-proxy.ts";
 import { HOSTS, makeOperator, type Operator } from "./operator.ts";
@@ -171,6 +171,7 @@ async function build(options: WorldOptions, scope: Scope, tell: (text: string) =
     const { code, stderr } = await operator.bottle(["cp", path("kit"), `${id}:${GUEST_KIT}`]);
     if (code !== 0) throw new Error(`the kit cannot be put into ${id}: ${stderr.trim()}`);
   }
+  scope.defer("namespaces", pinNamespaces(root, [attacked, neighbour]));
   look("DURING");
 
   const decoy = await operator.bottle([
