@@ -49,6 +49,15 @@ const plainLine = z
   .max(subjectLength)
   .regex(/^[^\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Zl}\p{Zp}]+$/u);
 
+/** That egress lets one value pass to one host. */
+const findingAskSchema = z.strictObject({
+  kind: z.literal("finding"),
+  host: z.string().max(253),
+  detector: plainLine,
+  /** The mark that egress's denial named: a keyed fingerprint of the value. */
+  finding: plainLine,
+});
+
 /**
  * One thing that is asked for, in its one spelling: lists are sorted and without repetition, so that what is asked
  * twice is the same twice. src/approvals/ask.ts makes it of an agent's arguments, and judges it.
@@ -86,14 +95,7 @@ export const askSchema = z.discriminatedUnion("kind", [
     /** Programs or packages, by name. */
     programs: z.array(z.string().regex(/^[A-Za-z0-9@][A-Za-z0-9@/+._:=~-]{0,127}$/)).max(items),
   }),
-  /** That egress lets one value pass to one host. */
-  z.strictObject({
-    kind: z.literal("finding"),
-    host: z.string().max(253),
-    detector: plainLine,
-    /** The mark that egress's denial named: a keyed fingerprint of the value. */
-    finding: plainLine,
-  }),
+  findingAskSchema,
   /** That git-gate lets pass what it refused with this code. */
   z.strictObject({
     kind: z.literal("git-exception"),
@@ -288,7 +290,14 @@ export const superviseAskSchema = z.discriminatedUnion("kind", [
 ]);
 export type SuperviseAsk = z.infer<typeof superviseAskSchema>;
 
-/** The `answer` to it. */
+/** The data of an `ask` of egress's, which asks for nothing else; the justification is its own words. */
+export const egressAskSchema = z.strictObject({
+  kind: z.literal("request"),
+  ask: findingAskSchema,
+  justification: z.string().max(justification),
+});
+
+/** The `answer` to either. */
 export const superviseAnswerSchema = z.discriminatedUnion("kind", [
   /** `joined`: it had been asked already. */
   z.strictObject({ kind: z.literal("request"), request: requestViewSchema, joined: z.boolean() }),

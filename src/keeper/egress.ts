@@ -1,9 +1,11 @@
 /** What the keeper gets ready for egress, and does with what it says. */
 import { join } from "node:path";
+import type { AuditLog } from "../audit/log.ts";
 import type { SidecarRequest } from "../bundle/bundle.ts";
 import type { CertificateAuthority } from "../bundle/certificate-authority.ts";
 import { egressConfig, type Secrets } from "../bundle/egress-settings.ts";
 import { type HostPlaces, placeAt } from "../bundle/host-place.ts";
+import { egressAskSchema, type SuperviseAnswer } from "../contract/approvals.ts";
 import type { Endpoint, Link } from "../contract/backend.ts";
 import type { BottlePlan } from "../contract/plan.ts";
 import type { EgressPolicy } from "../contract/sidecar.ts";
@@ -66,5 +68,20 @@ export async function egressRequest(
       await recordNotice(log, "egress", notice);
       await countUses(notice, inbox, plan);
     },
+    onAsk: (data) => askedByEgress(data, { inbox, log }),
   };
+}
+
+/**
+ * Egress asks for itself where a route says so (`outbound_on_match: ask`), and only that a finding of its own may pass.
+ * @throws when it is anything else: what the agent asks for, or takes back, comes over supervise.
+ */
+export async function askedByEgress(
+  data: unknown,
+  { inbox, log }: { readonly inbox: Pick<Inbox, "ask">; readonly log: Pick<AuditLog, "happened"> },
+): Promise<SuperviseAnswer> {
+  const asked = egressAskSchema.safeParse(data);
+  if (asked.success) return await inbox.ask(asked.data);
+  await log.happened("egress.misbehaved", { asked: "for what is not its to ask for" });
+  throw new Error("egress asked for what is not its to ask for");
 }

@@ -246,6 +246,7 @@ const ANSWERS = `${T}/inspection/answers.test.ts`;
 const MESSAGES = `${T}/inspection/websocket-messages.test.ts`;
 const PLACEHOLDERS = `${T}/targets/placeholder.test.ts`;
 const ISSUED = `${T}/inspection/issued-tokens.test.ts`;
+const ASKING = `${T}/inspection/asking.test.ts`;
 const CORRELATION = `${T}/inspection/correlation.test.ts`;
 
 const surface = (
@@ -360,6 +361,45 @@ const SURFACE_MUTANTS: readonly Mutant[] = [
     "ruling.ts",
     " && !isUnread(worst);",
     ";",
+  ),
+  surface(
+    "that the operator is asked",
+    ASKING,
+    "ruling.ts",
+    'const asks = route.inspection.onMatch === "ask";',
+    "const asks = false;",
+    "where a route asks",
+  ),
+  surface(
+    "that nobody is asked about a secret's own host",
+    "test/unit/egress/questions.test.ts",
+    "../questions.ts",
+    "if (asks !== true) return;",
+    "",
+  ),
+  surface(
+    "what no exception is for",
+    ASKING,
+    "exceptions.ts",
+    "if (!isExceptable(finding)) return false;",
+    "",
+    "none for what is known",
+  ),
+  surface(
+    "whom an exception is for",
+    ASKING,
+    "exceptions.ts",
+    "host !== target.host || ",
+    "",
+    "for no other host",
+  ),
+  surface(
+    "which value an exception is for",
+    ASKING,
+    "exceptions.ts",
+    " || mark !== finding.fingerprint",
+    "",
+    "for nothing beside it",
   ),
   surface(
     "a whole body",

@@ -17,6 +17,7 @@ import type { Limits } from "../../src/sidecars/egress/limits.ts";
 import {
   denialIn,
   openTunnel,
+  policyOf,
   type RouteOptions,
   readAll,
   route,
@@ -71,6 +72,8 @@ export interface InspectedSite {
   wire(): Buffer;
   readonly resolved: readonly string[];
   readonly http: Server;
+  /** For a reload with something changed. */
+  readonly policy: EgressPolicy;
 }
 
 export interface SiteOptions {
@@ -135,27 +138,25 @@ export function inspectedSites(): {
       const to = (host: string) => route({ host, connectTo, inspection, ...options.route });
       // No connect_to: what is not stopped before is asked for here.
       const wild = route({ host: "*.wild.test", inspection, ...options.route });
-      const egress = await testEgress(
-        {
-          routes: [to(HOST), to(OTHER), wild],
-          known: KNOWN_VALUES,
-          upstreamCa: [root.certificate],
-          ...options.policy,
+      const policy = policyOf({
+        routes: [to(HOST), to(OTHER), wild],
+        known: KNOWN_VALUES,
+        upstreamCa: [root.certificate],
+        ...options.policy,
+      });
+      const egress = await testEgress(policy, {
+        resolve: (host) => {
+          resolved.push(host);
+          return Promise.reject(new Error("nothing is resolved here"));
         },
-        {
-          resolve: (host) => {
-            resolved.push(host);
-            return Promise.reject(new Error("nothing is resolved here"));
-          },
-          ...(options.limits && { limits: options.limits }),
-        },
-      );
+        ...(options.limits && { limits: options.limits }),
+      });
       closing.push(
         () => upstream.close(),
         () => egress.stop(),
       );
       return {
-        ...{ egress, upstream, arrived, resolved, http },
+        ...{ egress, upstream, arrived, resolved, http, policy },
         get begun() {
           return begun;
         },

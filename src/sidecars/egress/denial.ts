@@ -73,6 +73,8 @@ export interface Refusal {
   readonly retryAfter?: number;
   /** How to ask for it; without it, for access to the target. */
   readonly ask?: Ask;
+  /** The operator is asked just that, without waiting for the agent to do it. */
+  readonly asks?: boolean;
 }
 
 type Ask = Denial["denied"]["ask"];
@@ -94,7 +96,7 @@ export function refuse(
   code: DenialCode,
   reason: string,
   rule: string,
-  more: Pick<Refusal, "retryAfter" | "ask"> = {},
+  more: Pick<Refusal, "retryAfter" | "ask" | "asks"> = {},
 ): Refusal {
   return { allow: false, code, reason, rule, ...more };
 }

@@ -20,11 +20,12 @@ import { createFront, type Front } from "./accept/front.ts";
 import { type Resolve, systemResolve } from "./address/resolve.ts";
 import { createBudget } from "./budget.ts";
 import { createClearance, type RecordEvent } from "./clearance.ts";
-import { createReporter, type Emit } from "./events.ts";
+import { createReporter, type Emit, type Reporter } from "./events.ts";
 import { compileInspection } from "./inspection/inspection.ts";
 import { createIssuedTokens } from "./inspection/issued-tokens.ts";
 import { LIMITS, type Limits } from "./limits.ts";
 import { compilePolicy } from "./policy/compile.ts";
+import { createQuestions } from "./questions.ts";
 import type { Generation, Services } from "./services.ts";
 import { createLeaves } from "./tls/leaves.ts";
 import { createPool } from "./upstream/pool.ts";
@@ -43,6 +44,8 @@ export interface Egress {
   readonly listening: readonly string[];
   /** Replaces the policy for every request from now on. Rejects when it is refused; the old one stays. */
   reload(policy: unknown): Promise<void>;
+  /** What the keeper says to a question. False when there is no such one. */
+  answer(ask: string): boolean;
   /** Accepts nothing more, lets what is in progress finish for a bounded time, then ends it. */
   drain(): Promise<void>;
   /** Ends everything at once. */
@@ -54,7 +57,15 @@ export async function startEgress(config: EgressConfig, options: EgressOptions):
   const limits: Limits = { ...LIMITS, ...operatorsLimits(config.limits), ...options.limits };
   const issued = createIssuedTokens();
   const grants = createGrants();
-  const report = createReporter(options.emit, limits, config.log);
+  const questions = createQuestions(options.emit, limits);
+  const events = createReporter(options.emit, limits, config.log);
+  const report: Reporter = {
+    ...events,
+    denied(refusal, subject) {
+      events.denied(refusal, subject);
+      questions.about(refusal, subject);
+    },
+  };
   const generation = async (policy: EgressPolicy): Promise<Generation> => ({
     policy: compilePolicy(policy),
     inspection: await compileInspection(policy, config.findingsKey, limits, {
@@ -118,6 +129,7 @@ export async function startEgress(config: EgressConfig, options: EgressOptions):
       if (next.policy.frozen) connections.endAll();
       else connections.endUngranted(services.grants.holds);
     },
+    answer: questions.answer,
     async drain() {
       services.stopping = true;
       for (const { server } of servers) server.close();

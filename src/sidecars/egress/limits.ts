@@ -82,6 +82,8 @@ export const LIMITS = {
   addressesTried: 6,
   /** Events told one by one in a second; those above are told together, counted, at its end. */
   eventsPerSecond: 100,
+  /** Questions that the operator is asked in a minute, each once: more than a person reads. */
+  questionsPerMinute: 10,
   /** Headers whose sizes are told with a request at log level 2. Real requests have some twenty. */
   toldHeaders: 64,
   /** Characters of such a header's name. */

@@ -75,6 +75,29 @@ describe("what is done about what was found", () => {
     });
   });
 
+  it("has the operator asked where the route says so, for what a yes could let pass", () => {
+    const asks = (found: Finding, onMatch: RouteInspection["onMatch"] = "ask"): boolean => {
+      const ruling = ruleOn([found], BODY, routeThat(onMatch), mayHave);
+      return ruling.kind === "refuse" && ruling.refusal.asks === true;
+    };
+    expect(asks(finding("pattern", "github-token", 0, 9))).toBe(true);
+    expect(asks(finding("rule", "ticket", 0, 9))).toBe(true);
+    expect(asks(finding("pattern", "github-token", 0, 9), "block")).toBe(false);
+    for (const found of [finding("known", "OTHER", 0, 9), finding("canary", "decoy", 0, 9)])
+      expect(asks(found)).toBe(false);
+  });
+
+  it("offers no exception for a text that was not read to its end", () => {
+    for (const unread of ["too-much-encoding", "too-many-secrets", "too-many-near-misses"])
+      for (const onMatch of ["block", "redact", "ask"] as const) {
+        const ruling = ruleOn([finding("pattern", unread, 0, 9)], BODY, routeThat(onMatch), mayHave);
+        const refusal = ruling.kind === "refuse" ? ruling.refusal : undefined;
+        expect(refusal?.reason).toBe(`the body could not be read to its end (${unread})`);
+        expect(refusal?.ask?.tool).toBe("list_capabilities");
+        expect(refusal?.asks).toBeUndefined();
+      }
+  });
+
   it("lets a placeholder stand in bodies to its own host alone, and says that it is one after what is worse", () => {
     const placeholder = finding("known", "placeholder 1", 10, 50);
     const head = { ...BODY, isBody: false };

@@ -8,7 +8,7 @@ import type { Grants } from "../../../approvals/grant-counter.ts";
 import type { EgressPolicy } from "../../../contract/sidecar.ts";
 import type { Finding } from "../../../inspect/finding.ts";
 import type { Target } from "../target/target.ts";
-import { isUnread } from "./ruling.ts";
+import { isExceptable } from "./ruling.ts";
 
 export interface Exceptions {
   /** @param target of the request: one use, however often it is found in it. */
@@ -25,7 +25,7 @@ export function createExceptions(
   const taken = new WeakMap<Target, Set<string>>();
 
   function isExcepted(finding: Finding, target: Target): boolean {
-    if (finding.kind !== "pattern" || isUnread(finding)) return false;
+    if (!isExceptable(finding)) return false;
     return exceptions.some(({ host, detector, finding: mark, grant }) => {
       if (host !== target.host || detector !== finding.detector || mark !== finding.fingerprint) return false;
       return grant === undefined || takes(grant.id, finding, target);

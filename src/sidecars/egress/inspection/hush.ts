@@ -84,6 +84,8 @@ export function createHush(inspector: Inspector, names: Inspector): Hush {
         ...refusal,
         ...{ reason: said(refusal.reason), rule: said(refusal.rule) },
         ...(ask && { ask: { tool: ask.tool, arguments: Object.fromEntries(wanted ?? []) } }),
+        // What is left of its name is nobody's host: no yes could open it.
+        asks: false,
       };
     },
   };

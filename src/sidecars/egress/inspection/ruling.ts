@@ -61,6 +61,11 @@ export function isUnread({ kind, detector }: Finding): boolean {
   return kind === "pattern" && UNREAD.has(detector);
 }
 
+/** Whether the operator could let it pass. */
+export function isExceptable(finding: Finding): boolean {
+  return (finding.kind === "pattern" || finding.kind === "rule") && !isUnread(finding);
+}
+
 const UNREAD: ReadonlySet<string> = new Set([
   "too-many-near-misses",
   "too-many-secrets",
@@ -108,15 +113,23 @@ function leak(finding: Finding, place: Place, route: RuledRoute): Refusal {
         { ask },
       );
     default: {
-      const wait = route.inspection.onMatch === "ask" ? "; the operator has to allow it" : "";
+      if (!isExceptable(finding)) return unread(finding, place, rule);
+      const asks = route.inspection.onMatch === "ask";
       return refuse(
         "secret-found",
-        `${place.surface} has what looks like a secret in it (${finding.detector})${wait}`,
+        `${place.surface} has what looks like a secret in it (${finding.detector})${asks ? "; the operator has to allow it" : ""}`,
         rule,
-        { ask },
+        { ask, asks },
       );
     }
   }
+}
+
+/** There is no one value in it that an exception could be for. */
+function unread({ detector }: Finding, { surface }: Place, rule: string): Refusal {
+  return refuse("secret-found", `${surface} could not be read to its end (${detector})`, rule, {
+    ask: { tool: "list_capabilities", arguments: {} },
+  });
 }
 
 function misused({ surface }: Place, { host, credential }: RuledRoute): Refusal {
