@@ -72,8 +72,7 @@ export function createFront(services: Services): Front {
     };
     session.on("error", (error) => {
       connection.onSweep?.();
-      // Of a socket whose client is gone nothing was sent that could be wrong.
-      if (!("syscall" in error)) tellUnreadable(connection, badSession(codeOf(error) ?? ""));
+      if (isOfTheProtocol(error)) tellUnreadable(connection, badSession(codeOf(error) ?? ""));
     });
     session.on(
       "stream",
@@ -225,6 +224,12 @@ function badHead(code: string): Refusal {
   return code === "HPE_HEADER_OVERFLOW"
     ? refuse("head-too-large", "the request line and headers are too long", "size of a request's head")
     : refuse("request-malformed", "this is not a proper HTTP/1.1 request", "HTTP/1.1, strictly read");
+}
+
+/** A client that is gone, or says that it goes, sent nothing that could be wrong: of it there are errors too. */
+export function isOfTheProtocol(error: Error): boolean {
+  const code = codeOf(error) ?? "";
+  return code.startsWith("ERR_HTTP2_") && code !== "ERR_HTTP2_SESSION_ERROR";
 }
 
 /** All that the client sees of it is the reset. */

@@ -188,6 +188,24 @@ describe("over HTTP/2", () => {
     socket.destroy();
   });
 
+  it.each<[string, number]>([
+    ["that all is well", 0],
+    ["that it has an error of its own", 2],
+    ["that the answer was none", 1],
+  ])("a client that goes, saying %s, is no denial", async (_what, code) => {
+    const { egress } = await serve({ hosts: [HOST] });
+    const socket = await openTunnel(egress, HOST, { alpn: ["h2"] });
+    expect(await outcomeOf(socket, requestBytes(PLAIN))).toBe("reached");
+    const goaway = Buffer.alloc(8);
+    goaway.writeUInt32BE(code, 4);
+    const closed = new Promise((resolve) => socket.once("close", resolve));
+    socket.end(frame(7, 0, 0, goaway));
+    await closed;
+    // What there was to tell of it was told before the next one.
+    expect(await outcome({ egress } as Site, PLAIN)).toBe("reached");
+    expect(egress.events("egress.denied")).toEqual([]);
+  });
+
   it("a request among others that is refused does not disturb them", async () => {
     const site = await serve({ hosts: [HOST] });
     const socket = await openTunnel(site.egress, HOST, { alpn: ["h2"] });
