@@ -21,6 +21,8 @@ export interface FolderNode {
   readonly type: "directory";
   attributes: Attributes;
   readonly children: Map<string, Child>;
+  /** The last layer that hid what it has from lower ones: a layer that says so a million times is done with once. */
+  hiddenBy?: number;
 }
 
 export type LeafNode =
@@ -50,6 +52,8 @@ interface Child {
 
 /** Linux's own limit, after which it answers ELOOP. */
 const MAX_LINKS_FOLLOWED = 40;
+/** A path of 4,096 bytes has half as many names: a link of dots, followed for each of a million entries, would take an hour. */
+const MAX_NAMES_FOLLOWED = 8_192;
 /** As deep as a path of 4,096 bytes can be; what goes deeper nobody could name. */
 const MAX_DEPTH = 2_048;
 
@@ -68,8 +72,12 @@ export function folderAt(root: FolderNode, path: readonly string[], make?: numbe
   const trail: FolderNode[] = [root];
   const left = path.toReversed();
   let followed = 0;
+  let names = 0;
   for (let name = left.pop(); name !== undefined; name = left.pop()) {
     const here = trail.at(-1) ?? root;
+    names += 1;
+    if (names > MAX_NAMES_FOLLOWED)
+      throw new ArchiveError(`${shownPath(path)} leads through more than ${MAX_NAMES_FOLLOWED} names`);
     if (name === "" || name === ".") continue;
     if (name === "..") {
       if (trail.length > 1) trail.pop();
@@ -111,6 +119,8 @@ export function nodeAt(root: FolderNode, path: readonly string[]): TreeNode | un
 
 /** Takes away what `folder` has from layers below `layer`; what this layer brought stays. */
 export function hideBelow(folder: FolderNode, layer: number): void {
+  if (folder.hiddenBy === layer) return;
+  folder.hiddenBy = layer;
   for (const name of [...folder.children.keys()]) hideChild(folder, name, layer);
 }
 

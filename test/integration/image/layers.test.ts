@@ -286,6 +286,25 @@ describe("a hostile layer", () => {
     await expect(disk(...layers, [deep, below])).rejects.toThrow(/deeper than 2048/);
   });
 
+  it("that hides the same folder again and again is done with at once", async () => {
+    const many = Array.from({ length: 40_000 }, (_, i) => i);
+    const result = await disk(
+      [folder("d"), file("d/old")],
+      [file("x"), ...many.map((i) => hardLink(`d/${i}`, "x")), ...many.map(() => ({ name: ".wh.d" }))],
+    );
+    const d = result.root.children.get("d")?.node;
+    expect(d?.type === "directory" && [d.children.size, d.children.has("old")]).toEqual([many.length, false]);
+  });
+
+  it("is refused for links that lead through more names than any path has", async () => {
+    const hops = Array.from({ length: 10 }, (_, i) =>
+      withPax({ linkpath: `${"./".repeat(1_500)}l${i + 1}` }, link(`l${i}`, "x")),
+    );
+    await expect(disk([...hops, folder("l10"), file("l0/x")])).rejects.toThrow(
+      "leads through more than 8192 names",
+    );
+  });
+
   it("is refused for more content than the disk has room for, however it is hidden again", async () => {
     const big = file("big", "x".repeat(30 * 1024 ** 2));
     await expect(disk([big], [big], [{ name: ".wh.big" }, big])).rejects.toThrow(/does not fit/);
