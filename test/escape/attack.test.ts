@@ -174,9 +174,10 @@ describe.each(TRIED)("a bottle of $backend", ({ backend, lack, only, lacking = [
 
 describe("bottle doctor --deep", () => {
   // The whole attack once more, which takes minutes on a busy machine: `npm run soak -- attack`.
-  it.runIf(process.env["SOAK"] !== undefined)(
+  it(
     "attacks the backend that a bottle would get here, and sums it up in one line",
-    async () => {
+    async ({ skip }) => {
+      skip(process.env["SOAK"] === undefined, "long: npm run soak -- attack");
       const { code, stdout } = await bottleIn(
         { ...env, BOT_BOTTLE_BACKEND: "namespace", BOT_BOTTLE_HOME: join(folder, "home"), HOME: folder },
         ["doctor", "--deep", "--json"],

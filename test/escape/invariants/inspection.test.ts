@@ -207,7 +207,7 @@ describe("clients in a bottle, as they come", () => {
     const importing = "try:\n import requests\nexcept ImportError:\n from pip._vendor import requests\n";
     const get = (url: string) =>
       bottle.exec("python3", "-c", `${importing}print(requests.get("https://${url}").text)`);
-    if ((await bottle.exec("python3", "-c", importing)).code !== 0) context.skip();
+    if ((await bottle.exec("python3", "-c", importing)).code !== 0) context.skip("it is not installed");
     expect((await get("allowed.test/")).stdout).toContain(HELLO.trim());
     expectReason((await get("elsewhere.test/page")).stdout);
   });
@@ -232,7 +232,8 @@ describe("clients in a bottle, as they come", () => {
 
   it("node's own fetch, from the versions on that read the proxy's variables", async (context) => {
     const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
-    if (major < 22 || (major === 22 && minor < 21) || (major === 24 && minor < 5)) context.skip();
+    if (major < 22 || (major === 22 && minor < 21) || (major === 24 && minor < 5))
+      context.skip(`Node ${process.versions.node} does not read them`);
     const get = (url: string) =>
       bottle.exec(
         "node",
