@@ -15,6 +15,8 @@ export interface Keeper {
   emit(message: object): void;
   /** Resolves once the event is on the log; rejects when that cannot be said (I8). */
   record(event: string, data: object): Promise<void>;
+  /** Says why on the log, and ends the program: whoever started it starts another, with back-off. */
+  fail(why: string): never;
   /** The listeners that were handed over, by role. */
   readonly listeners: ReadonlyMap<string, Server>;
 }
@@ -63,7 +65,7 @@ export async function runSidecar<C>(program: Program<C>): Promise<void> {
     if (first.done) process.exit(0);
     const config = program.config.parse(configIn(first.value));
     const listeners = await handles.listeners(program.roles(config));
-    const serving = await program.start(config, { emit, record, listeners });
+    const serving = await program.start(config, { emit, record, fail, listeners });
     if (serving.accept !== undefined) handles.serve((socket) => serving.accept?.(socket));
     process.once("SIGTERM", () => void serving.drain().then(() => process.exit(0)));
     emit({ type: "ready", listening: [...serving.listening] });

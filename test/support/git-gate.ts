@@ -175,6 +175,7 @@ export async function startSite(options: SiteOptions): Promise<GateSite> {
       await options.recording?.(event);
       messages.push({ type: "event", event, data: { ...data } });
     },
+    onLost: (text) => messages.push({ type: "log", level: "error", text }),
   });
   const url = `http://${gate.listening[0]}`;
   let copies = 0;

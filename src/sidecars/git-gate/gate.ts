@@ -28,6 +28,8 @@ import { openRemote, type Remote } from "./upstream/remote.ts";
 export interface GateOptions {
   readonly emit: Emit;
   readonly record: RecordEvent;
+  /** Called when it cannot go on, because something that it needs is gone: only a new gate has it again. */
+  readonly onLost: (what: string) => void;
   /** The handle for `listen.kind: "inherited"`; already listening. */
   readonly listener?: Server;
 }
@@ -70,7 +72,9 @@ export async function startGate(config: GitGateConfig, options: GateOptions): Pr
     for (const repo of config.repos) {
       const { name } = repo;
       if (repos.has(name)) throw new UserError(`two repositories have the name ${name}`);
-      const remote = await openRemote(repo, home);
+      const remote = await openRemote(repo, home, () =>
+        options.onLost(`what held the key of ${name} has ended`),
+      );
       remotes.push(remote);
       const repoPolicy = () => {
         const found = policy.repos.get(name);

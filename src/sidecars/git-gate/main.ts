@@ -8,9 +8,9 @@ export function runGitGate(): Promise<void> {
     name: "git-gate",
     config: gitGateConfigSchema,
     roles: ({ listen }) => (listen.kind === "inherited" ? ["main"] : []),
-    start(config, { emit, record, listeners }) {
+    start(config, { emit, record, listeners, fail }) {
       const listener = listeners.get("main");
-      return startGate(config, { emit, record, ...(listener && { listener }) });
+      return startGate(config, { emit, record, onLost: fail, ...(listener && { listener }) });
     },
   });
 }

@@ -83,6 +83,26 @@ describe("I9: a git-gate that is killed during a push", () => {
 });
 
 describe("what git-gate starts", () => {
+  it("to hold its key is killed, as the kernel does when memory runs out: the gate begins anew, with the key", async () => {
+    const id = await gated.start("dev");
+    const gate = await gated.gatePid(id);
+    const holders = below(gate).filter((pid) => gated.cli.commandOf(pid).startsWith("ssh-agent "));
+    expect(holders).toHaveLength(1);
+    const logins = gated.sshd.logins();
+    for (const pid of holders) killIfThere(pid);
+    expect((await gated.cli.logged(id, "git-gate.log")).data).toMatchObject({
+      level: "error",
+      text: "what held the key of far has ended",
+    });
+    expect((await gated.cli.logged(id, "git-gate.died")).data).toMatchObject({ restartInMs: 100 });
+    await gated.cli.logged(id, "git-gate.restarted");
+    expect(await gated.gatePid(id)).not.toBe(gate);
+    await gated.sh(id, "git ls-remote -q git-gate:far");
+    await eventually("upstream to have let it in anew", () => gated.sshd.logins() > logins || undefined);
+    await gated.cli.run(["stop", id]);
+    await gated.cli.expectNothingLeft();
+  });
+
   it("is buried, also when what had started it was killed, as the kernel does when memory runs out", async () => {
     const id = await gated.start("dev");
     await gated.sh(id, "git clone -q git-gate:far clone && cd clone && git commit -q --allow-empty -m x");
@@ -91,7 +111,8 @@ describe("what git-gate starts", () => {
     await eventually("the push to reach upstream", () => existsSync(slow.reached));
     const gate = await gated.gatePid(id);
     const parents = below(gate).filter(
-      (pid) => childrenOf(pid).length > 0 && !gated.cli.commandOf(pid).includes("sidecar"),
+      // Without its keys the gate begins anew: see below.
+      (pid) => childrenOf(pid).length > 0 && !/sidecar|ssh-agent/.test(gated.cli.commandOf(pid)),
     );
     expect(parents.length).toBeGreaterThan(1);
     for (const pid of parents) killIfThere(pid);

@@ -25,6 +25,7 @@ const remote = await openRemote(
     },
   },
   home,
+  () => {},
 );
 const ended = (stderr: string) => ({ code: 128, stderr, timedOut: false });
 
@@ -91,7 +92,7 @@ describe("an upstream as git is told of it", () => {
       credential: { username: "x", token: "a\nhost=y" },
     };
     await expect(
-      openRemote({ name: "bad", spellings: [], upstream: upstream as never }, home),
+      openRemote({ name: "bad", spellings: [], upstream: upstream as never }, home, () => {}),
     ).rejects.toThrow("line break");
   });
 

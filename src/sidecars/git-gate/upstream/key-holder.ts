@@ -27,8 +27,17 @@ const MAX_SOCKET_PATH = 107;
 /** Ends with its stdin. (The kernel does not end a set-group-id program, as ssh-agent is, with its parent.) */
 const HOLD = 'ssh-agent -D -a "$1" & agent=$!; cat; kill "$agent"';
 
-/** @throws UserError when ssh-add does not take the key. */
-export async function startKeyHolder(name: string, key: string, home: Home): Promise<KeyHolder> {
+/**
+ * @param onLost called when the key is there no more though nobody closed this: the agent was killed, for want of memory
+ *   say.
+ * @throws UserError when ssh-add does not take the key.
+ */
+export async function startKeyHolder(
+  name: string,
+  key: string,
+  home: Home,
+  onLost: () => void,
+): Promise<KeyHolder> {
   const socket = join(home.runtimeDir, `${name}.agent`);
   if (Buffer.byteLength(socket) > MAX_SOCKET_PATH)
     throw new UserError(`the path ${socket} is too long for a socket`);
@@ -72,7 +81,20 @@ export async function startKeyHolder(name: string, key: string, home: Home): Pro
     agent.kill();
     throw error;
   }
-  return { socket, close: () => agent.kill() };
+  // The kernel closes it with the agent, however that ends and whoever else of them lives on.
+  const held = connect(socket);
+  let closed = false;
+  held.on("error", () => {});
+  held.once("close", () => closed || onLost());
+  held.resume();
+  return {
+    socket,
+    close() {
+      closed = true;
+      held.destroy();
+      agent.kill();
+    },
+  };
 }
 
 function answers(socket: string): Promise<boolean> {

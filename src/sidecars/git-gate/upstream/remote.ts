@@ -32,8 +32,11 @@ export interface Remote {
 
 type RepoConfig = GitGateConfig["repos"][number];
 
-/** @throws UserError when its key cannot be loaded. */
-export async function openRemote(repo: RepoConfig, home: Home): Promise<Remote> {
+/**
+ * @param onLost called when its key is there no more.
+ * @throws UserError when its key cannot be loaded.
+ */
+export async function openRemote(repo: RepoConfig, home: Home, onLost: () => void): Promise<Remote> {
   const { upstream, name } = repo;
   const scrub = createScrub(repo, home);
   const common = { kind: upstream.kind, scrub, unpinned: false, args: [], talk: NO_MASTER.during };
@@ -47,7 +50,7 @@ export async function openRemote(repo: RepoConfig, home: Home): Promise<Remote> 
       };
       const { key } = upstream;
       const holder: KeyHolder | undefined =
-        key.kind === "private-key" ? await startKeyHolder(name, key.text, home) : undefined;
+        key.kind === "private-key" ? await startKeyHolder(name, key.text, home, onLost) : undefined;
       const chosen = key.kind === "agent" ? key.publicKey : undefined;
       if (chosen !== undefined) await writeFile(files.publicKey, `${chosen}\n`, { mode: 0o600 });
       await writeFile(files.knownHosts, knownHosts(upstream.hostKeys), { mode: 0o600 });
