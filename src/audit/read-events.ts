@@ -21,6 +21,24 @@ export async function readEvents(path: string, wanted: (event: string) => boolea
   return { entries, damaged };
 }
 
+/** What a launch says first of all has room in it, whatever else it says. */
+const BEGINNING_BYTES = 256 * 1024;
+
+/** The first of that name among the first lines. @throws what opening the file throws */
+export async function earlyEvent(path: string, event: string): Promise<Entry | undefined> {
+  const file = await open(path);
+  try {
+    const bytes = Math.min((await file.stat()).size, BEGINNING_BYTES);
+    for await (const line of readRawLines(file, bytes)) {
+      const parsed = line.terminated && line.bytes !== undefined ? parseLine(line.bytes) : undefined;
+      if (parsed?.kind === "entry" && parsed.entry.event === event) return parsed.entry;
+    }
+    return undefined;
+  } finally {
+    await file.close();
+  }
+}
+
 /** Each event, oldest first. @returns the number of damaged lines. @throws what opening the file throws */
 export async function eachEvent(path: string, take: (entry: Entry) => void): Promise<number> {
   const file = await open(path);

@@ -47,6 +47,21 @@ export async function hasWriter(auditDir: string, bottle: string): Promise<boole
   return (await livingMarks(auditDir, bottle)).length > 0;
 }
 
+export interface Writer {
+  readonly bottle: string;
+  readonly pid: number;
+  /** As `isProcessAlive` has it. */
+  readonly birth: string;
+}
+
+/** Living processes that write the log of some bottle: a running one's keeper does from its launch to its end. */
+export async function livingWriters(auditDir: string): Promise<readonly Writer[]> {
+  const living: Writer[] = [];
+  for (const { bottle, pid, birth } of await marksIn(auditDir))
+    if (await isProcessAlive(pid, birth)) living.push({ bottle, pid, birth });
+  return living;
+}
+
 /** Removes the marks of writers that were killed. */
 export async function sweepWriterMarks(auditDir: string): Promise<void> {
   for (const mark of await marksIn(auditDir)) {
@@ -54,11 +69,8 @@ export async function sweepWriterMarks(auditDir: string): Promise<void> {
   }
 }
 
-interface Mark {
+interface Mark extends Writer {
   readonly name: string;
-  readonly bottle: string;
-  readonly pid: number;
-  readonly birth: string;
 }
 
 async function livingMarks(auditDir: string, bottle: string): Promise<Mark[]> {

@@ -209,6 +209,13 @@ export interface OwnedResource {
   readonly ours?: true;
 }
 
+export interface Looking {
+  /** Bottles that nothing has to be told of: where each is asked about by itself, these are not. */
+  readonly without?: readonly string[];
+  /** For whoever does not wait for an engine that does not answer. */
+  readonly signal?: AbortSignal;
+}
+
 export interface Backend {
   readonly name: BackendName;
   /** Its guests are made of the image that a plan names. */
@@ -223,7 +230,7 @@ export interface Backend {
   prepare(request: PrepareRequest, progress: Progress): Promise<Prepared>;
   reserve(prepared: Prepared, request: ReserveRequest, scope: Scope): Promise<Link>;
   boot(prepared: Prepared, link: Link, options: BootOptions, scope: Scope): Promise<Guest>;
-  enumerate(): Promise<readonly OwnedResource[]>;
+  enumerate(looking?: Looking): Promise<readonly OwnedResource[]>;
   remove(resource: OwnedResource): Promise<void>;
   /** Removes what killed processes left that is no bottle's. */
   sweep?(): Promise<void>;

@@ -19,12 +19,23 @@ export function isPodman({ program }: Engine): boolean {
   return basename(program).startsWith("podman");
 }
 
-export function ask(engine: Engine, words: readonly string[], timeoutMs = ANSWER_MS): Promise<RunResult> {
-  return run([engine.program, ...words], { env: engine.env, timeoutMs });
+/** @throws the signal's reason, when it is given up. */
+export function ask(
+  engine: Engine,
+  words: readonly string[],
+  timeoutMs = ANSWER_MS,
+  signal?: AbortSignal,
+): Promise<RunResult> {
+  return run([engine.program, ...words], { env: engine.env, timeoutMs, ...(signal && { signal }) });
 }
 
-export async function must(engine: Engine, words: readonly string[], timeoutMs?: number): Promise<RunResult> {
-  const result = await ask(engine, words, timeoutMs);
+export async function must(
+  engine: Engine,
+  words: readonly string[],
+  timeoutMs?: number,
+  signal?: AbortSignal,
+): Promise<RunResult> {
+  const result = await ask(engine, words, timeoutMs, signal);
   if (result.code !== 0) throw complaint(engine, words, result);
   return result;
 }

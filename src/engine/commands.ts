@@ -191,20 +191,27 @@ export function inspect(kind: "container" | "network" | "image" | "volume", name
   return [kind, "inspect", "--format", "{{json .}}", name];
 }
 
-/** A label that is borne, `key` or `key=value`; or a part of the name. */
-export type ListFilter = { readonly label: string } | { readonly name: string };
+export type ListedKind = "container" | "network" | "volume";
 
-/** Names, a line each, of those that the filter lets through. */
-export function listNames(kind: "container" | "network" | "volume", by: ListFilter): readonly string[] {
-  const filter = ["--filter", "label" in by ? `label=${by.label}` : `name=${by.name}`];
-  switch (kind) {
-    case "container":
-      return ["container", "ls", "--all", ...filter, "--format", "{{.Names}}"];
-    case "network":
-      return ["network", "ls", ...filter, "--format", "{{.Name}}"];
-    case "volume":
-      return ["volume", "ls", ...filter, "--format", "{{.Name}}"];
-  }
+const NAME: Readonly<Record<ListedKind, string>> = {
+  container: "{{.Names}}",
+  network: "{{.Name}}",
+  volume: "{{.Name}}",
+};
+
+/** Names, a line each, of those that bear the label, `key` or `key=value`. */
+export function listNames(kind: ListedKind, label: string): readonly string[] {
+  return list(kind, `label=${label}`, NAME[kind]);
+}
+
+/** A line each of those of whose name `part` is a part: the name, a space, and its labels as the engine writes them. */
+export function listLabels(kind: ListedKind, part: string): readonly string[] {
+  return list(kind, `name=${part}`, `${NAME[kind]} {{.Labels}}`);
+}
+
+function list(kind: ListedKind, filter: string, format: string): readonly string[] {
+  const all = kind === "container" ? ["--all"] : [];
+  return [kind, "ls", ...all, "--filter", filter, "--format", format];
 }
 
 export function listNetworks(): readonly string[] {

@@ -28,6 +28,10 @@ export interface EngineInfo {
   readonly version: string;
   /** OCI runtimes by name: `runc`, `runsc`. */
   readonly runtimes: readonly string[];
+  /** System calls of its containers go through a filter, unless one says otherwise. */
+  readonly filtersCalls: boolean;
+  /** What of its containers its host lets it limit. */
+  readonly limits: { readonly memory: boolean; readonly processes: boolean };
 }
 
 /** The operator's choice in `BOT_BOTTLE_ENGINE`, else docker, else podman; undefined when there is none. */
@@ -44,14 +48,23 @@ const infoSchema = z.object({
   ServerVersion: z.string().optional(),
   ServerErrors: z.array(z.string()).optional(),
   Runtimes: z.record(z.string(), z.unknown()).optional(),
+  SecurityOptions: z.array(z.string()).nullish(),
+  MemoryLimit: z.boolean().optional(),
+  PidsLimit: z.boolean().optional(),
   // podman's
   version: z.object({ Version: z.string() }).optional(),
-  host: z.object({ ociRuntime: z.object({ name: z.string() }) }).optional(),
+  host: z
+    .object({
+      ociRuntime: z.object({ name: z.string() }),
+      security: z.object({ seccompEnabled: z.boolean().optional() }).optional(),
+      cgroupControllers: z.array(z.string()).nullish(),
+    })
+    .optional(),
 });
 
-/** @throws UserError when no engine answers, with its own words. */
-export async function engineInfo(engine: Engine): Promise<EngineInfo> {
-  const result = await ask(engine, commands.engineInfo());
+/** @throws UserError when no engine answers, with its own words; the signal's reason. */
+export async function engineInfo(engine: Engine, signal?: AbortSignal): Promise<EngineInfo> {
+  const result = await ask(engine, commands.engineInfo(), undefined, signal);
   const parsed = infoSchema.safeParse(jsonOf(result.stdout));
   const info = parsed.success ? parsed.data : {};
   const version = info.ServerVersion ?? info.version?.Version;
@@ -63,7 +76,19 @@ export async function engineInfo(engine: Engine): Promise<EngineInfo> {
   }
   const runtimes =
     info.Runtimes === undefined ? [info.host?.ociRuntime.name ?? ""] : Object.keys(info.Runtimes);
-  return { version, runtimes };
+  const { host, SecurityOptions, MemoryLimit, PidsLimit } = info;
+  const controls = (name: string): boolean => host?.cgroupControllers?.includes(name) === true;
+  return {
+    version,
+    runtimes,
+    filtersCalls:
+      host?.security?.seccompEnabled ??
+      (SecurityOptions ?? []).some((each) => /^(?:name=)?seccomp\b(?!.*unconfined)/.test(each)),
+    limits: {
+      memory: MemoryLimit ?? controls("memory"),
+      processes: PidsLimit ?? controls("pids"),
+    },
+  };
 }
 
 /** What docker and podman say of a thing that is not there; not of an engine whose socket is not there. */
@@ -246,12 +271,32 @@ export async function removeNetwork(engine: Engine, name: string): Promise<strin
   throw complaint(engine, words, result);
 }
 
-/** Names of those that the filter lets through. @throws UserError */
+/** Names of those that bear the label, `key` or `key=value`. @throws UserError */
 export async function listNames(
   engine: Engine,
-  kind: "container" | "network" | "volume",
-  by: commands.ListFilter,
+  kind: commands.ListedKind,
+  label: string,
 ): Promise<readonly string[]> {
-  const { stdout } = await must(engine, commands.listNames(kind, by));
+  const { stdout } = await must(engine, commands.listNames(kind, label));
   return linesOf(stdout);
+}
+
+export interface Labelled {
+  readonly name: string;
+  /** As the engine writes them: `a=b,c=d`, or `map[a:b c:d]`. */
+  readonly labels: string;
+}
+
+/** Those of whose name `part` is a part. @throws UserError; the signal's reason. */
+export async function listLabels(
+  engine: Engine,
+  kind: commands.ListedKind,
+  part: string,
+  signal?: AbortSignal,
+): Promise<readonly Labelled[]> {
+  const { stdout } = await must(engine, commands.listLabels(kind, part), undefined, signal);
+  return linesOf(stdout).map((line) => {
+    const [, name = "", labels = ""] = /^(\S*) ?(.*)$/.exec(line) ?? [];
+    return { name, labels };
+  });
 }

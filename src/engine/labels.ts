@@ -14,3 +14,8 @@ export function bottleLabels(id: string): Readonly<Record<string, string>> {
 export function ownLabel(): string {
   return `${HOME_LABEL}=${homeMark()}`;
 }
+
+/** Of a thing's labels as docker (`a=b,c=d`) or podman (`map[a:b c:d]`) writes them all. */
+export function bearsOwnLabel(labels: string): boolean {
+  return labels.split(/[\s,[\]]/).some((label) => label.replace(":", "=") === ownLabel());
+}

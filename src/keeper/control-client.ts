@@ -213,7 +213,10 @@ async function nextReply(lines: AsyncGenerator<unknown, void, void>): Promise<Co
 }
 
 function accepted(reply: ControlReply | undefined, id: string): ControlReply {
-  if (reply === undefined) throw new UserError(`bottle ${id} has just ended`, { hint: "bottle list" });
+  if (reply === undefined)
+    throw new UserError(`bottle ${id} hung up: it has just ended, or its keeper can open no more`, {
+      hint: "bottle list",
+    });
   if (!("error" in reply)) return reply;
   const { message, hint, exitCode } = reply.error;
   throw new UserError(message, { exitCode, ...(hint !== undefined && { hint }) });

@@ -1,14 +1,14 @@
 /**
  * What a bottle leaves behind when everything that would have undone it was killed (I9). Every bottle has a state
  * directory before it has anything else, and loses it last: so leftovers are looked for by the names of those that
- * nobody holds the lock of. One whose state directory somebody removed all the same is found by what its resources say
- * themselves. What belongs to another home on this host is that home's. Running bottles, kept work and logs are never
- * among it.
+ * nobody holds the lock of. One whose state directory somebody removed all the same is a stray (strays.ts). What belongs
+ * to another home on this host is that home's. Running bottles, kept work and logs are never among it.
  */
 import { existsSync } from "node:fs";
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { sweepWriterMarks } from "../audit/writer-mark.ts";
+import { ownedResources } from "../backends/owned.ts";
 import { backends } from "../backends/registry.ts";
 import type { OwnedResource } from "../contract/backend.ts";
 import { codeOf, messageOf } from "../lib/errors.ts";
@@ -25,6 +25,7 @@ import {
   writeRecord,
 } from "./bottle-record.ts";
 import { removeLeftDeployKeys } from "./deploy-keys.ts";
+import { endStray, findStray, findStrays, type Stray } from "./strays.ts";
 
 export type Leftover =
   | OwnedResource
@@ -46,7 +47,6 @@ const TRANSIENT = /^(?:root|egress-root|git-gate|git-gate-root|token|keeper\.loc
 
 /** Of bottles that nobody runs, launches or works on. */
 export async function findLeftovers(): Promise<readonly Leftover[]> {
-  // Before the names: what is of a bottle that begins meanwhile is then not taken for one without a name.
   const resources = await ownedResources();
   const ids = await listBottleIds();
   const found = await Promise.all(
@@ -55,8 +55,7 @@ export async function findLeftovers(): Promise<readonly Leftover[]> {
       return (await isInUse(paths)) ? [] : leftoversOf(id, paths, resources);
     }),
   );
-  const orphans = resources.filter(({ ours, bottle }) => ours === true && !ids.includes(bottle));
-  return [...found.flat(), ...orphans];
+  return [...found.flat(), ...(await findStrays()).flatMap(leftoversOfStray)];
 }
 
 /**
@@ -65,7 +64,7 @@ export async function findLeftovers(): Promise<readonly Leftover[]> {
  */
 export async function removeLeftovers(id: string): Promise<void> {
   const paths = bottlePaths(id);
-  if (!existsSync(paths.state)) return removeOrphans(id);
+  if (!existsSync(paths.state)) return removeWhatStrayLeft(id);
   const lock = await tryLock(paths.lock).catch((error: unknown) => {
     // Another cleanup was faster.
     if (!existsSync(paths.state)) return undefined;
@@ -80,16 +79,33 @@ export async function removeLeftovers(id: string): Promise<void> {
   }
 }
 
+/** What a cleanup may take of it: of one that runs, nothing. */
+function leftoversOfStray({ bottle, keeper, resources, sockets }: Stray): readonly Leftover[] {
+  if (keeper !== undefined) return [];
+  const folders = sockets === undefined ? [] : [sockets];
+  return [
+    ...resources,
+    ...folders.map((name) => ({ backend: null, bottle, kind: "sockets", name }) as const),
+  ];
+}
+
 /** Nobody can begin anew under that name, so there is nothing to lock. */
-async function removeOrphans(id: string): Promise<void> {
-  for (const resource of await ownedResources())
-    if (resource.ours === true && resource.bottle === id) await removeResource(resource);
+async function removeWhatStrayLeft(id: string): Promise<void> {
+  const stray = await findStray(id);
+  for (const leftover of stray === undefined ? [] : leftoversOfStray(stray))
+    await remove(leftover, bottlePaths(id));
 }
 
 /** What is no bottle's: marks beside the logs, of writers that were killed, and what killed backends were at. */
 export async function sweepCommon(): Promise<void> {
   await sweepWriterMarks(homeOf().audit);
   for (const backend of backends) await backend.sweep?.();
+}
+
+/** What is left of it; the bottle itself, if it runs. @throws UserError when it does not end. */
+export async function removeStray(stray: Stray): Promise<void> {
+  await endStray(stray);
+  await removeWhatStrayLeft(stray.bottle);
 }
 
 /**
@@ -117,10 +133,6 @@ export async function removeBottle(id: string, force: boolean): Promise<readonly
   } finally {
     await lock.release();
   }
-}
-
-async function ownedResources(): Promise<readonly OwnedResource[]> {
-  return (await Promise.all(backends.map((backend) => backend.enumerate()))).flat();
 }
 
 /** The state directory's comes last: while there is anything else, it has to be found. */

@@ -14,7 +14,6 @@ import type {
   BootOptions,
   Guest,
   Link,
-  OwnedResource,
   Prepared,
   PrepareRequest,
   Progress,
@@ -24,10 +23,8 @@ import { GUEST } from "../../contract/backend.ts";
 import type { BottlePlan, PlannedMount } from "../../contract/plan.ts";
 import {
   type Engine,
-  engineInfo,
   ensureVolume,
   findEngine,
-  listNames,
   pauseContainer,
   removeContainer,
   removeNetwork,
@@ -35,7 +32,7 @@ import {
   startContainer,
 } from "../../engine/engine.ts";
 import { type EngineImage, findImage } from "../../engine/images.ts";
-import { bottleLabels, ownLabel } from "../../engine/labels.ts";
+import { bottleLabels } from "../../engine/labels.ts";
 import { putIntoEngine } from "../../image/into-engine.ts";
 import { createGuestClient } from "../../jail/guest-client.ts";
 import { messageOf, UserError } from "../../lib/errors.ts";
@@ -49,11 +46,11 @@ import { createInitGuest } from "../init-guest.ts";
 import { declaredPlaces, type GuestVolumes, makeGuestContainer } from "./guest-container.ts";
 import { refuseUnfit } from "./image-fit.ts";
 import { LINK, openLink } from "./link.ts";
+import { enumerateOfEngine, PREFIX } from "./owned.ts";
 import { probeEngine, strongestRuntime } from "./probe.ts";
 import { putBelowEtc } from "./root-files.ts";
 import { ensureRuntimeVolume, sweepMakers } from "./runtime-volume.ts";
 
-const PREFIX = "bot-bottle-";
 const STDERR_TAIL_CHARACTERS = 1_000;
 const SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin";
 
@@ -157,34 +154,7 @@ export const dockerBackend: Backend = {
     return guest;
   },
 
-  async enumerate(): Promise<readonly OwnedResource[]> {
-    const engine = findEngine();
-    // Of an engine that does not run, nothing does.
-    if (engine === undefined || !(await answers(engine))) return [];
-    // In the order in which they can be removed.
-    const kinds = ["container", "network", "volume"] as const;
-    const named = await Promise.all(
-      kinds.map(async (kind) => {
-        // By name, not by label: an engine that is killed while it makes a volume forgets the volume's labels.
-        const [names, ours] = await Promise.all([
-          listNames(engine, kind, { name: PREFIX }),
-          listNames(engine, kind, { label: ownLabel() }),
-        ]);
-        return names.map((name) => ({ kind, name, isOurs: ours.includes(name) }));
-      }),
-    );
-    return named.flat().flatMap(({ kind, name, isOurs }) => {
-      const [, bottle, role] = /^bot-bottle-(.+)-([a-z]+|image\d+)$/.exec(name) ?? [];
-      if (bottle === undefined) return [];
-      const resource = {
-        backend: "docker" as const,
-        bottle,
-        kind: role === "home" || role?.startsWith("image") ? "disk" : kind,
-        name,
-      };
-      return isOurs ? { ...resource, ours: true as const } : resource;
-    });
-  },
+  enumerate: enumerateOfEngine,
 
   async sweep(): Promise<void> {
     const engine = findEngine();
@@ -221,13 +191,6 @@ function theEngine(): Engine {
   if (engine === undefined)
     throw new UserError("there is no docker-compatible engine", { hint: "bottle doctor" });
   return engine;
-}
-
-function answers(engine: Engine): Promise<boolean> {
-  return engineInfo(engine).then(
-    () => true,
-    () => false,
-  );
 }
 
 /** Starts it and waits for its init, whose streams its stdin and stdout carry. */

@@ -39,7 +39,7 @@ export async function ensureRuntimeVolume(engine: Engine, sidecars: string): Pro
 
 /** Removes containers that were made to fill it, and whose maker was killed meanwhile: none of them ever starts. */
 export async function sweepMakers(engine: Engine): Promise<void> {
-  for (const maker of await listNames(engine, "container", { label: LABEL })) {
+  for (const maker of await listNames(engine, "container", LABEL)) {
     const [, pid, start] = /^bot-bottle-runtime-[0-9a-z]+-(\d+)-([0-9a-f-]+)$/.exec(maker) ?? [];
     if (pid === undefined || start === undefined || (await isProcessAlive(Number(pid), start))) continue;
     await removeContainer(engine, maker);

@@ -4,16 +4,8 @@
  */
 import { existsSync, lchownSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
-import { basename, join } from "node:path";
-import type {
-  Backend,
-  BootOptions,
-  Guest,
-  Link,
-  OwnedResource,
-  Prepared,
-  PrepareRequest,
-} from "../../contract/backend.ts";
+import { join } from "node:path";
+import type { Backend, BootOptions, Guest, Link, Prepared, PrepareRequest } from "../../contract/backend.ts";
 import { GUEST } from "../../contract/backend.ts";
 import type { PlannedMount } from "../../contract/plan.ts";
 import { listenFor } from "../../jail/born-listener.ts";
@@ -24,20 +16,19 @@ import { openLink } from "../../jail/inside-listeners.ts";
 import { type HeldJail, holdJail } from "../../jail/jail.ts";
 import { makeSkeleton } from "../../jail/skeleton.ts";
 import { messageOf, UserError } from "../../lib/errors.ts";
-import { homeMark } from "../../lib/paths.ts";
 import { removeTree } from "../../lib/remove-tree.ts";
 import { directHosts } from "../../plan/direct-hosts.ts";
 import { createInitGuest } from "../init-guest.ts";
 import { confirmConfinement } from "./confinement.ts";
-import { findGroups, makeLimits, removeGroup } from "./limits.ts";
+import { makeLimits, removeGroup } from "./limits.ts";
 import { placeMounts } from "./operator-mounts.ts";
+import { enumerateGroups, groupName } from "./owned.ts";
 import { findFilter, probeNamespaces } from "./probe.ts";
 import { writeBelowRoot } from "./root-files.ts";
 import { GUEST_INIT, layoutRoot } from "./root-layout.ts";
 
 /** Each of /tmp and /dev/shm: enough for builds, and not the host's memory. */
 const TMP_BYTES = 1024 ** 3;
-const RESOURCE_PREFIX = "bot-bottle-";
 
 interface NamespacePrepared extends Prepared {
   readonly tools: readonly PlannedMount[];
@@ -95,7 +86,7 @@ export const namespaceBackend: Backend = {
     const socketPath = join(request.runtimeDir, "guest.sock");
     const listener = await listenFor(socketPath, scope);
     const seccomp = findFilter();
-    const limit = await makeLimits(`${RESOURCE_PREFIX}${id}.${homeMark()}`, plan.resources, scope);
+    const limit = await makeLimits(groupName(id), plan.resources, scope);
     const jail = await holdJail({
       name: "the guest",
       binds,
@@ -149,13 +140,7 @@ export const namespaceBackend: Backend = {
     });
   },
 
-  async enumerate(): Promise<readonly OwnedResource[]> {
-    return findGroups((name) => name.startsWith(RESOURCE_PREFIX)).map((name) => {
-      const [bottle = "", mark] = basename(name).slice(RESOURCE_PREFIX.length).split(".");
-      const resource = { backend: "namespace" as const, bottle, kind: "cgroup", name };
-      return mark === homeMark() ? { ...resource, ours: true as const } : resource;
-    });
-  },
+  enumerate: enumerateGroups,
 
   remove: (resource) => removeGroup(resource.name),
 };

@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { readdir, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import type { OwnedResource } from "../../contract/backend.ts";
+import type { Looking, OwnedResource } from "../../contract/backend.ts";
 import { codeOf, UserError } from "../../lib/errors.ts";
 import { homeOf } from "../../lib/paths.ts";
 import { stopCommand } from "./commands.ts";
@@ -12,7 +12,10 @@ import { callerIn } from "./smolvm.ts";
 import { STATE_NAME, shortWays, stateFolderIn } from "./state-folder.ts";
 
 /** Machines that run, and short ways to their folders, of this operator's home. */
-export async function enumerateMachines(): Promise<readonly OwnedResource[]> {
+export async function enumerateMachines({
+  without = [],
+  signal,
+}: Looking = {}): Promise<readonly OwnedResource[]> {
   const found: OwnedResource[] = [];
   const { state } = homeOf();
   for (const { short, path } of await shortWays()) {
@@ -26,11 +29,12 @@ export async function enumerateMachines(): Promise<readonly OwnedResource[]> {
       });
   }
   const ids = await readdir(state).catch(() => []);
-  const used = ids.filter((id) => existsSync(join(state, id, STATE_NAME)));
+  const used = ids.filter((id) => !without.includes(id) && existsSync(join(state, id, STATE_NAME)));
   if (used.length === 0) return found;
   const smolvm = await lookForSmolvm();
   if ("lack" in smolvm) return found;
   for (const id of used) {
+    signal?.throwIfAborted();
     const call = callerIn(smolvm.smolvm, wayTo(join(state, id)));
     for (const { name, state: what } of await listMachines(call)) {
       if (what === "running" || what === "unreachable")

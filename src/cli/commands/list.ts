@@ -10,10 +10,14 @@ import {
 } from "../../keeper/bottle-record.ts";
 import { tryConnectKeeper } from "../../keeper/control-client.ts";
 import type { BottleStatus } from "../../keeper/control-protocol.ts";
+import { findStrays, type Stray } from "../../keeper/strays.ts";
 import { homeOf } from "../../lib/paths.ts";
 import { printable } from "../../lib/printable.ts";
 import { loadIndex } from "../../manifest/index-scan.ts";
 import { printJson, printTable, tell } from "../output.ts";
+
+/** Of an engine that does not answer nothing is told; whatever else there is must not wait for it. */
+const STRAYS_TIMEOUT_MS = 5_000;
 
 interface Row {
   readonly id: string;
@@ -24,12 +28,13 @@ interface Row {
    * `launching`, `ready`, `running` and `settling`: somebody is at work on it. `frozen`: it runs, and nothing leaves it
    * before `bottle thaw`. `stuck`: he lives and does not answer.
    * Else what the disk says: `kept`; `crashed`, when its keeper was killed; `damaged`, when nothing can be said.
+   * `orphaned`: its state directory is gone, and something of it is still there, or it runs.
    */
-  readonly state: BottleStatus["phase"] | "frozen" | "stuck" | "kept" | "crashed" | "damaged";
+  readonly state: BottleStatus["phase"] | "frozen" | "stuck" | "kept" | "crashed" | "damaged" | "orphaned";
   readonly startedAt: string | null;
   /** How it ended. */
   readonly exit: string | null;
-  /** What the operator should know of one that runs: why it is frozen, sidecars that died. */
+  /** What the operator should know of one that runs, or of what is left of it: why it is frozen, sidecars that died. */
   readonly trouble: string | null;
 }
 
@@ -38,7 +43,14 @@ export async function list(flags: { readonly agents?: true; readonly json?: true
 }
 
 async function listBottles(json: boolean): Promise<number> {
-  const rows = (await Promise.all((await listBottleIds()).map(describe))).flat();
+  const [known, strays] = await Promise.all([
+    listBottleIds().then((ids) => Promise.all(ids.map(describe))),
+    findStrays({
+      signal: AbortSignal.timeout(STRAYS_TIMEOUT_MS),
+      onTrouble: (words) => tell(`warning: ${words}`),
+    }),
+  ]);
+  const rows = [...known.flat(), ...strays.map(describeStray)];
   if (json) printJson(rows);
   else if (rows.length === 0) tell("no bottles; bottle start <agent> makes one");
   else {
@@ -80,6 +92,21 @@ async function describe(id: string): Promise<readonly Row[]> {
     trouble: status === undefined ? null : troubleOf(status),
   };
   return [row];
+}
+
+function describeStray({ bottle, keeper, resources, sockets, agent, backend, startedAt }: Stray): Row {
+  const counts = new Map<string, number>();
+  for (const { kind } of resources) counts.set(kind, (counts.get(kind) ?? 0) + 1);
+  const parts = [...counts].map(([kind, count]) => `${count} ${kind}${count === 1 ? "" : "s"}`);
+  if (sockets !== undefined) parts.push("its sockets");
+  const what =
+    keeper === undefined
+      ? `its state directory is gone, and not ${parts.join(", ")}: bottle cleanup removes them`
+      : `it runs, and its state directory is gone: bottle rm --force ${bottle} ends it`;
+  return {
+    ...{ id: bottle, agent: agent ?? "?", label: null, backend: backend ?? null, state: "orphaned" },
+    ...{ startedAt: startedAt ?? null, exit: null, trouble: what },
+  };
 }
 
 /** While one is down its guest has less; one that keeps dying is for somebody to look at: bottle audit report tells why. */

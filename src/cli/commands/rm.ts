@@ -1,7 +1,9 @@
 /** `bottle rm`: throw a kept bottle away, its work included. The log stays. */
+import { existsSync } from "node:fs";
 import { type BottlePaths, bottlePaths, readRecord } from "../../keeper/bottle-record.ts";
 import { tryConnectKeeper } from "../../keeper/control-client.ts";
-import { removeBottle } from "../../keeper/leftovers.ts";
+import { removeBottle, removeStray } from "../../keeper/leftovers.ts";
+import { findStray, type Stray } from "../../keeper/strays.ts";
 import { UserError } from "../../lib/errors.ts";
 import { confirm } from "../ask.ts";
 import { print, report, tell } from "../output.ts";
@@ -22,6 +24,8 @@ export async function rm(ids: readonly string[], flags: { readonly force?: true 
 
 async function removeOne(id: string, force: boolean): Promise<void> {
   const paths = bottlePaths(id);
+  const stray = existsSync(paths.state) ? undefined : await findStray(id);
+  if (stray !== undefined) return removeLost(stray, force);
   const keeper = await tryConnectKeeper(paths, id);
   if (keeper !== undefined) {
     if (!force)
@@ -38,6 +42,18 @@ async function removeOne(id: string, force: boolean): Promise<void> {
     if (!sure) throw new UserError(`${id} was not removed`);
   }
   for (const problem of await removeBottle(id, force)) tell(problem);
+}
+
+/** Without its state directory nobody can tell what it holds. */
+async function removeLost(stray: Stray, force: boolean): Promise<void> {
+  const { bottle: id, keeper } = stray;
+  if (!force && keeper !== undefined)
+    throw new UserError(`bottle ${id} is running, without its state directory`, {
+      hint: `bottle rm --force ${id} ends it, and what it did is lost`,
+    });
+  if (!force && !(await confirm(`remove what is left of ${id}, whatever it holds?`, "add --force")))
+    throw new UserError(`${id} was not removed`);
+  await removeStray(stray);
 }
 
 /** A bottle whose end nobody saw may hold anything. */

@@ -80,7 +80,7 @@ describe.skipIf(lack !== undefined)("the bundle's container", () => {
       expect(await docker("inspect", "--format", format, bundle.name)).toBe(ADDRESS);
       await expect(bundle.start("egress")).rejects.toThrow("it may not be started");
     });
-    expect(await listNames(engine, "container", { label: `bot-bottle.id=${ID}` })).toEqual([]);
+    expect(await listNames(engine, "container", `bot-bottle.id=${ID}`)).toEqual([]);
     expect(await usedSubnets(engine)).not.toContain(NETWORK.subnet);
   });
 

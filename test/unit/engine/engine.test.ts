@@ -35,11 +35,37 @@ describe("an engine", () => {
     });
   });
 
+  it("says what it can limit, and whether it filters", async () => {
+    const said = (name: string, info: object) =>
+      engineInfo({ program: program(name, `echo '${JSON.stringify(info)}'`), env: {} });
+    const docker = { ServerVersion: "27.1", Runtimes: { runc: {} }, MemoryLimit: true, PidsLimit: false };
+    expect(
+      await said("filtering", {
+        ...docker,
+        SecurityOptions: ["name=apparmor", "name=seccomp,profile=builtin"],
+      }),
+    ).toEqual({
+      version: "27.1",
+      runtimes: ["runc"],
+      filtersCalls: true,
+      limits: { memory: true, processes: false },
+    });
+    for (const SecurityOptions of [null, [], ["name=apparmor"], ["name=seccomp,profile=unconfined"]])
+      expect(await said("open", { ...docker, SecurityOptions })).toMatchObject({ filtersCalls: false });
+  });
+
   it("of podman's kind is understood too", async () => {
-    const path = program(
-      "pod",
-      'echo \'{"version":{"Version":"4.3.1"},"host":{"ociRuntime":{"name":"crun"}}}\'',
-    );
-    expect(await engineInfo({ program: path, env: {} })).toEqual({ version: "4.3.1", runtimes: ["crun"] });
+    const host = {
+      ociRuntime: { name: "crun" },
+      security: { seccompEnabled: true },
+      cgroupControllers: ["cpu", "pids"],
+    };
+    const path = program("pod", `echo '${JSON.stringify({ version: { Version: "4.3.1" }, host })}'`);
+    expect(await engineInfo({ program: path, env: {} })).toEqual({
+      version: "4.3.1",
+      runtimes: ["crun"],
+      filtersCalls: true,
+      limits: { memory: false, processes: true },
+    });
   });
 });
