@@ -8,7 +8,7 @@ import { connect } from "node:net";
 import { constants } from "node:os";
 import { type Duplex, PassThrough, type Readable } from "node:stream";
 import type { ExecOptions, Execution, ExitStatus, ProbeResult, ProbeTarget } from "../contract/backend.ts";
-import { UserError } from "../lib/errors.ts";
+import { codeOf, UserError } from "../lib/errors.ts";
 import { readFirstLine } from "../lib/first-line.ts";
 import { writeJsonLine } from "../lib/json-lines.ts";
 import { printable } from "../lib/printable.ts";
@@ -52,6 +52,9 @@ export interface GuestClientOptions {
 export type ConnectGuest = (options: { readonly allowHalfOpen: boolean }) => Duplex;
 
 /** To an init that accepts on a Unix socket. */
+/** Of this process, or of the whole host: it says nothing of the guest. */
+const NONE_LEFT: readonly (string | undefined)[] = ["EMFILE", "ENFILE"];
+
 export function guestSocket(path: string): ConnectGuest {
   return ({ allowHalfOpen }) => connect({ path, allowHalfOpen });
 }
@@ -87,7 +90,9 @@ export function createGuestClient(
       return await use(sockets);
     } catch (error) {
       closeAll();
-      throw error instanceof UserError ? error : new UserError(reason, { cause: error });
+      if (error instanceof UserError) throw error;
+      if (NONE_LEFT.includes(codeOf(error))) reason = "there is no file descriptor left to ask the guest by";
+      throw new UserError(reason, { cause: error });
     } finally {
       clearTimeout(timer);
     }

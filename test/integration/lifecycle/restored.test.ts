@@ -58,8 +58,6 @@ beforeAll(async () => {
   await given("/once", "--once");
   const revoked = await given("/taken-back", "--for", "1h");
   await operator.bottle(["inbox", "revoke", revoked]);
-  // Last: its end changes what a request would newly allow, and an answer is to what was shown (I6).
-  await given("/for-a-moment", "--for", "1s");
   expect(await status(first, "/once")).toBe("404");
   // Last: while one is approved none may end, or what was shown is not what would be.
   await given("/for-a-moment", "--for", "1s");
