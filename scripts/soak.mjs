@@ -13,6 +13,7 @@ const SOAKS = {
   faults: ["test/integration/lifecycle/faults.test.ts"],
   aliases: ["reach", "contained"].map((name) => `test/integration/backends/smolmachines-${name}.test.ts`),
   releases: ["test/integration/backends/smolmachines.test.ts"],
+  docker: ["test/integration/docker"],
   day: ["test/integration/lifecycle/day.test.ts"],
 };
 

@@ -8,7 +8,9 @@ import {
   type BottleCli,
   type BottleCliOptions,
   createBottleCli,
+  eventually,
   isRoot,
+  killIfThere,
   type ManifestParts,
 } from "./bottle-cli.ts";
 import { cgroupsBelow, removeCgroups } from "./cgroups.ts";
@@ -29,8 +31,10 @@ export interface BackendHost {
   readonly forks: boolean;
   /** Whether a thing is the disk of a bottle that is kept. */
   isKeptDisk(line: string, id: string): boolean;
-  /** Starts one anew that was killed. */
+  /** Starts one anew that was killed. What it has forgotten meanwhile is not looked at. */
   reviveEngine?(): Promise<void>;
+  /** Ends what a killed engine has forgotten; from then on everything is looked at again. */
+  endForgotten?(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -171,8 +175,8 @@ const MACHINE = /^\S*qemu-system-/;
 const STAND_IN = /^(?!.*processors\.pl).*_boot-vm/;
 
 /**
- * The engine's own process beside each container, and where it listens: an engine that is killed while it removes one may
- * forget them. What runs in a container is compared by itself, and so is which there are.
+ * The engine's own process beside each container, and where it listens. Only an engine that is killed while it removes
+ * a container may forget them, and nobody could make good for it: they are its own.
  */
 const SHIM = /\bcontainerd-shim-runc-v2 -namespace moby |\/run\/containerd\/s\/[0-9a-f]{64}$/;
 
@@ -203,6 +207,7 @@ async function engineHost(
       .split("\n")
       .filter((name) => name !== "")
       .map((name) => `${kind} ${name}`);
+  let mayHaveForgotten = false;
   return {
     backend,
     forks: false,
@@ -211,7 +216,7 @@ async function engineHost(
       // The engine's own, which has another name each time it starts.
       ...cgroupsBelow(cgroups).map((name) => `cgroup ${name}`),
       ...(await host.look())
-        .filter((line) => !SHIM.test(line))
+        .filter((line) => !mayHaveForgotten || !SHIM.test(line))
         .map((line) => line.replace(/(?<=\/libnetwork\/)[0-9a-f]+(?=\.sock$)/, "*")),
       ...(await names("container", "--all", "--format", "{{.Names}}")),
       ...(await names("network", "--format", "{{.Name}}")),
@@ -221,7 +226,16 @@ async function engineHost(
     victims: (fault) =>
       fault === "engine" ? engine.processes() : matching(cli, host.processes(), { ...COMMON, guest }[fault]),
     isKeptDisk: (line, id) => line === `+ volume bot-bottle-${id}-home`,
-    reviveEngine: engine.revive,
+    async reviveEngine() {
+      mayHaveForgotten = true;
+      await engine.revive();
+    },
+    async endForgotten() {
+      const shims = (): readonly number[] => matching(cli, host.processes(), SHIM);
+      for (const pid of shims()) killIfThere(pid);
+      await eventually("the end of what the engine forgot", () => (shims().length === 0 ? true : undefined));
+      mayHaveForgotten = false;
+    },
     async close() {
       await cli.run(["rm", "--force", ...cli.kept()]);
       await engine.close();

@@ -1,5 +1,5 @@
 /** Groups of processes, which every namespace shares: of a host or an engine of a test's own, below one name. */
-import { existsSync, readdirSync, rmdirSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmdirSync } from "node:fs";
 import { join } from "node:path";
 
 const ROOT = "/sys/fs/cgroup";
@@ -14,6 +14,29 @@ export function cgroupsBelow(name: string): readonly string[] {
 /** Those that no process is in any more. */
 export function removeCgroups(name: string): void {
   for (const [, top] of tops(name)) for (const path of [...below(top).toReversed(), top]) rmdirSync(path);
+}
+
+export interface KernelLimits {
+  /** Bytes. */
+  readonly memory: number;
+  readonly processes: number;
+  readonly cpus: number;
+}
+
+/** What the kernel lets the groups have that the process is in; NaN for what it does not bound. */
+export function limitsOf(pid: number): KernelLimits {
+  const groups = readFileSync(`/proc/${pid}/cgroup`, "utf8").trim().split("\n");
+  const setting = (controller: string, v1: string, v2: string): string => {
+    const own = groups.find((line) => line.split(":")[1]?.split(",").includes(controller));
+    const [, names = "", path = ""] = (own ?? groups.find((line) => line.startsWith("0::")) ?? "").split(":");
+    return readFileSync(join(ROOT, names, path, own === undefined ? v2 : v1), "utf8").trim();
+  };
+  const [quota = "", period] = setting("cpu", "cpu.cfs_quota_us", "cpu.max").split(" ");
+  return {
+    memory: Number(setting("memory", "memory.limit_in_bytes", "memory.max")),
+    processes: Number(setting("pids", "pids.max", "pids.max")),
+    cpus: Number(quota) / Number(period ?? setting("cpu", "cpu.cfs_period_us", "cpu.max")),
+  };
 }
 
 function tops(name: string): readonly (readonly [string, string])[] {

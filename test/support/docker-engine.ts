@@ -65,9 +65,15 @@ const RUNSC = { path: "runsc", runtimeArgs: ["--network=none", "--platform=systr
  * @param options.gvisor with runsc registered, which guests then run on.
  * @param options.words what comes before its command line, to have it run elsewhere.
  * @param options.cgroups below which name its containers' groups are.
+ * @param options.ownRules with the rules that it makes by default, for its own bridge: of a host of the test's own.
  */
 export async function startEngine(
-  options: { readonly gvisor?: boolean; readonly words?: readonly string[]; readonly cgroups?: string } = {},
+  options: {
+    readonly gvisor?: boolean;
+    readonly words?: readonly string[];
+    readonly cgroups?: string;
+    readonly ownRules?: boolean;
+  } = {},
 ): Promise<TestEngine> {
   const there = (...argv: readonly [string, ...string[]]): [string, ...string[]] => {
     const [program = "", ...args] = [...(options.words ?? []), ...argv];
@@ -88,7 +94,8 @@ export async function startEngine(
     ...(options.cgroups === undefined ? [] : ["--cgroup-parent", `/${options.cgroups}`]),
     // Nothing of the host's own network is changed: ports are published by the engine's own proxy. Without a bridge of
     // its own it would take the one that another engine made, or away from it.
-    ...["--bridge", bridge, "--iptables=false", "--ip-masq=false", "--ip-forward=false"],
+    ...["--bridge", bridge],
+    ...(options.ownRules === true ? [] : ["--iptables=false", "--ip-masq=false", "--ip-forward=false"]),
   ];
   const env = { ...process.env, DOCKER_HOST: `unix://${socket}` };
   const engine: Engine = { program: "docker", env };

@@ -72,6 +72,7 @@ export async function strike(
     if (how !== "stop") struck = linesOf(log).some(([, each]) => each === step);
     if (fault === "engine") await host.reviveEngine?.();
     const settled = await settle(host, before);
+    if (fault === "engine") await host.endForgotten?.();
     return { struck, ...settled, problems: [...problems, ...settled.problems] };
   } finally {
     rmSync(folder, { recursive: true });

@@ -1,16 +1,32 @@
 /** Whole bottles on the docker backend: a real engine, the built command, sidecars in their container. */
-import { join } from "node:path";
+import { spawn } from "node:child_process";
+import { chmodSync, readdirSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ownProcessStart } from "../../../src/lib/process-start.ts";
+import { runOk } from "../../../src/lib/processes.ts";
 import { removeTree } from "../../../src/lib/remove-tree.ts";
 import { HELLO } from "../../doubles/upstreams.ts";
+import { eventually, isAlive } from "../../support/bottle-cli.ts";
+import { limitsOf } from "../../support/cgroups.ts";
 import { type ContainedSite, startContainedSite } from "../../support/contained-site.ts";
 import { engineLack } from "../../support/docker-engine.ts";
-import { IDLE, pause, type RealBottle, type RealOperator } from "../../support/real-bottle.ts";
+import { freeDescriptor } from "../../support/open-files.ts";
+import {
+  BOTTLE,
+  IDLE,
+  pause,
+  type RealBottle,
+  type RealOperator,
+  runProgram,
+} from "../../support/real-bottle.ts";
 import { searchHost } from "../../support/real-host.ts";
 
 const lack = engineLack();
 if (lack !== undefined) console.warn(`SKIPPED: whole bottles on docker: ${lack}`);
+
+/** Waits for deadlines: `npm run soak -- docker`. */
+const long = it.skipIf(process.env["SOAK"] === undefined);
 
 describe.skipIf(lack !== undefined)("a bottle on docker", () => {
   let world: ContainedSite;
@@ -24,7 +40,9 @@ describe.skipIf(lack !== undefined)("a bottle on docker", () => {
     world = await startContainedSite();
     ({ operator, docker } = world);
     const { egress } = world;
-    operator.agent("contained", { agent_provider: IDLE, backend: "docker", supervise: true, egress });
+    const limits = { cpus: 1.5, memory: "700M" };
+    const keys = { agent_provider: IDLE, backend: "docker", supervise: true, egress, resources: limits };
+    operator.agent("contained", keys);
     bottle = await operator.start("contained", [], { timeoutMs: 200_000 });
   }, 300_000);
   afterAll(() => world?.close(), 60_000);
@@ -60,6 +78,11 @@ describe.skipIf(lack !== undefined)("a bottle on docker", () => {
     expect(await bottle.sh("curl -sS https://elsewhere.test/ 2>&1 || :")).toMatch(/403|denied/);
   });
 
+  it("is limited in memory, processes and processor time, by the kernel's own word", async () => {
+    const pid = await docker("inspect", "--format", "{{.State.Pid}}", `bot-bottle-${bottle.id}-guest`);
+    expect(limitsOf(Number(pid))).toEqual({ memory: 700 * 1024 ** 2, processes: 4096, cpus: 1.5 });
+  });
+
   it("has no network but its own loopback", async () => {
     expect(
       await bottle.sh(
@@ -73,6 +96,101 @@ describe.skipIf(lack !== undefined)("a bottle on docker", () => {
       ).toMatch(/Couldn't connect|Failed to connect|unreachable/i);
     }
   });
+
+  it("is no other user's of the host, who neither reads its volumes nor reaches what is the operator's", async () => {
+    const { id } = bottle;
+    const volume = await docker("volume", "inspect", "--format", "{{.Mountpoint}}", `bot-bottle-${id}-home`);
+    await bottle.sh("echo mine > ~/note");
+    const { DOCKER_HOST = "" } = operator.env;
+    const socket = DOCKER_HOST.slice("unix://".length);
+    // What keeps them out must not be the luck of where the test has put all this.
+    for (const folder of [dirname(socket), operator.root, operator.home, operator.runtime])
+      chmodSync(folder, 0o755);
+    const second = (...argv: readonly string[]) =>
+      runProgram(["setpriv", "--reuid=61102", "--regid=61102", "--clear-groups", "--", ...argv], {
+        env: { PATH: operator.env["PATH"] ?? "" },
+      });
+    expect(readdirSync(volume)).not.toEqual([]);
+    for (const folder of [volume, join(operator.home, "state", id), join(operator.runtime, "bot-bottle", id)])
+      expect(await second("ls", folder), folder).toMatchObject({ code: 2, stdout: "" });
+    expect((await second("curl", "-sS", "--unix-socket", socket, "http://d/info")).code).toBe(7);
+    for (const role of ["guest", "sidecars"]) {
+      const pid = await docker("inspect", "--format", "{{.State.Pid}}", `bot-bottle-${id}-${role}`);
+      expect((await second("kill", "-TERM", pid)).code, role).not.toBe(0);
+      expect(await second("head", "-c", "1", `/proc/${pid}/environ`), role).toMatchObject({
+        code: 1,
+        stdout: "",
+      });
+    }
+    expect(await bottle.sh("cat ~/note")).toBe("mine");
+  });
+
+  it("has its agent's server on the host's loopback by bottle port, and every byte of a long answer", async () => {
+    const serve =
+      'require("node:net").createServer((s) => s.on("error", () => {}).end("y".repeat(5e6))).listen(3004, "127.0.0.1")';
+    await bottle.sh(`node -e '${serve}' >/dev/null 2>&1 &`);
+    const port = spawn(process.execPath, [BOTTLE, "port", bottle.id, "0:3004", "--json"], {
+      env: operator.env,
+      stdio: ["ignore", "pipe", "ignore"],
+    });
+    const closed = new Promise((resolve) => port.once("close", resolve));
+    try {
+      let said = "";
+      port.stdout.on("data", (chunk: Buffer) => {
+        said += chunk.toString();
+      });
+      await eventually("its port", () => said.endsWith("}\n") || undefined);
+      const { local, host } = JSON.parse(said) as { local: number; host: string };
+      expect(host).toBe("127.0.0.1");
+      const answer = () => runProgram(["curl", "-sS", "--http0.9", `http://127.0.0.1:${local}/`], operator);
+      // Its server may not listen yet.
+      await eventually("all of it", async () => (await answer()).stdout.length === 5e6 || undefined);
+    } finally {
+      port.kill("SIGINT");
+      await closed;
+    }
+  });
+
+  long(
+    "refuses what its keeper has no file descriptors for, and serves again once there are some",
+    async () => {
+      const limits = readFileSync(`/proc/${bottle.keeper}/limits`, "utf8");
+      const [, soft, hard] = /^Max open files +(\d+) +(\d+)/m.exec(limits) ?? [];
+      const limitTo = (most: number | string | undefined) =>
+        runOk(["prlimit", `--pid=${bottle.keeper}`, `--nofile=${most}:${hard}`]);
+      await limitTo(freeDescriptor(bottle.keeper));
+      const tries = await Promise.all(Array.from({ length: 6 }, () => bottle.exec("echo", "here")));
+      await limitTo(soft);
+      for (const { code, stdout, stderr } of tries) {
+        if (code === 0) expect(stdout).toBe("here\n");
+        else expect(stderr).toMatch(/error: \S/);
+      }
+      expect(tries.filter(({ code }) => code !== 0)).not.toEqual([]);
+      expect(await bottle.sh("echo here")).toBe("here");
+    },
+  );
+
+  long(
+    "that hangs is ended by bottle stop within its deadline, and has its home again",
+    async () => {
+      await bottle.sh("echo before > ~/hung");
+      const { stdout } = await runOk(["docker", "top", `bot-bottle-${bottle.id}-guest`, "-eo", "pid"], {
+        env: operator.env,
+      });
+      const pids = stdout.toString().split("\n").slice(1).map(Number).filter(Boolean);
+      expect(pids.length).toBeGreaterThan(1);
+      for (const pid of pids) process.kill(pid, "SIGSTOP");
+      expect((await bottle.stop()).code).toBe(0);
+      expect(await named(bottle.id)).toBe(`bot-bottle-${bottle.id}-home`);
+      const resumed = await operator.bottle(["resume", bottle.id, "--detach", "--yes"], {
+        timeoutMs: 100_000,
+      });
+      expect(resumed.code, resumed.stderr).toBe(0);
+      bottle = await operator.adopt(bottle.id);
+      expect(await bottle.sh("cat ~/hung")).toBe("before");
+    },
+    150_000,
+  );
 
   it("refuses at once while egress is down, and serves again after it was started anew", async () => {
     const sidecars = `bot-bottle-${bottle.id}-sidecars`;
@@ -131,6 +249,7 @@ describe.skipIf(lack !== undefined)("a bottle on docker", () => {
   it("is found and removed by its labels alone, and nothing of another home's with it", async () => {
     const doomed = await operator.start("contained", [], { timeoutMs: 100_000 });
     process.kill(doomed.keeper, "SIGKILL");
+    await eventually("its keeper's end", () => (isAlive(doomed.keeper) ? undefined : true));
     await removeTree(join(operator.home, "state", doomed.id));
     const foreign = ["bot-bottle-older-abcde-home", "bot-bottle-other-abcde-home"] as const;
     await docker("volume", "create", "--label", "bot-bottle.id=older-abcde", foreign[0]);
@@ -156,8 +275,17 @@ describe.skipIf(lack !== undefined)("a bottle on docker", () => {
     const found = JSON.parse(stdout) as { bottle: string; kind: string }[];
     expect(new Set(found.map(({ bottle }) => bottle))).toEqual(new Set([doomed.id]));
     expect(found.map(({ kind }) => kind)).toEqual(expect.arrayContaining(["network", "volume", "disk"]));
+    const listed = async (): Promise<readonly Record<string, unknown>[]> =>
+      JSON.parse((await operator.bottle(["list", "--json"])).stdout) as Record<string, unknown>[];
+    expect(await listed()).toMatchObject([
+      { id: doomed.id, agent: "contained", backend: "docker", state: "orphaned" },
+    ]);
+    expect((await listed())[0]?.["trouble"]).toMatch(
+      /^its state directory is gone, and not .*\bnetwork\b.*\bdisks?\b.*: bottle cleanup removes them$/,
+    );
     const { code, stderr } = await operator.bottle(["cleanup", "--yes"]);
     expect(code, stderr).toBe(0);
+    expect(await listed()).toEqual([]);
     expect(await named(doomed.id)).toBe("");
     expect(await named(volume)).toBe(`${volume} ${makers[1]}`);
     await docker("rm", makers[1]);
