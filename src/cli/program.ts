@@ -222,6 +222,7 @@ Examples:
     .description("try to get out of a real bottle in every known way, and show what came of each")
     .option("--backend <name>", "of this backend, or all (default: the one that bottles get here)")
     .option("--only <what>", "only this probe, group or invariant (repeatable)", collect, [])
+    .option("--list", "say what would be tried, and try nothing")
     .addOption(json())
     .option("--junit", "print JUnit's XML")
     .addHelpText(
@@ -234,7 +235,8 @@ Exits 0 when every probe was tried and held, and 3 otherwise.
 Examples:
   bottle attack                                 the backend that a bottle would get here
   bottle attack --backend all --junit >out.xml  every backend of this host, for continuous integration
-  bottle attack --only I1 --only pushes         what can be reached, and what can be pushed`,
+  bottle attack --only I1 --only pushes         what can be reached, and what can be pushed
+  bottle attack --list --only files             what is tried with files`,
     )
     .action(act(async () => (await import("./commands/attack.ts")).attack));
 

@@ -12,7 +12,8 @@ import { namespaceBackend } from "../../src/backends/namespace/backend.ts";
 import type { BackendName } from "../../src/contract/isolation.ts";
 import { removeTree } from "../../src/lib/remove-tree.ts";
 import { eventually } from "../support/bottle-cli.ts";
-import { engineLack, startEngine } from "../support/docker-engine.ts";
+import { engineLack, gvisorLack, startEngine, type TestEngine } from "../support/docker-engine.ts";
+import { podmanLack, startPodman } from "../support/podman-engine.ts";
 import { BOTTLE, isRoot, runProgram } from "../support/real-bottle.ts";
 import { installSmolvm, realSmolvm } from "../support/smolvm.ts";
 import { VM_CACHE, vmLack } from "../support/vm-host.ts";
@@ -69,6 +70,8 @@ function bottleIn(env: Readonly<Record<string, string>>, args: readonly string[]
 
 interface Tried {
   readonly backend: BackendName;
+  /** Below it. */
+  readonly on?: string;
   readonly lack: string | undefined;
   /** Of its probes; all of them when absent. */
   readonly only?: readonly Group[];
@@ -97,6 +100,21 @@ const MACHINES: Tried = {
   },
 };
 
+const GVISOR: Tried = {
+  ...{ backend: "docker", on: "gVisor", lack: gvisorLack() },
+  start: () => engineWorld(startEngine({ gvisor: true })),
+};
+const PODMAN: Tried = {
+  ...{ backend: "docker", on: "podman", lack: podmanLack() },
+  start: () => engineWorld(startPodman()),
+};
+
+async function engineWorld(starting: Promise<Pick<TestEngine, "env" | "close">>) {
+  const { env, close } = await starting;
+  const its = Object.entries(env).filter(([name]) => /^(?:DOCKER_|CONTAINERS_|BOT_BOTTLE_)/.test(name));
+  return { env: Object.fromEntries(its.map(([name, value]) => [name, value ?? ""])), close };
+}
+
 const TRIED: readonly Tried[] = [
   {
     backend: "namespace",
@@ -106,11 +124,7 @@ const TRIED: readonly Tried[] = [
   {
     backend: "docker",
     lack: engineLack(),
-    start: async () => {
-      const engine = await startEngine();
-      const { DOCKER_HOST = "" } = engine.env;
-      return { env: { DOCKER_HOST, BOT_BOTTLE_IMAGE_BASE: engine.base }, close: engine.close };
-    },
+    start: () => engineWorld(startEngine()),
   },
   {
     backend: "qemu",
@@ -122,16 +136,21 @@ const TRIED: readonly Tried[] = [
     start: async () => ({ env: { BOT_BOTTLE_CACHE: VM_CACHE }, close: nothing }),
   },
   // Minutes: `npm run soak -- attack`.
-  ...(process.env["SOAK"] === undefined ? [] : [MACHINES]),
+  ...(process.env["SOAK"] === undefined ? [] : [MACHINES, GVISOR, PODMAN]),
 ];
 
 it("there is a backend to attack", () => {
   expect(TRIED[0]?.lack).toBeUndefined();
 });
 
-describe.each(TRIED)("a bottle of $backend", ({ backend, lack, only, lacking = [], start }) => {
+const tries = TRIED.map((each) => ({
+  ...each,
+  name: [each.backend, each.on].filter((word) => word !== undefined).join(" on "),
+}));
+
+describe.each(tries)("a bottle of $name", ({ name, backend, lack, only, lacking = [], start }) => {
   if (lack !== undefined) {
-    console.warn(`SKIPPED: bottle attack on ${backend}: ${lack}`);
+    console.warn(`SKIPPED: bottle attack on ${name}: ${lack}`);
     it.skip(`holds every probe that there is (${lack})`);
     return;
   }
@@ -199,6 +218,21 @@ describe("bottle doctor --deep", () => {
 });
 
 describe("bottle attack", () => {
+  it("tells what it would try, and tries nothing", async () => {
+    const { code, stdout } = await bottle("attack", "--list", "--only", "I4", "--json");
+    expect(code).toBe(0);
+    const listed = JSON.parse(stdout) as readonly Record<string, unknown>[];
+    expect(listed.map(({ id }) => id)).toEqual(
+      PROBES.filter(({ invariant }) => invariant === "I4").map(({ id }) => id),
+    );
+    for (const { tries, expected } of listed) expect(`${tries} ${expected}`).toMatch(/^\S.* refused: \S/);
+    const words = await bottle("attack", "--list");
+    expect(words.stdout.trim().split("\n")).toHaveLength(PROBES.length + 1);
+    expect(words.stdout).toMatch(/^push-force +I4 +\S/m);
+    expect((await bottle("attack", "--list", "--junit")).code).toBe(1);
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
   it(
     "tries only what it is told to, and says it to JUnit's readers in XML that a parser takes",
     async () => {

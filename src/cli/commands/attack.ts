@@ -1,23 +1,27 @@
 /** `bottle attack`: tries to get out of a real bottle in every way that we know, and says what came of each. */
 import { type AttackReport, attack as run } from "../../attack/attack.ts";
+import { expectationOf } from "../../attack/judge.ts";
 import { junit } from "../../attack/junit.ts";
+import { probesFor } from "../../attack/probes/all.ts";
 import type { ProbeResult } from "../../attack/runner.ts";
 import { backendNamed, backends, chooseBackend } from "../../backends/registry.ts";
 import type { BackendName } from "../../contract/isolation.ts";
 import { UserError } from "../../lib/errors.ts";
-import { print, printJson, progressLine, style, tell } from "../output.ts";
+import { print, printJson, printTable, progressLine, style, tell } from "../output.ts";
 
 export interface AttackFlags {
   readonly backend?: string;
   readonly only: readonly string[];
   readonly json?: true;
   readonly junit?: true;
+  readonly list?: true;
 }
 
 /** @returns 0 when every probe was tried and held, else 3. */
 export async function attack(flags: AttackFlags): Promise<number> {
   if (flags.json && flags.junit)
     throw new UserError("--json and --junit are two forms of one report", { hint: "ask for one" });
+  if (flags.list) return listProbes(flags);
   const isForPeople = !flags.json && !flags.junit;
   const chosen = await backendsFor(flags.backend);
   const given = new AbortController();
@@ -31,6 +35,30 @@ export async function attack(flags: AttackFlags): Promise<number> {
   if (flags.json) printJson({ holds: reports.every(({ holds }) => holds), reports });
   if (flags.junit) process.stdout.write(junit(reports));
   return reports.length > 0 && reports.every(({ holds }) => holds) ? 0 : 3;
+}
+
+/** What would be tried, on whatever backend; nothing is. */
+function listProbes({ only, json, junit }: AttackFlags): number {
+  if (junit)
+    throw new UserError("--junit is a form of what came of probes, and --list tries none", {
+      hint: "bottle attack --list --json",
+    });
+  const { probes } = probesFor(only);
+  if (json) {
+    printJson(
+      probes.map((probe) => {
+        const { id, invariant, group, tries, otherwise = [], controlOtherwise = [] } = probe;
+        const stated = [...otherwise, ...controlOtherwise].map(({ because }) => because);
+        return { id, invariant, group, tries, expected: expectationOf(probe), stated: [...new Set(stated)] };
+      }),
+    );
+  } else {
+    printTable(
+      ["PROBE", "HOLDS", "TRIES"],
+      probes.map(({ id, invariant, tries }) => [id, invariant, tries]),
+    );
+  }
+  return 0;
 }
 
 async function backendsFor(asked: string | undefined): Promise<readonly BackendName[]> {
