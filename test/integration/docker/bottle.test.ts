@@ -25,8 +25,10 @@ import { searchHost } from "../../support/real-host.ts";
 const lack = engineLack();
 if (lack !== undefined) console.warn(`SKIPPED: whole bottles on docker: ${lack}`);
 
-/** Waits for deadlines: `npm run soak -- docker`. */
-const long = it.skipIf(process.env["SOAK"] === undefined);
+/** Waits for deadlines. */
+const isShort = process.env["SOAK"] === undefined;
+const long = it.skipIf(isShort);
+const inSoak = isShort ? " (npm run soak -- docker)" : "";
 
 describe.skipIf(lack !== undefined)("a bottle on docker", () => {
   let world: ContainedSite;
@@ -152,7 +154,7 @@ describe.skipIf(lack !== undefined)("a bottle on docker", () => {
   });
 
   long(
-    "refuses what its keeper has no file descriptors for, and serves again once there are some",
+    `refuses what its keeper has no file descriptors for, and serves again once there are some${inSoak}`,
     async () => {
       const limits = readFileSync(`/proc/${bottle.keeper}/limits`, "utf8");
       const [, soft, hard] = /^Max open files +(\d+) +(\d+)/m.exec(limits) ?? [];
@@ -171,7 +173,7 @@ describe.skipIf(lack !== undefined)("a bottle on docker", () => {
   );
 
   long(
-    "that hangs is ended by bottle stop within its deadline, and has its home again",
+    `that hangs is ended by bottle stop within its deadline, and has its home again${inSoak}`,
     async () => {
       await bottle.sh("echo before > ~/hung");
       const { stdout } = await runOk(["docker", "top", `bot-bottle-${bottle.id}-guest`, "-eo", "pid"], {
