@@ -49,11 +49,11 @@ export function holdsText(bytes: Uint8Array, length: number): boolean {
   let before = 0x20;
   for (let i = 0; i < length; i++) {
     const byte = bytes[i] as number;
+    zeros = byte === 0 ? zeros + 1 : 0;
     if (PRINTABLE[byte] === 1) {
       if (++printable >= PRINTABLE_STREAK) return true;
-      zeros = 0;
-    } else if (byte !== 0 || ++zeros > ZEROS_BETWEEN) printable = 0;
-    utf8 = areNeighbours(before, byte) ? utf8 + 1 : 0;
+    } else if (byte !== 0 || zeros > ZEROS_BETWEEN) printable = 0;
+    utf8 = zeros <= ZEROS_BETWEEN && areNeighbours(before, byte) ? utf8 + 1 : 0;
     if (utf8 >= UTF8_STREAK) return true;
     before = byte;
   }

@@ -1,7 +1,17 @@
 /** Takes out what stands between the digits of base64, base32 and hex: white space, its escapes, separators. */
 import { BASE64_VALUE, HEX_VALUE } from "./byte-classes.ts";
 
-const BACKSLASH = 0x5c;
+/** What becomes of a byte; odd: it is kept. */
+const DROPPED = 0;
+const KEPT = 1;
+/** With the letter behind it. */
+const ESCAPE = 2;
+/** Kept, unless an `x` follows. */
+const ZERO = 3;
+
+const KINDS_IN_HEX = kindsBy((byte) => (HEX_VALUE[byte] as number) < 16);
+const KINDS_IN_BASE64 = kindsBy((byte) => (BASE64_VALUE[byte] as number) < 64);
+KINDS_IN_HEX[0x30] = ZERO;
 
 /**
  * Writes the digits of `source[from, to)` to `out`, and where each stood to `positions`; says how many there are.
@@ -15,23 +25,29 @@ export function squeeze(
   hex: boolean,
   positions?: Int32Array,
 ): number {
-  const values = hex ? HEX_VALUE : BASE64_VALUE;
-  const base = hex ? 16 : 64;
+  const kinds = hex ? KINDS_IN_HEX : KINDS_IN_BASE64;
   let length = 0;
   for (let i = from; i < to; i++) {
     const byte = source[i] as number;
-    if (byte === BACKSLASH) {
-      const next = source[i + 1] as number;
-      if (next === 0x6e || next === 0x72 || next === 0x74 || next === 0x78) i++;
-      continue;
-    }
-    if (hex && byte === 0x30 && ((source[i + 1] as number) | 0x20) === 0x78) {
-      i++;
-      continue;
-    }
-    if ((values[byte] as number) >= base) continue;
+    const kind = kinds[byte] as number;
     if (positions !== undefined) positions[length] = i;
-    out[length++] = byte;
+    // Written in any case: what is dropped is written over.
+    out[length] = byte;
+    length += kind & KEPT;
+    if (kind < ESCAPE) continue;
+    const next = source[i + 1] as number;
+    if (kind === ESCAPE) {
+      if (next === 0x6e || next === 0x72 || next === 0x74 || next === 0x78) i++;
+    } else if ((next | 0x20) === 0x78) {
+      length--;
+      i++;
+    }
   }
   return length;
+}
+
+function kindsBy(isDigit: (byte: number) => boolean): Uint8Array {
+  return Uint8Array.from({ length: 256 }, (_, byte) =>
+    byte === 0x5c ? ESCAPE : isDigit(byte) ? KEPT : DROPPED,
+  );
 }

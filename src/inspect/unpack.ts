@@ -58,9 +58,20 @@ function unpackBase64(
 
 function unpackBase32(source: Uint8Array, from: number, to: number, out: Uint8Array): number {
   let length = 0;
+  let i = from;
+  for (; i + 8 <= to; i += 8) {
+    const high = base32Half(source, i);
+    const low = base32Half(source, i + 4);
+    out[length] = high >>> 12;
+    out[length + 1] = high >>> 4;
+    out[length + 2] = (high << 4) | (low >>> 16);
+    out[length + 3] = low >>> 8;
+    out[length + 4] = low;
+    length += 5;
+  }
   let bits = 0;
   let have = 0;
-  for (let i = from; i < to; i++) {
+  for (; i < to; i++) {
     bits = ((bits << 5) | (BASE32_VALUE[source[i] as number] as number)) & 0xfff;
     have += 5;
     if (have >= 8) {
@@ -69,6 +80,16 @@ function unpackBase32(source: Uint8Array, from: number, to: number, out: Uint8Ar
     }
   }
   return length;
+}
+
+/** The 20 bits of four digits. */
+function base32Half(source: Uint8Array, at: number): number {
+  return (
+    ((BASE32_VALUE[source[at] as number] as number) << 15) |
+    ((BASE32_VALUE[source[at + 1] as number] as number) << 10) |
+    ((BASE32_VALUE[source[at + 2] as number] as number) << 5) |
+    (BASE32_VALUE[source[at + 3] as number] as number)
+  );
 }
 
 function unpackHex(source: Uint8Array, from: number, to: number, out: Uint8Array): number {
@@ -98,20 +119,23 @@ export function mayBeHexOfText(source: Uint8Array, length: number): boolean {
 
 /**
  * The phases (bit p: groups begin at positions ≡ p modulo 8) at which the 8 base32 digits from `at` on can be part
- * of encoded ASCII. As with base64: a byte below 0x80 leaves a zero at a known place.
+ * of encoded ASCII. As with base64: a byte below 0x80 leaves a zero at a known place. None at which they are nothing but
+ * zeros, four bytes and more: no text has so many between its letters.
  */
 export function base32AsciiPhases(source: Uint8Array, at: number): number {
   let phases = 0xff;
+  let digits = 0;
   for (let i = at; i < at + 8; i++) {
-    const zeros = ZEROS[BASE32_VALUE[source[i] as number] as number] as number;
-    const turn = i & 7;
-    phases &= ((zeros << turn) | (zeros >> (8 - turn))) & 0xff;
+    const byte = source[i] as number;
+    phases &= ZEROS[((i & 7) << 8) | byte] as number;
+    digits |= BASE32_VALUE[byte] as number;
   }
-  return phases;
+  return digits === 0 ? 0 : phases;
 }
 
-/** For each digit, bit `(8 - place) & 7` for each place of a group at which it can stand: turned by the position. */
-const ZEROS = Uint8Array.from({ length: 33 }, (_, value) => {
+/** For each position modulo 8 and each byte: bit p where it is a digit that can stand there in a group that began at p. */
+const ZEROS = Uint8Array.from({ length: 8 * 256 }, (_, at) => {
+  const value = BASE32_VALUE[at & 0xff] ?? 32;
   if (value > 31) return 0;
   const fits = [
     (value & 16) === 0,
@@ -123,5 +147,5 @@ const ZEROS = Uint8Array.from({ length: 33 }, (_, value) => {
     (value & 4) === 0,
     true,
   ];
-  return fits.reduce((bits, fit, place) => (fit ? bits | (1 << ((8 - place) & 7)) : bits), 0);
+  return fits.reduce((bits, fit, place) => (fit ? bits | (1 << (((at >> 8) - place) & 7)) : bits), 0);
 });

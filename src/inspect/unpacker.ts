@@ -49,6 +49,8 @@ const NOTICED_HEX = 32;
 const OTHER_SEPARATORS: readonly number[] = [0x5c, 0x3d];
 /** Words of base64 that are looked at in one go. */
 const STRIP = 512;
+/** `AAAA`: three bytes of zero. */
+const ZEROS = 0x41414141;
 /** Of a monotonous stretch, so many digits are kept beside what follows. */
 const MARGIN = 16;
 
@@ -143,8 +145,9 @@ export class Unpacker {
     let word = from;
     for (; word < until; word++) {
       const value = words[word] as number;
-      const here = (first[value & 0xffff] as number) & (second[value >>> 16] as number);
+      let here = (first[value & 0xffff] as number) & (second[value >>> 16] as number);
       if ((here & BASE64) === 0) break;
+      if (value === ZEROS && isGap(words, word)) here = 0;
       const run6 = here & run5;
       run5 = here & run4;
       run4 = here & run3;
@@ -183,9 +186,9 @@ export class Unpacker {
       return;
     const earliest = before >> 2;
     let low = word;
-    while (low > earliest && isAlive(words[low - 1] as number, alive)) low--;
+    while (low > earliest && isAlive(words[low - 1] as number, alive) && !isGap(words, low - 1)) low--;
     let high = word + 1;
-    while (high * 4 < length && isAlive(words[high] as number, alive)) high++;
+    while (high * 4 < length && isAlive(words[high] as number, alive) && !isGap(words, high)) high++;
     if (isCovered && high - low < ((classes & (1 << phase)) === 0 ? LONG_COVER : 4)) return;
     // Some quads more on either side: a value may begin or end in a quad that is not text as a whole.
     let from = low * 4 + phase;
@@ -334,4 +337,12 @@ export class Unpacker {
     ledger.path.pop();
     return readable;
   }
+}
+
+/**
+ * Whether this word of base64 and the one before it are more zeros than stand between the letters of any text: tables of
+ * binary files are full of them, at every phase.
+ */
+function isGap(words: Int32Array, word: number): boolean {
+  return words[word] === ZEROS && words[word - 1] === ZEROS;
 }

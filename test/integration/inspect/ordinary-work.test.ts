@@ -4,7 +4,7 @@ import { dirname, join, relative } from "node:path";
 import { describe, expect, it } from "vitest";
 import { inspected } from "../../support/inspected.ts";
 import { longConversation, talk } from "../../support/long-conversation.ts";
-import { GENERATED, textsUnder } from "../../support/ordinary-work.ts";
+import { GENERATED, inLines, programsUnder, textsUnder } from "../../support/ordinary-work.ts";
 
 /**
  * Ordinary work is never blocked: whole trees of what agents read and send, with the real engine and all detectors.
@@ -49,6 +49,9 @@ const EXPLAINED: readonly { detector: RegExp; path: RegExp; why: string }[] = [
     why: "made-up passwords in Python's own test of its reader of .netrc files",
   },
 ];
+
+/** What the inspector says of a text that was too much for it. */
+const UNREAD: readonly string[] = ["too-much-encoding", "too-many-near-misses", "too-many-secrets"];
 
 /** Unexplained findings of a tree, as `detector path`, and what was found in how many bytes. */
 function inspectTree(folder: string, most: number): { unexplained: string[]; summary: string } {
@@ -108,6 +111,20 @@ describe("ordinary work", () => {
       const { unexplained, summary } = inspectTree(folder, SAMPLE);
       console.log(summary);
       expect(unexplained).toEqual([]);
+    },
+    SOAK ? 3_600_000 : 60_000,
+  );
+
+  it(
+    "is read to its end for programs of this machine in base64, and in base64 of that",
+    () => {
+      const unread: string[] = [];
+      for (const folder of [dirname(process.execPath), "/usr/bin", "/usr/lib"].filter(existsSync))
+        for (const { path, bytes } of programsUnder(folder, SOAK ? EVERYTHING : 600_000))
+          for (const [depth, text] of [inLines(bytes), inLines(Buffer.from(inLines(bytes)))].entries())
+            for (const { detector } of inspected(text))
+              if (UNREAD.includes(detector)) unread.push(`${detector} ${depth + 1} ${path}`);
+      expect(unread).toEqual([]);
     },
     SOAK ? 3_600_000 : 60_000,
   );
