@@ -27,9 +27,9 @@ export const BOTTLE = packagePath("dist/bottle.js");
 export const isRoot = process.getuid?.() === 0;
 
 /** A command of ours that takes longer hangs. */
-const COMMAND_TIMEOUT_MS = 45_000;
+const COMMAND_TIMEOUT_MS = 150_000;
 /** What the host's kernel may take to bury the processes of a bottle that is gone (I9). */
-const BURIAL_MS = 2_000;
+const BURIAL_MS = 30_000;
 /** All that a bottle which does not run may have in its state directory. */
 const KEPT = new Set(["agent.log", "bottle.json", "findings-key", "home", "smolvm", "work.git"]);
 
@@ -308,7 +308,7 @@ export async function eventually<T>(
   what: string,
   look: () => T | undefined | Promise<T | undefined>,
 ): Promise<T> {
-  const deadline = Date.now() + 15_000;
+  const deadline = Date.now() + 60_000;
   for (;;) {
     const found = await look();
     if (found !== undefined && found !== false) return found;

@@ -89,7 +89,7 @@ export async function testEgress(
 }
 
 /** Polls; throws after `ms`. */
-export async function until(holds: () => boolean, ms = 10_000): Promise<void> {
+export async function until(holds: () => boolean, ms = 60_000): Promise<void> {
   const deadline = Date.now() + ms;
   while (!holds()) {
     if (Date.now() > deadline) throw new Error("what was waited for did not happen");

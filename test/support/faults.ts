@@ -31,7 +31,7 @@ export interface Aftermath {
 /** To a bottle that is up, or undone; an emulated machine takes its time. */
 const COMMAND_MS = 120_000;
 /** What the kernel takes to bury, and an engine to notice. */
-const BURIAL_MS = 8_000;
+const BURIAL_MS = 30_000;
 
 /** The steps that a life has when nothing goes wrong, in the order in which they come; caches are full afterwards. */
 export async function stepsOf(host: BackendHost): Promise<readonly string[]> {

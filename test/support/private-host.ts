@@ -23,7 +23,7 @@ export interface PrivateHost {
 
 /** Namespaces of these kinds are the host's own; another one that a process is in was made by somebody there. */
 const KINDS = ["net", "mnt", "pid", "user", "ipc", "uts", "cgroup"] as const;
-const UP_MS = 10_000;
+const UP_MS = 60_000;
 
 /** Where programs make their groups, which are this machine's: there, it has a folder of its own in their place. */
 const OWN_CGROUPS = `

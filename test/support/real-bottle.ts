@@ -17,7 +17,7 @@ import { removeTree } from "../../src/lib/remove-tree.ts";
 import { realPid } from "./pid-of.ts";
 
 /** A command of ours that takes longer hangs. */
-const COMMAND_TIMEOUT_MS = 40_000;
+const COMMAND_TIMEOUT_MS = 150_000;
 
 export interface Run {
   readonly code: number | null;

@@ -14,7 +14,7 @@ import { networkInterfaces } from "node:os";
 function reach(host, port) {
   return new Promise((resolve) => {
     const socket = connect({ host, port });
-    socket.setTimeout(2000, () => (socket.destroy(), resolve("silent")));
+    socket.setTimeout(10_000, () => (socket.destroy(), resolve("silent")));
     socket.on("error", (error) => resolve(error.code));
     socket.on("connect", () => {
       // A port of its own choosing that it then connects to: nobody is there but itself.
@@ -103,10 +103,12 @@ afterAll(async () => {
   await operator.remove();
 });
 
-const hostAddresses = Object.values(networkInterfaces())
-  .flatMap((entries) => entries ?? [])
-  .filter(({ family, internal }) => family === "IPv4" && !internal)
-  .map(({ address }) => address);
+const ownAddresses = (): readonly string[] =>
+  Object.values(networkInterfaces())
+    .flatMap((entries) => entries ?? [])
+    .filter(({ family, internal }) => family === "IPv4" && !internal)
+    .map(({ address }) => address);
+const hostAddresses = ownAddresses();
 
 /** The same program, run by a process of the given kind. */
 async function lookAround(
@@ -148,7 +150,10 @@ describe("I1: from inside a started bottle", () => {
       }),
     );
     expect(seen.elsewhere["udp 127.0.0.1"]).toBe("answered");
-    for (const address of hostAddresses) expect(seen.elsewhere[`tcp ${address}`]).toBe("answered");
+    // Engines come and go meanwhile, and their bridges with them.
+    const lasting = ownAddresses().filter((address) => hostAddresses.includes(address));
+    expect(lasting.length).toBeGreaterThan(0);
+    for (const address of lasting) expect(seen.elsewhere[`tcp ${address}`]).toBe("answered");
   });
 });
 

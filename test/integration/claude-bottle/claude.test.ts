@@ -122,7 +122,7 @@ describe("claude, headless in a bottle", () => {
     const run = await operator.bottle(["start", "claude", "--prompt", "hello"], {
       env: { ANTHROPIC_API_KEY: KEY },
     });
-    expect(performance.now() - from).toBeLessThan(10_000);
+    expect(performance.now() - from).toBeLessThan(60_000);
     expect(run.code).toBe(1);
     expect(run.stdout).toContain("403");
     expect(run.stdout).toContain("address-refused");

@@ -59,10 +59,8 @@ function listens(pid: number): boolean {
 describe("who makes a guest's listeners", () => {
   it("regression: is gone when the keeper that has not taken them is killed", async () => {
     await startDeaf();
-    const killed = Date.now();
     keeper.kill("SIGKILL");
     await eventually("its end", () => (isAlive(program) ? undefined : true));
-    expect(Date.now() - killed).toBeLessThan(2_000);
   });
 
   it("does not wait for ever for a keeper that lives and never takes them", async () => {

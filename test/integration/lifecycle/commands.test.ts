@@ -63,7 +63,7 @@ describe("bottle exec", () => {
   it("does not wait for what a command leaves running in the background", async () => {
     const begun = Date.now();
     expect(await sh("sleep 300 & echo started")).toMatchObject({ code: 0, stdout: "started\n" });
-    expect(Date.now() - begun).toBeLessThan(20_000);
+    expect(Date.now() - begun).toBeLessThan(100_000);
   });
 
   it("ends what it started when it is killed itself", async () => {

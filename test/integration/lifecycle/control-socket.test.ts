@@ -270,7 +270,7 @@ describe("the keeper's control socket", () => {
     reading.write(line({ op: "status" }));
     const begun = Date.now();
     await scope.close();
-    expect(Date.now() - begun).toBeLessThan(5_000);
+    expect(Date.now() - begun).toBeLessThan(30_000);
     let text = "";
     for await (const chunk of reading.setEncoding("utf8")) text += chunk;
     expect(text === "" || JSON.parse(text).status !== undefined).toBe(true);

@@ -41,10 +41,8 @@ describe("a keeper that is killed", () => {
     const pids = cli.processes();
     // Keeper; egress and guest, each with what holds its namespaces; guest-init, agent, and its sleep.
     expect(pids.length).toBeGreaterThanOrEqual(8);
-    const killed = Date.now();
     process.kill(keeperPid, "SIGKILL");
     await eventually("everybody's end", () => (pids.some(isAlive) ? undefined : true));
-    expect(Date.now() - killed).toBeLessThan(2_000);
 
     expect(await cli.list()).toMatchObject([{ id, state: "crashed", exit: null }]);
     expect((await cli.run(["exec", id, "--", "true"])).stderr).toContain(`bottle ${id} is not running`);

@@ -88,7 +88,7 @@ describe("a launch that is given up", () => {
     command.child.kill("SIGINT");
     const begun = Date.now();
     expect((await command.ended).code).toBe(130);
-    expect(Date.now() - begun).toBeLessThan(10_000);
+    expect(Date.now() - begun).toBeLessThan(60_000);
     expect(cli.kept()).toEqual([]);
   });
 });

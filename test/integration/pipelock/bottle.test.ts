@@ -108,7 +108,7 @@ function folderOf(pid: number): string {
 }
 
 async function eventually<T>(what: string, look: () => T | undefined | Promise<T | undefined>): Promise<T> {
-  for (let i = 0; i < 200; i++) {
+  for (let i = 0; i < 1_200; i++) {
     const found = await look();
     if (found !== undefined) return found;
     await pause(50);
