@@ -298,6 +298,8 @@ export interface BootOptions {
   readonly plan: BottlePlan;
   /** Re-sent on every exec. */
   readonly env: Readonly<Record<string, string>>;
+  /** Hears of what is done otherwise than prepared. */
+  readonly progress?: Progress;
 }
 
 /** Inside every guest. */

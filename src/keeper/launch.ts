@@ -262,7 +262,8 @@ export async function launchBottle(
   }
   const booting = linking.then((link) => {
     signal.throwIfAborted();
-    return backend.boot(prepared, link, { plan, env: guestEnvironment(request, link, egressBearer) }, scope);
+    const env = guestEnvironment(request, link, egressBearer);
+    return backend.boot(prepared, link, { plan, env, progress: hooks.progress }, scope);
   });
   bootedGuest = booting;
   // One that fails must not leave another at work on what is being undone.

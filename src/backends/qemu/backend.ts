@@ -92,6 +92,7 @@ export const qemuBackend: Backend = {
         processes: options.plan.resources.pids,
         imageEnv: disk.image.config.env,
         env: options.env,
+        ...(options.progress && { progress: options.progress }),
       },
       scope,
     );

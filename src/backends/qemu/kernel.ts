@@ -123,8 +123,8 @@ export async function readModule(
 }
 
 /**
- * The plain kernel for QEMU's direct start, kept in the cache by the digest of what it was unpacked from.
- * @returns the image as it is where it cannot be told apart: QEMU then starts it the long way.
+ * The plain kernel for QEMU's direct start, kept in the cache by the digest of what it was unpacked from; one that is not
+ * packed as it is.
  */
 export function plainKernel(kernel: Kernel, cache: string): Promise<string> {
   return madeFrom(plainKernelOf(kernel), cache, (from) => unpackKernel(from(kernel.image), cache));
@@ -137,13 +137,12 @@ export function plainKernelOf(kernel: Kernel): readonly string[] {
 
 async function unpackKernel(imagePath: string, cache: string): Promise<string> {
   const image = readFileSync(imagePath);
-  const payload = payloadOf(image);
-  if (payload === undefined) return imagePath;
   const folder = join(cache, "qemu");
   const path = join(folder, `vmlinux-${createHash("sha256").update(image).digest("hex").slice(0, 32)}`);
   if (existsSync(path)) return path;
   await mkdir(folder, { recursive: true, mode: 0o700 });
-  await writeFileAtomic(path, await unpacked(payload), 0o444);
+  const payload = payloadOf(image);
+  await writeFileAtomic(path, payload === undefined ? image : await unpacked(payload), 0o444);
   return path;
 }
 

@@ -23,6 +23,8 @@ export interface Monitor {
 }
 
 const RESUME_POLL_MS = 2;
+/** Its devices are some 70 kB. */
+const RESUME_TIMEOUT_MS = 20_000;
 
 /**
  * Lets a machine go on from a template whose memory it has.
@@ -32,9 +34,11 @@ const RESUME_POLL_MS = 2;
 export async function goOn(monitor: Monitor, fd: number): Promise<void> {
   await leaveMemory(monitor);
   await monitor.run("migrate-incoming", { uri: `fd:${fd}` });
+  const from = performance.now();
   for (;;) {
     const { status } = (await monitor.run("query-status")) as { status: string };
     if (status !== "inmigrate") break;
+    if (performance.now() - from > RESUME_TIMEOUT_MS) throw new Error("the machine does not go on in time");
     await pause(RESUME_POLL_MS);
   }
   await monitor.run("cont");

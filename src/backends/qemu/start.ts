@@ -1,4 +1,5 @@
 /** From a machine to a guest that answers: one way, whether it was booted or goes on from a template. */
+import type { Socket } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 import type { Scope } from "../../lib/scope.ts";
 import { shellOf } from "./command-server.ts";
@@ -15,42 +16,56 @@ export interface Started {
 }
 
 /**
+ * Tells a machine who it is.
  * @param hello whether the guest is still to say it: one that goes on from a template has said it there.
+ * @returns its port, on which the next byte is an SSH server's.
  * @throws Error with the machine's last words when it ends meanwhile.
  */
 export async function introduce(
   machine: VirtualMachine,
-  about: {
-    readonly identity: GuestIdentity;
-    readonly keys: GuestKeys;
-    readonly services: ReadonlyMap<number, () => string | undefined>;
-    readonly hello: boolean;
-  },
+  identity: GuestIdentity,
+  hello: boolean,
   scope: Scope,
-): Promise<Started> {
+): Promise<Socket> {
   const port = await machine.reach();
   port.on("error", () => {});
   scope.defer("link", () => void port.destroy());
-  const over = machine.ended.then((reason) => {
-    throw new Error(reason);
-  });
-  over.catch(() => {});
-  const whole = async (): Promise<Started> => {
-    if (about.hello) await awaitHello(port);
-    tellIdentity(port, about.identity);
+  return unlessOver(machine, async () => {
+    if (hello) await awaitHello(port);
+    tellIdentity(port, identity);
     await synchronise(port);
+    return port;
+  });
+}
+
+/** @throws Error with the machine's last words when it ends meanwhile, or with the guest's reason when it cannot start. */
+export function openLink(
+  machine: VirtualMachine,
+  about: {
+    readonly port: Socket;
+    readonly keys: GuestKeys;
+    readonly services: ReadonlyMap<number, () => string | undefined>;
+  },
+  scope: Scope,
+): Promise<Started> {
+  return unlessOver(machine, async () => {
     const link = await openSshLink({
-      port,
+      ...about,
       reach: () => machine.reach(),
-      keys: about.keys,
-      services: about.services,
       lost: () => void machine.kill(),
     });
     scope.defer("ssh", () => link.close());
     return { link, shell: await shellOf(link) };
-  };
+  });
+}
+
+async function unlessOver<T>(machine: VirtualMachine, step: () => Promise<T>): Promise<T> {
+  const over = machine.ended.then((reason) => {
+    throw new Error(reason);
+  });
+  over.catch(() => {});
   try {
-    return await Promise.race([whole(), over]);
+    return await Promise.race([step(), over]);
   } catch (error) {
     // Its end is heard on the port first, and told with its reason a moment later.
     await Promise.race([over, pause(LAST_WORDS_MS, undefined, { ref: false })]);

@@ -84,6 +84,16 @@ export async function makeTemplate(path: string, spec: TemplateSpec, progress: P
   }
 }
 
+/** One that no machine goes on from is made anew by the next who wants it. What runs has its memory already. */
+export async function forgetTemplate(path: string): Promise<void> {
+  const lock = await acquireLock(`${path}.lock`, { waitMs: WAIT_MS });
+  try {
+    await removeTree(path);
+  } finally {
+    await lock.release();
+  }
+}
+
 /** Boots such a machine, and no more. @throws Error when it does not come up. */
 export function tryBoot(spec: TemplateSpec): Promise<void> {
   return inWorkFolder(async (work) => {

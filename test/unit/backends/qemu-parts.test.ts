@@ -1,16 +1,18 @@
 /** The small parts of a micro-VM's start: what is unpacked, packed and said to QEMU. */
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
+import { gzipSync } from "node:zlib";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { packCpio } from "../../../src/backends/qemu/cpio.ts";
-import { findKernel, readModule } from "../../../src/backends/qemu/kernel.ts";
+import { findKernel, plainKernel, readModule } from "../../../src/backends/qemu/kernel.ts";
 import { LZ4_LEGACY, unpackLz4 } from "../../../src/backends/qemu/lz4.ts";
 import { type MachineSpec, qemuArgv } from "../../../src/backends/qemu/machine.ts";
 import { placeMounts } from "../../../src/backends/qemu/mounts-disk.ts";
+import { type TemplateSpec, templatePath, templatesOf } from "../../../src/backends/qemu/template.ts";
 import { counterKilohertz } from "../../../src/backends/qemu/time-counter.ts";
 import { UserError } from "../../../src/lib/errors.ts";
 
@@ -176,6 +178,62 @@ describe("the kernel for guests", () => {
     expect(() => findKernel("/no/such/vmlinuz-1", "/nowhere")).toThrow(UserError);
   });
 });
+
+describe("what a template is known by", () => {
+  const { portFd: _port, monitorFd: _monitor, disks: _disks, ...spec } = SPEC;
+  const pathOf = (more: Partial<TemplateSpec> = {}, qemuVersion = "7.2.22", cache = "/cache"): string =>
+    templatePath({ ...spec, ...more }, qemuVersion, cache);
+
+  it("is another name for each kernel, RAM disk, QEMU, and size of the machine", () => {
+    const all = [
+      pathOf(),
+      pathOf({ kernel: "/machine/another" }),
+      pathOf({ ramDisk: "/machine/another" }),
+      pathOf({ cpus: 1 }),
+      pathOf({ memoryBytes: 1024 ** 3 }),
+      pathOf({ accelerator: "kvm" }),
+      pathOf({ arch: "arm64" }),
+      pathOf({}, "7.2.23"),
+    ];
+    expect(new Set(all).size).toBe(all.length);
+  });
+
+  it("is the same name wherever the same parts lie, and found by pruning as theirs", () => {
+    expect(basename(pathOf({ kernel: "/elsewhere/kernel" }, "7.2.22", "/elsewhere"))).toBe(
+      basename(pathOf()),
+    );
+    const size = pathOf({ cpus: 1, memoryBytes: 1024 ** 3 });
+    expect(basename(size).startsWith(templatesOf(spec, "7.2.22"))).toBe(true);
+    expect(basename(size).startsWith(templatesOf(spec, "7.2.23"))).toBe(false);
+  });
+
+  it("is another name for another kernel of the same name, packed or not", async () => {
+    const image = join(folder, "vmlinuz-own");
+    const plain = async (content: Buffer): Promise<string> => {
+      writeFileSync(image, content);
+      return plainKernel({ image, modules: folder, release: "own" }, folder);
+    };
+    const one = await plain(Buffer.from("one kernel"));
+    const two = await plain(Buffer.from("and another"));
+    expect(readFileSync(one, "latin1")).toBe("one kernel");
+    expect(readFileSync(two, "latin1")).toBe("and another");
+    expect(await plain(packedKernel("one kernel"))).not.toBe(one);
+    expect(readFileSync(await plain(packedKernel("packed")), "latin1")).toBe("packed");
+    const [first, second] = [one, two].map((kernel) => pathOf({ kernel }));
+    expect(first).not.toBe(second);
+  });
+});
+
+/** As little of boot.rst's header as says where a kernel lies in its image. */
+function packedKernel(content: string): Buffer {
+  const packed = gzipSync(content);
+  const head = Buffer.alloc(1024);
+  head.writeUInt8(1, 0x1f1);
+  head.write("HdrS", 0x202);
+  head.writeUInt16LE(0x208, 0x206);
+  head.writeUInt32LE(packed.length + 4, 0x24c);
+  return Buffer.concat([head, packed, Buffer.alloc(4)]);
+}
 
 describe("the operator's mounts", () => {
   it("come with what lies in them after them, and only from what is there", () => {

@@ -137,14 +137,21 @@ sub shell_here {
 sub make_account {
   my ($user) = @_;
   my ($name, $uid, $gid, $home) = @$user{qw(name uid gid home)};
-  my $passwd = content_of('/etc/passwd');
   my $shell = shell_here();
-  put('/etc/passwd', "$name:x:$uid:$gid:$name:$home:$shell\n$passwd", 0644) unless $passwd =~ /^\Q$name\E:[^:]*:$uid:$gid:/m;
-  my $group = content_of('/etc/group');
-  put('/etc/group', "$name:x:$gid:\n$group", 0644) unless $group =~ /^\Q$name\E:[^:]*:$gid:/m;
+  put_first('/etc/passwd', qr/^\Q$name\E:[^:]*:$uid:$gid:/m, "$name:x:$uid:$gid:$name:$home:$shell\n");
+  put_first('/etc/group', qr/^\Q$name\E:[^:]*:$gid:/m, "$name:x:$gid:\n");
   (my $parent = $home) =~ s{/[^/]*$}{};
   mkdir $parent, 0755;
   if (mkdir $home, 0755) { chown $uid, $gid, $home; }
+}
+
+# Programs are started by numbers: where an image has something else in that place, they go without a name.
+sub put_first {
+  my ($path, $known, $line) = @_;
+  my $text = content_of($path);
+  return if $text =~ $known;
+  unlink $path if -l $path && !-e $path;
+  eval { put($path, $line . $text, 0644) };
 }
 
 sub content_of {
