@@ -36,6 +36,7 @@ const PACKAGES = [
   "libatomic1",
   "libstdc++6",
   "openssh-client",
+  "openssh-sftp-server",
   "patch",
   "procps",
   "python3",

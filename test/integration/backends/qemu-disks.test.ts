@@ -7,6 +7,7 @@ import {
   readdirSync,
   readFileSync,
   realpathSync,
+  statSync,
   writeFileSync,
 } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
@@ -34,8 +35,8 @@ describe.skipIf(lack !== undefined)("the disk of a micro-VM", () => {
   let secrets: readonly string[];
   const name = `t${process.pid}`;
 
-  const bottle = (...args: string[]): Promise<Run> =>
-    runProgram([process.execPath, BOTTLE, ...args], {
+  const operator = (...argv: [string, ...string[]]): Promise<Run> =>
+    runProgram(argv, {
       cwd: folder,
       env: {
         PATH: process.env["PATH"] ?? "",
@@ -45,6 +46,7 @@ describe.skipIf(lack !== undefined)("the disk of a micro-VM", () => {
         BOT_BOTTLE_CACHE: VM_CACHE,
       },
     });
+  const bottle = (...args: string[]): Promise<Run> => operator(process.execPath, BOTTLE, ...args);
   const searched = (path: string): readonly string[] => textsOn(path, secrets);
   const keptDisk = () => join(VM_CACHE, "images/kept", name, "disk.ext4");
 
@@ -180,6 +182,21 @@ describe.skipIf(lack !== undefined)("the disk of a micro-VM", () => {
       expect(run.code, run.stderr).toBe(0);
       running = run.stdout.trim();
       for (let i = 0; i < 100 && !((await ticks()) > 10); i++) await pause(200);
+    }, 120_000);
+
+    it("gives and takes files by OpenSSH's own sftp, whose server the built-in image has", async () => {
+      const words = `${process.execPath} ${BOTTLE} exec ${running} -- /usr/lib/openssh/sftp-server`;
+      writeFileSync(join(folder, "way"), `#!/bin/sh\nexec ${words}\n`, { mode: 0o755 });
+      const given = Buffer.from(Array.from({ length: 300_000 }, (_, i) => (i * 7) % 256));
+      writeFileSync(join(folder, "given"), given, { mode: 0o750 });
+      const batch = ["put -p given taken", "ls -l taken", "get -p taken back", "rm taken", "-ls taken"];
+      writeFileSync(join(folder, "batch"), `${batch.join("\n")}\n`);
+      const run = await operator("sftp", "-q", "-b", "batch", "-D", join(folder, "way"));
+      expect(run.code, run.stderr).toBe(0);
+      expect(run.stdout).toMatch(/^-rwxr-x--- .* 300000 .* taken$/m);
+      expect(run.stderr).toContain('"/home/node/taken" not found');
+      expect(readFileSync(join(folder, "back")).equals(given)).toBe(true);
+      expect(statSync(join(folder, "back")).mode & 0o777).toBe(0o750);
     }, 120_000);
 
     it("is copied as it is at one moment, for every copy, and the bottle goes on", async () => {
