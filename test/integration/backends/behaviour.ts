@@ -14,24 +14,29 @@ import { testNetwork } from "./behaviour/network.ts";
 import { testStreams } from "./behaviour/streams.ts";
 import { testTerminal } from "./behaviour/terminal.ts";
 
+/** Why something is not tried of a backend: shown with the test that is left out. */
+export interface Not {
+  readonly not: string;
+}
+
 export interface BackendUnderTest {
   readonly backend: Backend;
   /** What is special here, for a backend that is tried in several ways. */
   readonly variant?: string;
   /** Whether the guest has a root user; one that has none must refuse it. */
   readonly hasRoot: boolean;
-  /** A disk of the guest's own, of a size of its own. */
-  readonly hasOwnDisk?: true;
-  /** Memory of the guest's own, whatever this host's cgroups allow. */
-  readonly hasOwnMemory?: true;
+  /** A folder that holds so much and no more; or why there is none. */
+  readonly room: { readonly folder: string } | Not;
+  /** Whether its memory is limited; or why that is not, or is not tried. */
+  readonly memory: "limited" | Not;
   /** On the guest's loopback, besides the services: what makes the guest. */
   readonly ownPorts?: readonly number[];
   /** Why a guest that has too many processes is not only refused more, where that is so. */
   readonly losesProcesses?: string;
   /** Why its guests may open vsock sockets, where they may. */
   readonly opensVsock?: string;
-  /** Breaks the link under a running guest, which must then make it anew; where that can be. */
-  loseLink?(bottle: TestBottle): Promise<void>;
+  /** Breaks the link under a running guest, which must then make it anew; or why there is nothing that could break. */
+  readonly link: { lose(bottle: TestBottle): Promise<void> } | Not;
   /** What makes the guest runs under another user than the agent, who may kill all there is of his own. */
   readonly survivesItsAgent?: true;
   /** Kills the guest from outside, as a crash would. */
@@ -69,7 +74,7 @@ export function describeBackend(under: BackendUnderTest, lack?: string): void {
     describe("files", () => testFiles(guest));
     describe("network", () => testNetwork(guest));
     describe("isolation", () => testIsolation(guest, link, under));
-    describe("limits", () => testLimits(under));
+    describe("limits", () => testLimits(guest, under));
     describe("life", () => testLife(under));
   });
 }

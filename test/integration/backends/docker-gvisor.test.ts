@@ -35,6 +35,11 @@ if (lack === undefined) {
     backend: dockerBackend,
     variant: "on gVisor",
     hasRoot: false,
+    room: { folder: "/tmp" },
+    memory: {
+      not: "it is all one process's of the host, gVisor's kernel, which is killed with all that it runs",
+    },
+    link: { not: "its programs' way is its first process's own streams: who loses them has lost the guest" },
     losesProcesses:
       "the limit counts the threads of gVisor's own kernel, which ends when it can make no more",
     crash: async ({ id }) => void (await runOk(["docker", "kill", `bot-bottle-${id}-guest`])),

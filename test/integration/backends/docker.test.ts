@@ -14,6 +14,9 @@ if (lack === undefined) {
   describeBackend({
     backend: dockerBackend,
     hasRoot: false,
+    room: { folder: "/tmp" },
+    memory: "limited",
+    link: { not: "its programs' way is its first process's own streams: who loses them has lost the guest" },
     opensVsock: "the engine's own system-call filter lets them",
     crash: async ({ id }) => void (await runOk(["docker", "kill", `bot-bottle-${id}-guest`])),
     traces: (bottle) => engineTraces("docker", bottle),

@@ -2,6 +2,7 @@
 import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { namespaceBackend } from "../../../src/backends/namespace/backend.ts";
+import { limitable } from "../../../src/backends/namespace/limits.ts";
 import type { TestBottle } from "../../support/bottle-guest.ts";
 import { processesOf } from "../../support/namespace-host.ts";
 import { describeBackend } from "./behaviour.ts";
@@ -9,6 +10,13 @@ import { describeBackend } from "./behaviour.ts";
 describeBackend({
   backend: namespaceBackend,
   hasRoot: false,
+  room: { folder: "/tmp" },
+  memory: limitable().includes("memory")
+    ? "limited"
+    : { not: "there is no cgroup in which this user may limit memory" },
+  link: {
+    not: "its listeners are in its own network: each is lost with its sidecar alone, which is started again",
+  },
   async crash(bottle) {
     // The first one takes the others with it.
     for (const pid of processesOf(bottle)) {

@@ -2,6 +2,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { qemuBackend } from "../../../src/backends/qemu/backend.ts";
+import { GUEST } from "../../../src/contract/backend.ts";
 import type { TestBottle } from "../../support/bottle-guest.ts";
 import { processesOf } from "../../support/namespace-host.ts";
 import { vmLack } from "../../support/vm-host.ts";
@@ -14,15 +15,17 @@ describeBackend(
     backend: qemuBackend,
     hasRoot: true,
     survivesItsAgent: true,
-    hasOwnDisk: true,
-    hasOwnMemory: true,
+    room: { folder: GUEST.home },
+    memory: "limited",
     // Its command server, which listens to who knows the link's secret.
     ownPorts: [1],
-    async loseLink({ guest }) {
-      // The shell's own link goes with it.
-      const kill = "grep -lx dropbear /proc/[0-9]*/comm | cut -d/ -f3 | xargs kill -9";
-      const { exit } = await guest.exec(["sh", "-c", kill], { user: "root", cwd: "/" });
-      await exit;
+    link: {
+      async lose({ guest }) {
+        // The shell's own link goes with it.
+        const kill = "grep -lx dropbear /proc/[0-9]*/comm | cut -d/ -f3 | xargs kill -9";
+        const { exit } = await guest.exec(["sh", "-c", kill], { user: "root", cwd: "/" });
+        await exit;
+      },
     },
     async crash(bottle) {
       for (const pid of processesOf(bottle)) {

@@ -27,6 +27,9 @@ describe.runIf(isRoot || real !== undefined).each(real === undefined ? RELEASES 
     describeBackend({
       backend: smolmachinesBackend,
       hasRoot: true,
+      room: { not: "a stand-in's disk is the host's" },
+      memory: { not: "a stand-in's memory is the host's" },
+      link: { not: "smolvm makes a way of its own for each program: there is none that stays" },
       opensVsock: "smolvm reaches its guests by it; and a stand-in's guest has the host's kernel",
       async crash(bottle) {
         for (const pid of vmmOf(bottle)) process.kill(pid, "SIGKILL");
