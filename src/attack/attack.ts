@@ -50,6 +50,7 @@ export async function attack(options: AttackOptions): Promise<AttackReport> {
     throw new UserError("the probes' programs are not built", {
       hint: "npm run build, or install the package again",
     });
+  await SITES[backend].fetch?.(options.onProgress ?? (() => {}), options.signal);
   const from = performance.now();
   const outer = SITES[backend].inOuterNetwork ? await outerWorld() : undefined;
   const root = makeRoot();

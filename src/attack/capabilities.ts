@@ -7,8 +7,10 @@ import { networkInterfaces } from "node:os";
 import { limitable } from "../backends/namespace/limits.ts";
 import { findFilter } from "../backends/namespace/probe.ts";
 import { qemuBackend } from "../backends/qemu/backend.ts";
+import type { Progress } from "../contract/backend.ts";
 import type { BackendName } from "../contract/isolation.ts";
 import { countsProcesses } from "../jail/process-limit.ts";
+import { cacheOf } from "../lib/paths.ts";
 import type { Capabilities } from "./probe.ts";
 
 type OfBackend = Omit<Capabilities, "outerNetwork" | "hostRoot" | "ipv6">;
@@ -16,6 +18,8 @@ type OfBackend = Omit<Capabilities, "outerNetwork" | "hostRoot" | "ipv6">;
 interface Site {
   /** Once bottles of it have been started. */
   readonly gives: () => OfBackend | Promise<OfBackend>;
+  /** What its bottles are made of, where that must be fetched: the world of a run has no way out. */
+  readonly fetch?: (progress: Progress, signal?: AbortSignal) => Promise<unknown>;
   /** Its guests and sidecars are descendants of ours, so a network around us is around them. */
   readonly inOuterNetwork: boolean;
 }
@@ -43,6 +47,16 @@ export const SITES: Readonly<Record<BackendName, Site>> = {
       processLimit: true,
       nativeProcessor: await isAccelerated(),
     }),
+    fetch: async (progress, signal) => {
+      const { DEFAULT_DISK_BYTES, prepareRootImage } = await import("../image/root-image.ts");
+      const request = {
+        source: { kind: "built-in" },
+        tools: [],
+        cache: cacheOf(),
+        diskBytes: DEFAULT_DISK_BYTES,
+      } as const;
+      await prepareRootImage(request, progress, signal);
+    },
     inOuterNetwork: true,
   },
   smolmachines: {

@@ -90,7 +90,7 @@ set -- $(printf '%s\\n' $codes | sort -u); IFS=+; refused "$*"`),
     "through-proc",
     "walks to a host's file through the root and the folders of each process",
     [
-      sh(`for p in /proc/[0-9]*; do for way in root cwd; do words=$(cat "$p/$way$OPERATOR/.ssh/id_ed25519" 2>/dev/null) && got "$p/$way"; done; done
+      sh(`for p in /proc/[0-9]*; do for way in root cwd; do { read -r words <"$p/$way$OPERATOR/.ssh/id_ed25519"; } 2>/dev/null && got "$p/$way"; done; done
 for up in ../../../../.. /proc/self/cwd/../../../../../..; do cat "$up$OPERATOR/.ssh/id_ed25519" >/dev/null 2>&1 && got "$up"; done
 refused none`),
     ],

@@ -36,11 +36,12 @@ $failed eq "" ? got("$n were started") : refused($failed, "after $n")`),
     "takes more memory than it was given",
     [
       node(`import { spawnSync } from "node:child_process";
-const bytes = 900; const { status, signal, stdout } = spawnSync("node", ["-e", "const kept = []; for (let i = 0; i < " + bytes + "; i++) kept.push(Buffer.alloc(2 ** 20, 1)); console.log('all of it')"], { encoding: "utf8", timeout: 45000 });
+const bytes = 900; const { status, signal, stdout } = spawnSync("node", ["-e", "const kept = []; for (let i = 0; i < " + bytes + "; i++) kept.push(Buffer.alloc(2 ** 20, 1)); console.log('all of it')"], { encoding: "utf8", timeout: 140000 });
 stdout.includes("all of it") ? got(bytes + " MiB were taken") : refused(signal ?? "exit-" + status)`),
     ],
     ["SIGKILL", "exit-134", "SIGABRT", "exit-137"],
-    { otherwise: [NO_MEMORY_LIMIT] },
+    // A kernel that has next to nothing left looks for every page that it could take back before it ends somebody.
+    { otherwise: [NO_MEMORY_LIMIT], timeoutMs: 150_000 },
   ),
   use(
     "shared-memory",
@@ -129,6 +130,8 @@ await new Promise((ok) => { const go = () => { if (left-- <= 0) { if (++done ===
     ],
     ["bounded"],
     {
+      // Two thousand answers, on a processor that is emulated on a busy host.
+      timeoutMs: 180_000,
       // What is not bounded is told apart.
       control: [
         sh(
