@@ -1,7 +1,6 @@
 /** Micro-VMs: what a start costs, by going on from a template and by booting, against bare QEMU; programs, copies, forks, memory. */
-import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { connect } from "node:net";
+import { mkdir } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
@@ -9,13 +8,19 @@ import { qemuBackend } from "../src/backends/qemu/backend.ts";
 import { bootGuest } from "../src/backends/qemu/boot-guest.ts";
 import { forkDisk, keptDisk } from "../src/backends/qemu/disk.ts";
 import { etcFiles } from "../src/backends/qemu/etc.ts";
-import { qemuArgv } from "../src/backends/qemu/machine.ts";
 import { type PreparedMachine, prepareMachine } from "../src/backends/qemu/prepare-machine.ts";
 import { GUEST } from "../src/contract/backend.ts";
 import { createScope } from "../src/lib/scope.ts";
-import { finish, runIn, startBottle, type TestBottle } from "../test/support/bottle-guest.ts";
+import {
+  finish,
+  runIn,
+  startBottle,
+  type TestBottle,
+  temporaryFolder,
+} from "../test/support/bottle-guest.ts";
 import { processesOf } from "../test/support/namespace-host.ts";
 import { vmLack } from "../test/support/vm-host.ts";
+import { bareBoot, framedGuest } from "./bare-machine.ts";
 import { type BenchRow, row } from "./row.ts";
 
 const STARTS = 10;
@@ -39,7 +44,7 @@ export async function benchVm(): Promise<readonly BenchRow[]> {
   await forkDisk(first.stateDir, used);
   await first.close();
   note("vm: start by going on, to the end of the first exec", "ms", await repeat(STARTS, startOnce));
-  const bare = await repeat(BOOTS, () => bareBoot(machine));
+  const bare = await repeat(BOOTS, () => bareOnce(machine));
   const booted = await repeat(BOOTS, () => bootOnce(machine, used));
   rmSync(used, { recursive: true, force: true });
   note("vm: bare QEMU, same kernel and RAM disk, to its hello", "ms", bare);
@@ -53,11 +58,17 @@ export async function benchVm(): Promise<readonly BenchRow[]> {
     await other.close();
     note("vm: exec true", "ms", await repeat(EXECS, async () => void (await runIn(bottle.guest, ["true"]))));
     rows.push(...(await throughput(bottle, how)));
+    rows.push(...(await againstFrames(bottle, machine, how)));
     note("vm: fork of a disk", "ms", await forks(bottle));
     note(
       "vm: fork of a disk that is in use, with its guest written out and stopped",
       "ms",
       await liveForks(bottle),
+    );
+    note(
+      "vm: fork of a guest that runs, to the end of the copy's first exec",
+      "ms",
+      await repeat(FORKS, () => forkOnce(bottle)),
     );
   } finally {
     await bottle.close();
@@ -100,40 +111,9 @@ async function bootOnce({ spec }: PreparedMachine, used: string): Promise<() => 
 }
 
 /** No jail, no disk, no link: what the emulator and the guest's kernel take by themselves. */
-async function bareBoot({ spec }: PreparedMachine): Promise<() => Promise<void>> {
-  const folder = mkdtempSync(join(tmpdir(), "bbv-"));
-  const path = join(folder, "link");
-  const argv = qemuArgv({ ...spec, portFd: 0, monitorFd: 0, disks: ["none", "none"] })
-    .filter(
-      (word, i, all) =>
-        !word.startsWith("socket,id=monitor") && all[i + 1]?.startsWith("socket,id=monitor") !== true,
-    )
-    .filter(
-      (word, i, all) =>
-        !word.startsWith("chardev=monitor") && all[i + 1]?.startsWith("chardev=monitor") !== true,
-    )
-    .map((word) =>
-      word.startsWith("socket,id=link") ? `socket,id=link,path=${path},server=on,wait=off` : word,
-    );
-  const [command = "", ...args] = argv;
-  const child = spawn(command, args, { stdio: ["ignore", "ignore", "inherit"] });
-  await new Promise<void>((resolve) => {
-    const listen = (): void => {
-      const socket = connect(path);
-      socket.on("error", () => setTimeout(listen, 5));
-      socket.once("data", () => {
-        socket.destroy();
-        resolve();
-      });
-    };
-    listen();
-  });
-  return async () => {
-    const gone = new Promise((resolve) => child.once("exit", resolve));
-    child.kill("SIGKILL");
-    await gone;
-    rmSync(folder, { recursive: true, force: true });
-  };
+async function bareOnce({ spec }: PreparedMachine): Promise<() => Promise<void>> {
+  const { end } = await bareBoot(spec);
+  return end;
 }
 
 /** What is measured and what only follows it: `undo` is not counted. */
@@ -171,6 +151,65 @@ async function throughput({ guest }: TestBottle, how: string): Promise<readonly 
     { ...row("vm: copy out", "MiB/s", rate(outOf)), note: `${how}; tar over exec, SSH` },
     { ...row("vm: a program's output", "MiB/s", rate(stream)), note: `${how}; SSH` },
   ];
+}
+
+/** The same programs over a bottle's link and over frames of their own: what SSH and our server cost. */
+async function againstFrames(
+  { guest }: TestBottle,
+  { spec }: PreparedMachine,
+  how: string,
+): Promise<readonly BenchRow[]> {
+  const input = Buffer.alloc(COPY_BYTES, "bench");
+  const programs = (busybox: string) => ({
+    short: [busybox, "true"] as const,
+    talks: [busybox, "head", "-c", String(COPY_BYTES), "/dev/zero"] as const,
+    listens: [busybox, "wc", "-c"] as const,
+  });
+  type Run = (argv: readonly [string, ...string[]], stdin?: Buffer) => Promise<unknown>;
+  const rowsOf = async (by: string, busybox: string, run: Run): Promise<readonly BenchRow[]> => {
+    const { short, talks, listens } = programs(busybox);
+    const rates = (milliseconds: readonly number[]): readonly number[] =>
+      milliseconds.map((each) => COPY_BYTES / 1024 ** 2 / (each / 1000));
+    const timed = async (times: number, once: () => Promise<unknown>): Promise<readonly number[]> =>
+      repeat(times, async () => void (await once()));
+    const note = `${how}; of busybox`;
+    return [
+      { ...row(`vm: a program by ${by}`, "ms", await timed(EXECS, () => run(short))), note },
+      { ...row(`vm: its output by ${by}`, "MiB/s", rates(await timed(3, () => run(talks)))), note },
+      { ...row(`vm: its input by ${by}`, "MiB/s", rates(await timed(3, () => run(listens, input)))), note },
+    ];
+  };
+  const bySsh = await rowsOf("SSH", "/run/bottle/busybox", (argv, stdin) =>
+    runIn(guest, argv, stdin === undefined ? {} : { stdin }),
+  );
+  const framed = await framedGuest(spec);
+  try {
+    const byFrames = await rowsOf("bare frames, in perl", "/bottle/busybox", (argv, stdin) =>
+      framed.run(argv, stdin),
+    );
+    const ping = row(
+      "vm: a word there and back by bare frames",
+      "ms",
+      await repeat(EXECS, () => framed.ping()),
+    );
+    return [...bySsh, ...byFrames, { ...ping, note: how }];
+  } finally {
+    await framed.end();
+  }
+}
+
+/** Another bottle on a copy of this one's disk, as `bottle fork` starts it, but for what is provisioned. */
+async function forkOnce({ guest }: TestBottle): Promise<() => Promise<void>> {
+  const folder = await temporaryFolder();
+  const stateDir = join(folder, "state");
+  await mkdir(stateDir, { mode: 0o700 });
+  await guest.copyDisk?.([stateDir]);
+  const copy = await startBottle(qemuBackend, { folder });
+  await runIn(copy.guest, ["true"]);
+  return async () => {
+    await copy.close();
+    rmSync(folder, { recursive: true, force: true });
+  };
 }
 
 function forks({ stateDir }: TestBottle): Promise<readonly number[]> {
