@@ -31,9 +31,10 @@ export function backendNamed(name: string): Backend {
   });
 }
 
-/** What backends keep in the cache besides images. */
-export async function cachedParts(): Promise<readonly CachedPart[]> {
-  return (await Promise.all(backends.map(async (backend) => (await backend.cachedParts?.()) ?? []))).flat();
+/** What backends keep in the cache besides images. @param wanted words for images that somebody wants, where known. */
+export async function cachedParts(wanted?: ReadonlySet<string>): Promise<readonly CachedPart[]> {
+  const parts = backends.map(async (backend) => (await backend.cachedParts?.(wanted)) ?? []);
+  return (await Promise.all(parts)).flat();
 }
 
 /** Where a bottle's sidecars run. @throws UserError when the backend cannot have them where they are wanted. */

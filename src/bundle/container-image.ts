@@ -1,6 +1,6 @@
 /**
  * Images that are built from this very package. A tag is a hash of what the image is made of, so that a new version of
- * the product never runs an old one, and nothing is built twice.
+ * the product never runs an old one, and nothing is built twice, also when two want it at once.
  */
 import { createHash } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
@@ -8,10 +8,13 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import type { Progress } from "../contract/backend.ts";
 import { complaint, type Engine } from "../engine/call.ts";
-import { buildImage, findImage, imageHasProgram } from "../engine/images.ts";
+import { buildImage, imageHasProgram } from "../engine/images.ts";
+import { makeOnce } from "../image/engine-store.ts";
+import { imageCacheIn } from "../image/image-cache.ts";
 import { packEntries } from "../lib/archive/pack-tar.ts";
 import { UserError } from "../lib/errors.ts";
 import { packagePath } from "../lib/package-root.ts";
+import { cacheOf } from "../lib/paths.ts";
 import { broughtPipelock } from "./pipelock-program.ts";
 
 /** Another base, for both images: a mirror's, or one made without a network. Node 20.19 or newer must be in it. */
@@ -70,24 +73,22 @@ async function ensureImage(
   for (const [name, path] of [...files].sort(([a], [b]) => (a < b ? -1 : 1)))
     hash.update(`${name}\0`).update(await readFile(path));
   const tag = `${parts.repository}:${hash.digest("hex").slice(0, 16)}`;
-  if ((await findImage(engine, tag)) !== undefined) return tag;
-  progress(`building the image ${tag}`);
-  const entries = [...files].map(([name, path]) => ({
-    ...({ kind: "disk", name: Buffer.from(name), path: Buffer.from(path) } as const),
-  }));
-  const result = await buildImage(
-    engine,
-    {
-      file: "Dockerfile",
-      tag,
-      labels: { "bot-bottle.image": parts.repository },
+  const cache = imageCacheIn(cacheOf());
+  await makeOnce(engine, { name: tag, word: tag, cache, progress }, async () => {
+    progress(`building the image ${tag}`);
+    const spec = {
+      ...{ file: "Dockerfile", tag, labels: { "bot-bottle.image": parts.repository } },
       args: base === "" ? {} : { BASE: base },
-    },
-    BUILD_MS,
+    };
+    const entries = [...files].map(([name, path]) => ({
+      ...({ kind: "disk", name: Buffer.from(name), path: Buffer.from(path) } as const),
+    }));
     // Its sidecars are not the operator, whatever the operator's umask is.
-    { input: packEntries(entries, { readable: true }) },
-  );
-  if (result.code !== 0) throw complaint(engine, ["build"], result);
+    const result = await buildImage(engine, spec, BUILD_MS, {
+      input: packEntries(entries, { readable: true }),
+    });
+    if (result.code !== 0) throw complaint(engine, ["build"], result);
+  });
   return tag;
 }
 

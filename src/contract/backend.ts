@@ -226,8 +226,8 @@ export interface Backend {
   readonly sidecarsIn?: readonly [BundlePlacement, ...BundlePlacement[]];
   /** By trying, not assuming. Cheap enough for every start. */
   probe(): Promise<Availability>;
-  /** Images, disks: cached; nothing is running afterwards. */
-  prepare(request: PrepareRequest, progress: Progress): Promise<Prepared>;
+  /** Images, disks: cached; nothing is running afterwards. @param signal nobody waits any more: it throws its reason. */
+  prepare(request: PrepareRequest, progress: Progress, signal?: AbortSignal): Promise<Prepared>;
   reserve(prepared: Prepared, request: ReserveRequest, scope: Scope): Promise<Link>;
   boot(prepared: Prepared, link: Link, options: BootOptions, scope: Scope): Promise<Guest>;
   enumerate(looking?: Looking): Promise<readonly OwnedResource[]>;
@@ -236,8 +236,11 @@ export interface Backend {
   sweep?(): Promise<void>;
   /** Where a guest's disk outlives it. */
   readonly disks?: BottleDisks;
-  /** What it keeps in the cache, besides images, so that guests start sooner. */
-  cachedParts?(): Promise<readonly CachedPart[]>;
+  /**
+   * What it keeps in the cache, besides images, so that guests start sooner.
+   * @param wanted operators' words for images that somebody wants; undefined where that is not known.
+   */
+  cachedParts?(wanted?: ReadonlySet<string>): Promise<readonly CachedPart[]>;
 }
 
 /** A file or folder that can be made again at any time. */

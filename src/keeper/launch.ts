@@ -329,7 +329,7 @@ async function prepare(
   signal: AbortSignal,
 ): Promise<Prepared> {
   const tools = await providerNamed(plan.provider.name).install(cacheOf(), progress, signal);
-  return backend.prepare({ plan, tools }, progress);
+  return backend.prepare({ plan, tools }, progress, signal);
 }
 
 /** 256 bits: it cannot be guessed by whoever reaches the link besides this guest. */

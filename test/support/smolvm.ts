@@ -4,6 +4,7 @@ import {
   chmodSync,
   constants,
   copyFileSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   symlinkSync,
@@ -19,7 +20,9 @@ export const SMOLVM_VERSIONS = ["0.8.0", "1.1.3", "1.8.0", "1.9.3"] as const;
 export interface InstallOptions {
   /** Holes of that release that are closed for this test, by the numbers of test/doubles/smolvm/release.ts. */
   readonly closed?: readonly string[];
-  /** Steps that go wrong: `start`, `pack`. */
+  /** Holes that are open at their worst, likewise. */
+  readonly opened?: readonly string[];
+  /** Steps that go wrong: `start`, `pack`, `pack-hangs`. */
   readonly failing?: readonly string[];
 }
 
@@ -57,6 +60,7 @@ export function installSmolvm(folder: string, version: string, options: InstallO
   const words = [
     ...["--as", version],
     ...(options.closed ?? []).flatMap((hole) => ["--close", hole]),
+    ...(options.opened ?? []).flatMap((hole) => ["--open", hole]),
     ...(options.failing ?? []).flatMap((step) => ["--fail", step]),
   ];
   const file = join(bin, "smolvm");
@@ -66,6 +70,12 @@ export function installSmolvm(folder: string, version: string, options: InstallO
   );
   chmodSync(file, 0o755);
   return bin;
+}
+
+/** What keeps machines from being tried here, if anything: the stand-in's too. */
+export function machineLack(): string | undefined {
+  if (process.getuid?.() !== 0) return "the stand-in for smolvm needs root";
+  return existsSync("/dev/kvm") ? undefined : "there is no /dev/kvm";
 }
 
 /** Where the real one is. */

@@ -13,7 +13,7 @@ import type { Scope } from "../../lib/scope.ts";
 export const ALIASES: readonly string[] = Array.from({ length: 16 }, (_, i) => `127.0.0.${16 + i}`);
 
 /** UDP, so that it is none of the ports by which the bundle is reached; nobody answers there. */
-const CLAIM_PORT = 9_098;
+export const CLAIM_PORT = 9_098;
 const COMMAND_TIMEOUT_MS = 10_000;
 
 /**

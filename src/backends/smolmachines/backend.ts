@@ -10,7 +10,7 @@ import { imageWord } from "../../plan/image-word.ts";
 import { prepareArtefact } from "./artefact.ts";
 import { bootMachine, type SmolmachinesPrepared } from "./boot.ts";
 import { prepareBundleImage } from "./bundle-image.ts";
-import { enumerateMachines, removeResource } from "./leftovers.ts";
+import { enumerateMachines, removeResource, sweepPacking } from "./leftovers.ts";
 import { reserveLink, type SmolmachinesHost, type SmolmachinesLink } from "./link.ts";
 import { lookForSmolvm, probeSmolmachines } from "./probe.ts";
 
@@ -29,7 +29,7 @@ export function createSmolmachinesBackend(host: SmolmachinesHost = {}): Backend 
     sidecarsIn: ["process", "container"],
     probe: probeSmolmachines,
 
-    async prepare(request: PrepareRequest, progress): Promise<SmolmachinesPrepared> {
+    async prepare(request: PrepareRequest, progress, signal): Promise<SmolmachinesPrepared> {
       const found = await lookForSmolvm();
       if ("lack" in found)
         throw new UserError(`smolmachines lacks ${found.lack.what}`, { hint: found.lack.remedy });
@@ -37,7 +37,10 @@ export function createSmolmachinesBackend(host: SmolmachinesHost = {}): Backend 
       const { plan, tools } = request;
       const contained = plan.bundle === "container" ? await prepareBundleImage(plan, progress) : undefined;
       const source = plan.image ?? DEFAULT_IMAGE;
-      const { path } = await prepareArtefact({ smolvm, source, cache: cacheOf(), progress });
+      const { path } = await prepareArtefact({
+        ...{ smolvm, source, cache: cacheOf(), progress },
+        ...(signal && { signal }),
+      });
       return { backend: "smolmachines", smolvm, image: imageWord(source), file: path, tools, contained };
     },
 
@@ -52,6 +55,16 @@ export function createSmolmachinesBackend(host: SmolmachinesHost = {}): Backend 
 
     enumerate: enumerateMachines,
     remove: removeResource,
+    sweep: sweepPacking,
+
+    async cachedParts(wanted) {
+      const { cachedArtefacts } = await import("./artefact-store.ts");
+      const found = await lookForSmolvm();
+      const smolvm = "lack" in found ? undefined : found.smolvm;
+      // What a bottle gets that names none is always wanted.
+      const words = wanted && new Set([...wanted, imageWord(DEFAULT_IMAGE)]);
+      return cachedArtefacts(cacheOf(), smolvm, words);
+    },
   };
 }
 

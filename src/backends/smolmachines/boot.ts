@@ -15,11 +15,12 @@ import { createGuest } from "./guest.ts";
 import { allowed, type BundleImage, machineName, type SmolmachinesLink } from "./link.ts";
 import { type Machine, takeMachine } from "./machine.ts";
 import { makeReady, programIn } from "./make-ready.ts";
-import { type Found, findReached } from "./reach.ts";
+import { type Found, findReached, type OwnAddress } from "./reach.ts";
 import { startRelay } from "./relay.ts";
 import { type Call, callerIn, environmentIn, type Smolvm } from "./smolvm.ts";
 import { correctRecord } from "./stored-record.ts";
 import { terminalsOn } from "./terminal.ts";
+import { createTurns } from "./turns.ts";
 
 const MIB = 1024 ** 2;
 
@@ -68,14 +69,15 @@ export async function bootMachine(
   let life = createScope();
   scope.defer("the guest", () => life.close());
   let guest = await enter(request, life);
-  const found = await findReached(guest.channel.client, link.alias, options.plan.hostServices);
+  const own = ownAddress(link);
+  const found = await findReached(guest.channel.client, own, options.plan.hostServices);
   if (found.length > 0) {
     await life.close();
     await machine.stop();
     await mend(request, found);
     life = createScope();
     guest = await enter(request, life);
-    const still = await findReached(guest.channel.client, link.alias, options.plan.hostServices);
+    const still = await findReached(guest.channel.client, own, options.plan.hostServices);
     if (still.length > 0)
       throw notIsolated(smolvm, still, "its stored record was corrected, and that changed nothing");
   }
@@ -120,7 +122,8 @@ async function enter(
     const words = link.sockets.map(({ port, guest }) => `${port}=${guest}`);
     await startRelay(inGuest([places.node, programIn("guest-relay"), ...words], { input: true }), env, scope);
   }
-  const openTerminal = await terminalsOn(join(link.runtimeDir, "terminals.sock"), env, scope);
+  const inTurn = createTurns();
+  const openTerminal = await terminalsOn(join(link.runtimeDir, "terminals.sock"), env, inTurn, scope);
 
   const channelAs = (user: "agent" | "root"): Promise<Channel> => {
     const limit = `--nproc=${plan.resources.pids}:${plan.resources.pids}`;
@@ -130,7 +133,7 @@ async function enter(
     const clean = ["env", "-i", `HOME=${home}`, `PATH=${places.path}`, "LANG=C.UTF-8"];
     const program = (name: "guest-channel" | "guest-seat", ...rest: string[]): [string, ...string[]] =>
       [...own, ...clean, places.node, programIn(name), ...rest] as unknown as [string, ...string[]];
-    const open = (): Promise<Channel> =>
+    return inTurn(() =>
       openChannel(
         {
           argv: inGuest(program("guest-channel"), { input: true }),
@@ -141,8 +144,8 @@ async function enter(
           }),
         },
         scope,
-      );
-    return open();
+      ),
+    );
   };
   const channel = await channelAs("agent");
   let root: Promise<GuestClient> | undefined;
@@ -184,6 +187,11 @@ async function mend({ prepared, link, machine }: BootRequest, found: readonly Fo
     throw notIsolated(smolvm, found, "nothing is known to correct that");
   const correction = await correctRecord(link.folder.path, machine.name, allowed(link));
   if (!correction.done) throw notIsolated(smolvm, found, correction.reason);
+}
+
+function ownAddress({ alias, endpoints }: SmolmachinesLink): OwnAddress | undefined {
+  if (alias === undefined) return undefined;
+  return { alias, ports: Object.values(endpoints).map(({ guestUrl }) => Number(new URL(guestUrl).port)) };
 }
 
 /** What an address of the bottle's own answers, its filter would let through in any case. */

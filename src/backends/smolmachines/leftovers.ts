@@ -3,8 +3,9 @@ import { existsSync } from "node:fs";
 import { readdir, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { Looking, OwnedResource } from "../../contract/backend.ts";
+import { imageCacheIn, sweepWork } from "../../image/image-cache.ts";
 import { codeOf, UserError } from "../../lib/errors.ts";
-import { homeOf } from "../../lib/paths.ts";
+import { cacheOf, homeOf } from "../../lib/paths.ts";
 import { stopCommand } from "./commands.ts";
 import { listMachines } from "./machine.ts";
 import { lookForSmolvm } from "./probe.ts";
@@ -62,4 +63,12 @@ export async function removeResource({ kind, name, bottle }: OwnedResource): Pro
   await call(stopCommand(name), { timeoutMs: 60_000 }).catch((error: unknown) => {
     if (codeOf(error) !== undefined) throw error;
   });
+}
+
+/** What a packing left whose starter was killed: its folder, and the short way to that. */
+export async function sweepPacking(): Promise<void> {
+  const images = imageCacheIn(cacheOf());
+  await sweepWork(images);
+  for (const { short, path } of await shortWays())
+    if (path.startsWith(`${images.work}/`) && !existsSync(path)) await rm(short, { force: true });
 }

@@ -68,10 +68,10 @@ export interface MachineRequest {
 export async function takeMachine(request: MachineRequest): Promise<Machine> {
   const { smolvm, call, spec, folder, room } = request;
   const { name } = spec;
-  const record = join(folder, "machine.json");
+  const record = recordIn(folder);
   const argv = [...createCommand(smolvm.traits, spec)];
   const made = { version: 1, argv, smolvm: smolvm.text } as const;
-  const earlier = await readMade(record);
+  const earlier = await readMade(folder);
   if (earlier !== undefined && (earlier.smolvm !== smolvm.text || !isEqual(earlier.argv, argv))) {
     throw new UserError(
       `the machine of this bottle was made by smolvm ${earlier.smolvm} for another image, link or amount of resources`,
@@ -128,9 +128,14 @@ export async function takeMachine(request: MachineRequest): Promise<Machine> {
   };
 }
 
-async function readMade(path: string): Promise<z.infer<typeof madeSchema> | undefined> {
+function recordIn(folder: string): string {
+  return join(folder, "machine.json");
+}
+
+/** What the machine in smolvm's state `folder` was made by; undefined when there is none. */
+export async function readMade(folder: string): Promise<z.infer<typeof madeSchema> | undefined> {
   try {
-    return madeSchema.parse(JSON.parse(await readFile(path, "utf8")));
+    return madeSchema.parse(JSON.parse(await readFile(recordIn(folder), "utf8")));
   } catch (error) {
     if (codeOf(error) === "ENOENT") return undefined;
     throw error;

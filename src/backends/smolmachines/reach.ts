@@ -2,18 +2,16 @@
  * What a machine can reach that it must not, asked of the guest itself before anything else is done in it. Nothing that
  * smolvm says about its filter is taken for true: several releases forget it, ignore it or leave a gap.
  */
-import { readFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import type { ProbeTarget } from "../../contract/backend.ts";
 import type { GuestClient } from "../../jail/guest-client.ts";
 import { codeOf, UserError } from "../../lib/errors.ts";
-import { run } from "../../lib/processes.ts";
-import { ALIASES } from "./alias.ts";
+import { ALIASES, CLAIM_PORT } from "./alias.ts";
+import { servicesAt } from "./host-services.ts";
 import { GATEWAY } from "./versions.ts";
 
 const PROBE_TIMEOUT_MS = 3_000;
-const COMMAND_TIMEOUT_MS = 10_000;
-/** A laptop has some dozens. */
+/** A laptop has some dozens. Each is asked about: whom nobody asks about is not known to be out of reach. */
 const MAX_SERVICES = 200;
 /** How a hole is called in docs/smolmachines.md. */
 export type HoleName = "A.7.1" | "A.7.2" | "A.7.5" | "A.7.6" | "A.7.8";
@@ -39,20 +37,27 @@ const ELSEWHERE: readonly Asked[] = [
   { host: GATEWAY, port: 53, transport: "udp", hole: "A.7.6", what: "names, and whatever they carry" },
 ];
 
+/** A link that is an address on this host's loopback. */
+export interface OwnAddress {
+  readonly alias: string;
+  /** The bundle's there: TCP. */
+  readonly ports: readonly number[];
+}
+
 /**
- * @param alias the bottle's own address on this host's loopback, when that is its link.
+ * @param own undefined for a link of another kind.
  * @param listed ports of this host's that the operator lets the bottle reach.
- * @returns what answered.
+ * @returns what answered. @throws UserError when more listens there than can be asked about.
  */
 export async function findReached(
   client: GuestClient,
-  alias: string | undefined,
+  own: OwnAddress | undefined,
   listed: readonly number[] = [],
 ): Promise<readonly Found[]> {
   const open: Server[] = [];
   try {
     const canaries: Asked[] = [];
-    for (const host of ["127.0.0.1", ...ALIASES.filter((other) => other !== alias).slice(0, 1)]) {
+    for (const host of ["127.0.0.1", ...ALIASES.filter((other) => other !== own?.alias).slice(0, 1)]) {
       const server = await listenOn(host);
       if (server === undefined) continue;
       open.push(server.server);
@@ -66,15 +71,7 @@ export async function findReached(
           what: "every port of this host's loopback",
         });
     }
-    const services: readonly Asked[] =
-      alias === undefined
-        ? []
-        : (await everywhereServices())
-            .filter((port) => !listed.includes(port))
-            .map((port) => ({
-              ...{ host: alias, port, transport: "tcp", hole: "A.7.1" },
-              what: "a service of this host's that listens on all its addresses",
-            }));
+    const services = own === undefined ? [] : await besides(own, listed);
     const asked = [...canaries, ...services, ...ELSEWHERE];
     const results = await client.probe(
       asked.map(({ host, port, transport }) => ({ host, port, transport })),
@@ -93,6 +90,24 @@ export async function findReached(
   }
 }
 
+/** What else answers at the bottle's address. */
+async function besides({ alias, ports }: OwnAddress, listed: readonly number[]): Promise<readonly Asked[]> {
+  const isOurs = ({ transport, port }: { transport: string; port: number }): boolean =>
+    transport === "tcp" ? ports.includes(port) : port === CLAIM_PORT;
+  const services = (await servicesAt(alias)).filter(
+    (service) => !isOurs(service) && !listed.includes(service.port),
+  );
+  if (services.length > MAX_SERVICES)
+    throw new UserError(
+      `${services.length} services of this host's listen where ${alias} leads, and no more than ${MAX_SERVICES} can be asked about`,
+      { hint: "end those that are not needed, or use smolvm 1.9 or newer, whose machines need no network" },
+    );
+  return services.map(({ transport, port, everywhere }) => ({
+    ...{ host: alias, port, transport, hole: "A.7.1" },
+    what: `a service of this host's that listens ${everywhere ? "on all its addresses" : "on the bottle's own address"}`,
+  }));
+}
+
 async function listenOn(host: string): Promise<{ server: Server; port: number } | undefined> {
   const server = createServer((socket) => socket.destroy());
   try {
@@ -108,40 +123,4 @@ async function listenOn(host: string): Promise<{ server: Server; port: number } 
   const address = server.address();
   if (address === null || typeof address === "string") throw new Error("no port to ask about");
   return { server, port: address.port };
-}
-
-/** Ports of this host at which something listens on all addresses, and so on the bottle's too. */
-async function everywhereServices(): Promise<readonly number[]> {
-  const ports = process.platform === "linux" ? portsFromProc() : portsFromNetstat(await netstat());
-  const services = [...new Set(ports)].sort((a, b) => a - b);
-  if (services.length <= MAX_SERVICES) return services;
-  throw new UserError(
-    `${services.length} services of this host listen on all its addresses, and no more than ${MAX_SERVICES} can be asked about`,
-    { hint: "have them listen on 127.0.0.1 alone" },
-  );
-}
-
-function portsFromProc(): readonly number[] {
-  return ["tcp", "tcp6"].flatMap((name) => {
-    const lines = readFileSync(`/proc/net/${name}`, "latin1").split("\n").slice(1);
-    return lines.flatMap((line) => {
-      const [, local = "", , state] = line.trim().split(/\s+/);
-      const [address = "", port = ""] = local.split(":");
-      return state === "0A" && /^0+$/.test(address) ? [Number.parseInt(port, 16)] : [];
-    });
-  });
-}
-
-async function netstat(): Promise<string> {
-  return (await run(["netstat", "-an", "-p", "tcp"], { timeoutMs: COMMAND_TIMEOUT_MS })).stdout.toString(
-    "latin1",
-  );
-}
-
-/** macOS: `tcp4  0  0  *.5000  *.*  LISTEN`. */
-export function portsFromNetstat(text: string): readonly number[] {
-  return text.split("\n").flatMap((line) => {
-    const [, port] = /^tcp\S*\s+\d+\s+\d+\s+\*\.(\d{1,5})\s.*\bLISTEN\b/.exec(line) ?? [];
-    return port === undefined ? [] : [Number(port)];
-  });
 }

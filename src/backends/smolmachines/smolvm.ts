@@ -15,7 +15,7 @@ const QUICK_TIMEOUT_MS = 10_000;
 /** Of one that boots a machine, stops it or copies into it, on a host that is busy. */
 export const SLOW_TIMEOUT_MS = 120_000;
 /** What it says is an error's line, or a list of machines. */
-const MAX_OUTPUT_BYTES = 4 * 1024 * 1024;
+export const MAX_OUTPUT_BYTES = 4 * 1024 * 1024;
 const SHOWN_CHARACTERS = 400;
 
 export interface Smolvm {

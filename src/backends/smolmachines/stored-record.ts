@@ -19,6 +19,9 @@ const rowSchema = z.looseObject({
   allowed_cidrs: z.null(),
 });
 
+/** In the form in which smolvm writes it. */
+const NO_POLICY = '"allowed_cidrs":null';
+
 export type Correction = { readonly done: true } | { readonly done: false; readonly reason: string };
 
 /** @param folder smolvm's state. */
@@ -42,13 +45,11 @@ export async function correctRecord(
     const before = await ask(`SELECT typeof(data), hex(data) FROM vms WHERE name = ${name};`);
     const [, hex] = /^blob\|([0-9A-F]+)$/.exec(before) ?? [];
     if (hex === undefined) return { done: false, reason: "its row is not of the form that is known" };
-    const row = rowSchema.safeParse(JSON.parse(Buffer.from(hex, "hex").toString("utf8")));
-    if (!row.success || row.data.name !== machine)
+    const corrected = withPolicy(Buffer.from(hex, "hex").toString("utf8"), machine, allow);
+    if (corrected === undefined)
       return { done: false, reason: "its row does not say what was expected of it" };
     // A BLOB again: as TEXT, smolvm would take the whole row for damaged.
-    const after = Buffer.from(JSON.stringify({ ...row.data, allowed_cidrs: allow }))
-      .toString("hex")
-      .toUpperCase();
+    const after = Buffer.from(corrected).toString("hex").toUpperCase();
     const done = await ask(
       `BEGIN IMMEDIATE;
 UPDATE vms SET data = x'${after}' WHERE name = ${name} AND hex(data) = '${hex}';
@@ -66,6 +67,23 @@ SELECT typeof(data), hex(data) FROM vms WHERE name = ${name};`,
         ? "there is no sqlite3 here to correct it with"
         : `sqlite3: ${error instanceof Error ? error.message : error}`,
     };
+  }
+}
+
+/** As a text, so that all else stays to the byte; undefined when it is not just what is known. */
+function withPolicy(text: string, machine: string, allow: readonly string[]): string | undefined {
+  const [before, after, ...more] = text.split(NO_POLICY);
+  if (before === undefined || after === undefined || more.length > 0) return undefined;
+  const row = rowSchema.safeParse(jsonOf(text));
+  if (!row.success || row.data.name !== machine) return undefined;
+  return `${before}"allowed_cidrs":${JSON.stringify(allow)}${after}`;
+}
+
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
   }
 }
 

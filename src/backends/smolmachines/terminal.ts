@@ -1,10 +1,7 @@
 /**
  * Terminals: `machine exec -i -t` on a terminal of this host's that passes everything on as it is; in the guest a
  * program of ours sits at its other end, and is told over the channel what to start. Its size goes over the channel too,
- * because smolvm forwards none.
- *
- * smolvm's early releases kill an exec that begins together with another one, so they begin one after the other, and
- * one that provably did not begin is begun again.
+ * because smolvm forwards none. One that provably did not begin is begun again.
  */
 import { rm } from "node:fs/promises";
 import { createServer } from "node:net";
@@ -15,6 +12,7 @@ import { createGuestServer } from "../../jail/guest-server.ts";
 import { UserError } from "../../lib/errors.ts";
 import { checkSocketPath } from "../../lib/paths.ts";
 import type { Scope } from "../../lib/scope.ts";
+import type { InTurn } from "./turns.ts";
 
 /** For the beginning of one, several tries together. */
 const BEGIN_TIMEOUT_MS = 15_000;
@@ -31,6 +29,7 @@ export type OpenTerminal = (token: string, argv: readonly [string, ...string[]])
 export async function terminalsOn(
   socketPath: string,
   env: Readonly<Record<string, string>>,
+  inTurn: InTurn,
   scope: Scope,
 ): Promise<OpenTerminal> {
   // The same server that starts programs in guests: it knows how to keep a terminal until all is read.
@@ -45,7 +44,6 @@ export async function terminalsOn(
     server.close();
   });
   const client = createGuestClient(guestSocket(socketPath));
-  let turn: Promise<unknown> = Promise.resolve();
 
   const begin = async (token: string, argv: readonly [string, ...string[]]): Promise<Duplex | undefined> => {
     const execution = await client.exec(["sh", "-c", 'stty raw -echo; exec "$@"', "sh", ...argv], {
@@ -57,8 +55,8 @@ export async function terminalsOn(
     const stream = execution.stdin as Duplex;
     return (await sits(stream, token)) ? unread(stream) : undefined;
   };
-  return (token, argv) => {
-    const next = turn.then(async () => {
+  return (token, argv) =>
+    inTurn(async () => {
       const deadline = performance.now() + BEGIN_TIMEOUT_MS;
       for (;;) {
         const stream = await begin(token, argv);
@@ -68,9 +66,6 @@ export async function terminalsOn(
         await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
       }
     });
-    turn = next.catch(() => {});
-    return next;
-  };
 }
 
 /** The same stream as nobody has read from it yet: one that was paused by an earlier reader flows for no later one. */

@@ -2,11 +2,13 @@
 import { cachedParts } from "../../backends/registry.ts";
 import type { CachedPart } from "../../contract/backend.ts";
 import { listImages } from "../../image/stored-images.ts";
+import { UserError } from "../../lib/errors.ts";
 import { cacheOf } from "../../lib/paths.ts";
 import { printable } from "../../lib/printable.ts";
 import { bytesText } from "../bytes-text.ts";
 import { engineShelf, shelfEntry } from "../engine-images.ts";
 import { printJson, printTable, tell } from "../output.ts";
+import { neededImages, wantedImages } from "../wanted-images.ts";
 
 export async function imageList(flags: { readonly json?: true }): Promise<number> {
   const [images, shelf] = await Promise.all([listImages(cacheOf()), engineShelf()]);
@@ -46,7 +48,7 @@ export async function imageList(flags: { readonly json?: true }): Promise<number
       ],
     );
   }
-  const parts = await cachedParts();
+  const parts = await cachedParts(await needed());
   if (parts.length > 0) {
     const old = parts.filter(({ isOld }) => isOld);
     tell(
@@ -54,6 +56,16 @@ export async function imageList(flags: { readonly json?: true }): Promise<number
     );
   }
   return 0;
+}
+
+/** Undefined while a manifest cannot be read: then everything may be. */
+async function needed(): Promise<ReadonlySet<string> | undefined> {
+  try {
+    return await neededImages(wantedImages());
+  } catch (error) {
+    if (error instanceof UserError) return undefined;
+    throw error;
+  }
 }
 
 function sum(parts: readonly CachedPart[]): number {

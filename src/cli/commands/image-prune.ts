@@ -6,19 +6,16 @@ import type { CachedPart } from "../../contract/backend.ts";
 import { removeImage } from "../../engine/images.ts";
 import { removeKept } from "../../image/kept-image.ts";
 import { JUST_WANTED_MS, type Pruned, pruneImages } from "../../image/stored-images.ts";
-import { bottlePaths, findRecord, listBottleIds } from "../../keeper/bottle-record.ts";
 import { UserError } from "../../lib/errors.ts";
-import { cacheOf, homeOf } from "../../lib/paths.ts";
+import { cacheOf } from "../../lib/paths.ts";
 import { printable } from "../../lib/printable.ts";
 import { removeTree } from "../../lib/remove-tree.ts";
-import { bottleOf } from "../../manifest/bottle-chain.ts";
-import { loadIndex } from "../../manifest/index-scan.ts";
-import { imageWord } from "../../plan/image-word.ts";
 import { confirm } from "../ask.ts";
 import { bytesText } from "../bytes-text.ts";
 import { type EngineShelf, engineShelf } from "../engine-images.ts";
 import { imageFrom } from "../image-argument.ts";
 import { print, printJson, tell } from "../output.ts";
+import { neededImages, wantedImages } from "../wanted-images.ts";
 
 export interface ImagePruneFlags {
   readonly dryRun?: true;
@@ -30,13 +27,14 @@ export async function imagePrune(kept: readonly string[], flags: ImagePruneFlags
   if (kept.length > 0) return pruneKept(kept, flags);
   const request = { cache: cacheOf(), wanted: wantedImages() };
   const prune = async (dryRun: boolean): Promise<readonly Pruned[]> => {
-    const old = (await cachedParts()).filter(({ isOld }) => isOld);
+    const needed = await neededImages(request.wanted);
+    const old = (await cachedParts(needed)).filter(({ isOld }) => isOld);
     if (!dryRun) for (const { path } of old) await removeTree(path);
     const shelf = await engineShelf();
     return [
       ...(await pruneImages({ ...request, dryRun })),
       ...old.map(inShort),
-      ...(shelf === undefined ? [] : await pruneShelf(shelf, await keptWords(request.wanted), dryRun)),
+      ...(shelf === undefined ? [] : await pruneShelf(shelf, needed, dryRun)),
     ];
   };
   const found = await prune(true);
@@ -60,17 +58,6 @@ export async function imagePrune(kept: readonly string[], flags: ImagePruneFlags
 
 function inShort({ what, path, bytes }: CachedPart): Pruned {
   return { what: `${what} ${basename(path)}`, bytes };
-}
-
-/** What a bottle was made of that is kept, it is made of again when it is resumed. */
-async function keptWords(named: ReadonlySet<string>): Promise<ReadonlySet<string>> {
-  const records = await Promise.all(
-    (await listBottleIds()).map((id) => findRecord(bottlePaths(id)).catch(() => undefined)),
-  );
-  return new Set([
-    ...named,
-    ...records.flatMap((record) => (record?.plan.image ? [imageWord(record.plan.image)] : [])),
-  ]);
 }
 
 /** All but the youngest of what somebody wants. What a container is made of, the engine keeps. */
@@ -116,14 +103,4 @@ async function pruneKept(words: readonly string[], flags: ImagePruneFlags): Prom
 
 function show(pruned: readonly Pruned[]): void {
   for (const { what, bytes } of pruned) print(`${bytesText(bytes).padStart(9)}  ${printable(what)}`);
-}
-
-/**
- * Every bottle's image, and the one that bottles get which name none.
- * @throws UserError when a manifest cannot be read: what it names would go.
- */
-function wantedImages(): ReadonlySet<string> {
-  const index = loadIndex({ home: homeOf(), cwd: process.cwd() });
-  const named = index.bottles.flatMap((entry) => bottleOf(index, entry).image ?? []);
-  return new Set(["built-in", ...named.map(imageWord)]);
 }

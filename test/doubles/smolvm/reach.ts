@@ -21,6 +21,24 @@ export type Mirror = (address: string) => string | undefined;
 
 export function reachOf(release: Release, record: MachineRecord, floor: string | undefined): Reach {
   if (!record.network) return { kind: "none" };
+  const reach = allowedBy(release, record, floor);
+  if (reach.kind !== "mirrored") return reach;
+  const worst = [
+    ...(release.opens("A.7.5") ? [RESOLVER] : []),
+    ...(release.opens("A.7.8") ? [METADATA] : []),
+  ];
+  return {
+    ...reach,
+    mirrors: (address) => (worst.includes(address) ? address : reach.mirrors(address)),
+    answersDns: reach.answersDns || release.opens("A.7.6"),
+  };
+}
+
+function allowedBy(
+  release: Release,
+  record: MachineRecord,
+  floor: string | undefined,
+): Exclude<Reach, { kind: "none" }> {
   const policy = record.allowed_cidrs;
   const hosts = record.dns_filter_hosts;
   const hasPolicy = policy !== null || hosts !== null;

@@ -26,6 +26,9 @@ describe.skipIf(lack !== undefined)("machines whose bundles are published on add
       expect(second).toMatch(/^127\.0\.0\.17:\d+$/);
       expect(report.published).toEqual([first, second]);
       expect(report.inside.map(answered)).toEqual([[first], [second]]);
+      // Which all answer to this host: the bundles' unpublished ports among them.
+      expect(report.beside["127.0.0.1:9"]).toBe("answered");
+      expect(Object.values(report.beside)).toEqual(["answered", "answered", "answered"]);
       expect(report.inside[0]?.["127.0.0.1:9"]).toBe("ECONNREFUSED");
       expect(report.unpublished).toBe("ECONNREFUSED");
       expect(report.surprises).toEqual([[], []]);

@@ -8,20 +8,32 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type Artefact, prepareArtefact, readManifest } from "../../../src/backends/smolmachines/artefact.ts";
+import { prepareArtefact } from "../../../src/backends/smolmachines/artefact.ts";
+import { type Artefact, cachedArtefacts } from "../../../src/backends/smolmachines/artefact-store.ts";
 import { createSmolmachinesBackend } from "../../../src/backends/smolmachines/backend.ts";
+import { hashOf, readManifest } from "../../../src/backends/smolmachines/pack-file.ts";
+import { pack } from "../../../src/backends/smolmachines/packing.ts";
 import { readSmolvm } from "../../../src/backends/smolmachines/smolvm.ts";
+import { withRegistry } from "../../../src/backends/smolmachines/throwaway-registry.ts";
 import type { ImageSource } from "../../../src/contract/image.ts";
+import { imageCacheIn, withWorkDir } from "../../../src/image/image-cache.ts";
+import { openSource } from "../../../src/image/open-source.ts";
 import { createScope } from "../../../src/lib/scope.ts";
+import { imageWord } from "../../../src/plan/image-word.ts";
 import { planFor, sh } from "../../support/bottle-guest.ts";
 import { isRoot } from "../../support/real-bottle.ts";
-import { useSmolvm } from "../../support/smolmachines-host.ts";
+import { lastingTracesOf, useSmolvm } from "../../support/smolmachines-host.ts";
 import { installSmolvm } from "../../support/smolvm.ts";
+
+const NODE: ImageSource = { kind: "registry", host: "docker.io", repository: "library/node", tag: "22" };
+
+if (!isRoot) console.warn("SKIPPED: images for smolvm: the stand-in needs root");
 
 let folder = "";
 beforeAll(() => {
@@ -109,48 +121,113 @@ describe.runIf(isRoot)("an image for smolvm", () => {
 
   it("that two want at once is packed once", async () => {
     const cache = mkdtempSync(join(folder, "cache-"));
-    const source: ImageSource = {
-      kind: "registry",
-      host: "docker.io",
-      repository: "library/node",
-      tag: "22",
-    };
-    const both = await Promise.all([make("0.8.0", source, cache), make("0.8.0", source, cache)]);
+    const both = await Promise.all([make("0.8.0", NODE, cache), make("0.8.0", NODE, cache)]);
     expect(both[0]?.sha256).toBe(both[1]?.sha256);
     expect(
       both.flatMap(({ said }) => said).filter((text) => text.endsWith("this is done once")),
     ).toHaveLength(1);
   });
 
+  it("is there once, by its own id, whatever it is called in a registry", async () => {
+    const cache = mkdtempSync(join(folder, "cache-"));
+    const images = imageCacheIn(cache);
+    const archive: ImageSource = { kind: "docker-archive", path: join(folder, "saved.tar") };
+    const fetchedAs = (): Promise<readonly [string, Artefact]> =>
+      withWorkDir(images, async (workDir) => {
+        const options = { cache: images, workDir, progress: () => {}, refresh: false };
+        // Each time another port and another name.
+        return withRegistry(await openSource(archive, options), workDir, async (reference) => {
+          const [, host = "", repository = ""] = /^([^/]+)\/([^:]+):latest$/.exec(reference) ?? [];
+          const source: ImageSource = { kind: "registry", host, repository, tag: "latest" };
+          return [imageWord(source), await make("1.9.3", source, cache)];
+        });
+      });
+    const [[first, one], [second, other]] = [await fetchedAs(), await fetchedAs()];
+    expect(first).not.toBe(second);
+    expect(one.digest).toMatch(/^sha256:[0-9a-f]{64}$/);
+    expect(other).toMatchObject({ path: one.path, digest: one.digest, sha256: one.sha256 });
+    expect(packed(cache)).toHaveLength(1);
+    expect(await hashOf(one.path)).toBe(one.sha256);
+  });
+
+  it("goes when nobody wants it, or its smolvm is gone, and not while a bottle's machine is made of it", async () => {
+    const cache = mkdtempSync(join(folder, "cache-"));
+    const root: ImageSource = { kind: "folder", path: join(folder, "root") };
+    const [ofNode, ofFolder] = [await make("1.9.3", NODE, cache), await make("1.9.3", root, cache)];
+    const past = new Date(Date.now() - 3_600_000);
+    const age = (): void => {
+      for (const { path } of [ofNode, ofFolder]) utimesSync(path, past, past);
+    };
+    const old = async (version: string | undefined, ...wanted: readonly ImageSource[]) => {
+      const smolvm = version === undefined ? undefined : { text: version };
+      const parts = await cachedArtefacts(cache, smolvm, new Set(wanted.map(imageWord)));
+      expect(parts).toHaveLength(2);
+      return parts.flatMap(({ path, isOld }) => (isOld ? [path] : [])).sort();
+    };
+    const both = [ofNode.path, ofFolder.path].sort();
+    expect(await old("1.9.3")).toEqual([]);
+    age();
+    expect(await old("1.9.3", NODE, root)).toEqual([]);
+    expect(await old("1.9.3", NODE)).toEqual([ofFolder.path]);
+    expect(await old("1.9.3")).toEqual(both);
+    expect(await old("1.10.0", NODE, root)).toEqual(both);
+    expect(await old(undefined, NODE, root)).toEqual(both);
+    expect((await cachedArtefacts(cache, { text: "1.9.3" }, undefined)).some(({ isOld }) => isOld)).toBe(
+      false,
+    );
+    // Taken from the cache, it was wanted just now.
+    expect((await make("1.9.3", NODE, cache, ["pack"])).path).toBe(ofNode.path);
+    expect(await old("1.9.3")).toEqual([ofFolder.path]);
+    age();
+    const used = useSmolvm("1.9.3");
+    try {
+      const machine = join(used.folder, "home/state/t-kept-00000/smolvm");
+      mkdirSync(machine, { recursive: true });
+      const argv = ["machine", "create", "--name", "bot-bottle-t-kept-00000", "--from", ofNode.path];
+      writeFileSync(
+        join(machine, "machine.json"),
+        JSON.stringify({ version: 1, argv, smolvm: "1.9.3", ready: true }),
+      );
+      expect(await old("1.9.3")).toEqual([ofFolder.path]);
+    } finally {
+      used.undo();
+    }
+    // What is gone is packed again, and what was known of it is not in the way.
+    rmSync(ofFolder.path);
+    expect((await make("1.9.3", root, cache)).path).toBe(ofFolder.path);
+  });
+
   it("that is not what was packed is refused, with the file to remove", async () => {
     const cache = mkdtempSync(join(folder, "cache-"));
-    const source: ImageSource = {
-      kind: "registry",
-      host: "docker.io",
-      repository: "library/node",
-      tag: "22",
-    };
-    const { path } = await make("1.9.3", source, cache);
+    const { path } = await make("1.9.3", NODE, cache);
     appendFileSync(path, "more");
-    await expect(make("1.9.3", source, cache)).rejects.toMatchObject({
+    await expect(make("1.9.3", NODE, cache)).rejects.toMatchObject({
       name: "UserError",
       message: expect.stringContaining("is not what was packed"),
-      hint: expect.stringMatching(/^rm .*\.json$/),
+      hint: `rm ${path}`,
     });
+    rmSync(path);
+    expect((await make("1.9.3", NODE, cache)).said).toContainEqual(expect.stringContaining("smolvm packs"));
   });
 
   it("that cannot be packed says so in smolvm's words, and leaves nothing", async () => {
     const cache = mkdtempSync(join(folder, "cache-"));
-    const source: ImageSource = {
-      kind: "registry",
-      host: "docker.io",
-      repository: "library/node",
-      tag: "22",
-    };
-    await expect(make("0.8.0", source, cache, ["pack"])).rejects.toThrow(
+    await expect(make("0.8.0", NODE, cache, ["pack"])).rejects.toThrow(
       "smolvm 0.8.0 could not pack the image: failed to pull image",
     );
     expect(readdirSync(join(cache, "smolmachines"))).toEqual([]);
+  });
+
+  it("that takes for ever is given up, with whatever smolvm began for it", async () => {
+    const work = mkdtempSync(join(folder, "work-"));
+    mkdirSync(join(work, "none"));
+    const bin = installSmolvm(mkdtempSync(join(folder, "bin-")), "1.9.3", { failing: ["pack-hangs"] });
+    const smolvm = (await readSmolvm(join(bin, "smolvm"))) ?? expect.fail("no smolvm");
+    await expect(
+      pack({ smolvm, reference: "docker.io/library/node:22", work, timeoutMs: 2_000 }),
+    ).rejects.toThrow("did not end within 2000 ms");
+    // Its pull was a process of its own.
+    expect(await lastingTracesOf({ stateDir: work, runtimeDir: join(work, "none") })).toEqual([]);
   });
 
   it.each([

@@ -3,30 +3,47 @@
  * is open unless a test closes it, and either it leads nowhere or no agent is started.
  */
 import { describe, expect, it } from "vitest";
-import { ALIASES, takeAlias } from "../../../src/backends/smolmachines/alias.ts";
+import { ALIASES } from "../../../src/backends/smolmachines/alias.ts";
 import { packagePath } from "../../../src/lib/package-root.ts";
-import { createScope } from "../../../src/lib/scope.ts";
 import { runOutside } from "../../support/outer-network.ts";
 import { isRoot } from "../../support/real-bottle.ts";
+import type { AliasesReport } from "./programs/smolmachines-aliases.ts";
 import type { ReachInput, ReachReport } from "./programs/smolmachines-reach.ts";
 
 const PROGRAM = packagePath("test/integration/backends/programs/smolmachines-reach.ts");
+const TAKER = packagePath("test/integration/backends/programs/smolmachines-aliases.ts");
+/** So that whoever asks this host's own resolver asks an impostor. */
+const RESOLVER =
+  "mount -n -t tmpfs none /mnt; echo nameserver 1.1.1.1 >/mnt/resolv.conf; mount -n --bind /mnt/resolv.conf /etc/resolv.conf";
+
+if (!isRoot) console.warn("SKIPPED: what machines reach: the stand-in for smolvm needs root");
 
 const reach = (input: ReachInput, timeoutMs?: number): Promise<ReachReport> =>
-  runOutside<ReachReport>(PROGRAM, { input, ...(timeoutMs !== undefined && { timeoutMs }) });
+  runOutside<ReachReport>(PROGRAM, {
+    ...{ input, prepare: RESOLVER },
+    ...(timeoutMs !== undefined && { timeoutMs }),
+  });
+
+/** What the guest of one that was refused reached: `tcp 1.1.1.1:443`, with the hole by which it did. */
+function reached({ error = "" }: ReachReport): readonly string[] {
+  return [...error.matchAll(/^ {2}(\S+ \S+) \(.*; hole ([\w.]+)\)$/gm)].map(
+    ([, target, hole]) => `${target} ${hole}`,
+  );
+}
 
 function answered(outcomes: Readonly<Record<string, string>>): readonly string[] {
   return Object.keys(outcomes).filter((target) => outcomes[target] === "answered");
 }
 
 /** Each must be there for those who may reach it, or the test shows nothing. */
-function expectControls({ outside }: ReachReport): void {
-  expect(Object.values(outside)).toEqual(Array.from({ length: 6 }, () => "answered"));
+function expectControls({ outside }: ReachReport, ...more: readonly string[]): void {
+  expect(Object.keys(outside)).toEqual(expect.arrayContaining(["tcp 127.0.0.1:9", ...more]));
+  expect(Object.values(outside)).toEqual(Array.from({ length: 7 + more.length }, () => "answered"));
 }
 
 describe.runIf(isRoot)("a machine in a network namespace", () => {
   it.each(["0.8.0", "1.1.3", "1.8.0", "1.9.3"])(
-    "of smolvm %s reaches its bundle and nothing else, whatever its filter does",
+    "of smolvm %s reaches its bundle and nothing else, whatever its filter does: 127.0.0.1:9 refuses",
     async (version) => {
       const report = await reach({ version, rooms: true });
       expect(report.error).toBeUndefined();
@@ -69,23 +86,76 @@ describe.runIf(isRoot)("a machine on an address of the host's loopback", () => {
     const report = await reach({ version: "0.8.0", closed: ["A.7.3"], rooms: false, bottles: 2 });
     expect(report.error).toBeUndefined();
     expect(report.guestUrls).toEqual(["http://127.0.0.16:9099", "http://127.0.0.17:9099"]);
+    expectControls(report, "tcp 127.0.0.16:8888");
     expect(report.inside.map(answered)).toEqual([["tcp 127.0.0.16:9099"], ["tcp 127.0.0.17:9099"]]);
+    expect(report.inside[1]).toHaveProperty(["tcp 127.0.0.16:8888"]);
   });
 
-  it("is refused while a service listens on all addresses, which is named", async () => {
-    const report = await reach({ version: "0.8.0", closed: ["A.7.3"], rooms: false, everywhere: 7_777 });
+  it("is refused where more listens than can be asked about", async () => {
+    const report = await reach({ version: "0.8.0", closed: ["A.7.3"], rooms: false, crowd: 201 });
+    expect(report.error).toMatch(
+      /^201 services of this host's listen where 127\.0\.0\.16 leads, and no more than 200 /,
+    );
+    expect(report.left).toEqual([]);
+  });
+
+  it("with no hole but one is refused for what is found there, and a record that says otherwise is left alone", async () => {
+    const holds = { version: "0.8.0", closed: ["A.7.2", "A.7.3"], rooms: false };
+    const [opened, gateway] = await Promise.all([
+      reach({ ...holds, opened: ["A.7.5", "A.7.8"] }),
+      reach({ version: "1.1.3", closed: ["A.7.2"], rooms: false }),
+    ]);
+    for (const report of [opened, gateway]) {
+      expectControls(report);
+      expect(report.left).toEqual([]);
+    }
+    expect(reached(opened)).toEqual([
+      "tcp 1.1.1.1:443 A.7.5",
+      "udp 1.1.1.1:53 A.7.5",
+      "tcp 169.254.169.254:80 A.7.8",
+    ]);
+    expect(opened.error).toContain("its row does not say what was expected of it");
+    expect(reached(gateway)).toEqual(["udp 100.96.0.1:53 A.7.6"]);
+  });
+
+  it("whose start fails leaves no process of a machine's, although no network of its own tells whose it is", async () => {
+    const report = await reach({ version: "0.8.0", rooms: false, failing: ["start"] });
+    expect(report.error).toContain("smolvm 0.8.0 could not start the machine: failed to boot machine");
+    expect(report.left).toEqual([]);
+  });
+
+  it("is refused while somebody listens on all addresses, or has a port of its own, TCP or UDP: each is named", async () => {
+    const besides = [
+      { port: 8_888, transport: "tcp" },
+      { port: 5_353, transport: "udp" },
+    ] as const;
+    const report = await reach({
+      ...{ version: "0.8.0", closed: ["A.7.3"], rooms: false },
+      ...{ everywhere: 7_777, besides },
+    });
+    expect(reached(report).filter((line) => line.includes(" 127.0.0.16:"))).toEqual([
+      "udp 127.0.0.16:5353 A.7.1",
+      "tcp 127.0.0.16:7777 A.7.1",
+      "tcp 127.0.0.16:8888 A.7.1",
+    ]);
     expect(report.error).toMatch(
       /tcp 127\.0\.0\.16:7777 \(a service of this host's that listens on all its addresses/,
+    );
+    expect(report.error).toMatch(
+      /tcp 127\.0\.0\.16:8888 \(a service of this host's that listens on the bottle's own address/,
     );
     expect(report.left).toEqual([]);
   });
 
   it("runs while such a service is listed, and reaches that and its bundle", async () => {
     const input = { version: "0.8.0", closed: ["A.7.3"], rooms: false, everywhere: 7_777 };
-    const report = await reach({ ...input, hostServices: [7_777] });
+    const [report, other] = await Promise.all([
+      reach({ ...input, hostServices: [7_777] }),
+      reach({ ...input, hostServices: [7_778] }),
+    ]);
     expect(report.error).toBeUndefined();
     expect(report.inside.map(answered)).toEqual([["tcp 127.0.0.16:9099", "tcp 127.0.0.16:7777"]]);
-    expect((await reach({ ...input, hostServices: [7_778] })).error).toContain("127.0.0.16:7777");
+    expect(other.error).toContain("127.0.0.16:7777");
   });
 
   it("of a release of which no correction is known is refused", async () => {
@@ -145,22 +215,12 @@ describe.runIf(isRoot && process.env["SOAK"] !== undefined)("many machines at on
   );
 });
 
-describe.runIf(process.platform === "linux")("loopback addresses", () => {
+describe.runIf(isRoot)("loopback addresses", () => {
   it("are sixteen for sixteen bottles at once, and the seventeenth is refused", async () => {
-    const scopes = ALIASES.map(() => createScope());
-    try {
-      const taken = await Promise.all(scopes.map((scope) => takeAlias(scope)));
-      expect([...taken].sort()).toEqual([...ALIASES].sort());
-      await expect(takeAlias(createScope())).rejects.toThrow(
-        "all 16 loopback addresses for bottles are in use",
-      );
-      const third = taken.indexOf("127.0.0.18");
-      await scopes[third]?.close();
-      const again = createScope();
-      scopes.push(again);
-      expect(await takeAlias(again)).toBe("127.0.0.18");
-    } finally {
-      for (const scope of scopes) await scope.close();
-    }
+    // Where no other bottle can have one of them.
+    const { taken, refused, again } = await runOutside<AliasesReport>(TAKER);
+    expect([...taken].sort()).toEqual([...ALIASES].sort());
+    expect(refused).toBe("all 16 loopback addresses for bottles are in use");
+    expect(again).toBe("127.0.0.18");
   });
 });

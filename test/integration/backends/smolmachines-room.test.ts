@@ -4,12 +4,16 @@ import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { canOpenRoom, openRoom, type Room } from "../../../src/backends/smolmachines/room.ts";
+import { canOpenRoom, openRoom, type Room, watchOver } from "../../../src/backends/smolmachines/room.ts";
+import { packagePath } from "../../../src/lib/package-root.ts";
 import { exited, runOk } from "../../../src/lib/processes.ts";
 import { createScope, type Scope } from "../../../src/lib/scope.ts";
 import { isRoot } from "../../support/real-bottle.ts";
 
+const WATCHED = packagePath("test/integration/backends/programs/smolmachines-watched.ts");
 const possible = process.platform === "linux" && (await canOpenRoom());
+
+if (!possible) console.warn("SKIPPED: rooms of machines: no network namespace can be made here");
 
 describe.runIf(possible)("a room", () => {
   let folder = "";
@@ -72,6 +76,35 @@ describe.runIf(possible)("a room", () => {
   });
 
   it("does not run what stops a machine when it was closed in order", async () => {
+    await scope.close();
+    expect(existsSync(join(folder, "stopped"))).toBe(false);
+  });
+});
+
+describe("where there is no room", () => {
+  let folder = "";
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), "bbm-"));
+  });
+  afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+  it("a machine is stopped by what outlives its keeper, however that one dies", async () => {
+    const stopped = join(folder, "stopped");
+    const keeper = spawn(process.execPath, ["--import", "tsx", WATCHED, stopped], {
+      cwd: packagePath(),
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    await new Promise((resolve) => keeper.stdout?.once("data", resolve));
+    expect(existsSync(stopped)).toBe(false);
+    keeper.kill("SIGKILL");
+    await exited(keeper);
+    // At the latest when the test's own time is up.
+    while (!existsSync(stopped)) await new Promise((resolve) => setTimeout(resolve, 20));
+  });
+
+  it("nothing stops it when all was closed in order", async () => {
+    const scope = createScope();
+    await watchOver(["touch", join(folder, "stopped")], { PATH: process.env["PATH"] ?? "" }, scope);
     await scope.close();
     expect(existsSync(join(folder, "stopped"))).toBe(false);
   });

@@ -2,7 +2,14 @@
 import { createHash } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openBundleNetwork } from "../../../src/bundle/container-network.ts";
-import { ensureNetwork, removeNetwork, usedSubnets } from "../../../src/engine/engine.ts";
+import {
+  ensureNetwork,
+  listNames,
+  removeContainer,
+  removeNetwork,
+  usedSubnets,
+} from "../../../src/engine/engine.ts";
+import { runOk } from "../../../src/lib/processes.ts";
 import { createScope, type Scope } from "../../../src/lib/scope.ts";
 import { engineLack, startEngine, type TestEngine } from "../../support/docker-engine.ts";
 
@@ -52,6 +59,27 @@ describe.skipIf(lack !== undefined)("the network of a bundle's container", () =>
       const [id = ""] = collidingIds(1);
       const first = await openBundleNetwork(engine, id, scope);
       expect(await openBundleNetwork(engine, id, createScope())).toEqual(first);
+    });
+  });
+
+  it("warns of one that somebody still uses, and undoes all else", async () => {
+    await within(async (outer) => {
+      const [id = ""] = collidingIds(1);
+      const scope = createScope();
+      let undone = false;
+      scope.defer("what came before", () => {
+        undone = true;
+      });
+      const { name } = await openBundleNetwork(engine, id, scope);
+      outer.defer("network", async () => void (await removeNetwork(engine, name)));
+      const words = ["run", "--detach", "--rm", "--network", name, engine.base, "sleep", "600"];
+      const guest = (await runOk(["docker", ...words], { env: engine.env })).stdout.toString().trim();
+      outer.defer("who uses it", () => removeContainer(engine, guest));
+      await expect(scope.close()).rejects.toThrow(
+        new RegExp(`^undoing network ${name}: Error: network ${name} stays: .*active endpoints`),
+      );
+      expect(undone).toBe(true);
+      expect(await listNames(engine, "network", { label: `bot-bottle.id=${id}` })).toEqual([name]);
     });
   });
 

@@ -74,7 +74,19 @@ describe.skipIf(lack !== undefined)("the bundle's container", () => {
     expect(await docker("image", "inspect", "--format", "{{.Config.User}}", image)).toBe("0:0");
   });
 
-  it("idles on its pinned address when it has no daemons, and is gone with its scope", async () => {
+  it("is built once by two who want it at once", async () => {
+    // Another name of the base makes another image.
+    await docker("tag", engine.base, "test-base:twice");
+    const other = { ...engine, env: { ...engine.env, BOT_BOTTLE_IMAGE_BASE: "test-base:twice" } };
+    const said: string[] = [];
+    const want = (): Promise<string> => ensureSidecarsImage(other, (text) => said.push(text));
+    const [one, two] = await Promise.all([want(), want()]);
+    expect(one).toBe(two);
+    expect(one).not.toBe(image);
+    expect(said.filter((text) => text.startsWith("building"))).toEqual([`building the image ${one}`]);
+  });
+
+  it("a bundle with no daemons lands on its pinned address, idles there, and is gone with its scope", async () => {
     await within([], async (bundle) => {
       const format = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
       expect(await docker("inspect", "--format", format, bundle.name)).toBe(ADDRESS);

@@ -8,10 +8,12 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ALIASES } from "../../../src/backends/smolmachines/alias.ts";
+import { probeTargets } from "../../../src/jail/guest-probe.ts";
 import { runOk } from "../../../src/lib/processes.ts";
 import { type ContainedSite, startContainedSite } from "../../support/contained-site.ts";
 import { engineLack } from "../../support/docker-engine.ts";
@@ -66,25 +68,26 @@ describe.skipIf(lack !== undefined)("a machine whose bundle is in a container", 
       expect(searchHost({ token: world.token }, world.since, { more: [state] })).toEqual([]);
     }, 60_000);
 
-    it("is refused without the bottle's bearer, and has its link and nothing else", async () => {
+    it("is refused without the bottle's bearer, and has its link and nothing else: the bundle's unpublished port is unreachable", async () => {
       const bare = await bottle.sh(`curl -s --proxy "http://\${HTTP_PROXY#*@}" http://allowed.test/`);
       expect(bare).toContain("bearer-required");
-      // Neither what is published on the bottle's address nor what the container has besides.
-      const published = await world.docker("port", `bot-bottle-${bottle.id}-sidecars`);
+      // Neither what is published on the bottle's address nor what else there is, all of which this host reaches.
+      const name = `bot-bottle-${bottle.id}-sidecars`;
+      const published = await world.docker("port", name);
       const [, host = "", port = ""] = /-> (127\.0\.0\.\d+):(\d+)/.exec(published) ?? [];
       expect(ALIASES).toContain(host);
-      const places = [`127.0.0.1:9`, `${host}:${port}`, `${host}:8888`, "192.168.1.1:80", "1.1.1.1:443"];
-      for (const place of places) {
-        const { code } = await bottle.exec(
-          "curl",
-          "-s",
-          "--noproxy",
-          "*",
-          "--max-time",
-          "3",
-          `http://${place}/`,
-        );
-        expect(code, place).toBe(7);
+      const format = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
+      const unpublished = `${await world.docker("inspect", "--format", format, name)}:9099`;
+      const beside = [await listen("127.0.0.1"), await listen(host)];
+      try {
+        const places = [`${host}:${port}`, unpublished, ...beside.map(({ place }) => place)];
+        for (const place of places) {
+          expect(await answersTo(place), place).toBe("answered");
+          const words = ["-s", "--noproxy", "*", "--max-time", "3", `http://${place}/`];
+          expect((await bottle.exec("curl", ...words)).code, place).toBe(7);
+        }
+      } finally {
+        for (const { close } of beside) close();
       }
       expect(bottle.log().find(({ event }) => event === "bottle.verified")?.data["isolated"]).toBe(true);
     });
@@ -112,6 +115,21 @@ describe.skipIf(lack !== undefined)("a machine whose bundle is in a container", 
       expect(await world.named(bottle.id)).toEqual([]);
     });
   });
+
+  it("warns of its network while somebody else uses that, and cleanup removes it then", async () => {
+    const bottle = await world.operator.start("contained", [], { env: env("1.9.3"), timeoutMs: 200_000 });
+    const network = `bot-bottle-${bottle.id}-net`;
+    const words = ["run", "--detach", "--rm", "--network", network, world.engine.base, "sleep", "600"];
+    const other = await world.docker(...words);
+    const stopped = await bottle.stop();
+    expect(stopped.code).toBe(0);
+    expect(stopped.stderr).toContain(`network ${network} stays: `);
+    expect(await world.named(bottle.id)).toEqual([network]);
+    await world.docker("rm", "--force", other);
+    const cleaned = await world.operator.bottle(["cleanup", "--yes"], { env: env("1.9.3") });
+    expect(cleaned, cleaned.stderr).toMatchObject({ code: 0 });
+    expect(await world.named(bottle.id)).toEqual([]);
+  }, 200_000);
 
   it("has its pipelock in the same container, or is told that there is none", async () => {
     const { operator, site, egress } = world;
@@ -220,6 +238,23 @@ describe.skipIf(lack !== undefined)("a machine whose bundle is in a container", 
     100_000,
   );
 });
+
+async function listen(host: string): Promise<{ readonly place: string; close(): void }> {
+  const server = createServer((socket) => socket.on("error", () => {}).end());
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(0, host, resolve);
+  });
+  const { port } = server.address() as AddressInfo;
+  return { place: `${host}:${port}`, close: () => void server.close() };
+}
+
+/** From this host. */
+async function answersTo(place: string): Promise<string | undefined> {
+  const [host = "", port = ""] = place.split(":");
+  const [result] = await probeTargets([{ host, port: Number(port), transport: "tcp" }], 5_000);
+  return result?.outcome;
+}
 
 function keepersOf(home: string): readonly number[] {
   const has = (pid: string, file: string, text: string): boolean => {

@@ -13,8 +13,9 @@ import {
   stopCommand,
   versionCommand,
 } from "../../../src/backends/smolmachines/commands.ts";
+import { servicesFromNetstat, servicesFromProc } from "../../../src/backends/smolmachines/host-services.ts";
 import { kvmLack } from "../../../src/backends/smolmachines/probe.ts";
-import { portsFromNetstat } from "../../../src/backends/smolmachines/reach.ts";
+import { environmentIn } from "../../../src/backends/smolmachines/smolvm.ts";
 import {
   parseVersion,
   type SmolvmVersion,
@@ -91,7 +92,8 @@ describe("create", () => {
 });
 
 describe("the other commands", () => {
-  it("are those that every release takes", () => {
+  // Of the releases none takes them in another way; what does is above and below.
+  it("are those that every release takes, word by word", () => {
     expect(versionCommand).toEqual(["--version"]);
     expect(listCommand).toEqual(["machine", "ls", "--json"]);
     expect(startCommand("m")).toEqual(["machine", "start", "--name", "m"]);
@@ -115,6 +117,25 @@ describe("the other commands", () => {
     ["1.9.3", ["machine", "delete", "--name", "m", "-f"]],
   ])("delete with %s, without being asked", (version, words) => {
     expect(deleteCommand(traits(version), "m")).toEqual(words);
+  });
+});
+
+describe("the environment of smolvm", () => {
+  it.each([
+    ["0.8.0", []],
+    ["1.1.3", []],
+    ["1.8.0", []],
+    ["1.9.0", ["SMOLVM_LANDLOCK=enforce", "SMOLVM_SECCOMP=enforce"]],
+    ["1.9.3", ["SMOLVM_LANDLOCK=enforce", "SMOLVM_SECCOMP=enforce"]],
+  ])("of %s has its folders, and besides what confines it where that is known: %j", (version, confining) => {
+    const said = Object.entries(environmentIn("/tmp/bbv-x", traits(version))).map((pair) => pair.join("="));
+    const folders = [
+      "HOME=/tmp/bbv-x",
+      ...["DATA_HOME=/tmp/bbv-x/data", "CACHE_HOME=/tmp/bbv-x/cache"].map((each) => `XDG_${each}`),
+      ...["CONFIG_HOME=/tmp/bbv-x/config", "RUNTIME_DIR=/tmp/bbv-x/run"].map((each) => `XDG_${each}`),
+    ];
+    const own = [`PATH=${process.env["PATH"] ?? ""}`, "LANG=C.UTF-8"];
+    expect(said.sort()).toEqual([...own, ...folders, ...confining].sort());
   });
 });
 
@@ -167,16 +188,70 @@ describe("on macOS (untried there)", () => {
     expect(poolCommand(["127.0.0.1", ...all])).toBeUndefined();
   });
 
-  it("sees what listens on all addresses", () => {
+  it("sees what listens at an address, or on all of them", () => {
     const text = [
       "Active Internet connections (including servers)",
       "Proto Recv-Q Send-Q  Local Address          Foreign Address        (state)    ",
       "tcp46      0      0  *.5000                 *.*                    LISTEN     ",
       "tcp4       0      0  127.0.0.1.631          *.*                    LISTEN     ",
       "tcp4       0      0  *.7000                 *.*                    LISTEN     ",
+      "tcp4       0      0  127.0.0.16.8888        *.*                    LISTEN     ",
+      "tcp4       0      0  127.0.0.160.8889       *.*                    LISTEN     ",
       "tcp4       0      0  10.0.0.5.52000         1.2.3.4.443            ESTABLISHED",
+      "tcp4       0      0  *.*                    *.*                    CLOSED     ",
+      "udp4       0      0  *.5353                 *.*                               ",
+      "udp4       0      0  127.0.0.16.53          *.*                               ",
+      "udp4       0      0  10.0.0.5.60000         1.1.1.1.53                        ",
     ].join("\n");
-    expect(portsFromNetstat(text)).toEqual([5000, 7000]);
+    expect(servicesFromNetstat(text, "127.0.0.16")).toEqual([
+      { transport: "tcp", port: 5000, everywhere: true },
+      { transport: "tcp", port: 7000, everywhere: true },
+      { transport: "tcp", port: 8888, everywhere: false },
+      { transport: "udp", port: 5353, everywhere: true },
+      { transport: "udp", port: 53, everywhere: false },
+    ]);
+  });
+});
+
+describe("on Linux", () => {
+  const head =
+    "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode";
+  const line = (local: string, remote: string, state: string): string =>
+    `   0: ${local} ${remote} ${state} 00000000:00000000 00:00000000 00000000     0        0 1 1 0 100 0 0 10 0`;
+
+  it("what listens at an address is seen, or on all of them, in both families", () => {
+    const tcp = [
+      head,
+      line("00000000:1388", "00000000:0000", "0A"),
+      line("1000007F:22B8", "00000000:0000", "0A"),
+      line("1100007F:22B9", "00000000:0000", "0A"),
+      line("1000007F:22BA", "0100007F:1234", "01"),
+    ].join("\n");
+    expect(servicesFromProc("tcp", tcp, "127.0.0.16")).toEqual([
+      { transport: "tcp", port: 5_000, everywhere: true },
+      { transport: "tcp", port: 8_888, everywhere: false },
+    ]);
+    const any = "0".repeat(32);
+    const tcp6 = [
+      head,
+      line(`${any}:1389`, `${any}:0000`, "0A"),
+      line("0000000000000000FFFF00001000007F:138A", `${any}:0000`, "0A"),
+      line("00000000000000000000000001000000:138B", `${any}:0000`, "0A"),
+    ].join("\n");
+    expect(servicesFromProc("tcp6", tcp6, "127.0.0.16")).toEqual([
+      { transport: "tcp", port: 5_001, everywhere: true },
+      { transport: "tcp", port: 5_002, everywhere: false },
+    ]);
+    const udp = [
+      head,
+      line("00000000:14E9", "00000000:0000", "07"),
+      line("1000007F:0035", "00000000:0000", "07"),
+      line("00000000:9C40", "01010101:0035", "01"),
+    ].join("\n");
+    expect(servicesFromProc("udp", udp, "127.0.0.16")).toEqual([
+      { transport: "udp", port: 5_353, everywhere: true },
+      { transport: "udp", port: 53, everywhere: false },
+    ]);
   });
 });
 

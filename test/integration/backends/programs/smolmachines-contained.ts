@@ -4,7 +4,7 @@
  */
 
 import { writeFileSync } from "node:fs";
-import { createConnection } from "node:net";
+import { createConnection, createServer } from "node:net";
 import { ALIASES } from "../../../../src/backends/smolmachines/alias.ts";
 import { createSmolmachinesBackend } from "../../../../src/backends/smolmachines/backend.ts";
 import { keepSidecar } from "../../../../src/bundle/bundle.ts";
@@ -32,6 +32,8 @@ export interface ContainedReport {
   readonly published: readonly string[];
   /** By place, what comes of dialling it from the host. */
   readonly outside: Readonly<Record<string, string>>;
+  /** Likewise: the containers' own ports, and 127.0.0.1:9. */
+  readonly beside: Readonly<Record<string, string>>;
   readonly guestUrls: readonly string[];
   /** By target: what comes of asking for it from inside each. */
   readonly inside: readonly Readonly<Record<string, string>>[];
@@ -72,6 +74,7 @@ const said: (readonly string[])[] = [];
 const addresses: string[] = [];
 const published: string[] = [];
 let outside: Record<string, string> = {};
+let beside: Record<string, string> = {};
 let unpublished = "";
 let error: string | undefined;
 try {
@@ -115,12 +118,18 @@ try {
     );
   }
   const links = bottles.map(({ link }) => new URL(link.endpoints.egress?.guestUrl ?? ""));
-  const places: ProbeTarget[] = [
-    ...[...new Set([...links.map(({ host }) => host), ...published])].map(placeOf),
-    ...published.map((at) => ({ ...placeOf(at), port: 9_099 })),
+  const discard = createServer((socket) => socket.on("error", () => {}).end());
+  await new Promise<void>((resolve) => discard.listen(9, "127.0.0.1", resolve));
+  const theirs: ProbeTarget[] = [
     ...addresses.map((each) => ({ host: each.split(" ")[0] ?? "", port: 9_099, transport: "tcp" as const })),
     { host: "127.0.0.1", port: 9, transport: "tcp" },
   ];
+  const places: ProbeTarget[] = [
+    ...[...new Set([...links.map(({ host }) => host), ...published])].map(placeOf),
+    ...published.map((at) => ({ ...placeOf(at), port: 9_099 })),
+    ...theirs,
+  ];
+  beside = outcomes(await probeTargets(theirs, PROBE_MS));
   outside = outcomes(await probeTargets(published.map(placeOf), PROBE_MS));
   for (const { guest, link } of bottles) {
     const results = await guest.probe(places);
@@ -158,7 +167,7 @@ used.undo();
 await engine.close();
 const report: ContainedReport = {
   ...(error !== undefined && { error }),
-  ...{ guestUrls, published, outside, inside, surprises, said, addresses, unpublished, left },
+  ...{ guestUrls, published, outside, beside, inside, surprises, said, addresses, unpublished, left },
 };
 writeFileSync(resultFile, JSON.stringify(report));
 process.exit(0);

@@ -1,0 +1,103 @@
+/**
+ * `smolvm pack create`, which takes minutes and boots a machine of its own for that. It ends with whoever wanted it,
+ * however that one ends (I9): a shell between the two holds a pipe of the starter's, and once nobody does at its other end
+ * kills smolvm and, where the system shows environments (Linux), whatever smolvm started with this state folder in its own.
+ */
+import { ChildProcess } from "node:child_process";
+import { join } from "node:path";
+import { coverInherited } from "../../jail/inherited-fds.ts";
+import { run } from "../../lib/processes.ts";
+import { createScope } from "../../lib/scope.ts";
+import { packCommand } from "./commands.ts";
+import { environmentIn, MAX_OUTPUT_BYTES, must, type Smolvm } from "./smolvm.ts";
+import { makeStateFolder } from "./state-folder.ts";
+
+/** A large image over a slow line. */
+export const PACK_TIMEOUT_MS = 45 * 60_000;
+/** In the folder given to {@link pack}. */
+const OUTPUT = "image";
+
+/**
+ * Arguments: what stands in the environment of whoever works in there, and in nobody else's; the command. Number 3 is the
+ * pipe. What was killed starts nobody any more, but what it has just started may be about to: so it is looked for again.
+ */
+const TETHER = `mark=$1
+shift
+"$@" </dev/null 3<&- &
+program=$!
+{
+  cat <&3
+  # This shell first: it would end the search once smolvm is gone.
+  kill -KILL $$ "$program"
+  for turn in 1 2 3; do
+    for file in $(grep -lsaF -- "$mark" /proc/[0-9]*/environ); do
+      each=\${file#/proc/}
+      kill -KILL "\${each%/environ}"
+    done
+  done
+} >/dev/null 2>&1 &
+watch=$!
+exec 3<&-
+wait "$program"
+code=$?
+kill "$watch"
+exit "$code"
+`;
+
+export interface PackRequest {
+  readonly smolvm: Smolvm;
+  /** Of an image in a registry. */
+  readonly reference: string;
+  /** A folder for it alone. */
+  readonly work: string;
+  readonly signal?: AbortSignal;
+  readonly timeoutMs?: number;
+}
+
+/** @returns the `.smolmachine` in `work`. @throws UserError with smolvm's words; the signal's reason. */
+export async function pack(request: PackRequest): Promise<string> {
+  const { smolvm, reference, work, signal, timeoutMs = PACK_TIMEOUT_MS } = request;
+  signal?.throwIfAborted();
+  const output = join(work, OUTPUT);
+  const scope = createScope();
+  try {
+    const { short } = await makeStateFolder(work, scope);
+    const env = environmentIn(short, smolvm.traits);
+    const words = Object.entries(env).map(([name, value]) => `${name}=${value}`);
+    const command = ["env", "-i", ...words, smolvm.path, ...packCommand(reference, output)];
+    const mark = `XDG_DATA_HOME=${env["XDG_DATA_HOME"]}`;
+    const letGo = new AbortController();
+    const onAbort = (): void => letGo.abort();
+    signal?.addEventListener("abort", onAbort, { once: true });
+    const packing = run(["/bin/sh", "-c", TETHER, "packing", mark, ...command], {
+      cwd: "/",
+      env: { PATH: env["PATH"] },
+      start: (stdio, spawning) =>
+        coverInherited([...stdio, "pipe" as const], (all) => tethered(spawning(all), letGo)),
+      timeoutMs,
+      maxOutputBytes: MAX_OUTPUT_BYTES,
+    });
+    try {
+      await must("pack the image", smolvm, packing);
+    } catch (error) {
+      signal?.throwIfAborted();
+      throw error;
+    } finally {
+      signal?.removeEventListener("abort", onAbort);
+    }
+  } finally {
+    await scope.close();
+  }
+  // `output` itself is a launcher; the image is beside it.
+  return `${output}.smolmachine`;
+}
+
+/** Lets go of its pipe when it is told to, and once the shell has ended: when that was killed at its time-out too. */
+function tethered<T>(child: T, letGo: AbortController): T {
+  if (!(child instanceof ChildProcess)) return child;
+  const pipe = child.stdio[3];
+  pipe?.on("error", () => {});
+  letGo.signal.addEventListener("abort", () => pipe?.destroy(), { once: true });
+  child.once("exit", () => letGo.abort());
+  return child;
+}
