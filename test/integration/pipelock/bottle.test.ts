@@ -18,7 +18,14 @@ import {
 import { processTree, searchFiles, searchMemory, searchProcesses } from "../../support/real-host.ts";
 import { httpsUpstream, httpUpstream, type Upstream } from "../../support/tls-upstream.ts";
 
-const HOSTS = ["api.test", "unread.test", "sealed.test", "asked.test", "private.test"] as const;
+const HOSTS = [
+  "api.test",
+  "unread.test",
+  "sealed.test",
+  "asked.test",
+  "private.test",
+  "exempt.test",
+] as const;
 /** What GitHub's look like. */
 const TOKEN = `gh${"p_"}${randomBytes(27).toString("hex").slice(0, 36)}`;
 /** What a pipelock finds, and egress is told not to look for. */
@@ -50,6 +57,7 @@ beforeAll(async () => {
     ...Object.fromEntries(HOSTS.map((host) => [`${host}:443`, upstream.port])),
     "unread.test:80": clear.port,
     "private.test:443": { port: upstream.port, address: "10.1.2.3" },
+    "exempt.test:443": { port: upstream.port, address: "10.9.8.7" },
   });
   env = { PATH: `${bin}:${operator.env["PATH"]}`, SITE_TOKEN: TOKEN };
   operator.agent("worker", {
@@ -63,6 +71,7 @@ beforeAll(async () => {
         { host: "unread.test", dlp: { outbound_detectors: false } },
         { host: "sealed.test", tls: "passthrough" },
         { host: "private.test" },
+        { host: "exempt.test", allow_addresses: ["10.9.0.0/16"] },
       ],
     },
   });
@@ -163,6 +172,10 @@ describe("a request through egress and pipelock", () => {
   it("never comes to an address that is private there", async () => {
     expect(await visit("https://private.test/")).toBe("upstream-proxy");
     expect(reached.map(({ url }) => url)).not.toContain("private.test/");
+  });
+
+  it("comes to a private address that its route allows", async () => {
+    expect(await visit("https://exempt.test/inside")).toBe("reached exempt.test/inside");
   });
 
   it("never comes to a host without a route", async () => {
