@@ -72,10 +72,19 @@ export function installSmolvm(folder: string, version: string, options: InstallO
   return bin;
 }
 
-/** What keeps machines from being tried here, if anything: the stand-in's too. */
+/** What keeps the stand-in's machines from being tried here, if anything. */
+export function standInLack(): string | undefined {
+  return process.getuid?.() === 0 ? undefined : "the stand-in for smolvm needs root";
+}
+
+/** And those of whole bottles, which want what a real one would. */
 export function machineLack(): string | undefined {
-  if (process.getuid?.() !== 0) return "the stand-in for smolvm needs root";
-  return existsSync("/dev/kvm") ? undefined : "there is no /dev/kvm";
+  return standInLack() ?? (existsSync("/dev/kvm") ? undefined : "there is no /dev/kvm");
+}
+
+/** The end of a title: why it is skipped. */
+export function because(lack: string | undefined): string {
+  return lack === undefined ? "" : ` (${lack})`;
 }
 
 /** Where the real one is. */

@@ -2,15 +2,16 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createSmolmachinesBackend } from "../../../src/backends/smolmachines/backend.ts";
 import { finish, runIn, sh, startBottle, type TestBottle } from "../../support/bottle-guest.ts";
-import { isRoot } from "../../support/real-bottle.ts";
 import { useSmolvm } from "../../support/smolmachines-host.ts";
+import { because, standInLack } from "../../support/smolvm.ts";
 
 const TERMINALS = 6;
 const PROGRAMS = 40;
 
-if (!isRoot) console.warn("SKIPPED: a burst of programs in a machine: the stand-in for smolvm needs root");
+const lack = standInLack();
+if (lack !== undefined) console.warn(`SKIPPED: a burst of programs in a machine: ${lack}`);
 
-describe.runIf(isRoot)("a machine of smolvm 0.8.0", () => {
+describe.skipIf(lack !== undefined)(`a machine of smolvm 0.8.0${because(lack)}`, () => {
   let used: ReturnType<typeof useSmolvm>;
   let bottle: TestBottle;
   beforeAll(async () => {

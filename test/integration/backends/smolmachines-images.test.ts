@@ -27,13 +27,13 @@ import { openSource } from "../../../src/image/open-source.ts";
 import { createScope } from "../../../src/lib/scope.ts";
 import { imageWord } from "../../../src/plan/image-word.ts";
 import { planFor, sh } from "../../support/bottle-guest.ts";
-import { isRoot } from "../../support/real-bottle.ts";
 import { lastingTracesOf, useSmolvm } from "../../support/smolmachines-host.ts";
-import { installSmolvm } from "../../support/smolvm.ts";
+import { because, installSmolvm, standInLack } from "../../support/smolvm.ts";
 
 const NODE: ImageSource = { kind: "registry", host: "docker.io", repository: "library/node", tag: "22" };
 
-if (!isRoot) console.warn("SKIPPED: images for smolvm: the stand-in needs root");
+const lack = standInLack();
+if (lack !== undefined) console.warn(`SKIPPED: images for smolvm: ${lack}`);
 
 let folder = "";
 beforeAll(() => {
@@ -93,7 +93,7 @@ async function make(
 const packed = (cache: string): readonly string[] =>
   readdirSync(join(cache, "smolmachines")).filter((name) => name.endsWith(".smolmachine"));
 
-describe.runIf(isRoot)("an image for smolvm", () => {
+describe.skipIf(lack !== undefined)(`an image for smolvm${because(lack)}`, () => {
   it.each(["0.8.0", "1.9.3"])(
     "of a folder is packed by %s once, and again only when it has changed",
     async (version) => {

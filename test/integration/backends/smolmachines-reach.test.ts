@@ -6,7 +6,7 @@ import { describe, expect, it } from "vitest";
 import { ALIASES } from "../../../src/backends/smolmachines/alias.ts";
 import { packagePath } from "../../../src/lib/package-root.ts";
 import { runOutside } from "../../support/outer-network.ts";
-import { isRoot } from "../../support/real-bottle.ts";
+import { because, standInLack } from "../../support/smolvm.ts";
 import type { AliasesReport } from "./programs/smolmachines-aliases.ts";
 import type { ReachInput, ReachReport } from "./programs/smolmachines-reach.ts";
 
@@ -16,7 +16,8 @@ const TAKER = packagePath("test/integration/backends/programs/smolmachines-alias
 const RESOLVER =
   "mount -n -t tmpfs none /mnt; echo nameserver 1.1.1.1 >/mnt/resolv.conf; mount -n --bind /mnt/resolv.conf /etc/resolv.conf";
 
-if (!isRoot) console.warn("SKIPPED: what machines reach: the stand-in for smolvm needs root");
+const lack = standInLack();
+if (lack !== undefined) console.warn(`SKIPPED: what machines reach: ${lack}`);
 
 const reach = (input: ReachInput, timeoutMs?: number): Promise<ReachReport> =>
   runOutside<ReachReport>(PROGRAM, {
@@ -41,7 +42,7 @@ function expectControls({ outside }: ReachReport, ...more: readonly string[]): v
   expect(Object.values(outside)).toEqual(Array.from({ length: 7 + more.length }, () => "answered"));
 }
 
-describe.runIf(isRoot)("a machine in a network namespace", () => {
+describe.skipIf(lack !== undefined)(`a machine in a network namespace${because(lack)}`, () => {
   it.each(["0.8.0", "1.1.3", "1.8.0", "1.9.3"])(
     "of smolvm %s reaches its bundle and nothing else, whatever its filter does: 127.0.0.1:9 refuses",
     async (version) => {
@@ -57,7 +58,7 @@ describe.runIf(isRoot)("a machine in a network namespace", () => {
   );
 });
 
-describe.runIf(isRoot)("a machine on an address of the host's loopback", () => {
+describe.skipIf(lack !== undefined)(`a machine on an address of the host's loopback${because(lack)}`, () => {
   it("whose release forgets its policy and ignores it is refused, by release, hole and remedy", async () => {
     const report = await reach({ version: "0.8.0", rooms: false });
     expectControls(report);
@@ -187,7 +188,9 @@ describe.runIf(isRoot)("a machine on an address of the host's loopback", () => {
 
 const SOAK_MS = 900_000;
 
-describe.runIf(isRoot && process.env["SOAK"] !== undefined)("many machines at once", () => {
+const short = lack ?? (process.env["SOAK"] === undefined ? "npm run soak -- aliases" : undefined);
+
+describe.skipIf(short !== undefined)(`many machines at once${because(short)}`, () => {
   it(
     "of seventeen are sixteen, each on an address of its own where it sees its bundle alone, and one that is refused",
     async () => {
@@ -215,7 +218,7 @@ describe.runIf(isRoot && process.env["SOAK"] !== undefined)("many machines at on
   );
 });
 
-describe.runIf(isRoot)("loopback addresses", () => {
+describe.skipIf(lack !== undefined)(`loopback addresses${because(lack)}`, () => {
   it("are sixteen for sixteen bottles at once, and the seventeenth is refused", async () => {
     // Where no other bottle can have one of them.
     const { taken, refused, again } = await runOutside<AliasesReport>(TAKER);

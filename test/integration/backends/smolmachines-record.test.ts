@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { correctRecord } from "../../../src/backends/smolmachines/stored-record.ts";
 import { runOk } from "../../../src/lib/processes.ts";
 import { hasProgram } from "../../support/real-bottle.ts";
+import { because } from "../../support/smolvm.ts";
 
 const NAME = "bot-bottle-t-record-00000";
 /** What 0.8.0 leaves of `create --from … --net --allow-cidr …`. */
@@ -17,10 +18,10 @@ const FORGOTTEN = {
 const LARGE = '"large":18446744073709551615}';
 const ALLOW = ["127.0.0.16/32"];
 
-const possible = hasProgram("sqlite3");
-if (!possible) console.warn("SKIPPED: smolvm's stored records: there is no sqlite3");
+const lack = hasProgram("sqlite3") ? undefined : "there is no sqlite3";
+if (lack !== undefined) console.warn(`SKIPPED: smolvm's stored records: ${lack}`);
 
-describe.runIf(possible)("a record of smolvm's", () => {
+describe.skipIf(lack !== undefined)(`a record of smolvm's${because(lack)}`, () => {
   let folder = "";
   beforeEach(() => {
     folder = mkdtempSync(join(tmpdir(), "bbq-"));

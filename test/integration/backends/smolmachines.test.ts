@@ -2,9 +2,8 @@
 import { accessSync, constants } from "node:fs";
 import { afterAll, beforeAll, describe } from "vitest";
 import { smolmachinesBackend } from "../../../src/backends/smolmachines/backend.ts";
-import { isRoot } from "../../support/real-bottle.ts";
 import { lastingTracesOf, useSmolvm, vmmOf } from "../../support/smolmachines-host.ts";
-import { realSmolvm, SMOLVM_VERSIONS } from "../../support/smolvm.ts";
+import { because, realSmolvm, SMOLVM_VERSIONS, standInLack } from "../../support/smolvm.ts";
 import { describeBackend } from "./behaviour.ts";
 
 const real = realSmolvm();
@@ -14,11 +13,11 @@ const RELEASES =
     ? SMOLVM_VERSIONS.filter((version) => version !== "1.1.3")
     : SMOLVM_VERSIONS;
 
-if (!isRoot && real === undefined)
-  console.warn("SKIPPED: machines of smolvm's: the stand-in needs root for its guests' users");
+const lack = real === undefined ? standInLack() : undefined;
+if (lack !== undefined) console.warn(`SKIPPED: machines of smolvm's: ${lack}`);
 
-describe.runIf(isRoot || real !== undefined).each(real === undefined ? RELEASES : [real])(
-  "smolvm %s",
+describe.skipIf(lack !== undefined).each(real === undefined ? RELEASES : [real])(
+  `smolvm %s${because(lack)}`,
   (version) => {
     let used: ReturnType<typeof useSmolvm> | undefined;
     beforeAll(() => {

@@ -12,6 +12,7 @@ import {
 import { runOk } from "../../../src/lib/processes.ts";
 import { createScope, type Scope } from "../../../src/lib/scope.ts";
 import { engineLack, startEngine, type TestEngine } from "../../support/docker-engine.ts";
+import { because } from "../../support/smolvm.ts";
 
 const lack = engineLack();
 if (lack !== undefined) console.warn(`SKIPPED: the network of a bundle's container: ${lack}`);
@@ -28,7 +29,7 @@ function collidingIds(count: number): readonly string[] {
   return ids;
 }
 
-describe.skipIf(lack !== undefined)("the network of a bundle's container", () => {
+describe.skipIf(lack !== undefined)(`the network of a bundle's container${because(lack)}`, () => {
   let engine: TestEngine;
   beforeAll(async () => {
     engine = await startEngine();
@@ -79,7 +80,7 @@ describe.skipIf(lack !== undefined)("the network of a bundle's container", () =>
         new RegExp(`^undoing network ${name}: Error: network ${name} stays: .*active endpoints`),
       );
       expect(undone).toBe(true);
-      expect(await listNames(engine, "network", { label: `bot-bottle.id=${id}` })).toEqual([name]);
+      expect(await listNames(engine, "network", `bot-bottle.id=${id}`)).toEqual([name]);
     });
   });
 

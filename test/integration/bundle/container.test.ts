@@ -17,6 +17,7 @@ import {
 import { run, runOk } from "../../../src/lib/processes.ts";
 import { createScope, type Scope } from "../../../src/lib/scope.ts";
 import { engineLack, startEngine, type TestEngine } from "../../support/docker-engine.ts";
+import { because } from "../../support/smolvm.ts";
 
 const lack = engineLack();
 if (lack !== undefined) console.warn(`SKIPPED: the bundle's container: ${lack}`);
@@ -32,7 +33,7 @@ const ADDRESS = "192.168.213.2";
 const ALIAS = "127.0.0.16";
 const GATE_UID = 4_321;
 
-describe.skipIf(lack !== undefined)("the bundle's container", () => {
+describe.skipIf(lack !== undefined)(`the bundle's container${because(lack)}`, () => {
   let engine: TestEngine;
   let image: string;
   beforeAll(async () => {

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type BottleCli, createBottleCli } from "../../support/bottle-cli.ts";
 import { programFile } from "../../support/outer-network.ts";
 import { hasProgram } from "../../support/real-bottle.ts";
-import { installSmolvm, machineLack } from "../../support/smolvm.ts";
+import { because, installSmolvm, machineLack } from "../../support/smolvm.ts";
 
 /** Prints what egress says to a request of the agent's that carries what its environment has, and to one that does not. */
 const ASK = `ask() { curl -s -o /dev/null -D - --max-time 10 "$@" http://elsewhere.test/ | tr -d '\\r' | sed -n 's/^x-bottle-denied: //p'; }
@@ -26,7 +26,7 @@ const ALONE = [
 const lack = machineLack() ?? (hasProgram("curl") ? undefined : "there is no curl");
 if (lack !== undefined) console.warn(`SKIPPED: a bottle without a network namespace: ${lack}`);
 
-describe.skipIf(lack !== undefined)("a bottle without a network namespace", () => {
+describe.skipIf(lack !== undefined)(`a bottle without a network namespace${because(lack)}`, () => {
   let cli: BottleCli;
   let folder = "";
   let path: string | undefined;

@@ -22,12 +22,12 @@ import { realPid } from "../../support/pid-of.ts";
 import { installPipelock } from "../../support/pipelock.ts";
 import { IDLE, pause, type RealBottle, shell } from "../../support/real-bottle.ts";
 import { searchHost } from "../../support/real-host.ts";
-import { installSmolvm } from "../../support/smolvm.ts";
+import { because, installSmolvm } from "../../support/smolvm.ts";
 
 const lack = engineLack() ?? (existsSync("/dev/kvm") ? undefined : "there is no /dev/kvm");
 if (lack !== undefined) console.warn(`SKIPPED: a bundle in a container beside a machine: ${lack}`);
 
-describe.skipIf(lack !== undefined)("a machine whose bundle is in a container", () => {
+describe.skipIf(lack !== undefined)(`a machine whose bundle is in a container${because(lack)}`, () => {
   let world: ContainedSite;
   let folder = "";
 

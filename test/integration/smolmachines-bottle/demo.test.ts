@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { cacheOf } from "../../../src/lib/paths.ts";
 import { claude } from "../../../src/providers/claude.ts";
 import { BOTTLE, runProgram } from "../../support/real-bottle.ts";
-import { installSmolvm, machineLack, SMOLVM_VERSIONS } from "../../support/smolvm.ts";
+import { because, installSmolvm, machineLack, SMOLVM_VERSIONS } from "../../support/smolvm.ts";
 
 const WITHIN_MS = 120_000;
 
@@ -18,7 +18,7 @@ interface Report {
 const lack = machineLack();
 if (lack !== undefined) console.warn(`SKIPPED: the demo in a machine: ${lack}`);
 
-describe.skipIf(lack !== undefined)("bottle demo in a machine", () => {
+describe.skipIf(lack !== undefined)(`bottle demo in a machine${because(lack)}`, () => {
   let folder = "";
   beforeAll(async () => {
     await claude.install(cacheOf(), () => {});
