@@ -4,11 +4,13 @@
  */
 
 import { networkInterfaces } from "node:os";
+import { GVISOR } from "../backends/docker/probe.ts";
 import { limitable } from "../backends/namespace/limits.ts";
 import { findFilter } from "../backends/namespace/probe.ts";
 import { qemuBackend } from "../backends/qemu/backend.ts";
 import type { Progress } from "../contract/backend.ts";
 import type { BackendName } from "../contract/isolation.ts";
+import { engineInfo, findEngine } from "../engine/engine.ts";
 import { countsProcesses } from "../jail/process-limit.ts";
 import { cacheOf } from "../lib/paths.ts";
 import type { Capabilities } from "./probe.ts";
@@ -72,15 +74,21 @@ export const SITES: Readonly<Record<BackendName, Site>> = {
     inOuterNetwork: process.platform === "linux",
   },
   docker: {
-    gives: () => ({
-      sharedKernel: true,
-      syscallFilter: true,
-      ownFilter: false,
-      hiddenSys: false,
-      memoryLimit: true,
-      processLimit: true,
-      nativeProcessor: true,
-    }),
+    gives: async () => {
+      const engine = findEngine();
+      if (engine === undefined) throw new Error("the engine is gone");
+      const { runtimes, filtersCalls, limits } = await engineInfo(engine);
+      const onGvisor = runtimes.includes(GVISOR);
+      return {
+        sharedKernel: !onGvisor,
+        syscallFilter: filtersCalls && !onGvisor,
+        ownFilter: false,
+        hiddenSys: onGvisor,
+        memoryLimit: limits.memory,
+        processLimit: limits.processes,
+        nativeProcessor: true,
+      };
+    },
     // Its containers are the engine's, which is where it is.
     inOuterNetwork: false,
   },

@@ -68,12 +68,12 @@ function subnetFor(id: string, used: readonly string[]): BundleSubnet {
   });
 }
 
-/**
- * The name under which an operator's route may lead to the host itself (`connect_to: host.docker.internal:8443`). Docker
- * Desktop answers to it by itself, with an address that is not the network's gateway.
- */
+/** The name under which an operator's route may lead to the host itself: `connect_to: host.docker.internal:8443`. */
+export const HOST_ITSELF = "host.docker.internal";
+
+/** Docker Desktop answers to that name by itself, with an address that is not the network's gateway. */
 export function hostNames({ gateway }: BundleSubnet): Readonly<Record<string, string>> {
-  return process.platform === "linux" ? { "host.docker.internal": gateway } : {};
+  return process.platform === "linux" ? { [HOST_ITSELF]: gateway } : {};
 }
 
 /** What of 192.168.0.0/16 lies in `cidr`, by its third number. */

@@ -155,6 +155,17 @@ export async function startEngine(
   }
 }
 
+/** What of its environment says which engine it is; the rest is whoever started it's. */
+export function engineVariables({ env }: Pick<TestEngine, "env">): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    Object.entries(env).flatMap(([name, value]) =>
+      value !== undefined && /^(?:DOCKER_HOST$|CONTAINERS_|BOT_BOTTLE_(?:ENGINE|IMAGE_BASE)$)/.test(name)
+        ? [[name, value]]
+        : [],
+    ),
+  );
+}
+
 async function answers(engine: Engine): Promise<boolean> {
   return engineInfo(engine).then(
     () => true,

@@ -26,6 +26,11 @@ export const HOSTS = {
   GIT: "git.test",
   DENIED: "denied.test",
 } as const;
+/** By which whoever runs this has chosen an engine. */
+const ENGINE_VARIABLES = [
+  ...["BOT_BOTTLE_ENGINE", "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG"],
+  ...["CONTAINER_HOST", "CONTAINERS_CONF", "CONTAINERS_STORAGE_CONF"],
+];
 /** Less than the machine has, and enough for what probes run. */
 const GUEST_MEMORY = "768M";
 
@@ -65,6 +70,8 @@ export interface OperatorOptions {
     readonly plainPort: number;
     readonly gitPort: number;
   };
+  /** Where a name leads to an address that is private, `host:port`, when nobody plays the resolver; else that name itself does. */
+  readonly inner: string | undefined;
   /** Addresses that routes name. */
   readonly addresses: { readonly metadata: string; readonly lan: string };
 }
@@ -88,7 +95,8 @@ export function makeOperator(options: OperatorOptions): Operator {
     ATTACK_TOKEN: secrets.token,
     ATTACK_GIT_TOKEN: secrets.gitToken,
     ATTACK_BOUND: secrets.bound,
-    ...passedOn(["DOCKER_HOST", "DOCKER_CONTEXT", "BOT_BOTTLE_IMAGE_BASE", "NODE_EXTRA_CA_CERTS"]),
+    ...passedOn(ENGINE_VARIABLES),
+    ...passedOn(["BOT_BOTTLE_IMAGE_BASE", "NODE_EXTRA_CA_CERTS"]),
   };
   for (const folder of ["home/agents", "home/bottles", "home/state", "run/bot-bottle"])
     mkdirSync(path(folder), { recursive: true, mode: 0o700 });
@@ -175,7 +183,7 @@ function writeManifests(options: OperatorOptions, write: (name: string, content:
         { host: HOSTS.SEALED, connect_to: tls, tls: "passthrough" },
         { host: HOSTS.CLEAR, connect_to: `${upstream.host}:${upstream.plainPort}` },
         { host: HOSTS.GIT, connect_to: tls },
-        { host: HOSTS.INNER },
+        { host: HOSTS.INNER, ...(options.inner !== undefined && { connect_to: options.inner }) },
         { host: addresses.metadata },
       ],
     },

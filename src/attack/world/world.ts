@@ -16,6 +16,7 @@ import {
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { makeCertificateAuthority } from "../../../demo/upstreams/certificate-authority.ts";
+import { HOST_ITSELF } from "../../bundle/container-network.ts";
 import { GUEST, SERVICE_PORTS } from "../../contract/backend.ts";
 import type { BackendName } from "../../contract/isolation.ts";
 import { packagePath } from "../../lib/package-root.ts";
@@ -124,6 +125,8 @@ async function build(options: WorldOptions, scope: Scope, tell: (text: string) =
     secrets,
     caFile,
     upstream: { host, tlsPort: upstream.tlsPort, plainPort: upstream.plainPort, gitPort: gitSite.port },
+    // In its containers the engine's own names are known.
+    inner: outer || backend !== "docker" ? undefined : `${HOST_ITSELF}:443`,
     addresses: { metadata: impostors.env["METADATA"] ?? "", lan: impostors.env["LAN"] ?? "" },
   });
   for (const bare of ["upstream/app.git", "outside/app.git"]) {

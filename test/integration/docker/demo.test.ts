@@ -2,37 +2,40 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { cacheOf } from "../../../src/lib/paths.ts";
 import { claude } from "../../../src/providers/claude.ts";
-import { engineLack, gvisorLack, startEngine, type TestEngine } from "../../support/docker-engine.ts";
+import {
+  engineLack,
+  engineVariables,
+  gvisorLack,
+  startEngine,
+  type TestEngine,
+} from "../../support/docker-engine.ts";
+import { podmanLack, startPodman } from "../../support/podman-engine.ts";
 import { BOTTLE, runProgram } from "../../support/real-bottle.ts";
 
+const isShort = process.env["SOAK"] === undefined;
 const ways = [
-  { name: "docker", gvisor: false, lack: engineLack() },
-  { name: "docker with gVisor", gvisor: true, lack: gvisorLack() },
+  { name: "docker", lack: engineLack(), start: () => startEngine() },
+  { name: "docker with gVisor", lack: gvisorLack(), start: () => startEngine({ gvisor: true }) },
+  { name: "podman", lack: isShort ? "long: npm run soak -- docker" : podmanLack(), start: startPodman },
 ];
 for (const { name, lack } of ways)
   if (lack !== undefined) console.warn(`SKIPPED: the demo on ${name}: ${lack}`);
 
-describe.each(ways)("the demo on $name", ({ gvisor, lack }) => {
-  let engine: TestEngine;
+describe.each(ways)("the demo on $name", ({ lack, start }) => {
+  let engine: Pick<TestEngine, "env" | "close">;
   beforeAll(async () => {
     await claude.install(cacheOf(), () => {});
-    if (lack === undefined) engine = await startEngine({ gvisor });
+    if (lack === undefined) engine = await start();
   }, 600_000);
   afterAll(() => engine?.close());
 
   it.skipIf(lack !== undefined)(
     "holds in every line",
     async () => {
-      const { DOCKER_HOST = "" } = engine.env;
       const { code, stdout, stderr } = await runProgram(
         [process.execPath, BOTTLE, "demo", "--backend", "docker", "--json"],
         {
-          env: {
-            PATH: process.env["PATH"] ?? "",
-            BOT_BOTTLE_CACHE: cacheOf(),
-            BOT_BOTTLE_IMAGE_BASE: engine.base,
-            DOCKER_HOST,
-          },
+          env: { PATH: process.env["PATH"] ?? "", BOT_BOTTLE_CACHE: cacheOf(), ...engineVariables(engine) },
           timeoutMs: 200_000,
         },
       );

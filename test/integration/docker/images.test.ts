@@ -10,7 +10,10 @@ import { cacheOf, homeMark } from "../../../src/lib/paths.ts";
 import { runOk } from "../../../src/lib/processes.ts";
 import { parseImageSource } from "../../../src/manifest/image-source.ts";
 import { claude } from "../../../src/providers/claude.ts";
+import { codex } from "../../../src/providers/codex.ts";
+import { startResponsesApi } from "../../doubles/responses-api.ts";
 import { type MessagesApi, startMessagesApi } from "../../doubles/upstreams.ts";
+import { shellCall } from "../../support/codex-call.ts";
 import { engineLack, startEngine, type TestEngine } from "../../support/docker-engine.ts";
 import { hasImageTools, makeLayout, skopeoCopy } from "../../support/oci.ts";
 import { startOciRegistry } from "../../support/oci-registry.ts";
@@ -18,6 +21,7 @@ import { podmanLack, startPodman } from "../../support/podman-engine.ts";
 import { createRealOperator, IDLE, type RealOperator } from "../../support/real-bottle.ts";
 
 const KEY = ["sk", "ant", "api03", randomBytes(18).toString("hex")].join("-");
+const CODEX_KEY = ["sk", "proj", randomBytes(18).toString("hex")].join("-");
 const BUSYBOX = "/usr/bin/busybox";
 const LONG_AGO = "2020-01-01T00:00:00.000Z";
 /** What our own images are built in, on the first start. */
@@ -56,7 +60,7 @@ describe.each(ways)("a bottle of the operator's own image on $name", ({ name, la
   const begin = (agent: string, ...more: readonly string[]) =>
     operator.bottle(["start", agent, "--yes", ...more], {
       timeoutMs: START_MS,
-      env: { ANTHROPIC_API_KEY: KEY },
+      env: { ANTHROPIC_API_KEY: KEY, OPENAI_API_KEY: CODEX_KEY },
     });
   /** What a start does first. */
   const put = async (word: string): Promise<{ image: EngineImage; progress: string }> => {
@@ -349,6 +353,42 @@ describe.each(ways)("a bottle of the operator's own image on $name", ({ name, la
     expect(api.toolResults().join()).toBe("made for it\nnode");
     expect(api.requests.map(({ body }) => body).join("\n")).not.toContain(KEY);
   });
+
+  // Its release is 167 MB, and stays in the cache.
+  it.skipIf(lack !== undefined || process.env["SOAK"] === undefined)(
+    "has Codex do a turn with its tools in it (npm run soak -- docker)",
+    { timeout: 2 * START_MS },
+    async () => {
+      await codex.install(cacheOf(), () => {});
+      const { hosts = [] } = codex.credentials.find(({ tokenRef }) => tokenRef === "OPENAI_API_KEY") ?? {};
+      const responses = await startResponsesApi({
+        tls: await operator.authority.issue(codex.credentialHosts as [string, ...string[]]),
+        host: "0.0.0.0",
+        credentials: [`Bearer ${CODEX_KEY}`],
+        script: [shellCall("cat /made; id -un; printenv OPENAI_API_KEY"), { text: "It was made here too." }],
+      });
+      try {
+        operator.agent("codex", {
+          agent_provider: { template: "codex", dockerfile: join(folder, "Dockerfile") },
+          backend: "docker",
+          egress: {
+            upstream_ca: [operator.caFile],
+            routes: hosts.map((host) => ({
+              ...{ host, connect_to: `host.docker.internal:${responses.port}` },
+              allow_addresses: ["192.168.0.0/16", "10.0.0.0/8"],
+            })),
+          },
+        });
+        recipe(`FROM ${engine.base}`, "RUN echo made for codex >/made");
+        expect(await said("codex", "Look at it.")).toBe("It was made here too.");
+        const results = responses.toolResults().join();
+        expect(results).toContain("made for codex\nnode");
+        expect(results).not.toContain(CODEX_KEY);
+      } finally {
+        await responses.close();
+      }
+    },
+  );
 
   once("without a C library is refused for Claude Code", { timeout: START_MS }, async () => {
     const image = `dir:${busyboxRoot(operator.path("small"), "small")}`;

@@ -1,25 +1,30 @@
 /** git-gate in the sidecars' container: it pushes where it may, and what it may. */
 import { execFileSync } from "node:child_process";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { engineLack, startEngine, type TestEngine } from "../../support/docker-engine.ts";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { engineLack, engineVariables, startEngine, type TestEngine } from "../../support/docker-engine.ts";
 import { createGated, type Gated, giveAway } from "../../support/gated-bottle.ts";
 import { snapshot, TOKEN } from "../../support/git-gate.ts";
+import { podmanLack, startPodman } from "../../support/podman-engine.ts";
 
-const lack = engineLack();
-if (lack !== undefined) console.warn(`SKIPPED: git-gate in a container: ${lack}`);
+const isShort = process.env["SOAK"] === undefined;
+const ways = [
+  { name: "docker", lack: engineLack(), start: () => startEngine() },
+  { name: "podman", lack: isShort ? "long: npm run soak -- docker" : podmanLack(), start: startPodman },
+];
+for (const { name, lack } of ways)
+  if (lack !== undefined) console.warn(`SKIPPED: git-gate in a container of ${name}: ${lack}`);
 
-describe.skipIf(lack !== undefined)("an agent on docker behind git-gate", () => {
-  let engine: TestEngine;
+describe.each(ways)("an agent on $name behind git-gate", ({ lack, start }) => {
+  const it = test.skipIf(lack !== undefined);
+  let engine: Pick<TestEngine, "env" | "close">;
   let gated: Gated;
   let here: string;
   let id: string;
   beforeAll(async () => {
-    engine = await startEngine();
+    if (lack !== undefined) return;
+    engine = await start();
     gated = await createGated();
-    Object.assign(gated.cli.env, {
-      DOCKER_HOST: engine.env["DOCKER_HOST"],
-      BOT_BOTTLE_IMAGE_BASE: engine.base,
-    });
+    Object.assign(gated.cli.env, engineVariables(engine));
     here = giveAway(gated.bare("here"));
     await gated.cli.git(gated.project, "remote", "add", "origin", here);
     gated.agent("dev", { here: { url: here } }, { backend: "docker" });
