@@ -8,7 +8,7 @@ export function proxyEnvironment(
   proxyUrl: string,
   noProxy: readonly string[] = [],
 ): Readonly<Record<string, string>> {
-  const direct = [...LOOPBACK, ...noProxy].join(",");
+  const direct = [...new Set([...LOOPBACK, ...noProxy])].join(",");
   return {
     HTTP_PROXY: proxyUrl,
     http_proxy: proxyUrl,

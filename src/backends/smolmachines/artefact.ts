@@ -47,7 +47,8 @@ export async function prepareArtefact(request: PackRequest): Promise<Artefact> {
   const known = name === undefined ? undefined : await store.ofName(name);
   if (known !== undefined) return known;
   const packing: Packing = { ...request, store, word };
-  const made = source.kind === "registry" ? await fetched(packing, name ?? word) : await served(packing);
+  if (source.kind === "registry") return fetched(packing, name ?? word);
+  const made = await served(packing);
   if (name !== undefined) await store.remember(name, word, made.digest);
   return made;
 }

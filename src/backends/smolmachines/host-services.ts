@@ -2,7 +2,7 @@
  * Whoever of this host's listens where a bottle's address leads: on that very address, or on all. A filter that knows no
  * ports lets the guest reach them.
  */
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { run } from "../../lib/processes.ts";
 
 const COMMAND_TIMEOUT_MS = 10_000;
@@ -18,14 +18,18 @@ export interface HostService {
 export async function servicesAt(address: string): Promise<readonly HostService[]> {
   const found =
     process.platform === "linux"
-      ? (["tcp", "tcp6", "udp", "udp6"] as const).flatMap((name) =>
-          servicesFromProc(name, readFileSync(`/proc/net/${name}`, "latin1"), address),
-        )
+      ? (["tcp", "tcp6", "udp", "udp6"] as const).flatMap((name) => fromProc(name, address))
       : (await Promise.all((["tcp", "udp"] as const).map(netstat))).flatMap((text) =>
           servicesFromNetstat(text, address),
         );
   const different = new Map(found.map((each) => [`${each.transport} ${each.port}`, each]));
   return [...different.values()].sort((a, b) => a.port - b.port);
+}
+
+function fromProc(name: "tcp" | "tcp6" | "udp" | "udp6", address: string): readonly HostService[] {
+  const file = `/proc/net/${name}`;
+  // A kernel may have no IPv6.
+  return existsSync(file) ? servicesFromProc(name, readFileSync(file, "latin1"), address) : [];
 }
 
 /** proc(5): addresses as the processor has them; 0A is listening, 07 a datagram socket that is connected to nobody. */

@@ -146,17 +146,23 @@ describe("bottle image list, inspect and prune", () => {
     const past = new Date(Date.now() - 3_600_000);
     const [old, young] = ["a", "b"].map((digit) => cli.path(`c/qemu/ramdisk-${digit.repeat(32)}`));
     const template = cli.path(`c/qemu/templates/${"a".repeat(32)}`);
-    mkdirSync(template, { recursive: true });
-    for (const path of [old, young, join(template, "memory")]) writeFileSync(path ?? "", "x".repeat(9_000));
-    for (const path of [old, template]) utimesSync(path ?? "", past, past);
+    // Nobody has pinned it.
+    const packed = cli.path(`c/smolmachines/${"a".repeat(32)}.smolmachine`);
+    for (const path of [template, cli.path("c/smolmachines")]) mkdirSync(path, { recursive: true });
+    for (const path of [old, young, packed, join(template, "memory")])
+      writeFileSync(path ?? "", "x".repeat(9_000));
+    for (const path of [old, packed, template]) utimesSync(path ?? "", past, past);
     expect((await cli.run(["image", "list"])).stderr).toMatch(
-      /besides: 3 parts of machines, .*; 2 of them old, /,
+      /besides: 4 parts of machines, .*; 3 of them old, /,
     );
     const dry = await cli.run(["image", "prune", "--dry-run"]);
     expect(dry.stdout).toContain(`RAM disk of micro-VMs ramdisk-${"a".repeat(32)}`);
+    expect(dry.stdout).toContain(`image of micro-VMs, never finished, ${"a".repeat(32)}.smolmachine`);
     expect(existsSync(old ?? "")).toBe(true);
-    expect((await cli.run(["image", "prune", "--yes"])).stderr).toContain("removed 2");
-    expect([old, template, young].map((path) => existsSync(path ?? ""))).toEqual([false, false, true]);
+    expect((await cli.run(["image", "prune", "--yes"])).stderr).toContain("removed 3");
+    expect([old, packed, template, young].map((path) => existsSync(path ?? ""))).toEqual([
+      ...[false, false, false, true],
+    ]);
   });
 
   it("remove nothing while a manifest cannot be read", async () => {

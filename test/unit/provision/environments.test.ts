@@ -34,8 +34,9 @@ describe("the CA's variables", () => {
 });
 
 describe("the proxy's variables", () => {
-  it("come in both cases, and leave the agent's own servers alone", () => {
-    expect(proxyEnvironment("http://127.0.0.1:9099", ["bundle.internal"])).toEqual({
+  it("come in both cases, and leave the agent's own servers alone, each said once", () => {
+    const direct = ["bundle.internal", "127.0.0.1", "bundle.internal"];
+    expect(proxyEnvironment("http://127.0.0.1:9099", direct)).toEqual({
       HTTP_PROXY: "http://127.0.0.1:9099",
       http_proxy: "http://127.0.0.1:9099",
       HTTPS_PROXY: "http://127.0.0.1:9099",
