@@ -382,7 +382,8 @@ describe.each(ways)("a bottle of the operator's own image on $name", ({ name, la
         recipe(`FROM ${engine.base}`, "RUN echo made for codex >/made");
         expect(await said("codex", "Look at it.")).toBe("It was made here too.");
         const results = responses.toolResults().join();
-        expect(results).toContain("made for codex\nnode");
+        // As JSON has it.
+        expect(results).toContain("made for codex\\nnode");
         expect(results).not.toContain(CODEX_KEY);
       } finally {
         await responses.close();
