@@ -24,6 +24,8 @@ export interface InstallOptions {
   readonly opened?: readonly string[];
   /** Steps that go wrong: `start`, `pack`, `pack-hangs`. */
   readonly failing?: readonly string[];
+  /** A file that gets a line for each call: its words, up to a command for the guest. */
+  readonly log?: string;
 }
 
 let built: string | undefined;
@@ -63,10 +65,15 @@ export function installSmolvm(folder: string, version: string, options: InstallO
     ...(options.opened ?? []).flatMap((hole) => ["--open", hole]),
     ...(options.failing ?? []).flatMap((step) => ["--fail", step]),
   ];
+  const { log } = options;
+  const note =
+    log === undefined
+      ? ""
+      : `line=; for each do [ "$each" = -- ] && break; line="$line $each"; done; echo "$line" >>'${log}'\n`;
   const file = join(bin, "smolvm");
   writeFileSync(
     file,
-    `#!/bin/sh\nexec "${process.execPath}" "${join(programs(), "smolvm.mjs")}" ${words.join(" ")} -- "$@"\n`,
+    `#!/bin/sh\n${note}exec "${process.execPath}" "${join(programs(), "smolvm.mjs")}" ${words.join(" ")} -- "$@"\n`,
   );
   chmodSync(file, 0o755);
   return bin;

@@ -30,6 +30,8 @@ import { planFor, sh } from "../../support/bottle-guest.ts";
 import { lastingTracesOf, useSmolvm } from "../../support/smolmachines-host.ts";
 import { because, installSmolvm, standInLack } from "../../support/smolvm.ts";
 
+/** Of egress alone. */
+const SOCKETS = ["egress-main.sock", "egress-tls.sock", "egress-http.sock"];
 const NODE: ImageSource = { kind: "registry", host: "docker.io", repository: "library/node", tag: "22" };
 
 const lack = standInLack();
@@ -231,29 +233,61 @@ describe.skipIf(lack !== undefined)(`an image for smolvm${because(lack)}`, () =>
   });
 
   it.each([
-    ["0.8.0", "folder"],
-    ["1.9.3", "docker-archive"],
-  ] as const)("boots with %s of a %s, and its files are root's", async (version, kind) => {
-    const used = useSmolvm(version);
-    const scope = createScope();
-    try {
-      const backend = createSmolmachinesBackend();
-      const path = join(folder, kind === "folder" ? "root" : "saved.tar");
-      const plan = { ...planFor(backend), image: { kind, path } };
-      const prepared = await backend.prepare({ plan, tools: [] }, () => {});
-      const [stateDir, runtimeDir] = [mkdtempSync(join(folder, "s-")), mkdtempSync(join(folder, "r-"))];
-      const link = await backend.reserve(
-        prepared,
-        { id: "t-image", plan, stateDir, runtimeDir, services: [] },
-        scope,
-      );
-      const guest = await backend.boot(prepared, link, { plan, env: {} }, scope);
-      expect(await sh(guest, "head -1 /opt/hello; stat -c %u:%g /opt/hello")).toBe(
-        "hello-from-the-image\n0:0",
-      );
-    } finally {
-      await scope.close();
-      used.undo();
-    }
-  });
+    ["0.8.0", "folder", "bot-bottle-t-image", "--net --allow-cidr 127.0.0.1/32"],
+    [
+      ...(["1.9.3", "docker-archive", "--name bot-bottle-t-image"] as const),
+      SOCKETS.map((name) => `--mount-socket RUN/${name}:/run/bottle/${name}`).join(" "),
+    ],
+  ] as const)(
+    "boots with %s of a %s, and its files are root's: smolvm hears this and nothing else",
+    async (version, kind, name, network) => {
+      const calls = join(mkdtempSync(join(folder, "calls-")), "log");
+      const used = useSmolvm(version, { log: calls });
+      const scope = createScope();
+      try {
+        const backend = createSmolmachinesBackend();
+        const path = join(folder, kind === "folder" ? "root" : "saved.tar");
+        const plan = { ...planFor(backend), image: { kind, path } };
+        const prepared = await backend.prepare({ plan, tools: [] }, () => {});
+        const [stateDir, runtimeDir] = [mkdtempSync(join(folder, "s-")), mkdtempSync(join(folder, "r-"))];
+        const link = await backend.reserve(
+          prepared,
+          { id: "t-image", plan, stateDir, runtimeDir, services: ["egress"] },
+          scope,
+        );
+        const guest = await backend.boot(prepared, link, { plan, env: {} }, scope);
+        expect(await sh(guest, "head -1 /opt/hello; stat -c %u:%g /opt/hello")).toBe(
+          "hello-from-the-image\n0:0",
+        );
+        await scope.close();
+        const said = readFileSync(calls, "utf8")
+          .replaceAll(/localhost:\d+\/bottle-[0-9a-f]+/g, "REGISTRY")
+          .replaceAll(/\S+\/(?=image(?:\n|$))/g, "WORK/")
+          .replaceAll(/\S+\.smolmachine/g, "PACKED")
+          .replaceAll(stateDir, "STATE")
+          .replaceAll(runtimeDir, "RUN");
+        const calm = said.split("\n").map((line) => line.trim());
+        const m = "--name bot-bottle-t-image";
+        // Asked again until it runs.
+        expect(calm.filter((line, i) => line !== calm[i - 1] && line !== "")).toEqual([
+          "--version",
+          "pack create --image REGISTRY:latest --output WORK/image",
+          "machine ls --json",
+          `machine create ${name} --from PACKED ${network}`,
+          `machine start ${m}`,
+          `machine status ${m} --json`,
+          `machine exec ${m}`,
+          "machine cp STATE/smolvm/incoming.tar bot-bottle-t-image:/opt/bottle/incoming.tar",
+          `machine exec ${m}`,
+          `machine exec ${m} -i`,
+          `machine exec ${m}`,
+          `machine stop ${m}`,
+          "machine ls --json",
+        ]);
+      } finally {
+        await scope.close();
+        used.undo();
+      }
+    },
+  );
 });
