@@ -198,16 +198,6 @@ const SHORTCUTS: readonly Mutant[] = [
     tests: [NEIGHBOURHOODS],
   },
   decoder("hex of text among separated hex", "unpack.ts", "if (next === PAIRS_OF_TEXT) return true;", ""),
-  {
-    ...decoder(
-      "zeros of binary tables, taken for no text",
-      "unpacker.ts",
-      "return words[word] === ZEROS && words[word - 1] === ZEROS;",
-      "return false;",
-    ),
-    tests: ["test/integration/inspect/ordinary-work.test.ts"],
-    pattern: "a table of types",
-  },
   decoder("letters in disguise in base64", "unpacker.ts", "| (run6 & BASE64_UTF8)", ""),
   {
     ...decoder("echoes", "skip-search.ts", "if (step === 0 && stands(", "if (0 === 1 && stands("),
