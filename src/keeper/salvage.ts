@@ -41,7 +41,7 @@ export async function salvageWork(
       keepsDisk: () => true,
     };
     const link = await backend.reserve(prepared, reserve, scope);
-    const guest = await backend.boot(prepared, link, { plan, env: {} }, scope);
+    const guest = await backend.boot(prepared, link, { plan, env: {}, progress }, scope);
     const work = await exportWork(guest, base, paths.work, {
       id,
       progress,

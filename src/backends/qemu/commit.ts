@@ -46,6 +46,7 @@ export async function commitDisk(request: CommitRequest, progress: Progress): Pr
             processes: PROCESSES,
             imageEnv: [],
             env: {},
+            progress,
           },
           scope,
         );
