@@ -43,9 +43,13 @@ export interface Terminal {
   shows(text: string): Promise<void>;
   /** Everything shown so far, without control sequences and blanks. */
   shown(): string;
-  type(text: string): void;
+  /** Types a task and enters it; resolves once `answer` is shown. */
+  ask(task: string, answer: string): Promise<void>;
   close(): Promise<void>;
 }
+
+/** Programs take what comes at once for pasted, an Enter just behind it too: it begins a line, and the next one enters. */
+const ENTER_AGAIN_MS = 3_000;
 
 export async function makeAgentGuest(options: AgentGuestOptions): Promise<AgentGuest> {
   const [mount] = await options.provider.install(cacheOf(), (text) => process.stderr.write(`${text}\n`));
@@ -132,23 +136,31 @@ function openTerminal(
       resolve();
     });
   });
+  const shows = (text: string): Promise<void> => {
+    const wanted = text.replace(/\s/g, "");
+    return new Promise((resolve, reject) => {
+      const check = (): void => {
+        const found = withoutControls(shown).includes(wanted);
+        if (!found && !ended) return;
+        listeners.delete(check);
+        if (found) resolve();
+        else reject(new Error(`ended without showing "${text}": ${withoutControls(shown)}`));
+      };
+      listeners.add(check);
+      check();
+    });
+  };
   return {
     shown: () => withoutControls(shown),
-    shows(text) {
-      const wanted = text.replace(/\s/g, "");
-      return new Promise((resolve, reject) => {
-        const check = (): void => {
-          const found = withoutControls(shown).includes(wanted);
-          if (!found && !ended) return;
-          listeners.delete(check);
-          if (found) resolve();
-          else reject(new Error(`ended without showing "${text}": ${withoutControls(shown)}`));
-        };
-        listeners.add(check);
-        check();
-      });
+    shows,
+    async ask(task, answer) {
+      pty.write(task);
+      await shows(task);
+      const enter = (): void => pty.write("\r");
+      enter();
+      const again = setInterval(enter, ENTER_AGAIN_MS);
+      await shows(answer).finally(() => clearInterval(again));
     },
-    type: (text) => pty.write(text),
     async close() {
       if (!ended) pty.kill("SIGKILL");
       await exit;

@@ -144,7 +144,9 @@ describe("claude on a terminal", () => {
     terminal.type(text);
     await terminal.shows(text);
     terminal.type("\r");
-    await terminal.shows(answer);
+    // It takes an Enter just behind a text for pasted when it is slow to read: that begins a line, and the next one enters.
+    const again = setInterval(() => terminal.type("\r"), 3_000);
+    await terminal.shows(answer).finally(() => clearInterval(again));
   }
 
   it("is ready without a dialog, works, is left and joined again, ended, and resumed where it was", async () => {

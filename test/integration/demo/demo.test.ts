@@ -32,6 +32,8 @@ let folder: string;
 
 beforeAll(async () => {
   await claude.install(cacheOf(), () => {});
+  // Else the first demo in a micro-VM does, and npm leaves its cache in that one's home.
+  if (vmLacks === undefined) await claude.install(VM_CACHE, () => {});
   folder = realpathSync(mkdtempSync(join(tmpdir(), "bbd-")));
   chmodSync(folder, 0o755);
 }, 600_000);

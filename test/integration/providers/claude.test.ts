@@ -154,10 +154,7 @@ describe.each(claude.credentials)("claude with $tokenRef outside", (credential) 
     });
     const terminal = guest.open(setup.argv);
     await terminal.shows("bypass permissions on");
-    terminal.type("is all well?");
-    await terminal.shows("is all well?");
-    terminal.type("\r");
-    await terminal.shows("All is well here.");
+    await terminal.ask("is all well?", "All is well here.");
     await terminal.close();
     expect(terminal.shown()).not.toMatch(/Entertoconfirm|missingorbroken|nottrusted|hasnotbeentrusted/);
     await stat(join(guest.workspace, "made-by-the-agent"));

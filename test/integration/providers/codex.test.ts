@@ -150,10 +150,7 @@ describe.each(codex.credentials)("codex with $tokenRef outside", (credential) =>
     });
     const terminal = guest.open(setup.argv);
     await terminal.shows("permissions: YOLO mode");
-    terminal.type("is all well?");
-    await terminal.shows("is all well?");
-    terminal.type("\r");
-    await terminal.shows("All is well here.");
+    await terminal.ask("is all well?", "All is well here.");
     await terminal.close();
     expect(terminal.shown()).not.toMatch(/Pressentertocontinue|Doyoutrust|Signin|Updateavailable/i);
     await stat(join(guest.workspace, "made-by-the-agent"));
@@ -208,10 +205,7 @@ describe("codex in a guest", () => {
     });
     const terminal = guest.open(onTerminal.resumeArgv ?? []);
     await terminal.shows("It was heron.");
-    terminal.type("once more?");
-    await terminal.shows("once more?");
-    terminal.type("\r");
-    await terminal.shows("Still heron.");
+    await terminal.ask("once more?", "Still heron.");
     await terminal.close();
   });
 
