@@ -34,6 +34,8 @@ export async function spendDay(
   const { cli } = host;
   const done: string[] = [];
   const problems: string[] = [];
+  /** Those that may never have become ready: they are refused to who resumes them. */
+  const cutShort = new Set<string>();
   const told = async (args: readonly string[], codes: readonly (number | null)[] = [0]): Promise<string> => {
     const { code, stdout, stderr } = await cli.run(args);
     done.push(`${args.slice(0, 3).join(" ")}: exit ${code}`);
@@ -79,7 +81,7 @@ export async function spendDay(
     async resume() {
       const [one] = await drawn(["kept", "crashed"]);
       if (one !== undefined && (await running()) < MOST_RUNNING)
-        await told(["resume", one.id, "--detach", "--yes"]);
+        await told(["resume", one.id, "--detach", "--yes"], cutShort.has(one.id) ? [0, 1] : [0]);
     },
     async fork() {
       const [one] = await drawn(["kept"]);
@@ -97,6 +99,7 @@ export async function spendDay(
     "kill a sidecar": async () => killOne("sidecar", await running()),
     "kill a guest": async () => killOne("guest", (await running()) - 1),
     async "kill a launch"() {
+      const earlier = cli.kept();
       const command = cli.begin(["start", "day", "--detach", "--yes", "-p", "sleep 600"]);
       await pause(dice.below(LAUNCH_MS));
       const [what, pattern] = dice.pick([
@@ -109,6 +112,7 @@ export async function spendDay(
       await command.ended;
       done.push(`killed in a launch: ${what}`);
       await rest();
+      for (const id of cli.kept()) if (!earlier.includes(id)) cutShort.add(id);
     },
   };
   const drawn = async (states: readonly string[]): Promise<readonly ListedBottle[]> => {
