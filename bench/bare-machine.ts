@@ -27,7 +27,7 @@ export async function bareBoot(spec: Spec): Promise<BareMachine> {
     word.startsWith("socket,id=link") ? `socket,id=link,path=${path},server=on,wait=off` : word,
   );
   const child = spawn(command, args, { stdio: ["ignore", "ignore", "inherit"] });
-  const [port, hello] = await firstWord(path);
+  const [port, hello] = await firstWord(child, path);
   return { port, hello, end: () => endOf(child, port, folder) };
 }
 
@@ -38,11 +38,18 @@ function withoutMonitor(argv: readonly string[]): readonly string[] {
   return argv.filter((word, i) => !isOfMonitor(word) && !isOfMonitor(argv[i + 1]));
 }
 
-function firstWord(path: string): Promise<readonly [Socket, Buffer]> {
-  return new Promise((resolve) => {
+function firstWord(child: ChildProcess, path: string): Promise<readonly [Socket, Buffer]> {
+  return new Promise((resolve, reject) => {
+    const end = (reason: Error | string): void => {
+      reject(new Error(`the bare machine ended before its first word: ${reason}`));
+    };
+    child.once("error", end);
+    child.once("exit", (code, signal) => end(`${signal ?? code}`));
     const dial = (): void => {
       const socket = connect(path);
-      socket.on("error", () => setTimeout(dial, 5));
+      socket.on("error", () => {
+        if (child.exitCode === null && child.signalCode === null) setTimeout(dial, 5);
+      });
       socket.once("data", (hello: Buffer) => {
         socket.pause();
         resolve([socket, hello]);

@@ -5,10 +5,11 @@
  * is never used twice, removing a dead one can never remove a living one.
  */
 import { randomBytes } from "node:crypto";
-import { open, readdir, rm } from "node:fs/promises";
+import { open, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { codeOf, UserError } from "../lib/errors.ts";
+import { UserError } from "../lib/errors.ts";
+import { namesIn } from "../lib/on-disk.ts";
 import { isProcessAlive, ownProcessStart } from "../lib/process-start.ts";
 
 /** `.<bottle>.<pid>.<birth>.<random>.writer`; no part but the separators has a dot. */
@@ -82,14 +83,7 @@ async function livingMarks(auditDir: string, bottle: string): Promise<Mark[]> {
 }
 
 async function marksIn(auditDir: string): Promise<Mark[]> {
-  let names: string[];
-  try {
-    names = await readdir(auditDir);
-  } catch (error) {
-    if (codeOf(error) === "ENOENT") return [];
-    throw error;
-  }
-  return names.flatMap((name) => {
+  return (await namesIn(auditDir)).flatMap((name) => {
     const [, bottle, pid, birth] = MARK.exec(name) ?? [];
     if (bottle === undefined || pid === undefined || birth === undefined) return [];
     return [{ name, bottle, pid: Number(pid), birth }];

@@ -11,12 +11,12 @@
  *     work/<random>/              somebody is at work in it while its lock is held
  */
 import { createHash, randomBytes } from "node:crypto";
-import { mkdir, readdir, readFile, rm, utimes } from "node:fs/promises";
+import { mkdir, rm, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
 import type { ImageConfig } from "../contract/image.ts";
-import { codeOf } from "../lib/errors.ts";
 import { acquireLock, tryLock } from "../lib/lock-file.ts";
+import { cachedRecord, namesIn } from "../lib/on-disk.ts";
 import { makePrivateDir, writeFileAtomic } from "../lib/paths.ts";
 import { removeTree } from "../lib/remove-tree.ts";
 
@@ -81,7 +81,7 @@ const RECORD = "image.json";
 
 /** Undefined when there is none, or it is not whole. */
 export async function readRoot(dir: string): Promise<{ disk: string; record: RootRecord } | undefined> {
-  const record = await readRecord(join(dir, RECORD), rootRecord);
+  const record = await cachedRecord(join(dir, RECORD), rootRecord);
   return record && { disk: join(dir, DISK), record };
 }
 
@@ -112,7 +112,7 @@ const nameFile = (cache: ImageCache, name: string): string =>
 
 /** What `name` came to, last time. */
 export function readName(cache: ImageCache, name: string): Promise<NameRecord | undefined> {
-  return readRecord(nameFile(cache, name), nameRecord);
+  return cachedRecord(nameFile(cache, name), nameRecord);
 }
 
 export async function writeName(cache: ImageCache, record: NameRecord): Promise<void> {
@@ -122,30 +122,8 @@ export async function writeName(cache: ImageCache, record: NameRecord): Promise<
 
 export async function listNames(cache: ImageCache): Promise<readonly NameRecord[]> {
   const files = await namesIn(cache.names);
-  const records = await Promise.all(files.map((file) => readRecord(join(cache.names, file), nameRecord)));
+  const records = await Promise.all(files.map((file) => cachedRecord(join(cache.names, file), nameRecord)));
   return records.flatMap((record) => record ?? []);
-}
-
-/** A file of ours that is missing, cut or from another version is one that is not there: all of it can be made again. */
-async function readRecord<T>(path: string, schema: z.ZodType<T>): Promise<T | undefined> {
-  try {
-    const result = schema.safeParse(JSON.parse(await readFile(path, "utf8")));
-    return result.success ? result.data : undefined;
-  } catch (error) {
-    if (codeOf(error) === "ENOENT" || codeOf(error) === "ENOTDIR" || error instanceof SyntaxError)
-      return undefined;
-    throw error;
-  }
-}
-
-/** None when there is no such folder. */
-export async function namesIn(folder: string): Promise<readonly string[]> {
-  try {
-    return (await readdir(folder)).sort();
-  } catch (error) {
-    if (codeOf(error) === "ENOENT") return [];
-    throw error;
-  }
 }
 
 /** Runs `use` with a folder of its own, which is gone afterwards; if this process dies, the next one removes it. */

@@ -1,10 +1,9 @@
 /** Which bottles' disks stand on a disk of the cache: it is not removed while one of them is there. */
-import { mkdir, readFile, stat } from "node:fs/promises";
+import { mkdir, readFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { codeOf } from "../lib/errors.ts";
 import { isBottleId } from "../lib/names.ts";
+import { namesIn, statOf } from "../lib/on-disk.ts";
 import { writeFileAtomic } from "../lib/paths.ts";
-import { namesIn } from "./image-cache.ts";
 import type { RootImage } from "./root-disk.ts";
 
 const USERS = "bottles";
@@ -21,17 +20,7 @@ export async function usersOf(dir: string): Promise<readonly string[]> {
   const users = join(dir, USERS);
   const held = (await namesIn(users)).filter(isBottleId).map(async (id) => {
     const stateDir = await readFile(join(users, id), "utf8");
-    return (await isThere(stateDir)) ? [id] : [];
+    return (await statOf(stateDir)) !== undefined ? [id] : [];
   });
   return (await Promise.all(held)).flat();
-}
-
-async function isThere(path: string): Promise<boolean> {
-  try {
-    await stat(path);
-    return true;
-  } catch (error) {
-    if (codeOf(error) === "ENOENT" || codeOf(error) === "ENOTDIR") return false;
-    throw error;
-  }
 }

@@ -9,6 +9,7 @@ import { join } from "node:path";
 import type { Progress } from "../contract/backend.ts";
 import { UserError } from "../lib/errors.ts";
 import { acquireLock } from "../lib/lock-file.ts";
+import { namesIn } from "../lib/on-disk.ts";
 import { makePrivateDir } from "../lib/paths.ts";
 import { printable } from "../lib/printable.ts";
 import { removeTree } from "../lib/remove-tree.ts";
@@ -17,7 +18,6 @@ import {
   DISK_MODE,
   diskIn,
   imageCacheIn,
-  namesIn,
   type RootRecord,
   readRoot,
   writeRootRecord,

@@ -1,15 +1,14 @@
 /** The disks that are in the cache: which, how large, for whom; and removing those that nobody needs. */
-import { readdir, rename, stat } from "node:fs/promises";
+import { rename, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { codeOf } from "../lib/errors.ts";
 import { tryLock } from "../lib/lock-file.ts";
+import { bytesOnDisk, namesIn, statOf } from "../lib/on-disk.ts";
 import { removeTree } from "../lib/remove-tree.ts";
 import {
   type ImageCache,
   imageCacheIn,
   listNames,
   type NameRecord,
-  namesIn,
   type RootRecord,
   readRoot,
   sweepWork,
@@ -99,7 +98,7 @@ export async function pruneImages(request: PruneRequest): Promise<readonly Prune
     pruned.push({ what: `${image.record.name} ${image.record.digest}`, bytes: image.bytes });
   }
   for (const leftover of await leftoversIn(cache)) {
-    const bytes = await sizeOf(leftover);
+    const bytes = await bytesOnDisk(leftover);
     if (!request.dryRun && !(await removeLocked(leftover))) continue;
     pruned.push({ what: leftover.slice(cache.root.length + 1), bytes });
   }
@@ -150,22 +149,5 @@ async function removeLocked(
     return await remove();
   } finally {
     await lock.release();
-  }
-}
-
-async function sizeOf(path: string): Promise<number> {
-  const status = await statOf(path);
-  if (status === undefined) return 0;
-  if (!status.isDirectory()) return status.blocks * 512;
-  const sizes = await Promise.all((await readdir(path)).map((name) => sizeOf(join(path, name))));
-  return sizes.reduce((all, size) => all + size, 0);
-}
-
-async function statOf(path: string) {
-  try {
-    return await stat(path);
-  } catch (error) {
-    if (codeOf(error) === "ENOENT") return undefined;
-    throw error;
   }
 }

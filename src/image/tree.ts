@@ -52,7 +52,7 @@ interface Child {
 
 /** Linux's own limit, after which it answers ELOOP. */
 const MAX_LINKS_FOLLOWED = 40;
-/** A path of 4,096 bytes has half as many names: a link of dots, followed for each of a million entries, would take an hour. */
+/** Four times what a path of 4,096 bytes can have: a link of dots, followed for each of a million entries, would take an hour. */
 const MAX_NAMES_FOLLOWED = 8_192;
 /** As deep as a path of 4,096 bytes can be; what goes deeper nobody could name. */
 const MAX_DEPTH = 2_048;

@@ -51,10 +51,10 @@ export interface GuestClientOptions {
 /** Opens a stream to the guest's init. One that cannot be opened is destroyed. */
 export type ConnectGuest = (options: { readonly allowHalfOpen: boolean }) => Duplex;
 
-/** To an init that accepts on a Unix socket. */
 /** Of this process, or of the whole host: it says nothing of the guest. */
 const NONE_LEFT: readonly (string | undefined)[] = ["EMFILE", "ENFILE"];
 
+/** To an init that accepts on a Unix socket. */
 export function guestSocket(path: string): ConnectGuest {
   return ({ allowHalfOpen }) => connect({ path, allowHalfOpen });
 }

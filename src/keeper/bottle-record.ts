@@ -3,12 +3,13 @@
  * it), the keeper's socket and its token. Nothing here is remembered anywhere else.
  */
 import { randomBytes } from "node:crypto";
-import { readdir, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import * as z from "zod";
 import type { BottlePlan } from "../contract/plan.ts";
 import { codeOf, UserError } from "../lib/errors.ts";
 import { didYouMean, isBottleId } from "../lib/names.ts";
+import { namesIn } from "../lib/on-disk.ts";
 import { checkSocketPath, type Home, homeOf, runtimeDir, writeFileAtomic } from "../lib/paths.ts";
 
 export interface BottlePaths {
@@ -112,12 +113,7 @@ function parseJson(text: string): unknown {
 
 /** Every id with a state directory, whatever is in it. */
 export async function listBottleIds(home: Home = homeOf()): Promise<readonly string[]> {
-  try {
-    return (await readdir(home.state)).filter(isBottleId).sort();
-  } catch (error) {
-    if (codeOf(error) === "ENOENT") return [];
-    throw error;
-  }
+  return (await namesIn(home.state)).filter(isBottleId);
 }
 
 export async function newToken(paths: BottlePaths): Promise<string> {

@@ -5,14 +5,15 @@
  * to another home on this host is that home's. Running bottles, kept work and logs are never among it.
  */
 import { existsSync } from "node:fs";
-import { readdir, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { sweepWriterMarks } from "../audit/writer-mark.ts";
 import { ownedResources } from "../backends/owned.ts";
 import { backends } from "../backends/registry.ts";
 import type { OwnedResource } from "../contract/backend.ts";
-import { codeOf, messageOf } from "../lib/errors.ts";
+import { messageOf } from "../lib/errors.ts";
 import { tryLock } from "../lib/lock-file.ts";
+import { namesIn } from "../lib/on-disk.ts";
 import { homeOf } from "../lib/paths.ts";
 import { removeTree } from "../lib/remove-tree.ts";
 import { isInUse, lockBottle } from "./bottle-lock.ts";
@@ -172,12 +173,7 @@ function isToBeRemoved({ ended, work, waits = [] }: BottleRecord): boolean {
 }
 
 async function transientIn(paths: BottlePaths): Promise<readonly string[]> {
-  try {
-    return (await readdir(paths.state)).filter((name) => TRANSIENT.test(name));
-  } catch (error) {
-    if (codeOf(error) === "ENOENT") return [];
-    throw error;
-  }
+  return (await namesIn(paths.state)).filter((name) => TRANSIENT.test(name));
 }
 
 async function remove(leftover: Leftover, paths: BottlePaths): Promise<void> {

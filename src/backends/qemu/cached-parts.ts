@@ -2,10 +2,9 @@
  * What micro-VMs leave in the cache, and which of it no machine would go on from any more: kernels, RAM disks and
  * templates of parts that this host had once. All of it is made again in seconds.
  */
-import { readdir, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import type { CachedPart } from "../../contract/backend.ts";
-import { codeOf } from "../../lib/errors.ts";
+import { bytesOnDisk, namesIn, statOf } from "../../lib/on-disk.ts";
 import { plainKernelOf } from "./kernel.ts";
 import { knownMade } from "./made-from.ts";
 import { findHostParts } from "./parts.ts";
@@ -49,30 +48,8 @@ async function currentParts(
 }
 
 async function describe(what: string, path: string, isCurrent: boolean): Promise<CachedPart | undefined> {
-  try {
-    const { mtimeMs } = await stat(path);
-    const isOld = !isCurrent && Date.now() - mtimeMs > JUST_MADE_MS;
-    return { what, path, bytes: await sizeOf(path), isOld };
-  } catch (error) {
-    // Removed meanwhile.
-    if (codeOf(error) === "ENOENT") return undefined;
-    throw error;
-  }
-}
-
-/** What it takes on the host's disk. */
-async function sizeOf(path: string): Promise<number> {
-  const status = await stat(path);
-  if (!status.isDirectory()) return status.blocks * 512;
-  const sizes = await Promise.all((await readdir(path)).map((name) => sizeOf(join(path, name))));
-  return sizes.reduce((all, size) => all + size, 0);
-}
-
-async function namesIn(folder: string): Promise<readonly string[]> {
-  try {
-    return await readdir(folder);
-  } catch (error) {
-    if (codeOf(error) === "ENOENT") return [];
-    throw error;
-  }
+  const status = await statOf(path);
+  if (status === undefined) return undefined;
+  const isOld = !isCurrent && Date.now() - status.mtimeMs > JUST_MADE_MS;
+  return { what, path, bytes: await bytesOnDisk(path), isOld };
 }

@@ -3,10 +3,11 @@
  * names and how they looked are written down with it.
  */
 import { createHash } from "node:crypto";
-import { mkdir, readFile } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
 import { fileStamp } from "../../lib/file-stamp.ts";
+import { cachedRecord } from "../../lib/on-disk.ts";
 import { writeFileAtomic } from "../../lib/paths.ts";
 
 const recordSchema = z.strictObject({
@@ -48,9 +49,8 @@ function recordOf(what: readonly string[], cache: string): string {
 }
 
 async function readRecord(path: string): Promise<string | undefined> {
-  const text = await readFile(path, "utf8").catch(() => "null");
-  const known = recordSchema.nullable().parse(JSON.parse(text));
-  if (known === null) return undefined;
+  const known = await cachedRecord(path, recordSchema);
+  if (known === undefined) return undefined;
   const { made, from } = known;
   const isSame = [[made, fileStamp(made)] as const, ...from].every(
     ([file, stamp]) => stamp !== undefined && stamp !== "" && fileStamp(file) === stamp,

@@ -7,19 +7,18 @@
  *     smolmachines/<name>.name.json    what a name of it, or a source that has not changed, came to
  */
 import { createHash } from "node:crypto";
-import { readdir, readFile, rename, rm, stat, utimes } from "node:fs/promises";
+import { rename, rm, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
 import type { CachedPart } from "../../contract/backend.ts";
+import { JUST_WANTED_MS } from "../../image/stored-images.ts";
 import { codeOf, UserError } from "../../lib/errors.ts";
+import { bytesOnDisk, cachedRecord, namesIn, statOf } from "../../lib/on-disk.ts";
 import { homeOf, makePrivateDir, writeFileAtomic } from "../../lib/paths.ts";
 import { readMade } from "./machine.ts";
 import { hashOf } from "./pack-file.ts";
 import type { Smolvm } from "./smolvm.ts";
 import { STATE_NAME } from "./state-folder.ts";
-
-/** Somebody may have packed it for a bottle that is being launched, or be about to. */
-const JUST_WANTED_MS = 10 * 60_000;
 
 const keyText = z.string().regex(/^[0-9a-f]{32}$/);
 const pinSchema = z.strictObject({
@@ -66,14 +65,14 @@ export async function openArtefacts(cache: string, smolvm: Pick<Smolvm, "text">)
   const nameFile = (name: string): string => join(folder, `${keyOf(name)}.name.json`);
 
   const byKey = async (key: string): Promise<Artefact | undefined> => {
-    const pin = await readRecord(pinFile(key), pinSchema);
+    const pin = await cachedRecord(pinFile(key), pinSchema);
     return pin && checked(folder, key, pin);
   };
   return {
     folder,
     ofImage: (digest) => byKey(keyOf(digest)),
     async ofName(name) {
-      const known = await readRecord(nameFile(name), nameSchema);
+      const known = await cachedRecord(nameFile(name), nameSchema);
       return known && byKey(known.key);
     },
     async put(file, made) {
@@ -117,26 +116,15 @@ async function checked(folder: string, key: string, pin: Pin): Promise<Artefact 
   }
 }
 
-/** A record of ours that is missing, cut or from another version is one that is not there: all can be made again. */
-async function readRecord<T>(path: string, schema: z.ZodType<T>): Promise<T | undefined> {
-  try {
-    const parsed = schema.safeParse(JSON.parse(await readFile(path, "utf8")));
-    return parsed.success ? parsed.data : undefined;
-  } catch (error) {
-    if (codeOf(error) === "ENOENT" || error instanceof SyntaxError) return undefined;
-    throw error;
-  }
-}
-
 /** Removes pins and names of files that were pruned. */
 async function sweep(folder: string): Promise<void> {
-  const all = await readdir(folder);
+  const all = await namesIn(folder);
   const there = new Set(all.filter((name) => name.endsWith(".smolmachine")));
   for (const name of all) {
     if (!name.endsWith(".json")) continue;
     const path = join(folder, name);
     const key = name.endsWith(".name.json")
-      ? (await readRecord(path, nameSchema))?.key
+      ? (await cachedRecord(path, nameSchema))?.key
       : name.slice(0, -".json".length);
     if (!there.has(`${key}.smolmachine`)) await rm(path, { force: true });
   }
@@ -153,7 +141,7 @@ export async function cachedArtefacts(
   wanted: ReadonlySet<string> | undefined,
 ): Promise<readonly CachedPart[]> {
   const folder = folderIn(cache);
-  const names = await listed(folder);
+  const names = await namesIn(folder);
   const words = await wordsByKey(folder, names);
   const inUse = await pathsInUse();
   const files = await Promise.all(
@@ -178,15 +166,10 @@ export async function cachedArtefacts(
 
 async function describe(folder: string, key: string) {
   const path = fileOf(folder, key);
-  try {
-    const { mtimeMs, blocks } = await stat(path);
-    const pin = await readRecord(join(folder, `${key}.json`), pinSchema);
-    return { key, path, bytes: blocks * 512, wantedMs: mtimeMs, pin };
-  } catch (error) {
-    // Removed meanwhile.
-    if (codeOf(error) === "ENOENT") return undefined;
-    throw error;
-  }
+  const status = await statOf(path);
+  if (status === undefined) return undefined;
+  const pin = await cachedRecord(join(folder, `${key}.json`), pinSchema);
+  return { key, path, bytes: await bytesOnDisk(path), wantedMs: status.mtimeMs, pin };
 }
 
 async function wordsByKey(
@@ -195,7 +178,7 @@ async function wordsByKey(
 ): Promise<ReadonlyMap<string, readonly string[]>> {
   const words = new Map<string, string[]>();
   for (const file of files.filter((name) => name.endsWith(".name.json"))) {
-    const known = await readRecord(join(folder, file), nameSchema);
+    const known = await cachedRecord(join(folder, file), nameSchema);
     if (known === undefined) continue;
     words.set(known.key, [...(words.get(known.key) ?? []), known.image]);
   }
@@ -205,18 +188,8 @@ async function wordsByKey(
 /** What machines of this operator's bottles were made of: some releases read it again at each start. */
 async function pathsInUse(): Promise<ReadonlySet<string>> {
   const { state } = homeOf();
-  const ids = await listed(state);
+  const ids = await namesIn(state);
   // Of what is no bottle's, or cannot be read, nothing would be started.
   const made = ids.map((id) => readMade(join(state, id, STATE_NAME)).catch(() => undefined));
   return new Set((await Promise.all(made)).flatMap((each) => each?.argv ?? []));
-}
-
-/** Nothing where there is no such folder. */
-async function listed(folder: string): Promise<readonly string[]> {
-  try {
-    return await readdir(folder);
-  } catch (error) {
-    if (codeOf(error) === "ENOENT") return [];
-    throw error;
-  }
 }

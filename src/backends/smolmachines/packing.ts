@@ -1,13 +1,13 @@
 /**
  * `smolvm pack create`, which takes minutes and boots a machine of its own for that. It ends with whoever wanted it,
- * however that one ends (I9): a shell between the two holds a pipe of the starter's, and once nobody does at its other end
- * kills smolvm and, where the system shows environments (Linux), whatever smolvm started with this state folder in its own.
+ * however that one ends (I9), and with it whatever it started: that has this state folder in its environment.
  */
 import { ChildProcess } from "node:child_process";
 import { join } from "node:path";
 import { coverInherited } from "../../jail/inherited-fds.ts";
 import { run } from "../../lib/processes.ts";
 import { createScope } from "../../lib/scope.ts";
+import { tethered } from "../../lib/tethered.ts";
 import { packCommand } from "./commands.ts";
 import { environmentIn, MAX_OUTPUT_BYTES, must, type Smolvm } from "./smolvm.ts";
 import { makeStateFolder } from "./state-folder.ts";
@@ -16,33 +16,6 @@ import { makeStateFolder } from "./state-folder.ts";
 export const PACK_TIMEOUT_MS = 45 * 60_000;
 /** In the folder given to {@link pack}. */
 const OUTPUT = "image";
-
-/**
- * Arguments: what stands in the environment of whoever works in there, and in nobody else's; the command. Number 3 is the
- * pipe. What was killed starts nobody any more, but what it has just started may be about to: so it is looked for again.
- */
-const TETHER = `mark=$1
-shift
-"$@" </dev/null 3<&- &
-program=$!
-{
-  cat <&3
-  # This shell first: it would end the search once smolvm is gone.
-  kill -KILL $$ "$program"
-  for turn in 1 2 3; do
-    for file in $(grep -lsaF -- "$mark" /proc/[0-9]*/environ); do
-      each=\${file#/proc/}
-      kill -KILL "\${each%/environ}"
-    done
-  done
-} >/dev/null 2>&1 &
-watch=$!
-exec 3<&-
-wait "$program"
-code=$?
-kill "$watch"
-exit "$code"
-`;
 
 export interface PackRequest {
   readonly smolvm: Smolvm;
@@ -69,11 +42,11 @@ export async function pack(request: PackRequest): Promise<string> {
     const letGo = new AbortController();
     const onAbort = (): void => letGo.abort();
     signal?.addEventListener("abort", onAbort, { once: true });
-    const packing = run(["/bin/sh", "-c", TETHER, "packing", mark, ...command], {
+    const packing = run(tethered(command, { pipe: 3, mark }), {
       cwd: "/",
       env: { PATH: env["PATH"] },
       start: (stdio, spawning) =>
-        coverInherited([...stdio, "pipe" as const], (all) => tethered(spawning(all), letGo)),
+        coverInherited([...stdio, "pipe" as const], (all) => heldBy(letGo, spawning(all))),
       timeoutMs,
       maxOutputBytes: MAX_OUTPUT_BYTES,
     });
@@ -93,7 +66,7 @@ export async function pack(request: PackRequest): Promise<string> {
 }
 
 /** Lets go of its pipe when it is told to, and once the shell has ended: when that was killed at its time-out too. */
-function tethered<T>(child: T, letGo: AbortController): T {
+function heldBy<T>(letGo: AbortController, child: T): T {
   if (!(child instanceof ChildProcess)) return child;
   const pipe = child.stdio[3];
   pipe?.on("error", () => {});

@@ -3,11 +3,12 @@
  * and what comes is hashed with what was there: a mirror that answers with other bytes is noticed at the end.
  */
 import { createReadStream } from "node:fs";
-import { open, rename, rm, stat } from "node:fs/promises";
+import { open, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { codeOf, UserError } from "../../lib/errors.ts";
 import { acquireLock } from "../../lib/lock-file.ts";
+import { statOf } from "../../lib/on-disk.ts";
 import { makePrivateDir } from "../../lib/paths.ts";
 import { DigestCheck, digestParts } from "../digest.ts";
 import type { ImageCache } from "../image-cache.ts";
@@ -38,7 +39,7 @@ export async function download(part: Part, options: DownloadOptions): Promise<st
   const folder = join(options.cache.blobs, algorithm);
   const path = join(folder, hex);
   await makePrivateDir(folder);
-  if ((await sizeOf(path)) === part.size) {
+  if ((await statOf(path))?.size === part.size) {
     options.onBytes(part.size);
     return path;
   }
@@ -48,7 +49,7 @@ export async function download(part: Part, options: DownloadOptions): Promise<st
   });
   try {
     // Another one may have brought it while we waited.
-    if ((await sizeOf(path)) === part.size) options.onBytes(part.size);
+    if ((await statOf(path))?.size === part.size) options.onBytes(part.size);
     else await bring(part, path, options);
     return path;
   } finally {
@@ -60,13 +61,13 @@ async function bring(part: Part, path: string, options: DownloadOptions): Promis
   const beside = `${path}.part`;
   let fruitless = 0;
   for (let resumes = 0; ; resumes++) {
-    const had = Math.min((await sizeOf(beside)) ?? 0, part.size);
+    const had = Math.min((await statOf(beside))?.size ?? 0, part.size);
     try {
       await attempt(part, beside, had, options);
       break;
     } catch (error) {
       options.signal?.throwIfAborted();
-      const came = ((await sizeOf(beside)) ?? 0) - had;
+      const came = ((await statOf(beside))?.size ?? 0) - had;
       fruitless = came > 0 ? 0 : fruitless + 1;
       if (error instanceof UserError || resumes >= MAX_RESUMES || fruitless >= MAX_FRUITLESS) {
         throw asUserError(part, error);
@@ -131,15 +132,6 @@ async function writeAt(
 
 function startsAt(header: string | undefined, first: number): boolean {
   return /^bytes ([0-9]+)-/.exec(header ?? "")?.[1] === String(first);
-}
-
-async function sizeOf(path: string): Promise<number | undefined> {
-  try {
-    return (await stat(path)).size;
-  } catch (error) {
-    if (codeOf(error) === "ENOENT") return undefined;
-    throw error;
-  }
 }
 
 function asUserError(part: Part, error: unknown): unknown {
