@@ -59,7 +59,7 @@ export async function bootMachine(
   const call = callerIn(smolvm, folder.short);
   const env = environmentIn(folder.short, smolvm.traits);
   const machine = await takeMachine({
-    ...{ smolvm, call, room, folder: folder.path },
+    ...{ smolvm, call, room, folder },
     spec: specOf(prepared, link, options),
   });
   scope.defer("the machine", () => machine.stop());

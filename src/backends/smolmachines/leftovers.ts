@@ -7,12 +7,16 @@ import { imageCacheIn, sweepWork } from "../../image/image-cache.ts";
 import { codeOf, UserError } from "../../lib/errors.ts";
 import { cacheOf, homeOf } from "../../lib/paths.ts";
 import { stopCommand } from "./commands.ts";
-import { listMachines } from "./machine.ts";
+import { listMachines, MACHINE_PREFIX } from "./machine.ts";
+import { killMachine, type MachinePlace, machineProcesses } from "./machine-processes.ts";
 import { lookForSmolvm } from "./probe.ts";
 import { callerIn } from "./smolvm.ts";
 import { STATE_NAME, shortWays, stateFolderIn } from "./state-folder.ts";
 
-/** Machines that run, and short ways to their folders, of this operator's home. */
+/**
+ * Machines that run, and short ways to their folders, of this operator's home. Of one whose folder is gone smolvm knows
+ * nothing any more; its short way tells whose it was.
+ */
 export async function enumerateMachines({
   without = [],
   signal,
@@ -20,14 +24,13 @@ export async function enumerateMachines({
   const found: OwnedResource[] = [];
   const { state } = homeOf();
   for (const { short, path } of await shortWays()) {
-    if (basename(path) === STATE_NAME && dirname(dirname(path)) === state)
-      found.push({
-        backend: "smolmachines",
-        bottle: basename(dirname(path)),
-        kind: "short way",
-        name: short,
-        ours: true,
-      });
+    if (basename(path) !== STATE_NAME || dirname(dirname(path)) !== state) continue;
+    const bottle = basename(dirname(path));
+    const common = { backend: "smolmachines", bottle, ours: true } as const;
+    const place = placeOf(bottle);
+    if (!existsSync(path) && (await machineProcesses(place)).length > 0)
+      found.push({ ...common, kind: "machine", name: place.name });
+    found.push({ ...common, kind: "short way", name: short });
   }
   const ids = await readdir(state).catch(() => []);
   const used = ids.filter((id) => !without.includes(id) && existsSync(join(state, id, STATE_NAME)));
@@ -46,6 +49,10 @@ export async function enumerateMachines({
   return found.sort((a, b) => a.kind.localeCompare(b.kind));
 }
 
+function placeOf(bottle: string): MachinePlace {
+  return { name: `${MACHINE_PREFIX}${bottle}`, folder: stateFolderIn(join(homeOf().state, bottle)) };
+}
+
 function wayTo(stateDir: string): string {
   const { short, path } = stateFolderIn(stateDir);
   return existsSync(short) ? short : path;
@@ -56,6 +63,13 @@ export async function removeResource({ kind, name, bottle }: OwnedResource): Pro
     await rm(name, { force: true });
     return;
   }
+  const place = placeOf(bottle);
+  // Without its folder smolvm would make it one.
+  if (existsSync(place.folder.path)) await stopInOrder(name, bottle);
+  await killMachine(place);
+}
+
+async function stopInOrder(name: string, bottle: string): Promise<void> {
   const found = await lookForSmolvm();
   if ("lack" in found)
     throw new UserError(`${name} cannot be stopped without ${found.lack.what}`, { hint: found.lack.remedy });

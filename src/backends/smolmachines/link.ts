@@ -63,10 +63,11 @@ export async function reserveLink(
   const folder = await makeStateFolder(request.stateDir, scope);
   const roomy = host.rooms !== false && hostPlatform() === "linux" && (await canOpenRoom());
   const way = wayFor(smolvm, roomy);
-  const stop = [smolvm.path, ...stopCommand(machineName(id))];
+  const machine = { name: machineName(id), folder };
+  const stop = [smolvm.path, ...stopCommand(machine.name)];
   const env = environmentIn(folder.short, smolvm.traits);
-  const room = roomy ? await openRoom(stop, env, scope) : undefined;
-  if (room === undefined) await watchOver(stop, env, scope);
+  const room = roomy ? await openRoom(machine, stop, env, scope) : undefined;
+  if (room === undefined) await watchOver(machine, stop, env, scope);
   const alias = way.kind === "alias" || contained !== undefined ? await takeAlias(scope) : undefined;
   const bundle =
     contained === undefined || alias === undefined

@@ -5,7 +5,6 @@ import * as z from "zod";
 import type { Guest } from "../../contract/backend.ts";
 import { codeOf, messageOf, UserError } from "../../lib/errors.ts";
 import { writeFileAtomic } from "../../lib/paths.ts";
-import { run } from "../../lib/processes.ts";
 import {
   createCommand,
   deleteCommand,
@@ -17,8 +16,10 @@ import {
   stopCommand,
 } from "./commands.ts";
 import { createFreezer } from "./freezer.ts";
+import { killMachine } from "./machine-processes.ts";
 import type { Room } from "./room.ts";
 import { type Call, must, SLOW_TIMEOUT_MS, type Smolvm } from "./smolvm.ts";
+import type { StateFolder } from "./state-folder.ts";
 
 export const MACHINE_PREFIX = "bot-bottle-";
 /** From `start` to a guest that runs what it is told: a second where it is slow. */
@@ -57,7 +58,7 @@ export interface MachineRequest {
   readonly call: Call;
   readonly spec: MachineSpec;
   /** smolvm's state. */
-  readonly folder: string;
+  readonly folder: StateFolder;
   readonly room: Room | undefined;
 }
 
@@ -68,10 +69,10 @@ export interface MachineRequest {
 export async function takeMachine(request: MachineRequest): Promise<Machine> {
   const { smolvm, call, spec, folder, room } = request;
   const { name } = spec;
-  const record = recordIn(folder);
+  const record = recordIn(folder.path);
   const argv = [...createCommand(smolvm.traits, spec)];
   const made = { version: 1, argv, smolvm: smolvm.text } as const;
-  const earlier = await readMade(folder);
+  const earlier = await readMade(folder.path);
   if (earlier !== undefined && (earlier.smolvm !== smolvm.text || !isEqual(earlier.argv, argv))) {
     throw new UserError(
       `the machine of this bottle was made by smolvm ${earlier.smolvm} for another image, link or amount of resources`,
@@ -101,7 +102,7 @@ export async function takeMachine(request: MachineRequest): Promise<Machine> {
     );
     // A start that failed leaves a process in some releases, which no command of theirs would end (A.8).
     if (room !== undefined) await room.clear();
-    else await killOrphans(name, folder);
+    else await killMachine({ name, folder });
     const left = (await listMachines(call)).find((machine) => machine.name === name);
     if (left !== undefined && ["running", "unreachable"].includes(left.state))
       throw new Error(`${name} does not stop: ${stopped instanceof Error ? messageOf(stopped) : left.state}`);
@@ -174,20 +175,5 @@ async function untilReady(smolvm: Smolvm, call: Call, name: string): Promise<voi
         { hint: "bottle doctor" },
       );
     await new Promise((resolve) => setTimeout(resolve, READY_PAUSE_MS));
-  }
-}
-
-/** By its arguments: where there is no room to look for it in. */
-async function killOrphans(name: string, folder: string): Promise<void> {
-  const { stdout } = await run(["ps", "-axww", "-o", "pid=,command="], { timeoutMs: READY_TIMEOUT_MS });
-  for (const line of stdout.toString("utf8").split("\n")) {
-    const [, pid, command = ""] = /^\s*(\d+)\s+(.*)$/.exec(line) ?? [];
-    if (pid === undefined || !/\b_boot-vm\b/.test(command)) continue;
-    if (!command.split(/\s+/).some((word) => word === name || word.startsWith(`${folder}/`))) continue;
-    try {
-      process.kill(Number(pid), "SIGKILL");
-    } catch {
-      // It has ended.
-    }
   }
 }

@@ -13,6 +13,7 @@ import { isRoot } from "../../jail/host-uid.ts";
 import { messageOf } from "../../lib/errors.ts";
 import { exited, run } from "../../lib/processes.ts";
 import type { Scope } from "../../lib/scope.ts";
+import { LIST_BY_ARGUMENTS, type MachinePlace, placeWords } from "./machine-processes.ts";
 
 /** Some milliseconds of work. */
 const OPEN_TIMEOUT_MS = 10_000;
@@ -21,15 +22,40 @@ const OPEN_TIMEOUT_MS = 10_000;
 const CLEAR_TIMEOUT_MS = 5_000;
 const CLEAR_PAUSE_MS = 5;
 
-/** Arguments: what stops the machine. JAIL_NET: own or host. As an ordinary user it is root of that network alone. */
+/**
+ * Arguments: a machine's place; what stops it. ROOM: own or host. As an ordinary user it is root of that network alone.
+ * A machine that was frozen goes on, so that it can be stopped in order; one that smolvm does not stop, or has forgotten
+ * because its state is gone, is killed. What was killed may just have started somebody: so they are looked for again.
+ */
 const HOLD = `set -eu
+${LIST_BY_ARGUMENTS}
+in_room() {
+  all=$(ls -l /proc/[0-9]*/ns/net)
+  own=$(readlink /proc/$$/ns/net)
+  echo "$all" | while read -r line; do
+    case $line in *" -> $own") each=\${line##* /proc/}; echo "\${each%%/*}" ;; esac
+  done
+}
+short=$1 folder=$2 name=$3
+shift 3
 if [ "$ROOM" = own ]; then
   ip link set lo up
   echo 80 >/proc/sys/net/ipv4/ip_unprivileged_port_start
 fi
 echo held
 cat >/dev/null || :
-exec "$@" >/dev/null 2>&1
+signal() {
+  if [ "$ROOM" = own ]; then found=$(in_room); else found=$(by_arguments "$short" "$folder" "$name"); fi
+  for each in $found; do
+    if [ "$each" != $$ ]; then kill "-$1" "$each"; fi
+  done
+}
+set +e
+exec >/dev/null 2>&1
+signal CONT
+"$@"
+signal KILL
+signal KILL
 `;
 
 export interface Room {
@@ -65,12 +91,23 @@ export function canOpenRoom(): Promise<boolean> {
  * @throws Error with the system's words.
  */
 export async function openRoom(
+  machine: MachinePlace,
   stop: readonly string[],
   env: Readonly<Record<string, string>>,
   scope: Scope,
 ): Promise<Room> {
   const ownUser = !isRoot();
-  const words = [...(ownUser ? ENTER_USER : []), "--net", "--", "sh", "-c", HOLD, "room", ...stop];
+  const words = [
+    ...(ownUser ? ENTER_USER : []),
+    "--net",
+    "--",
+    "sh",
+    "-c",
+    HOLD,
+    "room",
+    ...placeWords(machine),
+    ...stop,
+  ];
   const pid = await hold(["unshare", ...words], { ...env, ROOM: "own" }, scope);
   const network = readlinkSync(`/proc/${pid}/ns/net`);
   const namespaces = [...(ownUser ? [`--user=/proc/${pid}/ns/user`] : []), `--net=/proc/${pid}/ns/net`];
@@ -103,11 +140,12 @@ export async function openRoom(
 
 /** Where there is no room: waits for this process's end all the same. */
 export async function watchOver(
+  machine: MachinePlace,
   stop: readonly string[],
   env: Readonly<Record<string, string>>,
   scope: Scope,
 ): Promise<void> {
-  await hold(["sh", "-c", HOLD, "watch", ...stop], { ...env, ROOM: "host" }, scope);
+  await hold(["sh", "-c", HOLD, "watch", ...placeWords(machine), ...stop], { ...env, ROOM: "host" }, scope);
 }
 
 async function hold(

@@ -16,7 +16,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { connect } from "node:net";
-import { dirname, join, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { createGuestClient, type GuestClient, guestSocket } from "../../../src/jail/guest-client.ts";
@@ -115,7 +115,9 @@ function vmmOf(name: string): number | undefined {
   try {
     const pid = Number(readFileSync(join(directoryOf(name), "vmm.pid"), "utf8"));
     const [, , state] = /^(\d+) \(.*\) (\S)/s.exec(readFileSync(`/proc/${pid}/stat`, "latin1")) ?? [];
-    const isOurs = readFileSync(`/proc/${pid}/cmdline`, "utf8").includes(`_boot-vm\0${name}`);
+    const isOurs = readFileSync(`/proc/${pid}/cmdline`, "utf8").includes(
+      `/vms/${basename(directoryOf(name))}/boot-config.json`,
+    );
     return isOurs && state !== "Z" ? pid : undefined;
   } catch {
     return undefined;
@@ -153,7 +155,10 @@ async function start(release: Release, args: Parsed, self: readonly string[]): P
   mkdirSync(folder, { recursive: true });
   rmSync(join(folder, "agent.sock"), { force: true });
   const log = openSync(join(folder, "console.log"), "a");
-  const words = [PROCESSORS, ...self, "_boot-vm", name];
+  // Its arguments name that file, and not the machine.
+  const config = join(folder, "boot-config.json");
+  writeFileSync(config, JSON.stringify({ name }));
+  const words = [PROCESSORS, ...self, "_boot-vm", config];
   const vmm = spawn("perl", words, { detached: true, stdio: ["ignore", log, log] });
   closeSync(log);
   vmm.unref();
@@ -371,7 +376,10 @@ async function run(release: Release, argv: readonly string[], self: readonly str
     process.stdout.write(`smolvm ${release.version}\n`);
     return 0;
   }
-  if (group === "_boot-vm") return bootMachine(release, verb, AGENT);
+  if (group === "_boot-vm") {
+    const { name } = JSON.parse(readFileSync(verb, "utf8")) as { name: string };
+    return bootMachine(release, name, AGENT);
+  }
   const aliases: Readonly<Record<string, string>> = { vm: "machine", rm: "delete", list: "ls" };
   const words = `${aliases[group] ?? group} ${aliases[verb] ?? verb}`;
   const args = parse(release, words, rest);

@@ -140,9 +140,10 @@ describe.skipIf(lack !== undefined).each(RELEASES)(
       }
     }, 120_000);
 
-    it("ends when its keeper is killed; cleanup removes the rest but log and disk", async () => {
+    it("ends when its keeper is killed, frozen or not; cleanup removes the rest but log and disk", async () => {
       const id = await cli.start("sh", "-p", "echo kept >~/file; echo said; sleep 600");
       await eventually("the agent", async () => (await cli.run(["logs", id])).stdout || undefined);
+      if (version === "1.9.3") expect(await cli.run(["freeze", id])).toMatchObject({ code: 0 });
       const { keeperPid } = await cli.status(id);
       const pids = cli.processes();
       process.kill(keeperPid, "SIGKILL");
