@@ -17,13 +17,13 @@ import {
   type TestEgress,
   testEgress,
 } from "../support/egress.ts";
-import { fuzzRun } from "../support/fuzz-run.ts";
+import { fuzzRun, LONGER_SUITE_MS } from "../support/fuzz-run.ts";
 import { dice } from "../support/random.ts";
 import { httpsUpstream, type Upstream } from "../support/tls-upstream.ts";
 
 const HOST = "api.example.test";
 const TOKEN = ["Bearer", "the-real-one"].join(" ");
-const { seed, milliseconds, timeout } = fuzzRun("egress");
+const { seed, milliseconds, timeout } = fuzzRun("egress", LONGER_SUITE_MS);
 /** How long one hostile connection may take before the next begins. */
 const PATIENCE_MS = 25;
 

@@ -12,11 +12,11 @@ import { compileInspector } from "../../src/inspect/inspector.ts";
 import { mask } from "../../src/inspect/mask.ts";
 import { UNPACKINGS } from "../../src/inspect/scanner.ts";
 import { ENCODERS, type Encoder } from "../support/encoders.ts";
-import { fuzzRun } from "../support/fuzz-run.ts";
+import { fuzzRun, LONGER_SUITE_MS } from "../support/fuzz-run.ts";
 import { FORGE, KNOWN, OPTIONS, TOKEN } from "../support/inspectors.ts";
 import { dice } from "../support/random.ts";
 
-const { seed, milliseconds, timeout } = fuzzRun("inspect");
+const { seed, milliseconds, timeout } = fuzzRun("inspect", LONGER_SUITE_MS);
 /** Longer chains outgrow what a block looks ahead. */
 const LONGEST_ENCODED = 16_000;
 const MEGABYTE = 2 ** 20;
@@ -26,8 +26,8 @@ const { below, pick } = dice(seed);
 const planted = compileInspector(OPTIONS);
 const everything = compileInspector({ ...OPTIONS, detectors: [FORGE, ...DETECTORS], phrases: true });
 
-function until(share: number, step: () => void): number {
-  const end = Date.now() + milliseconds * share;
+function untilOver(step: () => void): number {
+  const end = Date.now() + milliseconds;
   let steps = 0;
   for (; Date.now() < end; steps++) step();
   return steps;
@@ -101,7 +101,7 @@ const BORDERS = ["<", ">", "(", "{", "|"];
 describe("the inspector", () => {
   it("finds a planted secret through any chain of encodings", { timeout }, () => {
     const missed: string[] = [];
-    const steps = until(0.5, () => {
+    const steps = untilOver(() => {
       const [name, value] = pick([
         ["forge-token", TOKEN],
         ["deploy-key", KNOWN],
@@ -131,7 +131,7 @@ describe("the inspector", () => {
   }, () => {
     const usage = (): number => process.memoryUsage().rss;
     let settled = Number.POSITIVE_INFINITY;
-    const steps = until(0.5, () => {
+    const steps = untilOver(() => {
       const text = Buffer.concat(Array.from({ length: 1 + below(12) }, () => pick(JUNK)()));
       const whole = everything.scan(text);
       const stream = everything.stream();

@@ -1,11 +1,11 @@
 /** WebSocket messages, cut into any frames and any chunks: read as they were sent, or refused, and never anything else. */
 import { describe, expect, it } from "vitest";
 import { FrameFault, framesWith, MessageReader } from "../../src/sidecars/egress/inspection/frames.ts";
-import { fuzzRun } from "../support/fuzz-run.ts";
+import { fuzzRun, LONGER_SUITE_MS } from "../support/fuzz-run.ts";
 import { dice } from "../support/random.ts";
 
 const MAX_BYTES = 100_000;
-const { seed, milliseconds, timeout } = fuzzRun("websocket");
+const { seed, milliseconds, timeout } = fuzzRun("websocket", LONGER_SUITE_MS);
 const { below } = dice(seed);
 
 interface Sent {

@@ -1,12 +1,16 @@
 /** Egress as the process it is in a bundle: configured over stdin, its listener handed over by IPC. */
 import { type ChildProcess, spawn } from "node:child_process";
 import type { Server } from "node:net";
-import { fileURLToPath } from "node:url";
 import { type FromSidecar, fromSidecarSchema } from "../../src/contract/sidecar.ts";
 import { readLines } from "../../src/lib/json-lines.ts";
+import { packagePath } from "../../src/lib/package-root.ts";
 import { until } from "./egress.ts";
 
-const ENTRY = fileURLToPath(new URL("./egress-entry.ts", import.meta.url));
+/** As the bundle starts it. */
+const PROGRAM = [
+  ...["--max-old-space-size=256", "--disallow-code-generation-from-strings"],
+  ...[packagePath("dist/bottle.js"), "sidecar", "egress"],
+];
 
 export interface EgressProcess {
   readonly child: ChildProcess;
@@ -26,7 +30,7 @@ export interface EgressProcess {
 
 /** @param keepsLog whether it is told that what it wants recorded is, as a keeper tells it. */
 export function startEgressProcess(keepsLog = true): EgressProcess {
-  const child = spawn(process.execPath, ["--import", "tsx", ENTRY], {
+  const child = spawn(process.execPath, PROGRAM, {
     stdio: ["pipe", "pipe", "pipe", "ipc"],
     env: {},
   });

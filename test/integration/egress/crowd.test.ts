@@ -18,7 +18,7 @@ import { httpsUpstream, httpUpstream } from "../../support/tls-upstream.ts";
 
 const CROWD = 2_000;
 /** Requests of the honest client. */
-const REQUESTS = 40;
+const REQUESTS = 20;
 const ANY_PORT = { kind: "tcp", host: "127.0.0.1", port: 0 } as const;
 
 const closing = closesAfterEach();

@@ -1,4 +1,0 @@
-/** What the command line does for `bottle sidecar egress`. */
-import { runEgress } from "../../src/sidecars/egress/main.ts";
-
-await runEgress();
