@@ -124,20 +124,17 @@ export class Regions {
 
 /** Where the digits begin that go on at `at`, in hex or base64, with what stands between them; at least at `limit`. */
 function digitsBegin(bytes: Uint8Array, at: number, limit: number): number {
-  return DIGITS_OF.reduce((begin, of) => {
-    let start = at;
-    while (start > limit && isOf(bytes, start - 1, of)) start--;
-    return Math.min(begin, start);
-  }, at);
+  return Math.min(beginOf(bytes, at, limit, HEX_SEPARATED), beginOf(bytes, at, limit, SPACED));
+}
+
+function beginOf(bytes: Uint8Array, at: number, limit: number, of: number): number {
+  let start = at;
+  while (start > limit && ((BYTE_CLASSES[bytes[start - 1] as number] as number) & of) !== 0) start--;
+  return start;
 }
 
 function digitsEnd(bytes: Uint8Array, at: number, limit: number): number {
-  return DIGITS_OF.reduce((end, of) => Math.max(end, stretchEnd(bytes, at, limit, of)), at);
+  return Math.max(stretchEnd(bytes, at, limit, HEX_SEPARATED), stretchEnd(bytes, at, limit, SPACED));
 }
-
-const DIGITS_OF = [HEX_SEPARATED, SPACED] as const;
-
-const isOf = (bytes: Uint8Array, at: number, of: number): boolean =>
-  ((BYTE_CLASSES[bytes[at] as number] as number) & of) !== 0;
 
 export const NO_REGIONS = new Regions();

@@ -11,13 +11,27 @@ const MOST_EVENTS = 3;
 const MOST_HITS = 2;
 /** DEL: part of nothing that is looked for. */
 const PADDING = 0x7f;
+const PADDING_WORD = 0x7f7f7f7f;
 /** The sweep reads so many bytes a turn, and one more. */
 const TURN = 64;
 /** Of the longest text: a block, what it shares with the next and the last, and padding. */
 const CAPACITY = 288 * 1024;
 export const LONGEST_TEXT = CAPACITY - 3 * TURN;
+/** Of a text, at least so much is made a string of at once: many attempts fit into it, and it is still made quickly. */
+const EXCERPT = 4096;
+/** And so much before, since a keyword that comes later may belong to a value that begins earlier. */
+const EXCERPT_BEFORE = 256;
 /** What a frame needs of the memory. */
 export const FRAME_SIZE = CAPACITY * (1 + MOST_EVENTS + MOST_HITS);
+
+/** Bytes of a text as latin1, for patterns. */
+export interface Excerpt {
+  readonly text: string;
+  readonly from: number;
+  readonly to: number;
+}
+
+const NO_EXCERPT: Excerpt = { text: "", from: 0, to: -1 };
 
 export class Frame {
   readonly bytes: Buffer;
@@ -36,7 +50,7 @@ export class Frame {
   /** The programs for it, and where in their memory it lies. */
   readonly kernels: Workspace["kernels"];
   readonly address: { readonly bytes: number; readonly events: number; readonly hits: number };
-  #text: string | undefined;
+  #excerpt: Excerpt = NO_EXCERPT;
 
   /** Takes FRAME_SIZE of the memory from there (a multiple of 16) on. */
   constructor({ memory, kernels }: Workspace, from: number) {
@@ -55,18 +69,19 @@ export class Frame {
   /** Room for `length` bytes; what was in it is gone. */
   reserve(length: number): Buffer {
     if (length > LONGEST_TEXT) throw new RangeError(`a text of ${length} bytes was not cut into blocks`);
-    this.#text = undefined;
     return this.bytes;
   }
 
   /** What was written into the room is the text from now on. */
   commit(length: number): void {
     this.length = length;
-    const { bytes } = this;
+    const { bytes, words } = this;
     // A call of fill() costs more than a short text's whole sweep.
-    const end = length + TURN - (length % TURN) + 4;
-    for (let i = length; i < end; i++) bytes[i] = PADDING;
-    this.#text = undefined;
+    const end = (length + TURN - (length % TURN) + 4) >> 2;
+    let at = length;
+    for (; (at & 3) !== 0; at++) bytes[at] = PADDING;
+    for (let word = at >> 2; word < end; word++) words[word] = PADDING_WORD;
+    this.#excerpt = NO_EXCERPT;
   }
 
   load(source: Uint8Array): void {
@@ -84,9 +99,24 @@ export class Frame {
     if (start < 0 || start + most > this.length) this.isCut = true;
   }
 
-  /** The text as latin1, for patterns; made once, only when one is tried. */
+  /** All of the text. */
   get text(): string {
-    this.#text ??= this.bytes.toString("latin1", 0, this.length);
-    return this.#text;
+    return this.bytes.toString("latin1", 0, this.length);
+  }
+
+  /**
+   * What a pattern is tried on that looks at `reach` bytes from `at` on, and at one before. A long text is not made a
+   * string of for the sake of one attempt; attempts close to each other share theirs.
+   */
+  around(at: number, reach: number): Excerpt {
+    const known = this.#excerpt;
+    const { length } = this;
+    const isBefore = at > known.from || known.from === 0;
+    if (isBefore && (at + reach <= known.to || known.to === length)) return known;
+    const from = Math.max(0, at - EXCERPT_BEFORE);
+    // As much again: attempts go on from here, and each part of a text is copied a few times at most.
+    const to = Math.min(length, at + 2 * reach + EXCERPT);
+    this.#excerpt = { text: this.bytes.toString("latin1", from, to), from, to };
+    return this.#excerpt;
   }
 }

@@ -99,7 +99,7 @@ export class KeywordSearch {
     for (let i = 0; i < offsets.length; i++) {
       const at = keyword - (offsets[i] as number);
       if (at < probe.until || !mayBegin(ready, frame.bytes, at, frame.length)) continue;
-      const match = matchAt(probe, frame.text, at, this.#ledger);
+      const match = matchAt(probe, frame, at, this.#ledger);
       if (match === undefined || match.end <= keyword) continue;
       probe.until = match.end;
       reportMatch(this.#ledger, frame, probe, match);
@@ -112,9 +112,10 @@ export class KeywordSearch {
     const at = keyword - (offsets[offsets.length - 1] ?? 0);
     if (!mayBegin(probe.ready, frame.bytes, at, frame.length)) return false;
     if (!this.#ledger.spend(EFFORT.pattern)) return false;
-    const { sticky } = probe.ready;
-    sticky.lastIndex = at;
-    return sticky.test(frame.text);
+    const { sticky, reach } = probe.ready;
+    const { text, from } = frame.around(at, reach);
+    sticky.lastIndex = at - from;
+    return sticky.test(text);
   }
 
   #compareKnown(frame: Frame, at: number, offset: number, target: KnownTarget): void {

@@ -7,6 +7,8 @@
 export interface PatternShape {
   readonly min: number;
   readonly max: number;
+  /** So many bytes from its beginning on decide whether there is a match, and which: it may look at what comes behind it. */
+  readonly reach: number;
   /** A 256-entry table for each of the first places that every match has. */
   readonly places: readonly Uint8Array[];
   /** Bytes that may stand before a match (a look-behind at the pattern's beginning), if it says so. */
@@ -28,7 +30,8 @@ export function patternShape(pattern: string, ignoreCase: boolean, places = 24):
   const reader = new PatternReader(pattern, ignoreCase, places);
   const all = reader.alternatives();
   if (!reader.done) throw new Error(`unbalanced ) in ${pattern}`);
-  return { ...all, before: reader.before };
+  // One more, as `$` and `\\b` ask what stands behind a match.
+  return { ...all, reach: all.max + Math.max(1, reader.ahead), before: reader.before };
 }
 
 class PatternReader {
@@ -37,6 +40,8 @@ class PatternReader {
   readonly #places: number;
   #at = 0;
   before: Uint8Array | undefined;
+  /** Of the longest look-ahead. */
+  ahead = 0;
 
   constructor(source: string, ignoreCase: boolean, places: number) {
     this.#places = places;
@@ -119,7 +124,10 @@ class PatternReader {
     }
     const inner = this.alternatives();
     if (!this.#take(")")) throw this.#refusal("an open group");
-    if (ahead) return NOTHING;
+    if (ahead) {
+      this.ahead = Math.max(this.ahead, inner.max + 1);
+      return NOTHING;
+    }
     if (behind === undefined) return inner;
     if (inner.max > 1) throw this.#refusal("a look-behind longer than one character");
     const table = inner.places[0];

@@ -41,21 +41,32 @@ function areNeighbours(before: number, after: number): boolean {
   return NEIGHBOURS[((BEFORE[before] as number) << 2) | (KINDS[after] as number)] === 1;
 }
 
-/** Whether eight printable bytes or a stretch of UTF-8 stand somewhere in `bytes[0, length)`. */
+/** Of one byte, all that holdsText asks. Of two masks, all ones where the question is answered with yes. */
+const PRINTABLE_OR_ZERO = Int8Array.from(PRINTABLE, (printable, byte) =>
+  printable === 1 || byte === 0 ? -1 : 0,
+);
+const FOLLOWS = Int8Array.from(NEIGHBOURS, (are) => -are);
+
+/**
+ * Whether eight printable bytes or a stretch of UTF-8 stand somewhere in `bytes[0, length)`. What is asked here is noise for
+ * the most part, of which a processor foretells no branch: it counts with masks.
+ */
 export function holdsText(bytes: Uint8Array, length: number): boolean {
   let printable = 0;
   let zeros = 0;
   let utf8 = 0;
-  let before = 0x20;
+  let row = ASCII << 2;
   for (let i = 0; i < length; i++) {
     const byte = bytes[i] as number;
-    zeros = byte === 0 ? zeros + 1 : 0;
-    if (PRINTABLE[byte] === 1) {
-      if (++printable >= PRINTABLE_STREAK) return true;
-    } else if (byte !== 0 || zeros > ZEROS_BETWEEN) printable = 0;
-    utf8 = zeros <= ZEROS_BETWEEN && areNeighbours(before, byte) ? utf8 + 1 : 0;
-    if (utf8 >= UTF8_STREAK) return true;
-    before = byte;
+    printable = (printable + (PRINTABLE[byte] as number)) & (PRINTABLE_OR_ZERO[byte] as number);
+    utf8 = (utf8 + 1) & (FOLLOWS[row | (KINDS[byte] as number)] as number);
+    row = (BEFORE[byte] as number) << 2;
+    if (byte !== 0) zeros = 0;
+    else if (++zeros > ZEROS_BETWEEN) {
+      printable = 0;
+      utf8 = 0;
+    }
+    if (printable === PRINTABLE_STREAK || utf8 === UTF8_STREAK) return true;
   }
   return false;
 }
@@ -77,6 +88,10 @@ const SAMPLES = 512;
 /** Where the text that `at` is in begins, at least at `limit`; before `whole` it begins with a word. */
 export function textBegin(bytes: Uint8Array, at: number, limit: number, whole: number): number {
   let begin = at;
+  // ASCII beside ASCII, of which most texts are, is text without more ado.
+  const sure = Math.max(limit, whole);
+  if (begin > sure && KINDS[bytes[begin] as number] === ASCII)
+    while (begin > sure && KINDS[bytes[begin - 1] as number] === ASCII) begin--;
   while (begin > limit && areNeighbours(bytes[begin - 1] as number, bytes[begin] as number)) {
     begin--;
     if (begin < whole && endsWord(bytes[begin] as number)) break;
@@ -87,6 +102,9 @@ export function textBegin(bytes: Uint8Array, at: number, limit: number, whole: n
 /** Where the text that goes on up to `at` ends, at most at `limit`; behind `whole` it ends with a word. */
 export function textEnd(bytes: Uint8Array, at: number, limit: number, whole: number): number {
   let end = at;
+  const sure = Math.min(limit, whole);
+  if (end < sure && (bytes[end - 1] as number) < 0x80)
+    while (end < sure && KINDS[bytes[end] as number] === ASCII) end++;
   while (end < limit && areNeighbours(bytes[end - 1] as number, bytes[end] as number)) {
     end++;
     if (end > whole && endsWord(bytes[end - 1] as number)) break;

@@ -37,6 +37,8 @@ export interface Readiness {
   /** Bytes of the shortest and of the longest match. */
   readonly min: number;
   readonly max: number;
+  /** So many bytes from a match's beginning on decide about it. */
+  readonly reach: number;
   /** A row of 256 for each of the first places: 1 for bytes that can stand there. */
   readonly allowed: Uint8Array;
   /** The places in the order in which they are compared: where fewest bytes can stand comes first. */
@@ -58,6 +60,7 @@ function makeReady({ pattern, ignoreCase = false, trigger }: Detector): Readines
   return {
     min: shape.min,
     max: shape.max,
+    reach: shape.reach,
     allowed,
     places: Uint8Array.from(tellingFirst(shape.places)),
     before: shape.before ?? new Uint8Array(256).fill(1),
@@ -121,20 +124,21 @@ export function mayBegin(ready: Readiness, bytes: Uint8Array, at: number, length
   return at === 0 || before[bytes[at - 1] as number] === 1;
 }
 
-/** The match that begins at `at` of `text`, if there is one and what it holds is credible. */
-export function matchAt(probe: Probe, text: string, at: number, ledger: Ledger): Match | undefined {
+/** The match that begins at `at` of the text, if there is one and what it holds is credible. */
+export function matchAt(probe: Probe, frame: Frame, at: number, ledger: Ledger): Match | undefined {
   if (!ledger.spend(probe.effort.pattern)) return undefined;
-  const { sticky, withIndices } = probe.ready;
-  sticky.lastIndex = at;
+  const { sticky, withIndices, reach } = probe.ready;
+  const { text, from } = frame.around(at, reach);
+  sticky.lastIndex = at - from;
   const found = sticky.exec(text);
   if (found === null) return undefined;
   const end = at + found[0].length;
   const secret = found.groups?.["secret"] ?? found[0];
   if (!isCredible(probe, secret, ledger)) return undefined;
   if (withIndices === undefined) return { start: at, end, secretStart: at, secretEnd: end };
-  withIndices.lastIndex = at;
-  const [secretStart, secretEnd] = withIndices.exec(text)?.indices?.groups?.["secret"] ?? [at, end];
-  return { start: at, end, secretStart, secretEnd };
+  withIndices.lastIndex = at - from;
+  const group = withIndices.exec(text)?.indices?.groups?.["secret"] ?? [at - from, end - from];
+  return { start: at, end, secretStart: group[0] + from, secretEnd: group[1] + from };
 }
 
 function isCredible({ detector, effort }: Probe, secret: string, ledger: Ledger): boolean {

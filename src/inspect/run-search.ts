@@ -68,7 +68,7 @@ export class RunSearch {
     probe.until = end;
     for (let at = from; at < last; at++) {
       if (!mayBegin(ready, bytes, at, length)) continue;
-      const match = matchAt(probe, frame.text, at, this.#ledger);
+      const match = matchAt(probe, frame, at, this.#ledger);
       if (match === undefined) continue;
       reportMatch(this.#ledger, frame, probe, match);
       at = match.end - 1;

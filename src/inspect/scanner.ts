@@ -19,7 +19,7 @@ import type { Span } from "./path.ts";
 import { type RunProbe, RunSearch } from "./run-search.ts";
 import { engineHere, openWorkspace } from "./simd/kernels.ts";
 import { sweep } from "./sweep.ts";
-import { type Doubling, TextCleaner } from "./text-cleaner.ts";
+import { type Doubling, TextCleaner, type WideCopy } from "./text-cleaner.ts";
 import { Unpacker } from "./unpacker.ts";
 import type { WordList } from "./word-list.ts";
 
@@ -63,6 +63,7 @@ function makeFrames(): readonly Frames[] {
 interface Level {
   readonly raw: Frame;
   readonly cleaned: Frame;
+  readonly wide: WideCopy | undefined;
   readonly regions: Regions;
   /** None at the deepest level. */
   readonly unpacker: Unpacker | undefined;
@@ -97,6 +98,11 @@ export class Scanner {
   #makeLevels(): Level[] {
     const frames = framesOfAll();
     const levels: Level[] = frames.map(({ raw, cleaned, squeezed }, depth) => {
+      const { kernels } = raw;
+      const wide =
+        kernels === undefined
+          ? undefined
+          : { kernels, source: raw.address.bytes, out: cleaned.address.bytes };
       const inner = frames[depth + 1]?.raw;
       const scanInner = (): void => {
         const level = levels[depth + 1];
@@ -104,7 +110,7 @@ export class Scanner {
       };
       const unpacker =
         inner === undefined ? undefined : new Unpacker(this.#ledger, { squeezed, inner }, scanInner);
-      return { raw, cleaned, regions: new Regions(), unpacker };
+      return { raw, cleaned, wide, regions: new Regions(), unpacker };
     });
     return levels;
   }
@@ -145,9 +151,9 @@ export class Scanner {
   #clean(level: Level, { start: from, end: to }: Span, doubling: Doubling): boolean {
     const ledger = this.#ledger;
     if (!ledger.afford(BEGINNING.clean + (to - from) * CLEANING)) return false;
-    const { raw, cleaned, unpacker } = level;
+    const { raw, cleaned, wide, unpacker } = level;
     const out = cleaned.reserve(to - from);
-    cleaned.commit(this.#cleaner.clean(raw.bytes, from, to, out, { doubling }));
+    cleaned.commit(this.#cleaner.clean(raw.bytes, from, to, out, { doubling, wide }));
     const others = doubling === "none" ? this.#cleaner.otherReadings : [];
     ledger.path.push({ kind: "text", parent: raw, from, to, doubling });
     let goesOn = this.#search(cleaned);

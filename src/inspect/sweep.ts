@@ -103,7 +103,8 @@ function isMarked(bytes: Uint8Array, from: number): boolean {
 /** Fills the frame's hits: three bytes are read at each even offset, and where they may be of something, their neighbours. */
 export function noteGrams(frame: Frame, gramBits: Int32Array): void {
   const { words, hits, length } = frame;
-  const count = (length + 3) >> 2;
+  // Two words at a time.
+  const count = ((length + 7) >> 3) << 1;
   let noted = 0;
   let before = 0;
   let word = words[0] as number;

@@ -9,6 +9,7 @@
 import { BYTE_CLASSES, HEX_VALUE, PLAIN } from "./byte-classes.ts";
 import { entityValue } from "./entities.ts";
 import { DROPPED, fold, foldedText, OTHER, SEVERAL } from "./fold.ts";
+import type { Kernels } from "./simd/kernels.ts";
 import { decodeUtf8 } from "./utf8.ts";
 
 const PERCENT = 0x25;
@@ -32,6 +33,13 @@ export interface Origins {
   readonly to: Int32Array;
 }
 
+/** The memory of {@link Kernels} in which the text lies, and what it is cleaned into, which has room for 16 bytes more. */
+export interface WideCopy {
+  readonly kernels: Kernels;
+  readonly source: number;
+  readonly out: number;
+}
+
 /**
  * Which backslashes are doubled by a deeper one before them, that is by one which was itself written as an escape (JSON in
  * JSON, some of it percent-encoded), rather than by one that begins an escape of its own. Which was meant cannot be known:
@@ -53,18 +61,25 @@ export class TextCleaner {
   /** How the last text can be read besides, because it had a backslash before a less deep one (`%5c\u0041`). */
   #ambiguity = { plain: false, encoded: false };
   #origins: Origins | undefined;
+  #wide: WideCopy | undefined;
   #from = 0;
   #to = 0;
 
   /**
    * Cleans `source[from, to)` into `out`, which must have as much room; says how long it became.
+   *
+   * @param options.wide says that both lie in one memory, and where.
    */
   clean(
     source: Uint8Array,
     from: number,
     to: number,
     out: Uint8Array,
-    { origins, doubling = "none" }: { origins?: Origins; doubling?: Doubling } = {},
+    {
+      origins,
+      doubling = "none",
+      wide,
+    }: { origins?: Origins; doubling?: Doubling; wide?: WideCopy | undefined } = {},
   ): number {
     this.#ambiguity = { plain: false, encoded: false };
     this.#doubling = doubling;
@@ -77,6 +92,7 @@ export class TextCleaner {
       this.#openings = new Int32Array(to - from);
     }
     this.#origins = origins;
+    this.#wide = wide;
     let i = from;
     while (i < to) {
       if (origins === undefined && this.#length - this.#armed > LONGEST) {
@@ -93,6 +109,12 @@ export class TextCleaner {
 
   /** What begins no escape and no letter in disguise, while none is being read; says where it ends. */
   #copyPlain(source: Uint8Array, from: number, to: number): number {
+    const wide = this.#wide;
+    if (wide !== undefined) {
+      const count = wide.kernels.copyPlain(wide.source + from, to - from, wide.out + this.#length);
+      this.#length += count;
+      return from + count;
+    }
     const out = this.#out;
     let length = this.#length;
     let i = from;

@@ -103,13 +103,15 @@ function unpackHex(source: Uint8Array, from: number, to: number, out: Uint8Array
 /** Pairs of hex that stand side by side in what is text: fewer are noticed in no sweep. */
 const PAIRS_OF_TEXT = 8;
 
+/** All ones for digits that a pair of hex can begin with that is a byte of text; which ones come, no processor foretells. */
+const BEGINS_TEXT = Int8Array.from(HEX_VALUE, (value) => (value < 8 && value !== 1 ? -1 : 0));
+
 /** Whether at even places or at odd ones PAIRS_OF_TEXT of the digits `source[0, length)` can each be a byte of ASCII. */
 export function mayBeHexOfText(source: Uint8Array, length: number): boolean {
   let here = 0;
   let there = 0;
   for (let i = 0; i + 1 < length; i++) {
-    const upper = HEX_VALUE[source[i] as number] as number;
-    const next = upper < 8 && upper !== 1 ? there + 1 : 0;
+    const next = (there + 1) & (BEGINS_TEXT[source[i] as number] as number);
     if (next === PAIRS_OF_TEXT) return true;
     there = here;
     here = next;

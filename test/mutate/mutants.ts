@@ -179,8 +179,17 @@ const SHORTCUTS: readonly Mutant[] = [
     ...decoder(
       "hits without a neighbour",
       "simd/gram-program.ts",
-      "bitOf(AFTER, i32.load(0, at.get)),",
+      "bitOf(AFTER, i32.load(0, at.get), FOUR_MULTIPLIER),",
       "i32.const(0),",
+    ),
+    tests: [SIMD],
+  },
+  {
+    ...decoder(
+      "beginnings of escapes, wide",
+      "simd/copy-program.ts",
+      'const BEGINNINGS = ["%", "&", "\\\\"];',
+      'const BEGINNINGS = ["%", "&"];',
     ),
     tests: [SIMD],
   },
@@ -740,7 +749,10 @@ const GUARDED: readonly Guarded[] = [
   { file: "rules/judge.ts", tests: ["test/unit/egress/judge.test.ts"] },
   { file: "rules/git-push.ts", tests: ["test/unit/egress/git-push.test.ts"] },
   { file: "address/ranges.ts", tests: ["test/unit/egress/ranges.test.ts"] },
-  { file: "address/resolve.ts", tests: [`${T}/addresses.test.ts`, `${T}/targets/names.test.ts`] },
+  {
+    file: "address/resolve.ts",
+    tests: ["test/unit/egress/resolve.test.ts", `${T}/addresses.test.ts`, `${T}/targets/names.test.ts`],
+  },
   {
     file: "pipeline.ts",
     tests: [

@@ -6,6 +6,7 @@ import { MAY_FOLLOW } from "../disguise.ts";
 import { GRAM_WORDS } from "../gram-table.ts";
 import { assemble } from "./assembler.ts";
 import { base64Program, TURN_DIGITS } from "./base64-program.ts";
+import { copyProgram } from "./copy-program.ts";
 import { gramProgram } from "./gram-program.ts";
 import { runProgram } from "./run-program.ts";
 
@@ -18,8 +19,9 @@ const TABLES = PAGE;
 /** A program: what it reads and writes are addresses in the memory; its result is where its output ended. */
 interface Programs {
   noteRuns(text: number, end: number, out: number, mayFollow: number): number;
-  noteGrams(text: number, end: number, bits: number, out: number): number;
+  noteGrams(text: number, end: number, out: number): number;
   unpackBase64(digits: number, end: number, out: number): number;
+  copyPlain(text: number, end: number, out: number): number;
 }
 
 /** What of WebAssembly is used here; the types of node know no more than its name. */
@@ -50,13 +52,22 @@ export interface Kernels {
   noteGrams(text: number, length: number, bits: Int32Array, hits: number): number;
   /** Decodes as many whole turns of base64 as `digits` has, and says how many digits those were. Writes 16 bytes at a time. */
   unpackBase64(at: number, digits: number, out: number): number;
+  /** Copies what is PLAIN from `text` on, at most `length` bytes, and says how many those were. Writes 16 bytes at a time. */
+  copyPlain(text: number, length: number, out: number): number;
 }
+
+const PROGRAMS = [runProgram, () => gramProgram(GRAM_BITS), base64Program, copyProgram] as const;
 
 /** @param engine {@link engineHere} has it. */
 export function openWorkspace(size: number, engine: Engine | undefined): Workspace {
   const pages = Math.ceil((TABLES + size) / PAGE);
   const code =
-    engine === undefined ? undefined : assemble([runProgram(), gramProgram(), base64Program()], pages);
+    engine === undefined
+      ? undefined
+      : assemble(
+          PROGRAMS.map((make) => make()),
+          pages,
+        );
   if (engine === undefined || code === undefined || !engine.validate(code))
     return { memory: new ArrayBuffer(pages * PAGE), free: TABLES, kernels: undefined };
   // Never grown: views stay good. What of it is not used costs nothing.
@@ -80,12 +91,13 @@ function kernelsOf(programs: Programs, memory: ArrayBuffer): Kernels {
     noteGrams(text, length, bits, hits) {
       if (loaded !== bits) gramBits.set(bits);
       loaded = bits;
-      return (programs.noteGrams(text, text + length, GRAM_BITS, hits) - hits) >> 2;
+      return (programs.noteGrams(text, text + length, hits) - hits) >> 2;
     },
     unpackBase64(at, digits, out) {
       const turns = digits - (digits % TURN_DIGITS);
       programs.unpackBase64(at, at + turns, out);
       return turns;
     },
+    copyPlain: (text, length, out) => Math.min(length, programs.copyPlain(text, text + length, out) - text),
   };
 }

@@ -107,6 +107,23 @@ describe("what is done in wide registers", () => {
     expect(wide?.hits).toEqual([8, 24, 32]);
   });
 
+  it("copies text up to the first byte with which a disguise may begin, wherever that stands", () => {
+    const { kernels, address } = frame;
+    const text = Buffer.from("plain text, \t9-_ZÿA".repeat(20), "latin1").map((byte) => byte & 0x7f);
+    for (const length of [0, 1, 15, 16, 17, 33, 64])
+      for (let at = 0; at <= length; at++)
+        for (const byte of at === length ? [0x20] : [0, 0x25, 0x26, 0x5c, 0x80, 0xff, 0x7f]) {
+          const isOther = at < length && byte !== 0x7f;
+          const whole = Buffer.from(text.subarray(0, length));
+          if (at < length) whole[at] = byte;
+          frame.load(whole);
+          unpacked.bytes.fill(0, 0, 128);
+          const count = kernels?.copyPlain(address.bytes, length, unpacked.address.bytes);
+          expect(count).toBe(isOther ? at : length);
+          expect(unpacked.bytes.subarray(0, count)).toEqual(whole.subarray(0, count));
+        }
+  });
+
   it("decodes base64 of either alphabet as it is decoded without them", () => {
     const digits = fc
       .array(fc.constantFrom(..."ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_"), {
