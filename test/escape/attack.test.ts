@@ -74,6 +74,22 @@ function bottleIn(env: Readonly<Record<string, string>>, args: readonly string[]
   return runProgram([process.execPath, BOTTLE, ...args], { env, timeoutMs: TIMEOUT_MS });
 }
 
+interface JUnit {
+  readonly tag: string;
+  readonly tests: string;
+  readonly failures: string;
+  /** Suite, name, class, seconds. */
+  readonly cases: readonly (readonly [string, string, string, number])[];
+}
+
+/** As a parser takes it that is not ours. */
+function junitOf(xml: string): JUnit {
+  const read = `import sys, json, xml.etree.ElementTree as t
+root = t.fromstring(sys.stdin.read())
+print(json.dumps({"tag": root.tag, **root.attrib, "cases": [[s.attrib["name"], c.attrib["name"], c.attrib["classname"], float(c.attrib["time"])] for s in root for c in s]}))`;
+  return JSON.parse(execFileSync("python3", ["-c", read], { input: xml, encoding: "utf8" })) as JUnit;
+}
+
 interface Tried {
   readonly backend: BackendName;
   /** Below it. */
@@ -247,6 +263,45 @@ describe.each(tries)("a bottle of $name", ({ name, backend, lack, only, lacking 
   );
 });
 
+describe("bottle attack on all backends", () => {
+  const here = TRIED.filter(({ on, lack }) => on === undefined && lack === undefined);
+
+  // All that there is, twice: hours where machines are emulated. `npm run soak -- attack`.
+  it(
+    "attacks one after the other, and tells of each in JSON and in JUnit's XML",
+    async ({ skip }) => {
+      skip(process.env["SOAK"] === undefined, "long: npm run soak -- attack");
+      const worlds = await Promise.all(here.map(({ start }) => start()));
+      try {
+        const all = Object.assign({}, env, ...worlds.map((world) => world.env)) as typeof env;
+        const run = (...words: readonly string[]) =>
+          bottleIn(all, [
+            ...["attack", "--backend", "all", "--only", "aftermath", "--only", "operator"],
+            ...words,
+          ]);
+        const wanted = PROBES.filter(({ group }) => group === "aftermath" || group === "operator").length;
+        const json = await run("--json");
+        const { reports, holds } = outputSchema.parse(JSON.parse(json.stdout));
+        expect(reports.flatMap(({ problems }) => problems)).toEqual([]);
+        expect(reports.map(({ backend }) => backend).sort()).toEqual(
+          here.map(({ backend }) => backend).sort(),
+        );
+        expect(reports.map(({ results }) => results.length)).toEqual(here.map(() => wanted));
+        expect({ holds, code: json.code }).toEqual({ holds: true, code: 0 });
+        const { tests, failures, cases } = junitOf((await run("--junit")).stdout);
+        expect({ tests, failures }).toEqual({ tests: String(here.length * (wanted + 1)), failures: "0" });
+        expect(new Set(cases.map(([suite]) => suite.split(".")[0]))).toEqual(
+          new Set(here.map(({ backend }) => backend)),
+        );
+        expect(readdirSync(folder)).toEqual([]);
+      } finally {
+        for (const world of worlds) await world.close();
+      }
+    },
+    TIMEOUT_MS,
+  );
+});
+
 describe("bottle doctor --deep", () => {
   // The whole attack once more, which takes minutes on a busy machine: `npm run soak -- attack`.
   it(
@@ -290,21 +345,20 @@ describe("bottle attack", () => {
   });
 
   it(
-    "tries only what it is told to, and says it to JUnit's readers in XML that a parser takes",
+    "tries only what it is told to, on every backend that there is, and says it to JUnit's readers in XML that a parser takes",
     async () => {
-      const { code, stdout } = await bottle("attack", "--backend", "namespace", "--only", "names", "--junit");
-      expect(code).toBe(0);
-      const read = `import sys, json, xml.etree.ElementTree as t
-root = t.fromstring(sys.stdin.read())
-print(json.dumps({"tag": root.tag, **root.attrib, "cases": [[s.attrib["name"], c.attrib["name"], c.attrib["classname"], float(c.attrib["time"])] for s in root for c in s]}))`;
-      const parsed = JSON.parse(
-        execFileSync("python3", ["-c", read], { input: stdout, encoding: "utf8" }),
-      ) as {
-        tag: string;
-        tests: string;
-        failures: string;
-        cases: [string, string, string, number][];
+      // What another backend lacks keeps nobody from this one.
+      const without = {
+        ...{ DOCKER_HOST: `unix://${folder}/nobody`, BOT_BOTTLE_ENGINE: "/nowhere/docker" },
+        ...{ BOT_BOTTLE_KERNEL: "/nowhere/vmlinuz", PATH: "/usr/sbin:/usr/bin:/sbin:/bin" },
       };
+      const { code, stdout, stderr } = await bottleIn({ ...env, ...without }, [
+        ...["attack", "--backend", "all", "--only", "names", "--junit"],
+      ]);
+      expect(code, stderr).toBe(0);
+      for (const each of ["docker", "qemu", "smolmachines"])
+        expect(stderr).toContain(`${each} cannot be used here: bottle doctor says why`);
+      const parsed = junitOf(stdout);
       const names = PROBES.filter(({ group }) => group === "names");
       expect(parsed).toMatchObject({ tag: "testsuites", tests: String(names.length + 1), failures: "0" });
       expect(parsed.cases.map(([suite, name]) => `${suite} ${name.split(" ")[0]}`)).toEqual([

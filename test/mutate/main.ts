@@ -11,7 +11,8 @@
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { random } from "../support/random.ts";
-import { attackIn, BREACHES, type BreachGroup } from "./attack.ts";
+import { attackIn, BREACHES } from "./attack.ts";
+import type { BreachGroup } from "./breaches/breach.ts";
 import type { Batch, Mutant } from "./guards.ts";
 import { batchesOf, mutantsOf } from "./mutants.ts";
 import { type Change, Workspace } from "./workspace.ts";
@@ -85,10 +86,13 @@ async function tryBreaches(workspace: Workspace, group: BreachGroup): Promise<vo
     return attackIn(workspace, [...new Set(breaches.flatMap(({ probes }) => probes))]);
   };
   const outcomes = await inForce(breaches.flatMap((each) => each.changes));
-  if (typeof outcomes === "string" && group.startFails !== true) console.log(outcomes.slice(0, 2_000));
+  const { startFails } = group;
+  if (typeof outcomes === "string" && startFails?.test(outcomes) !== true)
+    console.log(outcomes.slice(0, 2_000));
   for (const { name, probes } of breaches) {
-    if (typeof outcomes === "string") {
-      tell(`${group.name}: ${name}`, group.startFails === true, outcomes.slice(0, 200));
+    if (typeof outcomes === "string" || startFails !== undefined) {
+      const words = typeof outcomes === "string" ? outcomes : "the bottles came up";
+      tell(`${group.name}: ${name}`, startFails?.test(words) === true, words.slice(0, 200));
       continue;
     }
     const blind = probes.filter((id) => (outcomes.get(id) ?? "") === "");

@@ -1,6 +1,7 @@
 /** What this host must have for micro-VMs, and the exact words that add what is missing. */
 import { statSync } from "node:fs";
 import type { Lack } from "../../contract/backend.ts";
+import { UserError } from "../../lib/errors.ts";
 import { run } from "../../lib/processes.ts";
 import { findKernel, type Kernel } from "./kernel.ts";
 import { type MachineArch, machineArch, qemuBinary } from "./machine.ts";
@@ -39,16 +40,23 @@ export async function findHostParts(
     lacks.push({ what: "qemu-img", remedy: "apt-get install qemu-utils" });
   for (const { command, remedy } of PARTS)
     if (findPart(command) === undefined) lacks.push({ what: command, remedy });
-  const kernel = findKernel(process.env[OWN_KERNEL], cache);
-  if (kernel === undefined) {
-    lacks.push({
-      what: "a Linux kernel for guests, with its modules",
-      remedy: kernelRemedy(arch, cache),
-    });
-  }
-  return qemuVersion === undefined || kernel === undefined || lacks.length > 0
+  const kernel = kernelOrLack(arch, cache);
+  if ("what" in kernel) lacks.push(kernel);
+  return qemuVersion === undefined || "what" in kernel || lacks.length > 0
     ? { lacks }
     : { parts: { arch, kernel, qemuVersion } };
+}
+
+/** One of the operator's that cannot be used is a lack of this backend's: whoever asks for the others is not to stumble over it. */
+function kernelOrLack(arch: MachineArch, cache: string): Kernel | Lack {
+  try {
+    const kernel = findKernel(process.env[OWN_KERNEL], cache);
+    if (kernel !== undefined) return kernel;
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    return { what: error.message, remedy: error.hint ?? `correct ${OWN_KERNEL}` };
+  }
+  return { what: "a Linux kernel for guests, with its modules", remedy: kernelRemedy(arch, cache) };
 }
 
 /** Unpacked and not installed: an installed kernel would become one that the host starts. */
