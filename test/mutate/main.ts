@@ -85,7 +85,8 @@ async function tryBreaches(workspace: Workspace, group: BreachGroup): Promise<vo
     if (first !== undefined) return workspace.broken(first, () => inForce(others));
     return attackIn(workspace, [...new Set(breaches.flatMap(({ probes }) => probes))]);
   };
-  const outcomes = await inForce(breaches.flatMap((each) => each.changes));
+  // Some have changes in common.
+  const outcomes = await inForce([...new Set(breaches.flatMap((each) => each.changes))]);
   const { startFails } = group;
   if (typeof outcomes === "string" && startFails?.test(outcomes) !== true)
     console.log(outcomes.slice(0, 2_000));

@@ -185,6 +185,9 @@ const DONE: readonly string[] = of(
   ...["type-into-terminal", "paste-into-console", "no-new-privileges", "capabilities"],
 );
 
+/** A guest has listeners on the host where it is in the host's network. */
+const LEFT = removesNothing(["listeners"]);
+
 export const WITHOUT_JAIL: readonly BreachGroup[] = [
   {
     name: "without a jail",
@@ -194,7 +197,7 @@ export const WITHOUT_JAIL: readonly BreachGroup[] = [
         changes: CHANGES,
         probes: [...REACHED, ...READ, ...DONE],
       },
-      removesNothing(["listeners"]),
+      { ...LEFT, changes: [...CHANGES, ...LEFT.changes] },
     ],
   },
   {
