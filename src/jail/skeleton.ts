@@ -39,6 +39,8 @@ export interface SkeletonSpec {
   readonly etc: Readonly<Record<string, string>> | "host";
   /** Mounts that will be made on it: their targets are created, as folder or file like the source. */
   readonly binds: readonly Bind[];
+  /** Symbolic links besides, by their place inside: what each one says. */
+  readonly links?: Readonly<Record<string, string>>;
 }
 
 interface SkeletonTools {
@@ -86,6 +88,10 @@ export async function makeSkeleton(spec: SkeletonSpec): Promise<readonly Bind[]>
     if (statSync(bind.from).isDirectory()) await folder(bind.to);
     else await file(bind.to, "");
     binds.push(bind);
+  }
+  for (const [path, target] of Object.entries(spec.links ?? {})) {
+    await folder(dirname(path));
+    await symlink(target, join(spec.root, path));
   }
   return binds;
 }

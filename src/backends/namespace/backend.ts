@@ -80,6 +80,7 @@ export const namespaceBackend: Backend = {
       hostname: id,
       etc: layout.etc,
       binds: layout.binds,
+      links: layout.links,
       // Last, because a launch that was given up meanwhile is undone at once.
     }).finally(() => scope.defer("guest root", () => removeTree(rootDir)));
 

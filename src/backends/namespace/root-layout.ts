@@ -1,7 +1,7 @@
 /** What a `namespace` guest finds on its disk: an allow-list, and where each part comes from. */
 import { existsSync, readFileSync, realpathSync } from "node:fs";
 import { createRequire } from "node:module";
-import { basename, dirname, join } from "node:path";
+import { dirname, join } from "node:path";
 import { GUEST } from "../../contract/backend.ts";
 import type { PlannedMount } from "../../contract/plan.ts";
 import type { Bind } from "../../jail/mounts.ts";
@@ -15,6 +15,7 @@ const SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbi
 
 export interface RootLayout {
   readonly binds: readonly Bind[];
+  readonly links: Readonly<Record<string, string>>;
   readonly etc: Readonly<Record<string, string>>;
   /** Guest path of the node binary. */
   readonly node: string;
@@ -43,22 +44,52 @@ export function layoutRoot(request: {
       { from: request.homeDir, to: GUEST.home, writable: true },
       ...request.mounts,
     ],
+    links: node.links,
     etc: etcFiles(request.hostname, request.directHosts),
     node: node.path,
     path: node.inPath === undefined ? SYSTEM_PATH : `${node.inPath}:${SYSTEM_PATH}`,
   };
 }
 
-function locateNode(): { path: string; inPath?: string; binds: readonly Bind[] } {
+/** Programs that come with Node: in which package beside it each one is. */
+const COMPANIONS = {
+  npm: "npm/bin/npm-cli.js",
+  npx: "npm/bin/npx-cli.js",
+  corepack: "corepack/dist/corepack.js",
+} as const;
+
+interface NodePlace {
+  readonly path: string;
+  readonly inPath?: string;
+  readonly binds: readonly Bind[];
+  readonly links: Readonly<Record<string, string>>;
+}
+
+/**
+ * Never the whole folder that Node was installed in: it may be `~/.local`, or hold an `etc/npmrc` with a token.
+ */
+function locateNode(): NodePlace {
   const binary = realpathSync(process.execPath);
-  if (binary.startsWith("/usr/")) return { path: binary, binds: [] };
-  const prefix = dirname(dirname(binary));
-  const inPath = `${TOOLS}/node/bin`;
-  // A version manager's prefix holds node, npm and nothing of the operator's; elsewhere, only the binary.
-  const isPrefix = basename(dirname(binary)) === "bin" && existsSync(join(prefix, "lib/node_modules/npm"));
-  return isPrefix
-    ? { path: `${inPath}/${basename(binary)}`, inPath, binds: [{ from: prefix, to: `${TOOLS}/node` }] }
-    : { path: `${inPath}/node`, inPath, binds: [{ from: binary, to: `${inPath}/node` }] };
+  if (binary.startsWith("/usr/")) return { path: binary, binds: [], links: {} };
+  const prefix = `${TOOLS}/node`;
+  const path = `${prefix}/bin/node`;
+  const modules = join(dirname(dirname(binary)), "lib/node_modules");
+  const companions = Object.entries(COMPANIONS).filter(([, file]) => existsSync(join(modules, file)));
+  const packages = new Set(companions.map(([, file]) => file.slice(0, file.indexOf("/"))));
+  return {
+    path,
+    inPath: dirname(path),
+    binds: [
+      { from: binary, to: path },
+      ...[...packages].map((name) => ({
+        from: join(modules, name),
+        to: `${prefix}/lib/node_modules/${name}`,
+      })),
+    ],
+    links: Object.fromEntries(
+      companions.map(([name, file]) => [`${prefix}/bin/${name}`, `../lib/node_modules/${file}`]),
+    ),
+  };
 }
 
 /** node-pty and its prebuilt binary, where guest-init's import finds them. */

@@ -52,17 +52,43 @@ describe("a namespace guest starts, and leaves nothing,", () => {
       },
       said: "1000",
     },
-    "with node under a version manager in a closed home with an odd name": {
-      host: {
-        prepare: `mount -n -t tmpfs -o mode=700 tmpfs /mnt
+    "with node under a version manager in a closed home with an odd name, of which it sees node, npm and npx alone":
+      {
+        host: {
+          prepare: `mount -n -t tmpfs -o mode=700 tmpfs /mnt
           p=${JSON.stringify(NVM).replaceAll("$", "\\$")}
-          mkdir -p "$p/bin" "$p/lib/node_modules/npm"; : >"$p/bin/node"; ln -s node "$p/bin/tool"
-          mount -n --bind "$NODE" "$p/bin/node"`,
-        node: `${NVM}/bin/node`,
-        input: { shell: "command -v node; command -v tool; node -p 'process.getuid()'" },
+          npm=$(readlink -f "$(command -v npm)"); npm=\${npm%/bin/npm-cli.js}
+          mkdir -p "$p/bin" "$p/etc" "$p/share/keyrings" "$p/lib/node_modules/npm" "$p/lib/node_modules/private"
+          : >"$p/bin/node"; ln -s node "$p/bin/tool"
+          for f in etc/npmrc share/keyrings/login lib/node_modules/private/key; do echo secret >"$p/$f"; done
+          mount -n --bind "$NODE" "$p/bin/node"
+          mount -n --bind "$npm" "$p/lib/node_modules/npm"`,
+          node: `${NVM}/bin/node`,
+          input: {
+            shell: `command -v node; node -p 'process.getuid()'
+            for each in npm npx; do command -v $each; $each --version | grep -c '^[0-9.]*$'; done
+            cd /opt/bottle/node; ls; ls bin lib lib/node_modules`,
+          },
+        },
+        said: [
+          ...["/opt/bottle/node/bin/node", "1000"],
+          ...["/opt/bottle/node/bin/npm", "1", "/opt/bottle/node/bin/npx", "1"],
+          ...[
+            "bin",
+            "lib",
+            "bin:",
+            "node",
+            "npm",
+            "npx",
+            "",
+            "lib:",
+            "node_modules",
+            "",
+            "lib/node_modules:",
+            "npm",
+          ],
+        ].join("\n"),
       },
-      said: "/opt/bottle/node/bin/node\n/opt/bottle/node/bin/tool\n1000",
-    },
     "with its state on a file system without set-id, devices and access times": {
       host: {
         input: { stateMount: "nosuid,nodev,noatime", shell: "echo 'echo runs' >x; chmod +x x; sh -c ./x" },
