@@ -210,7 +210,7 @@ export function capabilitiesOf({ routes, repos }: Allowed): Capabilities {
       matches: matches.map(({ paths, methods, headers }) => ({
         ...(paths !== undefined && { paths: [...paths] }),
         ...(methods !== undefined && { methods: [...methods] }),
-        ...(headers !== undefined && { headers: [...headers] }),
+        ...(headers !== undefined && { headers: headers.map(({ name }) => name) }),
       })),
       authenticated: auth !== undefined,
     })),

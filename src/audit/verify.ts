@@ -3,7 +3,7 @@
  *
  * A log proves its own beginning and middle. Its end it proves only by a closing head; and a log cut back
  * to an earlier orderly end, between two runs of the same bottle, looks like one that ended there. Against
- * that, keep a head (its number and hash) elsewhere and give it as `knownHead`.
+ * that, keep a line's hash elsewhere, the head's, and give it as `knownHead`.
  */
 import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
@@ -22,8 +22,8 @@ export interface VerifyOptions {
   readonly publicKey?: string;
   /** Whose log it is said to be. Default: the file's name without `.jsonl`. */
   readonly bottle?: string;
-  /** A head kept elsewhere, which the log must still contain. */
-  readonly knownHead?: Head;
+  /** The hash of a head kept elsewhere, which the log must still contain. */
+  readonly knownHead?: string;
 }
 
 /**
@@ -72,8 +72,8 @@ export async function verifyLog(path: string, options: VerifyOptions = {}): Prom
   const key = { publicKey, fingerprint: fingerprintOf(publicKey) };
   const { knownHead } = options;
   let metKnownHead = false;
-  const check = createChainCheck(bottle, key, ({ seq, hash }) => {
-    if (seq === knownHead?.seq && hash === knownHead.hash) metKnownHead = true;
+  const check = createChainCheck(bottle, key, ({ hash }) => {
+    if (hash === knownHead) metKnownHead = true;
   });
 
   const openBefore = await hasWriter(auditDir, bottle);
@@ -99,8 +99,7 @@ export async function verifyLog(path: string, options: VerifyOptions = {}): Prom
   const behind = check.state.lines + 1;
   if (behind === 1 && !open) check.report("empty", "the log has no whole line", behind);
   if (knownHead !== undefined && !metKnownHead) {
-    const detail = `the head kept elsewhere (number ${knownHead.seq}) is not in this log`;
-    check.report("known-head", detail, Math.min(knownHead.seq, behind));
+    check.report("known-head", `the head kept elsewhere (${knownHead}) is not in this log`, behind);
   }
   const { lines, head, sealed, unclosed, problems, problemCount } = check.state;
   return {

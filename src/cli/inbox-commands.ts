@@ -85,8 +85,8 @@ function withLifetime(command: Command): Command {
   return command
     .option("--once", "for one request or push")
     .option("--for <time>", "for 90s, 30m, 2h, 1d (default 1h)")
-    .option("--session", "until the bottle ends")
-    .option("--always", "until the bottle ends, and in its manifest from now on")
+    .option("--session", "as long as the bottle lives, also when it is resumed; revoke ends it")
+    .option("--always", "the same, and in its manifest from now on")
     .option("--bytes <size>", "for as many bytes of body, both ways: 64K, 10M")
     .option("--reason <text>", "why, for the log; the agent is told");
 }

@@ -272,7 +272,18 @@ Examples:
   audit
     .command("verify <id>")
     .description("find any changed, removed, reordered or cut line")
+    .option("--head <hash>", "also hold it to a head that was kept elsewhere, which it must still contain")
     .addOption(json())
+    .addHelpText(
+      "after",
+      `
+A log cut back to an earlier orderly end looks like one that ended there. Keep the head it prints where nobody can change it.
+Exits 0 for a log as it was written, 1 for another (or without that head), 3 for one without an end.
+
+Examples:
+  bottle audit verify claude-k3x9p
+  bottle audit verify claude-k3x9p --head "$(cat kept/claude-k3x9p.head)"`,
+    )
     .action(act(async () => (await import("./commands/audit-verify.ts")).auditVerify));
 
   audit

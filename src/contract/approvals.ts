@@ -228,19 +228,19 @@ export const requestViewSchema = z.strictObject({
 export type RequestView = z.infer<typeof requestViewSchema>;
 
 const pathMatch = z.strictObject({ type: z.enum(["exact", "prefix", "regex"]), value: z.string() });
-const headerMatch = z.strictObject({ name: z.string(), type: z.enum(["exact", "regex"]), value: z.string() });
 
 /** What the bottle can do, as the agent is told it: no secret, and no name of one. */
 export const capabilitiesSchema = z.strictObject({
   routes: z.array(
     z.strictObject({
       host: z.string(),
-      /** A {@link RouteMatch} each, any one; empty: every request. */
+      /** Any one of them; empty: every request. */
       matches: z.array(
         z.strictObject({
           paths: z.array(pathMatch).exactOptional(),
           methods: z.array(z.string()).exactOptional(),
-          headers: z.array(headerMatch).exactOptional(),
+          /** Their names: a manifest may use a header's value as a shared secret. */
+          headers: z.array(z.string()).exactOptional(),
         }),
       ),
       /** Egress adds a credential: the agent sends none. */

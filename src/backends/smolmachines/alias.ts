@@ -29,7 +29,7 @@ export async function takeAlias(scope: Scope, platform: NodeJS.Platform = proces
     return alias;
   }
   throw new UserError(`all ${ALIASES.length} loopback addresses for bottles are in use`, {
-    hint: "bottle list --running, then bottle stop one of them",
+    hint: "bottle list, then bottle stop one of them",
   });
 }
 

@@ -191,7 +191,7 @@ function planOf(
         await approve();
         await rename(staged, file).catch((cause) => {
           throw new UserError(
-            `given until the bottle ends, but ${file} could not be written: ${messageOf(cause)}`,
+            `given for as long as the bottle lives, but ${file} could not be written: ${messageOf(cause)}`,
           );
         });
       } finally {

@@ -18,6 +18,9 @@ export interface Terms {
   readonly bytes?: number;
 }
 
+/** A bottle that was kept is the same one again; `bottle inbox revoke` ends such a grant earlier. */
+export const LIFELONG = "as long as the bottle lives, also when it is resumed";
+
 /** What an approval means that says nothing of it. */
 const USUAL: Lifetime = { kind: "for", milliseconds: 3_600_000 };
 
@@ -54,9 +57,9 @@ function lifetimeText(lifetime: Lifetime): string {
     case "for":
       return `for ${durationText(lifetime.milliseconds)}`;
     case "session":
-      return "until the bottle ends";
+      return LIFELONG;
     case "always":
-      return "until the bottle ends, and in its manifest from now on";
+      return `${LIFELONG}, and in its manifest from now on`;
     default:
       return unreachable(lifetime);
   }

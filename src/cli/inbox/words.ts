@@ -9,6 +9,7 @@ import { ASK_LIMITS } from "../../contract/approvals.ts";
 import type { ActiveGrant, InboxView, Pending } from "../../keeper/inbox-protocol.ts";
 import { unreachable } from "../../lib/errors.ts";
 import { printable } from "../../lib/printable.ts";
+import { LIFELONG } from "./lifetime.ts";
 import { durationText, sizeText } from "./quantities.ts";
 
 export interface Passage {
@@ -119,7 +120,7 @@ export function bottleText({ bottle, agent, label }: Pick<InboxView, "bottle" | 
 /** What is left of a grant: `51 min, 1 use`. */
 export function remainderOf({ expiresAt, usesLeft, bytesLeft }: ActiveGrant, now: number): string {
   return [
-    expiresAt === null ? "until the bottle ends" : durationText(expiresAt - now),
+    expiresAt === null ? LIFELONG : durationText(expiresAt - now),
     ...(usesLeft === null ? [] : [counted(usesLeft, "use")]),
     ...(bytesLeft === null ? [] : [sizeText(bytesLeft)]),
   ].join(", ");

@@ -2,7 +2,7 @@
  * Why git-gate did not do what was asked: a value, from the stage that found out to the agent that reads it. No
  * refusal holds a secret: findings say where a value stood and what it was like, never the value (I2).
  */
-import { GIT_EXCEPTION_CODES } from "../../contract/approvals.ts";
+import { ASK_LIMITS, GIT_EXCEPTION_CODES } from "../../contract/approvals.ts";
 import type { GitFinding } from "../../contract/git-gate.ts";
 import type { Denial } from "../../contract/sidecar.ts";
 import { printable } from "../../lib/printable.ts";
@@ -60,6 +60,13 @@ export type DenialCode = keyof typeof DENIAL_STATUS;
 /** Refusals that the operator may lift for one subject; what egress and sidecars hold as known secrets never. */
 const EXCEPTABLE: ReadonlySet<DenialCode> = new Set(GIT_EXCEPTION_CODES);
 
+/** Refusals of what refs may be pushed to, but not like this: what to ask for. */
+const WIDENED_BY = { "force-not-allowed": "force", "delete-not-allowed": "delete" } as const;
+
+function isWidened(code: DenialCode): code is keyof typeof WIDENED_BY {
+  return Object.hasOwn(WIDENED_BY, code);
+}
+
 export interface Refusal {
   readonly allow: false;
   readonly code: DenialCode;
@@ -109,24 +116,25 @@ export function targetOf({ action, repo, what = [] }: Subject): string {
 }
 
 export function denialOf(refusal: Refusal, subject: Subject): Denial {
-  const { code, reason, rule, subjects = [] } = refusal;
-  const excepted = EXCEPTABLE.has(code) && subjects.length > 0;
-  return {
-    denied: {
-      code,
-      reason,
-      target: targetOf(subject),
-      rule,
-      ask: {
-        tool: "request_exception",
-        arguments: {
-          ...(subject.repo !== undefined && { repo: printable(subject.repo, SHOWN_LENGTH) }),
-          code,
-          ...(excepted && { subjects: subjects.map((text) => printable(text, SHOWN_LENGTH)) }),
-        },
-      },
-    },
-  };
+  const { code, reason, rule } = refusal;
+  return { denied: { code, reason, target: targetOf(subject), rule, ask: askFor(refusal, subject) } };
+}
+
+/** What can give a ticket; where nothing can, what tells the agent so, and what helps instead. */
+function askFor({ code, subjects = [] }: Refusal, subject: Subject): Denial["denied"]["ask"] {
+  const { repo, what = [] } = subject;
+  if (repo !== undefined && EXCEPTABLE.has(code) && subjects.length > 0) {
+    const shown = subjects.map((text) => printable(text, SHOWN_LENGTH));
+    return {
+      tool: "request_exception",
+      arguments: { repo: printable(repo, SHOWN_LENGTH), code, subjects: shown },
+    };
+  }
+  const refs = what.filter((ref) => ref === printable(ref, SHOWN_LENGTH)).slice(0, ASK_LIMITS.items);
+  if (repo !== undefined && refs.length > 0 && isWidened(code)) {
+    return { tool: "request_access", arguments: { repository: repo, refs, [WIDENED_BY[code]]: true } };
+  }
+  return { tool: "explain_denial", arguments: { code, target: targetOf(subject) } };
 }
 
 /** The denial on lines, as a person and a model read them over git's sideband or in a plain answer. */

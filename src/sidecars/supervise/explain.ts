@@ -21,15 +21,17 @@ const HELP: Readonly<Record<Explanation["way"], string>> = {
 /** Undefined for a code that is none of this bottle's. */
 export function explain(denial: Denied, capabilities: Capabilities): Told | undefined {
   const { code, target = "", ask } = denial;
-  const { host, repo } = ask?.arguments ?? {};
-  const isGit = typeof repo === "string" || /^(?:push|fetch|request) /.test(target);
+  const { host, repository, repo: excepted } = ask?.arguments ?? {};
+  const [, named] = /^(?:push|fetch|request) (\S+)/.exec(target) ?? [];
+  const repo = named ?? repository ?? excepted;
+  const isGit = typeof repo === "string";
   const tables = isGit ? [GIT_DENIALS, EGRESS_DENIALS] : [EGRESS_DENIALS, GIT_DENIALS];
   const found = tables.find((table) => Object.hasOwn(table, code))?.[code];
   if (found === undefined) return undefined;
   const call = found.way === "access" || found.way === "exception" ? callFor(denial) : undefined;
   const there = capabilitiesAt(capabilities, {
     ...(typeof host === "string" && { host }),
-    ...(typeof repo === "string" && { repo }),
+    ...(isGit && { repo }),
   });
   return {
     next: HELP[found.way],
@@ -39,17 +41,8 @@ export function explain(denial: Denied, capabilities: Capabilities): Told | unde
   };
 }
 
-/** The denial's own call, or the one that helps instead; none that would not be taken. */
-function callFor({ code, target = "", ask }: Denied): { tool: string; arguments: unknown } | undefined {
-  if (code === "force-not-allowed" || code === "delete-not-allowed") {
-    const [, repository, ...refs] = target.split(" ");
-    const args = {
-      repository,
-      refs: refs.filter((ref) => ref.startsWith("refs/")),
-      ...(code === "force-not-allowed" ? { force: true } : { delete: true }),
-    };
-    return parseAccess(args).ok ? { tool: "request_access", arguments: args } : undefined;
-  }
+/** The denial's own call, unless it would not be taken. */
+function callFor({ ask }: Denied): { tool: string; arguments: unknown } | undefined {
   if (ask === undefined) return undefined;
   if (ask.tool === "request_access") {
     const args = accessShape.safeParse(ask.arguments);

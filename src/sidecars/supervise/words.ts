@@ -112,7 +112,7 @@ function routeInWords({ host, matches, authenticated }: Capabilities["routes"][n
     [
       methods?.join(", ") ?? "any method",
       `on ${paths?.map(pathInWords).join(" or ") ?? "any path"}`,
-      ...(headers ?? []).map(({ name, value }) => `with ${name}: ${value}`),
+      ...(headers ?? []).map((name) => `with a ${name} header as its rule says`),
     ].join(" "),
   );
   return `${host}: ${rules.join("; ") || "every request"}${authenticated ? " (a credential is added for you)" : ""}`;

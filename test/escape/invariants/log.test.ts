@@ -144,8 +144,15 @@ describe("I8: the log of a bottle's life", () => {
         code === 1 ? /BROKEN[\s\S]*line \d+: / : verdict === "torn" ? /last line is torn/ : /no closing head/,
       );
     }
+    const { hash } = JSON.parse(lines.at(-1) ?? "") as { hash: string };
+    const kept = await operator.bottle(["audit", "verify", bottle.id, "--head", hash]);
+    expect([kept.code, kept.stdout]).toEqual([1, expect.stringContaining("BROKEN")]);
+
     writeFileSync(path, lines.join(""));
     expect(await verify(bottle.id)).toMatchObject({ code: 0, verdict: "intact" });
+    const words = await operator.bottle(["audit", "verify", bottle.id, "--head", hash]);
+    expect([words.code, words.stdout]).toEqual([0, expect.stringContaining(`head: ${hash} (line `)]);
+    expect((await operator.bottle(["audit", "verify", bottle.id, "--head", "elsewhere"])).code).toBe(2);
 
     copyFileSync(path, join(operator.home, "audit", "other-00000.jsonl"));
     expect(await verify("other-00000")).toMatchObject({ code: 1, verdict: "broken" });

@@ -223,7 +223,7 @@ describe("what is too large or too much", () => {
     );
     expect(code).not.toBe(0);
     expect(stderr).toContain("denied: pack-refused: ");
-    expect(stderr).toContain("ask: request_exception");
+    expect(stderr).toContain('ask: explain_denial {"code":"pack-refused","target":"push app ');
     expect(await snapshot(target.bare)).toBe(before);
     await until(() => leftovers(mirrorOf(target)).length === 0);
   });

@@ -83,7 +83,7 @@ describe("refuses what is not git's smart protocol", () => {
     const answer = await ask(path);
     expect(answer).toMatchObject({ status, denied });
     const told = JSON.parse(answer.body.toString()) as { denied: { code: string; ask: { tool: string } } };
-    expect(told.denied).toMatchObject({ code: denied, ask: { tool: "request_exception" } });
+    expect(told.denied).toMatchObject({ code: denied, ask: { tool: "explain_denial" } });
   });
 
   it.each(["HEAD", "PUT", "DELETE", "PROPFIND", "OPTIONS", "MKCOL", "TRACE"])("%s", async (method) => {

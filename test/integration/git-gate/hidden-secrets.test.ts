@@ -438,7 +438,7 @@ describe("a secret does not pass", () => {
     const { stderr } = await target.refuses("secret-found", files("a.txt", `postgres://${KNOWN}\n`));
     expect(stderr).toContain("DATABASE_URL");
     expect(stderr).not.toContain(KNOWN);
-    expect(stderr).toContain('ask: request_exception {"repo":"app","code":"secret-found"}');
+    expect(stderr).toContain('ask: explain_denial {"code":"secret-found","target":"push app ');
   });
 });
 

@@ -169,12 +169,17 @@ describe("a denial's ready-made call", () => {
   it("is explained, with what helps", async () => {
     const s = await start();
     const { denied } = gitDenial(gitRefuse("too-many-files", "no", "files"), { action: "push", repo: "app" });
-    expect(await s.call("explain_denial", denied)).toMatchObject({
-      isError: false,
-      next: "Asking does not help: change the request.",
-      data: { allowed_there: ["app: push to refs/heads/bottle/*"] },
-    });
-    expect(await s.call("request_exception", denied.ask.arguments)).toMatchObject({
+    for (const [tool, args] of [
+      ["explain_denial", denied],
+      [denied.ask.tool, denied.ask.arguments],
+    ] as const) {
+      expect(await s.call(tool, args)).toMatchObject({
+        isError: false,
+        next: "Asking does not help: change the request.",
+        data: { allowed_there: ["app: push to refs/heads/bottle/*"] },
+      });
+    }
+    expect(await s.call("request_exception", { repo: "app", code: denied.code })).toMatchObject({
       isError: true,
       next: expect.stringMatching(/^Not asked: no exception can be made/),
     });

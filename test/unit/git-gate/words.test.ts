@@ -167,13 +167,17 @@ describe("a denial", () => {
   it("asks for an exception only where one can be given", () => {
     const subject = { action: "push", repo: "app", what: ["refs/heads/x"] } as const;
     const path = refuse("path-protected", "r", "u", { subjects: [".ci/x"] });
-    expect(denialOf(path, subject).denied.ask.arguments).toEqual({
-      repo: "app",
-      code: "path-protected",
-      subjects: [".ci/x"],
+    expect(denialOf(path, subject).denied.ask).toEqual({
+      tool: "request_exception",
+      arguments: { repo: "app", code: "path-protected", subjects: [".ci/x"] },
     });
     const name = refuse("ref-name", "r", "u", { subjects: ["x"] });
-    expect(denialOf(name, subject).denied.ask.arguments).toEqual({ repo: "app", code: "ref-name" });
+    expect(denialOf(name, subject).denied.ask).toEqual({
+      tool: "explain_denial",
+      arguments: { code: "ref-name", target: "push app refs/heads/x" },
+    });
+    const fetched = refuse("secret-found", "r", "u");
+    expect(denialOf(fetched, subject).denied.ask.tool).toBe("explain_denial");
   });
 
   it("says in words what it says in its shape, and where things were found", () => {

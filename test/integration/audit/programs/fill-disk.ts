@@ -66,7 +66,7 @@ await remount("size=2m");
 const resumed = await openLog({ home, bottle: "other-abc12" });
 await resumed.append("test.happened", {});
 await resumed.close();
-const report = await verifyLog(other.path, { knownHead: head });
+const report = await verifyLog(other.path, { knownHead: head?.hash ?? "" });
 
 await remount("ro");
 const readOnly = await told(openLog({ home, bottle }));
