@@ -344,15 +344,28 @@ describe("bottle attack", () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
+  /** What another backend lacks keeps nobody from this one. */
+  const alone = {
+    ...env,
+    ...{ DOCKER_HOST: `unix://${folder}/nobody`, BOT_BOTTLE_ENGINE: "/nowhere/docker" },
+    ...{ BOT_BOTTLE_KERNEL: "/nowhere/vmlinuz", PATH: "/usr/sbin:/usr/bin:/sbin:/bin" },
+  };
+
+  it("refuses a backend that cannot be had here, and says what is missing", async () => {
+    for (const [backend, lack] of [
+      ["docker", "/nowhere/docker"],
+      ["qemu", "there is no kernel at /nowhere/vmlinuz"],
+    ] as const) {
+      const { code, stdout, stderr } = await bottleIn(alone, ["attack", "--backend", backend, "--json"]);
+      expect({ code, stdout }, stderr).toEqual({ code: 1, stdout: "" });
+      expect(stderr).toContain(lack);
+    }
+  });
+
   it(
     "tries only what it is told to, on every backend that there is, and says it to JUnit's readers in XML that a parser takes",
     async () => {
-      // What another backend lacks keeps nobody from this one.
-      const without = {
-        ...{ DOCKER_HOST: `unix://${folder}/nobody`, BOT_BOTTLE_ENGINE: "/nowhere/docker" },
-        ...{ BOT_BOTTLE_KERNEL: "/nowhere/vmlinuz", PATH: "/usr/sbin:/usr/bin:/sbin:/bin" },
-      };
-      const { code, stdout, stderr } = await bottleIn({ ...env, ...without }, [
+      const { code, stdout, stderr } = await bottleIn(alone, [
         ...["attack", "--backend", "all", "--only", "names", "--junit"],
       ]);
       expect(code, stderr).toBe(0);
