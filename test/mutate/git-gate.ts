@@ -37,7 +37,12 @@ const GUARDED: readonly Guarded[] = [
   { file: "scan/content.ts", tests: [SECRETS, TIME, `${U}/late-archive.test.ts`] },
   {
     file: "scan/members.ts",
-    tests: [`${U}/members.test.ts`, SECRETS, `${T}/../../fuzz/git-gate-content.test.ts`],
+    tests: [
+      `${U}/members.test.ts`,
+      `${U}/lying-archive.test.ts`,
+      SECRETS,
+      `${T}/../../fuzz/git-gate-content.test.ts`,
+    ],
   },
   { file: "scan/changes.ts", tests: [OBJECTS, REFS, TIME] },
   { file: "scan/rules-files.ts", tests: [TIME, REFS] },
@@ -188,6 +193,27 @@ const SCAN: readonly Mutant[] = [
     "carry = Buffer.from(joined.subarray(Math.max(0, joined.length - CARRY)));",
     "",
     "test/fuzz/git-gate-content.test.ts",
+  ),
+  one(
+    "a member that says it is stored",
+    "scan/content.ts",
+    "LIMITS.archiveDepth + (head.stated ? 0 : 1)",
+    "(head.stated ? LIMITS.archiveDepth : 0)",
+    `${U}/lying-archive.test.ts`,
+  ),
+  one(
+    "a zip's table",
+    "scan/content.ts",
+    "  [ZIP_TABLE_MARK, readZipTable],\n",
+    "",
+    `${U}/lying-archive.test.ts`,
+  ),
+  one(
+    "a pointer in pieces",
+    "scan/push-objects.ts",
+    "isLfsPointer(Buffer.concat(small), size)",
+    "isLfsPointer(small[0] ?? Buffer.alloc(0), size)",
+    `${U}/lying-archive.test.ts`,
   ),
   one(
     "memory for comparing",

@@ -3,7 +3,9 @@ import {
   GZIP_MARK,
   readGzipHead,
   readZipHead,
+  readZipTable,
   ZIP_MARK,
+  ZIP_TABLE_MARK,
 } from "../../../src/sidecars/git-gate/scan/members.ts";
 
 const DEFLATED = 8;
@@ -37,7 +39,8 @@ function zipHead({
 
 describe("a zip's local header", () => {
   it("says where the deflated data begins", () => {
-    expect(readZipHead(zipHead({ extraLength: 5 }))).toEqual({ kind: "deflated", name: "nnn", skip: 38 });
+    const head = { kind: "deflated", name: "nnn", skip: 38, stated: true };
+    expect(readZipHead(zipHead({ extraLength: 5 }))).toEqual(head);
   });
 
   it("is waited for until all of it is there", () => {
@@ -47,13 +50,20 @@ describe("a zip's local header", () => {
   });
 
   it.each([
-    ["of a version that there is not", { version: 100 }],
-    ["of a method that the format does not know", { method: 7 }],
-    ["without a name", { nameLength: 0 }],
-    ["with a name that is longer than any", { nameLength: 4_097 }],
-  ])("is none %s: the mark stood there by chance, and nobody is refused for it", (_, head) => {
-    expect(readZipHead(zipHead(head))).toEqual({ kind: "none" });
-    expect(readZipHead(zipHead({ ...head, flags: ENCRYPTED }))).toEqual({ kind: "none" });
+    ["that its data is stored", { method: 0 }],
+    ["a method that the format does not know", { method: 7 }],
+    ["such a method, and that it is encrypted", { method: 7, flags: ENCRYPTED }],
+  ])("that says %s is not believed: what follows it is tried", (_, head) => {
+    expect(readZipHead(zipHead(head))).toEqual({ kind: "deflated", name: "nnn", skip: 33, stated: false });
+  });
+
+  it.each([
+    ["of a version that there is not", { version: 200 }, "nnn"],
+    ["without a name", { nameLength: 0 }, "zip member"],
+    ["with a name that is longer than any", { nameLength: 4_097 }, "n".repeat(4_096)],
+  ])("%s is one all the same, as it is to what opens archives", (_, head, name) => {
+    const skip = zipHead(head).length;
+    expect(readZipHead(zipHead(head))).toEqual({ kind: "deflated", name, skip, stated: true });
   });
 
   it.each([
@@ -61,10 +71,42 @@ describe("a zip's local header", () => {
     [{ method: 12 }, "its compression is zip's 12"],
   ])("of what cannot be looked at says why: %j", (head, why) => {
     expect(readZipHead(zipHead(head))).toEqual({ kind: "unreadable", name: "nnn", why });
+    // Programs have the mark in them; nobody is refused for one of those.
+    expect(readZipHead(zipHead({ ...head, nameLength: 4_097 }))).toMatchObject({ kind: "deflated" });
+  });
+});
+
+describe("an entry of a zip's table", () => {
+  const AT = 1000;
+
+  function entry({ flags = 0, method = DEFLATED, nameLength = 3 }: Head, member = 0): Buffer {
+    const bytes = Buffer.alloc(46);
+    ZIP_TABLE_MARK.copy(bytes);
+    bytes.writeUInt16LE(flags, 8);
+    bytes.writeUInt16LE(method, 10);
+    bytes.writeUInt16LE(nameLength, 28);
+    bytes.writeUInt32LE(member, 42);
+    return Buffer.concat([bytes, Buffer.alloc(nameLength, "n")]);
+  }
+
+  it("says nothing of a member that is opened anyway", () => {
+    for (const method of [DEFLATED, 0, 7])
+      expect(readZipTable(entry({ method }), AT)).toEqual({ kind: "none" });
   });
 
-  it("of what is stored is none: that is read as the file itself is", () => {
-    expect(readZipHead(zipHead({ method: 0 }))).toEqual({ kind: "none" });
+  it.each([
+    [{ flags: ENCRYPTED }, "it is encrypted"],
+    [{ method: 12 }, "its compression is zip's 12"],
+  ])("tells what no local header told: %j", (head, why) => {
+    const whole = entry(head);
+    for (let length = 4; length < whole.length; length++)
+      expect(readZipTable(whole.subarray(0, length), AT)).toEqual({ kind: "more" });
+    expect(readZipTable(whole, AT)).toEqual({ kind: "unreadable", name: "nnn", why });
+    expect(readZipTable(entry({ ...head, nameLength: 4_097 }), AT)).toEqual({ kind: "none" });
+    // Of a program that has the mark in it: a table tells of what stands before it, or in a field of its own.
+    for (const member of [0, AT, 0xffff_ffff])
+      expect(readZipTable(entry(head, member), AT)).toMatchObject({ kind: "unreadable" });
+    expect(readZipTable(entry(head, AT + 1), AT)).toEqual({ kind: "none" });
   });
 });
 
@@ -80,8 +122,11 @@ describe("a gzip member's header", () => {
       Buffer.from([1, 2]),
     ];
     const bytes = head(2 | 4 | 8 | 16, ...fields);
-    expect(readGzipHead(bytes)).toEqual({ kind: "deflated", name: "name", skip: bytes.length });
-    expect(readGzipHead(head(0))).toEqual({ kind: "deflated", name: "gzip member", skip: 10 });
+    expect(readGzipHead(bytes)).toEqual({ kind: "deflated", name: "name", skip: bytes.length, stated: true });
+    const bare = { kind: "deflated", name: "gzip member", skip: 10, stated: true };
+    expect(readGzipHead(head(0))).toEqual(bare);
+    // Nor do flags that there are not keep Python from opening it.
+    expect(readGzipHead(head(0xe0))).toEqual(bare);
   });
 
   it("is waited for until its fields are there", () => {
@@ -90,8 +135,13 @@ describe("a gzip member's header", () => {
     expect(readGzipHead(head(8, Buffer.from("name")))).toEqual({ kind: "more" });
   });
 
-  it("is none with flags that there are not, or a name without an end", () => {
-    expect(readGzipHead(head(0x20))).toEqual({ kind: "none" });
-    expect(readGzipHead(head(8, Buffer.alloc(4_097, "n")))).toEqual({ kind: "none" });
+  it.each([8, 16])("cannot be looked at with a text in it that is longer than any: flag %i", (flag) => {
+    const why = "its header has a text of more than 4096 bytes";
+    const long = Buffer.alloc(4_097, "n");
+    for (const end of ["", "\0"]) {
+      const bytes = head(flag, long, Buffer.from(end));
+      expect(readGzipHead(bytes)).toEqual({ kind: "unreadable", name: "gzip member", why });
+    }
+    expect(readGzipHead(head(flag, long.subarray(1), Buffer.from("\0")))).toMatchObject({ kind: "deflated" });
   });
 });

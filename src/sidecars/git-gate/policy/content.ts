@@ -1,7 +1,7 @@
 /** Rules on what certain files say. They hold wherever the file lies, and cannot be lifted from inside a repository. */
 
 /** Longest pointer that Git LFS itself reads. Source: git-lfs, docs/spec.md. */
-const LFS_POINTER_BYTES = 1024;
+export const LFS_POINTER_BYTES = 1024;
 const LFS_POINTER = /^version https?:\/\/(?:git-lfs\.github\.com|git-media\.io|hawser\.github\.com)\/spec\//;
 
 /**

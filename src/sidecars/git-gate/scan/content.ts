@@ -10,10 +10,13 @@ import {
   GZIP_MARK,
   type Inflation,
   inflateMember,
+  OLD_GZIP_MARK,
   readGzipHead,
   readZipHead,
+  readZipTable,
   unopenedFormat,
   ZIP_MARK,
+  ZIP_TABLE_MARK,
 } from "./members.ts";
 import { inspectText } from "./text.ts";
 
@@ -44,7 +47,9 @@ export function inspectContent(hooks: ContentHooks, size: number): Content {
 }
 
 interface Member {
-  readonly read: typeof readZipHead;
+  readonly read: typeof readZipTable;
+  /** Where it begins in its layer. */
+  readonly at: number;
   head: Buffer;
   inflation: Inflation | undefined;
 }
@@ -65,6 +70,7 @@ function openLayer(
   let carry: Buffer = Buffer.alloc(0);
   let start: Buffer = Buffer.alloc(0);
   let open: Member[] = [];
+  let seen = 0;
 
   function stop(code: "archive-too-large" | "archive-unreadable", reason: string, rule: string): void {
     const where = [hooks.path(), ...inside].join(" > ");
@@ -75,7 +81,7 @@ function openLayer(
   async function feed(member: Member, bytes: Buffer): Promise<boolean> {
     if (member.inflation !== undefined) return await member.inflation.push(bytes);
     member.head = Buffer.concat([member.head, bytes]);
-    const head = member.read(member.head);
+    const head = member.read(member.head, member.at);
     switch (head.kind) {
       case "more":
         return true;
@@ -89,7 +95,8 @@ function openLayer(
         );
         return false;
       case "deflated": {
-        if (inside.length >= LIMITS.archiveDepth) {
+        // One that may be none gets a layer more, in which nothing is opened: else whatever is merely stored in the last were refused.
+        if (inside.length >= LIMITS.archiveDepth + (head.stated ? 0 : 1)) {
           stop(
             "archive-too-large",
             "archives lie in it too deep",
@@ -122,12 +129,13 @@ function openLayer(
   }
 
   async function pushMembers(joined: Buffer, bytes: Buffer, marks: readonly Mark[]): Promise<void> {
+    const before = seen - joined.length;
     // Those that were open get all of it; those that begin in it, what follows their beginning.
     const still: Member[] = [];
     for (const member of open) if (await feed(member, bytes)) still.push(member);
     for (const { at, read } of marks) {
       if (budget.refusal !== undefined) return;
-      members.count += 1;
+      if (read !== readZipTable) members.count += 1;
       if (members.count > LIMITS.members || still.length >= LIMITS.openMembers) {
         stop(
           "archive-too-large",
@@ -136,7 +144,7 @@ function openLayer(
         );
         return;
       }
-      const member: Member = { read, head: Buffer.alloc(0), inflation: undefined };
+      const member: Member = { read, at: before + at, head: Buffer.alloc(0), inflation: undefined };
       if (await feed(member, joined.subarray(at))) still.push(member);
     }
     open = still;
@@ -147,6 +155,7 @@ function openLayer(
       if (budget.refusal !== undefined) return undefined;
       text.push(bytes);
       if (start.length < START_BYTES) start = Buffer.concat([start, bytes.subarray(0, START_BYTES)]);
+      seen += bytes.length;
       const joined = carry.length === 0 ? bytes : Buffer.concat([carry, bytes]);
       const marks = marksIn(joined, carry.length);
       carry = Buffer.from(joined.subarray(Math.max(0, joined.length - CARRY)));
@@ -166,7 +175,7 @@ function openLayer(
 
 interface Mark {
   readonly at: number;
-  readonly read: typeof readZipHead;
+  readonly read: typeof readZipTable;
 }
 
 /** A mark that lies wholly in the first `seen` bytes was found the time before. */
@@ -182,5 +191,7 @@ function marksIn(bytes: Buffer, seen: number): readonly Mark[] {
 
 const MARKS = [
   [ZIP_MARK, readZipHead],
+  [ZIP_TABLE_MARK, readZipTable],
   [GZIP_MARK, readGzipHead],
+  [OLD_GZIP_MARK, readGzipHead],
 ] as const;

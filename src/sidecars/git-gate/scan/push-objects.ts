@@ -1,7 +1,7 @@
 /** The new objects of a push, each looked at as it is stored: files through their archives, commits and tags, names in folders. */
 import { type DenialCode, type Refusal, refuse } from "../denial.ts";
 import { LIMITS } from "../limits.ts";
-import { isLfsPointer } from "../policy/content.ts";
+import { isLfsPointer, LFS_POINTER_BYTES } from "../policy/content.ts";
 import { type Content, inspectContent } from "./content.ts";
 import { type Look, several } from "./look.ts";
 import type { ObjectHead, ObjectSink } from "./object-stream.ts";
@@ -91,14 +91,17 @@ export function inspectObjects(look: Look): PushObjects {
       },
       size,
     );
-    let first = true;
+    // Wherever git's pipe cuts it: a first part may be a single byte.
+    const small: Buffer[] = [];
     return {
       push: (part) => {
-        if (first && isLfsPointer(part, size)) pointers.push(path);
-        first = false;
+        if (size <= LFS_POINTER_BYTES) small.push(part);
         return content.push(part);
       },
-      end: () => content.end(),
+      end: () => {
+        if (isLfsPointer(Buffer.concat(small), size)) pointers.push(path);
+        return content.end();
+      },
     };
   }
 
