@@ -123,7 +123,7 @@ const SCAN: readonly Mutant[] = [
   one(
     "pointers to LFS",
     "scan/push-objects.ts",
-    "if (first && isLfsPointer(part, size))",
+    "if (isLfsPointer(Buffer.concat(small), size))",
     "if (0 === 1)",
     REFS,
     "a pointer to LFS",
