@@ -7,6 +7,7 @@ import { approveRepositoryAgent } from "./agent-approval.ts";
 import { askLine, confirm, hasTerminal } from "./ask.ts";
 import { followAgent, onTerminal, terminalSize } from "./attach.ts";
 import { DETACH_KEY_NAME } from "./detach-key.ts";
+import { takeHostStep } from "./host-step.ts";
 import type { KeeperChild } from "./keeper-child.ts";
 import { type Launched, launchKeeper } from "./keeper-process.ts";
 import { refuseMissing, refuseUnusableKeys, resolveValues } from "./launch-order.ts";
@@ -57,6 +58,7 @@ export async function startBottle(
       return 0;
     }
   }
+  await takeHostStep(plan);
   const values = await resolveValues(plan);
   const launched = await launchKeeper(keeper, {
     plan,

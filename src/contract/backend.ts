@@ -216,6 +216,13 @@ export interface Looking {
   readonly signal?: AbortSignal;
 }
 
+/** What only this host's root can do, once for all bottles until its next boot. */
+export interface HostStep {
+  readonly why: string;
+  /** Asks for what it needs on the operator's terminal. */
+  readonly argv: readonly [string, ...string[]];
+}
+
 export interface Backend {
   readonly name: BackendName;
   /** Its guests are made of the image that a plan names. */
@@ -226,6 +233,8 @@ export interface Backend {
   readonly sidecarsIn?: readonly [BundlePlacement, ...BundlePlacement[]];
   /** By trying, not assuming. Cheap enough for every start. */
   probe(): Promise<Availability>;
+  /** What is missing before a bottle can start, where its root can be asked for it; whoever launches it says so otherwise. */
+  hostStep?(plan: BottlePlan): Promise<HostStep | undefined>;
   /** Images, disks: cached; nothing is running afterwards. @param signal nobody waits any more: it throws its reason. */
   prepare(request: PrepareRequest, progress: Progress, signal?: AbortSignal): Promise<Prepared>;
   reserve(prepared: Prepared, request: ReserveRequest, scope: Scope): Promise<Link>;

@@ -2,7 +2,7 @@
  * One bottle's life, from start to stop, in which something dies or fails at one step; then `bottle cleanup`; and what is
  * there now that was not there before (I9).
  */
-import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { BackendHost } from "./backend-hosts.ts";
 import { eventually, isAlive, killIfThere, pause, type Run, type Running } from "./bottle-cli.ts";
@@ -14,12 +14,13 @@ export type Fault = (typeof FAULTS)[number];
 
 export interface Strike {
   readonly step: string;
-  readonly fault: Fault;
+  /** The first alone, if that is the call's or the keeper's; else whichever is the first of which there is somebody. */
+  readonly faults: readonly Fault[];
 }
 
 export interface Aftermath {
-  /** False when the step was not come to, or there was nobody to be killed. */
-  readonly struck: boolean;
+  /** Undefined when the step was not come to, or there was nobody to be killed. */
+  readonly struck: Fault | undefined;
   /** Left on the host by `bottle cleanup`, kept work aside. */
   readonly afterCleanup: readonly string[];
   /** Left once kept bottles were removed too. */
@@ -50,29 +51,34 @@ export async function stepsOf(host: BackendHost): Promise<readonly string[]> {
 /** @param before what there was: {@link BackendHost.look} and files. */
 export async function strike(
   host: BackendHost,
-  { step, fault }: Strike,
+  { step, faults }: Strike,
   before: readonly string[],
 ): Promise<Aftermath> {
   const folder = mkdtempSync("/var/tmp/bbs-");
   const log = join(folder, "steps");
   appendFileSync(log, "");
-  const how = fault === "fail" ? "fail" : fault === "keeper" ? "die" : "stop";
+  const [first] = faults;
+  const how = first === "fail" ? "fail" : first === "keeper" ? "die" : "stop";
   const problems: string[] = [];
   try {
-    let struck = false;
+    let struck: Fault | undefined;
     await live(host, { STEPS_LOG: log, STEP_AT: step, STEP_DO: how }, async (command) => {
-      if (how !== "stop" || struck) return;
+      if (how !== "stop" || existsSync(`${log}.go`)) return;
       await reached(command, log);
       if (!linesOf(log).some(([, each]) => each === "stands still")) return;
-      const victims = host.victims(fault);
-      for (const pid of victims) killIfThere(pid);
-      struck = victims.length > 0;
+      for (const fault of faults.filter((each) => each !== "fail" && each !== "keeper")) {
+        const victims = host.victims(fault);
+        for (const pid of victims) killIfThere(pid);
+        if (victims.length === 0) continue;
+        struck = fault;
+        break;
+      }
       writeFileSync(`${log}.go`, "");
     }).catch((error: unknown) => problems.push(String(error)));
-    if (how !== "stop") struck = linesOf(log).some(([, each]) => each === step);
-    if (fault === "engine") await host.reviveEngine?.();
+    if (how !== "stop" && linesOf(log).some(([, each]) => each === step)) struck = first;
+    if (struck === "engine") await host.reviveEngine?.();
     const settled = await settle(host, before);
-    if (fault === "engine") await host.endForgotten?.();
+    if (struck === "engine") await host.endForgotten?.();
     return { struck, ...settled, problems: [...problems, ...settled.problems] };
   } finally {
     rmSync(folder, { recursive: true });

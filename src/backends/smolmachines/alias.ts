@@ -5,6 +5,7 @@
  */
 import { createSocket, type Socket } from "node:dgram";
 import { networkInterfaces } from "node:os";
+import type { HostStep } from "../../contract/backend.ts";
 import { codeOf, UserError } from "../../lib/errors.ts";
 import { run } from "../../lib/processes.ts";
 import type { Scope } from "../../lib/scope.ts";
@@ -60,15 +61,30 @@ export function poolCommand(present: readonly string[]): string | undefined {
   return `for a in ${missing.join(" ")}; do ifconfig lo0 alias $a up; done`;
 }
 
-/** macOS alone; untried there. */
+function presentHere(): readonly string[] {
+  return (networkInterfaces()["lo0"] ?? []).map(({ address }) => address);
+}
+
+/** macOS, where the operator is asked by sudo, on his terminal, once after each boot; untried there. */
+export function poolStep(
+  platform: NodeJS.Platform = process.platform,
+  present = presentHere(),
+): HostStep | undefined {
+  const command = platform === "darwin" ? poolCommand(present) : undefined;
+  return command === undefined
+    ? undefined
+    : {
+        why: "the loopback addresses for bottles are made anew after each boot",
+        argv: ["sudo", "sh", "-c", command],
+      };
+}
+
 async function requirePool(): Promise<void> {
-  const wanted = (): string | undefined =>
-    poolCommand((networkInterfaces()["lo0"] ?? []).map(({ address }) => address));
-  const command = wanted();
+  const command = poolCommand(presentHere());
   if (command === undefined) return;
   // This process has no terminal to be asked on: sudo may remember, else the operator is told.
   await run(["sudo", "-n", "sh", "-c", command], { timeoutMs: COMMAND_TIMEOUT_MS }).catch(() => {});
-  if (wanted() === undefined) return;
+  if (poolCommand(presentHere()) === undefined) return;
   throw new UserError("the loopback addresses for bottles are not there (they are gone after each boot)", {
     hint: `sudo sh -c '${command}'`,
   });

@@ -7,12 +7,14 @@ import type { ImageSource } from "../../contract/image.ts";
 import { UserError } from "../../lib/errors.ts";
 import { cacheOf } from "../../lib/paths.ts";
 import { imageWord } from "../../plan/image-word.ts";
+import { poolStep } from "./alias.ts";
 import { prepareArtefact } from "./artefact.ts";
 import { bootMachine, type SmolmachinesPrepared } from "./boot.ts";
 import { prepareBundleImage } from "./bundle-image.ts";
 import { enumerateMachines, removeResource, sweepPacking } from "./leftovers.ts";
 import { reserveLink, type SmolmachinesHost, type SmolmachinesLink } from "./link.ts";
 import { lookForSmolvm, probeSmolmachines } from "./probe.ts";
+import { wayFor } from "./way.ts";
 
 /** Debian with node, git and a user `node`; taken when the bottle names none. */
 const DEFAULT_IMAGE: ImageSource = {
@@ -28,6 +30,13 @@ export function createSmolmachinesBackend(host: SmolmachinesHost = {}): Backend 
     takesImages: true,
     sidecarsIn: ["process", "container"],
     probe: probeSmolmachines,
+
+    async hostStep({ bundle }) {
+      const step = poolStep();
+      if (step === undefined || bundle === "container") return step;
+      const found = await lookForSmolvm();
+      return "smolvm" in found && wayFor(found.smolvm, false).kind === "alias" ? step : undefined;
+    },
 
     async prepare(request: PrepareRequest, progress, signal): Promise<SmolmachinesPrepared> {
       const found = await lookForSmolvm();

@@ -7,7 +7,7 @@ import type { ProbeTarget } from "../../contract/backend.ts";
 import type { GuestClient } from "../../jail/guest-client.ts";
 import { codeOf, UserError } from "../../lib/errors.ts";
 import { ALIASES, CLAIM_PORT } from "./alias.ts";
-import { servicesAt } from "./host-services.ts";
+import { type HostService, servicesAt } from "./host-services.ts";
 import { GATEWAY } from "./versions.ts";
 
 const PROBE_TIMEOUT_MS = 3_000;
@@ -92,8 +92,9 @@ export async function findReached(
 
 /** What else answers at the bottle's address. */
 async function besides({ alias, ports }: OwnAddress, listed: readonly number[]): Promise<readonly Asked[]> {
-  const isOurs = ({ transport, port }: { transport: string; port: number }): boolean =>
-    transport === "tcp" ? ports.includes(port) : port === CLAIM_PORT;
+  // One of ours that listens on all addresses answers the whole LAN.
+  const isOurs = ({ transport, port, everywhere }: HostService): boolean =>
+    !everywhere && (transport === "tcp" ? ports.includes(port) : port === CLAIM_PORT);
   const services = (await servicesAt(alias)).filter(
     (service) => !isOurs(service) && !listed.includes(service.port),
   );

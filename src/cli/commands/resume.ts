@@ -13,6 +13,7 @@ import { preflightChanges } from "../../plan/preflight-changes.ts";
 import { providerNamed } from "../../providers/registry.ts";
 import { confirm } from "../ask.ts";
 import { onTerminal, tellWaits, terminalSize } from "../attach.ts";
+import { takeHostStep } from "../host-step.ts";
 import { spawnKeeper } from "../keeper-child.ts";
 import { launchKeeper } from "../keeper-process.ts";
 import { inEnvironment, refuseMissing, refuseUnusableKeys, resolveValues } from "../launch-order.ts";
@@ -86,6 +87,7 @@ export async function resume(id: string, flags: ResumeFlags): Promise<number> {
     tell("not resumed");
     return 0;
   }
+  await takeHostStep(plan);
   const values = await resolveValues(plan);
   const launched = await launchKeeper(spawnKeeper(), {
     plan,

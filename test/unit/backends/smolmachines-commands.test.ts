@@ -1,4 +1,5 @@
 /** smolvm's argument vectors, release by release, word by word; and how its guests get to their bundle. */
+import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { poolCommand } from "../../../src/backends/smolmachines/alias.ts";
 import {
@@ -24,6 +25,7 @@ import {
 } from "../../../src/backends/smolmachines/versions.ts";
 import { wayFor } from "../../../src/backends/smolmachines/way.ts";
 import { UserError } from "../../../src/lib/errors.ts";
+import { packagePath } from "../../../src/lib/package-root.ts";
 
 /** An argument vector none of whose words has a blank. */
 const words = (text: string): readonly string[] => text.split(" ");
@@ -186,6 +188,8 @@ describe("on macOS (untried there)", () => {
     expect(poolCommand([])).toBe(`for a in ${all.join(" ")}; do ifconfig lo0 alias $a up; done`);
     expect(poolCommand(all.slice(1))).toBe("for a in 127.0.0.16; do ifconfig lo0 alias $a up; done");
     expect(poolCommand(["127.0.0.1", ...all])).toBeUndefined();
+    const page = readFileSync(packagePath("docs/smolmachines.md"), "utf8");
+    expect(page).toContain(`sudo sh -c '${poolCommand([])}'`);
   });
 
   it("sees what listens at an address, or on all of them", () => {
