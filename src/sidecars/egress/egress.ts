@@ -17,9 +17,11 @@ import { createTicker } from "../../lib/ticker.ts";
 import { bearerCheck } from "./accept/bearer.ts";
 import { Connections } from "./accept/connection.ts";
 import { createFront, type Front } from "./accept/front.ts";
+import { grantEnded } from "./account.ts";
 import { type Resolve, systemResolve } from "./address/resolve.ts";
 import { createBudget } from "./budget.ts";
 import { createClearance, type RecordEvent } from "./clearance.ts";
+import { frozen } from "./denial.ts";
 import { createReporter, type Emit, type Reporter } from "./events.ts";
 import { compileInspection } from "./inspection/inspection.ts";
 import { createIssuedTokens } from "./inspection/issued-tokens.ts";
@@ -98,7 +100,7 @@ export async function startEgress(config: EgressConfig, options: EgressOptions):
   const clock = createTicker(limits.tickMs, () => {
     const now = performance.now();
     connections.sweep(now);
-    connections.endUngranted(services.grants.holds);
+    connections.endUngranted(services.grants.holds, grantEnded());
     services.current.pool.sweep(now);
     services.report.flush();
     services.clearance.renew();
@@ -126,8 +128,8 @@ export async function startEgress(config: EgressConfig, options: EgressOptions):
       services.current.pool.retire();
       services.current = next;
       services.grants.adopt(grantsOf(parsed));
-      if (next.policy.frozen) connections.endAll();
-      else connections.endUngranted(services.grants.holds);
+      if (next.policy.frozen) connections.endAll(frozen());
+      else connections.endUngranted(services.grants.holds, grantEnded());
     },
     answer: questions.answer,
     async drain() {

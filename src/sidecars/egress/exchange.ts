@@ -117,8 +117,8 @@ export class Exchange implements Activity {
     return this.#admission?.route.grant?.id;
   }
 
-  ungranted(): void {
-    this.#cutShort(grantEnded());
+  forbidden(why: Refusal): void {
+    this.#cutShort(why);
   }
 
   get blocked(): boolean {

@@ -120,6 +120,27 @@ describe("a reload", () => {
     expect(upstream.accepted()).toBe(2);
   });
 
+  it("that freezes ends what is under way, and nothing leaves until the one that thaws", async () => {
+    await serve();
+    const client = await connection();
+    await client.ask("/a/stream", "begin");
+    const ended = new Promise((resolve) => client.socket.once("close", resolve));
+    await egress.reload({ ...policy("/a", "one"), frozen: true });
+    await ended;
+    const accepted = upstream.accepted();
+    const refused = await connection();
+    await refused.ask("/a/x", '"code":"frozen"');
+    await refused.ask("/b/x", '"code":"frozen"');
+    expect(upstream.accepted()).toBe(accepted);
+    const told = egress.events("egress.denied");
+    expect(told.map(({ target }) => target)).toEqual(
+      ["stream", "x"].map((name) => `GET https://${HOST}/a/${name}`).concat(`GET https://${HOST}/b/x`),
+    );
+    expect(new Set(told.map(({ code }) => code))).toEqual(new Set(["frozen"]));
+    await egress.reload(policy("/a", "one"));
+    await (await connection()).ask("/a/x", "token one");
+  });
+
   it("that is bad is refused whole", async () => {
     await serve();
     const client = await connection();

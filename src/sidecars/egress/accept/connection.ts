@@ -20,7 +20,7 @@ export interface Activity {
   /** On what it hangs. */
   readonly grant?: string | undefined;
   /** What allowed it is no more. */
-  ungranted?(): void;
+  forbidden?(why: Refusal): void;
   /** What came of its request makes no sense. False when it cannot answer that, and the connection must go. */
   spoiled?(refusal: Refusal): boolean;
   /** The share of its patience with the client that is used up; 0 while somebody else is waited for. */
@@ -228,18 +228,18 @@ export class Connections {
   }
 
   /** Ends what hangs on a grant that was taken back, has run out or is used up. */
-  endUngranted(holds: (grant: string) => boolean): void {
+  endUngranted(holds: (grant: string) => boolean, why: Refusal): void {
     for (const { activities } of this.#all) {
       for (const activity of [...activities]) {
-        if (activity.grant !== undefined && !holds(activity.grant)) activity.ungranted?.();
+        if (activity.grant !== undefined && !holds(activity.grant)) activity.forbidden?.(why);
       }
     }
   }
 
   /** Ends everything that is under way, and every tunnel in which more could come. */
-  endAll(): void {
+  endAll(why: Refusal): void {
     for (const connection of [...this.#all]) {
-      for (const activity of [...connection.activities]) activity.ungranted?.();
+      for (const activity of [...connection.activities]) activity.forbidden?.(why);
       connection.raw.destroySoon();
     }
   }

@@ -103,7 +103,7 @@ class PassedThrough implements Activity {
 
   clientGone(): void {}
 
-  ungranted(): void {
+  forbidden(): void {
     this.#splice?.destroy();
   }
 
