@@ -6,6 +6,7 @@ import { BYTE_CLASSES, HEX_SEPARATED, SPACED } from "./byte-classes.ts";
 import { BEGINNINGS, beginsDisguise } from "./disguise.ts";
 import { MARK, RUN } from "./events.ts";
 import type { Frame } from "./frame.ts";
+import { Offsets } from "./offsets.ts";
 import type { Span } from "./path.ts";
 import { textBegin, textEnd } from "./plausible-text.ts";
 import { stretchEnd } from "./stretch.ts";
@@ -23,7 +24,7 @@ const SMALLEST = 6;
 
 export class Regions {
   /** Begin and end in turn, in order. */
-  readonly #bounds: number[] = [];
+  readonly #bounds = new Offsets();
   /** No disguise that begins before is worth looking at. */
   #near = 0;
   /** So far text is known to reach. */
@@ -32,20 +33,20 @@ export class Regions {
   #keyword = 0;
 
   get count(): number {
-    return this.#bounds.length >> 1;
+    return this.#bounds.count >> 1;
   }
 
   begin(region: number): number {
-    return this.#bounds[region * 2] ?? 0;
+    return this.#bounds.at(region * 2) ?? 0;
   }
 
   end(region: number): number {
-    return this.#bounds[region * 2 + 1] ?? 0;
+    return this.#bounds.at(region * 2 + 1) ?? 0;
   }
 
   /** Those of `frame`, in which keywords were searched. */
   find(frame: Frame): void {
-    this.#bounds.length = 0;
+    this.#bounds.clear();
     this.#near = 0;
     this.#reach = 0;
     this.#keyword = 0;
@@ -72,22 +73,22 @@ export class Regions {
   holdsKeyword(region: number, { keywords }: Frame): boolean {
     if (region === 0) this.#keyword = 0;
     const begin = this.begin(region);
-    while (this.#keyword < keywords.length && (keywords[this.#keyword] as number) < begin) this.#keyword++;
-    return (keywords[this.#keyword] ?? Number.POSITIVE_INFINITY) < this.end(region);
+    while ((keywords.at(this.#keyword) ?? begin) < begin) this.#keyword++;
+    return (keywords.at(this.#keyword) ?? Number.POSITIVE_INFINITY) < this.end(region);
   }
 
   /** Whether one of them holds all of `[from, to)`. */
   covers(from: number, to: number): boolean {
     const bounds = this.#bounds;
-    if (bounds.length === 0) return false;
+    if (bounds.count === 0) return false;
     let low = 0;
-    let high = bounds.length >> 1;
+    let high = bounds.count >> 1;
     while (low < high) {
       const middle = (low + high) >> 1;
-      if ((bounds[middle * 2 + 1] as number) < to) low = middle + 1;
+      if (this.end(middle) < to) low = middle + 1;
       else high = middle;
     }
-    return low * 2 < bounds.length && (bounds[low * 2] as number) <= from;
+    return low * 2 < bounds.count && this.begin(low) <= from;
   }
 
   /** The neighbourhood of what begins in the word at `from`, if something does. */
@@ -97,7 +98,7 @@ export class Regions {
     const limit = Math.min(from + 4, length);
     for (let at = from; at < limit; at++) {
       if (BEGINNINGS[bytes[at] as number] === 0 || !beginsDisguise(bytes, at, length)) continue;
-      const last = bounds.length > 0 ? (bounds[bounds.length - 1] as number) : -1;
+      const last = bounds.at(bounds.count - 1) ?? -1;
       // It ends where no text goes on, or every binary file would be cleaned whole.
       const first = Math.max(0, last, at - NEIGHBOURHOOD);
       const text = at <= last ? last : textBegin(bytes, at, first, this.#beginBefore(frame, at));
@@ -107,8 +108,11 @@ export class Regions {
       const goesOn = textEnd(bytes, Math.max(this.#reach, at + 1), far, at + WHOLE_WORDS);
       const end = digitsEnd(bytes, goesOn, Math.min(length, at + ENCODED));
       this.#reach = end;
-      if (begin <= last) bounds[bounds.length - 1] = Math.max(last, end);
-      else if (end - begin >= SMALLEST) bounds.push(begin, end);
+      if (begin <= last) bounds.replaceLast(Math.max(last, end));
+      else if (end - begin >= SMALLEST) {
+        bounds.add(begin);
+        bounds.add(end);
+      }
       this.#near = Math.min(at + NOT_AGAIN, end);
       return;
     }
@@ -116,9 +120,8 @@ export class Regions {
 
   /** Before this, the neighbourhood of `at` begins with a word: it holds the keyword that a value there may belong to. */
   #beginBefore({ keywords }: Frame, at: number): number {
-    while (this.#keyword < keywords.length && (keywords[this.#keyword] as number) < at - NEIGHBOURHOOD)
-      this.#keyword++;
-    return Math.min(at - WHOLE_WORDS, keywords[this.#keyword] ?? at);
+    while ((keywords.at(this.#keyword) ?? at) < at - NEIGHBOURHOOD) this.#keyword++;
+    return Math.min(at - WHOLE_WORDS, keywords.at(this.#keyword) ?? at);
   }
 }
 

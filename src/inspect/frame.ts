@@ -3,6 +3,7 @@
  * It lies in memory that the sweep's programs work in. Frames are few and belong to all scanners together:
  * a scan is never interrupted by another, and keeps nothing.
  */
+import { Offsets } from "./offsets.ts";
 import type { Workspace } from "./simd/kernels.ts";
 
 /** Entries a word can cause in a sweep: a mark, and a run with its classes. */
@@ -44,7 +45,7 @@ export class Frame {
   readonly hits: Int32Array;
   hitCount = 0;
   /** Where keywords of detectors really stand. */
-  readonly keywords: number[] = [];
+  readonly keywords = new Offsets();
   /** A value that one of them belongs to may begin before the text, or go on behind it. */
   isCut = false;
   /** The programs for it, and where in their memory it lies. */
@@ -90,7 +91,7 @@ export class Frame {
   }
 
   forgetKeywords(): void {
-    this.keywords.length = 0;
+    this.keywords.clear();
     this.isCut = false;
   }
 

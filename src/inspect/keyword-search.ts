@@ -79,7 +79,7 @@ export class KeywordSearch {
         const start = at - entry.offset;
         if (start < 0 || !stands(entry.bytes, entry.ignoreCase, bytes, start, frame.length)) continue;
         if (!this.#ledger.spend(EFFORT.keyword)) return;
-        frame.keywords.push(start);
+        frame.keywords.add(start);
         frame.reach(start - (target.offsets[0] ?? 0), target.probe.ready.max);
         this.#tryAround(frame, target, start);
       }

@@ -77,8 +77,7 @@ export function isReadable(bytes: Uint8Array, length: number): boolean {
   let others = 0;
   let seen = 0;
   for (let i = 0; i < length; i += step, seen++) {
-    const byte = bytes[i] as number;
-    if (!((byte >= 0x20 && byte < 0x7f) || isSpace(byte))) others++;
+    others += 1 - (PRINTABLE[bytes[i] as number] as number);
   }
   return others * 32 <= seen;
 }

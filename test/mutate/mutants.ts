@@ -226,7 +226,12 @@ const SHORTCUTS: readonly Mutant[] = [
 /** What keeps a value whole that is longer than what is cleaned around an escape. */
 const REACHES: readonly Mutant[] = [
   {
-    ...decoder("reach back to a keyword", "disguise-regions.ts", "keywords[this.#keyword] ?? at", "at"),
+    ...decoder(
+      "reach back to a keyword",
+      "disguise-regions.ts",
+      "WHOLE_WORDS, keywords.at(this.#keyword) ?? at",
+      "WHOLE_WORDS, at",
+    ),
     tests: [NEIGHBOURHOODS],
   },
   {
@@ -756,6 +761,7 @@ const GUARDED: readonly Guarded[] = [
   {
     file: "pipeline.ts",
     tests: [
+      `${T}/reload.test.ts`,
       ...TARGETS,
       `${T}/forward.test.ts`,
       `${T}/limits.test.ts`,
