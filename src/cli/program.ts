@@ -55,7 +55,7 @@ export async function runProgram(argv: readonly string[]): Promise<number> {
     .option("--cwd [dir]", "copy this folder (default: the current one) in as the workspace")
     .option(
       "-p, --prompt <text>",
-      "give the agent this one task, headless: its output and exit code are ours",
+      "give the agent this one task, headless and without asking first: its output and exit code are ours",
     )
     .addHelpText(
       "after",
@@ -73,7 +73,7 @@ Examples:
     .description("start a kept bottle again: same workspace, same session where the agent has one")
     .option("-y, --yes", "do not ask before launching")
     .option("-d, --detach", "leave the agent running and return")
-    .option("-p, --prompt <text>", "give it this one task, headless")
+    .option("-p, --prompt <text>", "give it this one task, headless and without asking first")
     .option("--with <what>", "what its environment lacked (repeatable): see below", collect, [])
     .addHelpText(
       "after",

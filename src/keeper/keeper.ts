@@ -206,10 +206,12 @@ async function serve(
       connectStreams(target, socket);
     },
     async copyIn(from, to) {
+      await bottle.log.append("files.copying-in", { to });
       await bottle.guest.copyIn(from, to, { user: "agent" });
       await bottle.log.happened("files.copied-in", { to });
     },
     async copyOut(from, to) {
+      await bottle.log.append("files.copying-out", { from });
       const leftOut: LeftOut[] = [];
       await bottle.guest.copyOut(from, to, (path, reason) => void leftOut.push({ path, reason }));
       await bottle.log.happened("files.copied-out", { from, leftOut: leftOut.length });
@@ -218,6 +220,7 @@ async function serve(
     async copyDisk(to, why) {
       const { copyDisk } = bottle.guest;
       if (copyDisk === undefined) throw new UserError("the bottle has no disk of its own to copy");
+      await bottle.log.append("bottle.copying-disk", { why });
       await copyDisk(to);
       await bottle.log.happened("bottle.disk-copied", { why });
     },

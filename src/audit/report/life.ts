@@ -174,6 +174,10 @@ function wordsOf({ event, data }: Entry): Words | undefined {
     }
     case "port.opened":
       return { what: "a port was opened to the operator's host", details: shown(data["port"]) };
+    case "files.copying-in":
+      return { what: "the operator copies files in", details: shown(data["to"]) };
+    case "files.copying-out":
+      return { what: "the operator copies files out", details: shown(data["from"]) };
     case "files.copied-in":
       return { what: "files copied in", details: shown(data["to"]) };
     case "files.copied-out":

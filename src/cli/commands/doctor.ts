@@ -43,7 +43,7 @@ async function attackFinding(): Promise<Finding> {
   const { attack } = await import("../../attack/attack.ts");
   const { backend } = await chooseBackend({ environment: process.env["BOT_BOTTLE_BACKEND"] });
   const progress = progressLine();
-  progress.show(`attacking a bottle of ${backend.name}, which takes a minute`);
+  progress.show(`attacking a bottle of ${backend.name}, which takes some minutes`);
   const given = new AbortController();
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => given.abort());
   const { results, probes, problems, seconds, holds } = await attack({

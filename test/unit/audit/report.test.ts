@@ -105,7 +105,9 @@ function story(text: string): readonly (readonly [string, EventData])[] {
     ["deploy-key.left", { repo: text, reason: text }],
     ["exec.started", { argv: ["sh", text], tty: false }],
     ["exec.ended", { argv: ["sh", text], kind: "exited", code: 3 }],
+    ["files.copying-in", { to: text }],
     ["files.copied-in", { to: text }],
+    ["files.copying-out", { from: text }],
     ["files.copied-out", { from: text, leftOut: 0 }],
     ["bottle.frozen", { by: text, reason: text }],
     ["bottle.thawed", { by: text }],
@@ -121,7 +123,7 @@ describe("a report", () => {
   it("counts and tells what the log says", () => {
     const page = pageOf(story("thing"));
     expect(factOf(page, "Agent")).toBe("thing");
-    expect(factOf(page, "Took")).toBe("31 s");
+    expect(factOf(page, "Took")).toBe("33 s");
     expect(factOf(page, "Reached")).toBe("1 host, 1 request, 10 B sent, 2.0 KiB received");
     expect(factOf(page, "Refused")).toBe("7 requests, 2 at repositories");
     expect(factOf(page, "Asked for")).toBe("2; 1 given, 1 denied or not answered");
@@ -150,7 +152,9 @@ describe("a report", () => {
         "that ended",
       ],
       ...[
+        "the operator copies files in",
         "files copied in",
+        "the operator copies files out",
         "files copied out",
         "FROZEN",
         "thawed",

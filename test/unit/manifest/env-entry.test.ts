@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { parseObject } from "../../../src/manifest/object-file.ts";
+import { caEnvironment } from "../../../src/provision/ca-environment.ts";
 
 function read(yaml: string) {
   const file = parseObject("bottle", "b.md", `---\nenv:\n  ${yaml}\n---\n`);
@@ -79,11 +80,7 @@ describe("env", () => {
     "http_proxy",
     "ALL_PROXY",
     "no_proxy",
-    "NODE_EXTRA_CA_CERTS",
-    "SSL_CERT_FILE",
-    "CURL_CA_BUNDLE",
-    "GIT_SSL_CAINFO",
-    "AWS_CA_BUNDLE",
+    ...Object.keys(caEnvironment()),
     "HOME",
     "USER",
     "LD_PRELOAD",
