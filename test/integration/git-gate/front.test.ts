@@ -49,6 +49,7 @@ const packet = (text: string | Buffer): Buffer => {
   return Buffer.concat([Buffer.from((bytes.length + 4).toString(16).padStart(4, "0")), bytes]);
 };
 const FLUSH = Buffer.from("0000");
+const EMPTY_PACK = Buffer.from("5041434b0000000200000000029d08823bd8a8eab510ad6ac75c823cfd3ed31e", "hex");
 
 const RECEIVE = { method: "POST", headers: { "Content-Type": "application/x-git-receive-pack-request" } };
 const UPLOAD = { method: "POST", headers: { "Content-Type": "application/x-git-upload-pack-request" } };
@@ -115,6 +116,21 @@ describe("refuses what is not git's smart protocol", () => {
     expect(await snapshot(target.bare)).toBe(before);
   });
 
+  it.each([
+    ["ends, and goes on behind it", "x\n."],
+    ["is another ref's line too", `x\n${"0".repeat(40)} ${"1".repeat(40)} refs/heads/main`],
+    ["rings", "x\x07"],
+    ["comes after a second NUL", "x\0report-status\0y"],
+  ])("regression: a push of a ref whose name %s", async (_, name) => {
+    const mirror = join(target.site.config.stateDir, "app.git");
+    const before = [await snapshot(target.bare), await snapshot(mirror)];
+    const head = await must(["git", "--git-dir", target.bare, "rev-parse", "main"]);
+    const body = Buffer.concat([packet(`${"0".repeat(40)} ${head} ${OWN}/${name}`), FLUSH, EMPTY_PACK]);
+    const answer = await ask("/app.git/git-receive-pack", { ...RECEIVE, body });
+    expect(answer).toMatchObject({ status: 400, denied: "request-malformed" });
+    expect([await snapshot(target.bare), await snapshot(mirror)]).toEqual(before);
+  });
+
   it("a body that says it is gzip and is not, or unpacks to more than may be sent", async () => {
     const headers = { ...UPLOAD.headers, "Content-Encoding": "gzip" };
     expect(await ask("/app.git/git-upload-pack", { method: "POST", headers, body: "no gzip" })).toMatchObject(
@@ -154,7 +170,6 @@ describe("refuses what is not git's smart protocol", () => {
     const head = await must(["git", "--git-dir", target.bare, "rev-parse", "main"]);
     const zero = "0".repeat(40);
     const before = await snapshot(target.bare);
-    const EMPTY_PACK = Buffer.from("5041434b0000000200000000029d08823bd8a8eab510ad6ac75c823cfd3ed31e", "hex");
     const attempts: readonly (readonly string[])[] = [
       [`${zero} ${head} ${OWN}/twice\0report-status`, `${zero} ${head} ${OWN}/twice`],
       [`${zero} ${head} HEAD\0report-status`],

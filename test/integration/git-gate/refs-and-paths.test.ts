@@ -1,9 +1,9 @@
 /** Ways around the ref and path policy; each leaves upstream and the gate's mirror byte for byte as they were. */
-import { symlinkSync } from "node:fs";
+import { mkdtempSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { startTarget, type Target } from "../../support/git-attack.ts";
-import { must, OWN, type Ran, run, type WorkingCopy } from "../../support/git-gate.ts";
+import { must, OWN, type Ran, run, type WorkingCopy, workingCopy } from "../../support/git-gate.ts";
 
 let target: Target;
 beforeAll(async () => {
@@ -358,6 +358,13 @@ const PATHS: readonly (readonly [string, string, (copy: WorkingCopy) => Promise<
   ],
 ];
 
+/** Of somebody who pushes past the gate. */
+async function cloneOfTheirs(): Promise<WorkingCopy> {
+  const folder = mkdtempSync(join(target.site.folder, "theirs-"));
+  await must(["git", "clone", "-q", target.bare, folder]);
+  return workingCopy(folder);
+}
+
 describe("refuses to change", () => {
   it.each(PATHS)("%s: %s", async (code, _, attack) => {
     await target.refuses(code, attack);
@@ -399,14 +406,80 @@ describe("refuses to change", () => {
     await target.site.reload({});
   });
 
+  it("nothing that a merge takes back, with an old commit of upstream's for a parent", async () => {
+    const theirs = await cloneOfTheirs();
+    const old = await theirs.git("rev-parse", "HEAD");
+    await theirs.commit({ ".github/CODEOWNERS": "* @they\n", "plain.txt": "theirs\n" });
+    await theirs.git("push", "-q", "origin", "HEAD:main");
+    // The mirror has it from here on.
+    await (await target.copy()).git("fetch", "-q");
+    /** A merge of what upstream has and its old commit, with a tree of our own choice. */
+    const merging =
+      (...parents: readonly string[]) =>
+      async (copy: WorkingCopy): Promise<Ran> => {
+        await copy.git("fetch", "-q");
+        await copy.git("reset", "-q", "--hard", "origin/main");
+        await copy.git("rm", "-q", "-r", ".github", "plain.txt");
+        const tree = await copy.git("write-tree");
+        const since = parents.flatMap((parent) => ["-p", parent]);
+        const merge = await copy.git("commit-tree", tree, ...since, "-m", "merge");
+        return await copy.try("push", "origin", `${merge}:${OWN}/${fresh()}`);
+      };
+    const orphan = async (copy: WorkingCopy): Promise<string> => {
+      const tree = await must(["git", "mktree"], { cwd: copy.folder, input: "" });
+      return await copy.git("commit-tree", tree, "-m", "empty");
+    };
+    for (const parents of [
+      ["origin/main", old],
+      [old, "origin/main"],
+      ["origin/main", old, `${old}~0`],
+    ]) {
+      const { stderr } = await target.refuses("path-protected", merging(...parents));
+      expect(stderr, parents.join()).toContain(".github/CODEOWNERS");
+      expect(stderr, parents.join()).not.toContain("plain.txt");
+    }
+    await target.refuses("path-protected", async (copy) => merging("origin/main", await orphan(copy))(copy));
+    // In two steps: the first merge is upstream's own side of the second.
+    await target.refuses("path-protected", async (copy) => {
+      await copy.git("checkout", "-q", "-b", "old", old);
+      await copy.commit({ "mine.txt": "mine\n" });
+      return await merging("origin/main", "old")(copy);
+    });
+    await target.site.reload({}, { paths: { only: ["src/**"], lift: ["**/CODEOWNERS"] } });
+    const { stderr } = await target.refuses("path-not-allowed", merging("origin/main", old));
+    expect(stderr).toContain("plain.txt");
+    await target.site.reload({}, { paths: { only: [], lift: ["**/CODEOWNERS"] } });
+    const copy = await target.copy();
+    expect(await merging("origin/main", old)(copy)).toMatchObject({ code: 0 });
+    await target.site.reload({});
+  });
+
+  it("a merge of what both sides changed elsewhere, and of three sides", async () => {
+    const theirs = await cloneOfTheirs();
+    const copy = await target.copy();
+    await copy.git("fetch", "-q");
+    await copy.git("checkout", "-q", "-b", "one", "origin/main");
+    await copy.commit({ "one.txt": "one\n" });
+    await copy.git("checkout", "-q", "-b", "two", "origin/main");
+    await copy.commit({ "two.txt": "two\n" });
+    await theirs.commit({ ".husky/pre-commit": "theirs\n" });
+    await theirs.git("push", "-q", "origin", "HEAD:main");
+    await copy.git("fetch", "-q");
+    await copy.git("merge", "-q", "-m", "three", "one", "origin/main");
+    await copy.git("merge", "-q", "-m", "again", "origin/main");
+    expect(await copy.push("three")).toMatchObject({ code: 0 });
+    // Criss-cross: each side has merged the other's earlier state.
+    await copy.git("checkout", "-q", "one");
+    await copy.git("merge", "-q", "-m", "cross", "two~1");
+    await copy.commit({ "more.txt": "more\n" });
+    await copy.git("merge", "-q", "-m", "and back", "two");
+    expect(await copy.push("crossed")).toMatchObject({ code: 0 });
+  });
+
   it("nothing that a merge only takes over from the upstream's own branch", async () => {
-    const theirs = join(target.site.folder, "theirs");
-    await must(["git", "clone", "-q", target.bare, theirs]);
-    await must(["mkdir", "-p", join(theirs, ".github", "workflows")]);
-    await must(["cp", join(theirs, "README.md"), join(theirs, ".github", "workflows", "ci.yml")]);
-    await must(["git", "add", "-A"], { cwd: theirs });
-    await must(["git", "commit", "-q", "-m", "their own workflow"], { cwd: theirs });
-    await must(["git", "push", "-q", "origin", "HEAD:main"], { cwd: theirs });
+    const theirs = await cloneOfTheirs();
+    await theirs.commit({ ".github/workflows/ci.yml": "theirs\n" });
+    await theirs.git("push", "-q", "origin", "HEAD:main");
     const copy = await target.copy();
     await copy.commit({ "mine.txt": "mine\n" });
     await copy.git("fetch", "-q");
@@ -415,15 +488,9 @@ describe("refuses to change", () => {
   });
 
   it("nor an existing .gitattributes' old lines, nor a submodule's pointer", async () => {
-    const theirs = join(target.site.folder, "theirs");
-    await must(
-      [
-        "sh",
-        "-c",
-        "echo '*.psd filter=lfs' > .gitattributes; git add -A; git commit -qm lfs; git push -q origin HEAD:main",
-      ],
-      { cwd: theirs },
-    );
+    const theirs = await cloneOfTheirs();
+    await theirs.commit({ ".gitattributes": "*.psd filter=lfs\n" });
+    await theirs.git("push", "-q", "origin", "HEAD:main");
     const copy = await target.copy();
     await copy.git("pull", "-q", "--ff-only", "origin", "main");
     copy.write(".gitattributes", "*.psd filter=lfs\n*.txt text\n");

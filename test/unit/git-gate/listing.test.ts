@@ -63,12 +63,18 @@ describe("a list of objects", () => {
   });
 });
 
-async function changesOf(text: string, most = 100): Promise<string[]> {
+async function changesOf(text: string, most = 100, runs = 1): Promise<string[]> {
   const seen: string[] = [];
-  await readChanges(piped(text, 11), ({ commit, letter, path }: Change) => {
-    seen.push(`${commit.slice(0, 1)} ${letter} ${path}`);
-    return seen.length < most;
-  });
+  const take =
+    (run: string) =>
+    ({ commit, letter, path }: Change): boolean => {
+      seen.push(`${run}${commit.slice(0, 1)} ${letter} ${path}`);
+      return seen.length < most;
+    };
+  await readChanges(
+    piped(text, 11),
+    ["", "then ", "at last "].slice(0, runs).map((run) => take(run)),
+  );
   return seen;
 }
 
@@ -84,6 +90,19 @@ describe("a list of changes", () => {
     const whole = `${CHANGES}..\n`;
     for (let length = 0; length < whole.length; length++) {
       await expect(changesOf(whole.slice(0, length)), `${length}`).rejects.toThrow(/git/);
+    }
+  });
+
+  it("is followed by another, which may be empty", async () => {
+    expect(await changesOf(`..\n${CHANGES}..\n`, 100, 2)).toEqual(["then a A ..\n", "then a D old"]);
+    expect(await changesOf(`${CHANGES}..\n..\n`, 100, 2)).toEqual(["a A ..\n", "a D old"]);
+    expect(await changesOf("..\n..\n..\n", 100, 3)).toEqual([]);
+    for (const [text, runs] of [
+      [`${CHANGES}..\n`, 2],
+      [`${CHANGES}..\n..\n`, 1],
+      [`..\n${CHANGES}`, 2],
+    ] as const) {
+      await expect(changesOf(text, 100, runs), text).rejects.toThrow("git could not compare");
     }
   });
 

@@ -107,6 +107,19 @@ describe("globs of paths", () => {
   });
 });
 
+describe("paths that alone may be changed", () => {
+  const policy = compilePaths({ only: ["src/**"], lift: ["**/action.yml"] });
+
+  it.each([
+    ["src/a.ts", true],
+    ["src/action.yml", true],
+    ["action.yml", false],
+    ["README.md", false],
+  ])("%s: %s, and what is lifted is one of them or none", (path, allow) => {
+    expect(policy.judge(path, false).allow).toBe(allow);
+  });
+});
+
 describe("protected paths", () => {
   const policy = compilePaths({ only: [], lift: [] });
 

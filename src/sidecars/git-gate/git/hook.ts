@@ -3,16 +3,20 @@
  * descriptor 3, which every program of that one request has inherited, and obeys. Whoever cannot be asked says no:
  * when the gate dies its end of the descriptor closes, and the hook ends with failure (I7).
  *
- * To the gate: the quarantine's path, a line for each ref, a line with a dot. From it: lines that begin with a space,
- * for the agent to read, then `accept` or anything else.
+ * To the gate: the quarantine's path, what receive-pack says of each ref, and a line that only this request's hook knows.
+ * Names of refs are not looked at before the hook has run, and may hold anything: with an end that the agent can write
+ * itself, the gate would judge the first half of a push and let all of it pass (I4). From the gate: lines that begin with
+ * a space, for the agent to read, then `accept` or anything else.
  */
+import { randomBytes } from "node:crypto";
 import type { Duplex } from "node:stream";
 import { printable } from "../../../lib/printable.ts";
 
 export const HOOK_FD = 3;
+const END_VARIABLE = "GATE_END_OF_PUSH";
 
 export const PRE_RECEIVE = `#!/bin/sh
-{ printf '%s\\n' "$GIT_QUARANTINE_PATH" && cat && echo .; } >&${HOOK_FD} || exit 1
+{ printf '%s\\n' "$GIT_QUARANTINE_PATH" && cat && printf '%s\\n' "$${END_VARIABLE}"; } >&${HOOK_FD} || exit 1
 while IFS= read -r line <&${HOOK_FD}; do
   case $line in
     ' '*) printf '%s\\n' "\${line# }" >&2 ;;
@@ -30,6 +34,18 @@ export interface HookRequest {
   readonly lines: readonly string[];
 }
 
+/** For one request. */
+export interface HookEnd {
+  readonly word: string;
+  /** For the environment of what runs the hook. */
+  readonly env: Readonly<Record<string, string>>;
+}
+
+export function newHookEnd(): HookEnd {
+  const word = randomBytes(16).toString("hex");
+  return { word, env: { [END_VARIABLE]: word } };
+}
+
 /** A line of receive-pack's: two ids and a ref, which it has read from a packet of at most 64 KiB. */
 const MAX_REQUEST_BYTES = 16 * 1024 * 1024;
 
@@ -37,7 +53,8 @@ const MAX_REQUEST_BYTES = 16 * 1024 * 1024;
  * Waits for the hook to ask. Undefined when it never does: the push failed before, or was none.
  * @throws Error when it says too much.
  */
-export function readHookRequest(channel: Duplex): Promise<HookRequest | undefined> {
+export function readHookRequest(channel: Duplex, { word }: HookEnd): Promise<HookRequest | undefined> {
+  const end = Buffer.from(`\n${word}\n`);
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let size = 0;
@@ -49,7 +66,7 @@ export function readHookRequest(channel: Duplex): Promise<HookRequest | undefine
         channel.destroy();
         return;
       }
-      if (!endsWithDot(chunks)) return;
+      if (!endWith(chunks, end)) return;
       channel.off("data", onData);
       const [quarantine = "", ...lines] = Buffer.concat(chunks).toString("utf8").split("\n");
       resolve({ quarantine, lines: lines.slice(0, -2) });
@@ -59,14 +76,15 @@ export function readHookRequest(channel: Duplex): Promise<HookRequest | undefine
   });
 }
 
-const END = "\n.\n";
-
-function endsWithDot(chunks: readonly Buffer[]): boolean {
-  let tail = "";
-  for (let i = chunks.length - 1; i >= 0 && tail.length < END.length; i--) {
-    tail = (chunks[i]?.subarray(-END.length).toString("latin1") ?? "") + tail;
+function endWith(chunks: readonly Buffer[], end: Buffer): boolean {
+  const tail: Buffer[] = [];
+  let size = 0;
+  for (let i = chunks.length - 1; i >= 0 && size < end.length; i--) {
+    const part = chunks[i]?.subarray(-end.length) ?? end.subarray(0, 0);
+    tail.unshift(part);
+    size += part.length;
   }
-  return tail.endsWith(END);
+  return Buffer.concat(tail).subarray(-end.length).equals(end);
 }
 
 /** A denial with all its subjects; git cuts lines of its own sideband at 64 KiB. */

@@ -1,6 +1,7 @@
 /** git's own http-backend, which speaks the protocol; we are the web server in front of it. Source: git-http-backend(1). */
 import type { ServerResponse } from "node:http";
 import type { GitLimits } from "../../../contract/git-gate.ts";
+import type { HookEnd } from "../git/hook.ts";
 import type { Git, Place, Running } from "../git/run.ts";
 import { LIMITS } from "../limits.ts";
 import type { HeldAnswer } from "./held-answer.ts";
@@ -10,14 +11,16 @@ export interface BackendRequest {
   readonly method: "GET" | "POST";
   readonly service: Service;
   readonly advertise: boolean;
+  /** Of a push. */
+  readonly hookEnd?: HookEnd;
   /** Git's own header; anything but a version number is dropped. */
   readonly protocol: string | undefined;
   readonly limits: Pick<GitLimits, "packBytes" | "fileBytes" | "objects">;
 }
 
 export function startBackend(git: Git, place: Place, request: BackendRequest): Running {
-  const { service, advertise, method, protocol, limits } = request;
-  const isPush = service === "git-receive-pack" && !advertise;
+  const { service, advertise, method, protocol, limits, hookEnd } = request;
+  const isPush = hookEnd !== undefined;
   return git.start(
     undefined,
     [...git.serving, "-c", `receive.maxInputSize=${Math.max(1, limits.packBytes)}`, "http-backend"],
@@ -26,7 +29,7 @@ export function startBackend(git: Git, place: Place, request: BackendRequest): R
       timeoutMs: LIMITS.exchangeMs + (isPush ? LIMITS.reviewMs : 0),
       channel: isPush,
       env: {
-        ...(isPush && { GIT_ALLOC_LIMIT: String(allocationOf(limits)) }),
+        ...(isPush && { ...hookEnd.env, GIT_ALLOC_LIMIT: String(allocationOf(limits)) }),
         // Nothing of it is the client's: which repository and which service was decided before.
         GIT_PROJECT_ROOT: place.gitDir,
         PATH_INFO: advertise ? "/info/refs" : `/${service}`,

@@ -1,6 +1,6 @@
 /**
  * A request's body on its way to git: unpacked, counted, and for a push its list of commands held to a bound before
- * receive-pack reads it into memory.
+ * receive-pack reads it into memory, and each to one line: receive-pack shows its hook a ref before it looks at the name.
  */
 import type { IncomingMessage } from "node:http";
 import type { Readable, Writable } from "node:stream";
@@ -93,7 +93,8 @@ const SHORTEST_PACKET = 4;
 
 /** Follows packets up to the first flush: `<4 hex digits of length><data>`. Source: gitprotocol-common(5). */
 class CommandReader {
-  readonly #packets: Buffer[] = [];
+  readonly #packets: string[] = [];
+  #packet: Buffer[] = [];
   #left = 0;
   #digits = "";
   #total = 0;
@@ -104,15 +105,15 @@ class CommandReader {
     for (let at = 0; at < bytes.length && !this.#done; ) {
       if (this.#left > 0) {
         const part = bytes.subarray(at, at + this.#left);
-        this.#packets.push(Buffer.from(part));
+        this.#packet.push(Buffer.from(part));
         this.#left -= part.length;
         this.#total += part.length;
         at += part.length;
-        if (this.#left === 0) this.#packets.push(NEWLINE);
+        if (this.#left === 0 && !this.#endPacket()) return false;
       } else {
         this.#digits += String.fromCharCode(bytes[at] ?? 0);
         at += 1;
-        if (this.#digits.length === LENGTH_DIGITS && !this.#packet()) return false;
+        if (this.#digits.length === LENGTH_DIGITS && !this.#beginPacket()) return false;
       }
       if (this.#total > LIMITS.commandBytes) return false;
     }
@@ -120,21 +121,22 @@ class CommandReader {
   }
 
   commands(): readonly string[] {
-    return this.#lines()
-      .map((line) => line.split("\0")[0] ?? "")
-      .filter((line) => COMMAND.test(line));
+    return this.#packets.map((line) => line.split("\0")[0] ?? "").filter((line) => COMMAND.test(line));
   }
 
   /** They stand behind a NUL in the first command. */
   capabilities(): readonly string[] {
-    return this.#lines().flatMap((line) => line.split("\0")[1]?.split(" ") ?? []);
+    return this.#packets.flatMap((line) => line.split("\0")[1]?.split(" ") ?? []);
   }
 
-  #lines(): readonly string[] {
-    return Buffer.concat(this.#packets).toString("utf8").split("\n");
+  #endPacket(): boolean {
+    const text = Buffer.concat(this.#packet).toString("utf8");
+    this.#packet = [];
+    this.#packets.push(text.endsWith("\n") ? text.slice(0, -1) : text);
+    return ONE_LINE.test(this.#packets.at(-1) ?? "");
   }
 
-  #packet(): boolean {
+  #beginPacket(): boolean {
     if (!/^[0-9a-fA-F]{4}$/.test(this.#digits)) return false;
     const length = Number.parseInt(this.#digits, 16);
     this.#digits = "";
@@ -145,5 +147,6 @@ class CommandReader {
   }
 }
 
-const NEWLINE = Buffer.from("\n");
+/** Behind the first NUL stands what the client says that it understands. */
+const ONE_LINE = /^[^\0-\x1f\x7f]*(?:\0[^\0-\x1f\x7f]*)?$/;
 const COMMAND = /^[0-9a-f]{40,64} [0-9a-f]{40,64} refs\//;

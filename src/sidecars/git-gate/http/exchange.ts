@@ -5,13 +5,13 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { GitLimits, GitUpdate } from "../../../contract/git-gate.ts";
 import { messageOf } from "../../../lib/errors.ts";
 import { inWords, type Refusal, refuse, type Subject } from "../denial.ts";
-import { answerHook, readHookRequest, sayToHook } from "../git/hook.ts";
+import { answerHook, type HookEnd, newHookEnd, readHookRequest, sayToHook } from "../git/hook.ts";
 import type { Running } from "../git/run.ts";
 import { LIMITS } from "../limits.ts";
 import type { Mirror } from "../mirror.ts";
 import { isZero, parseUpdates } from "../policy/refs.ts";
 import { judgePush, type PushContext, shownUpdates } from "../push/push.ts";
-import { relayAnswer, startBackend } from "./backend.ts";
+import { type BackendRequest, relayAnswer, startBackend } from "./backend.ts";
 import { type BodyEnd, encodingOf, pumpBody } from "./body.ts";
 import { holdAnswer, reportOfNothing, wordsForPeople } from "./held-answer.ts";
 import { answerRefusal } from "./refusal.ts";
@@ -38,7 +38,7 @@ export async function advertise(exchange: Exchange): Promise<void> {
     const unrecorded = await repo.report.fetched({ repo: repo.name, changed, ms });
     if (unrecorded !== undefined) return refuseWith(exchange, unrecorded);
   }
-  const running = backendOf(exchange, true);
+  const running = backendOf(exchange, { advertise: true });
   running.stdin.end();
   await relay(exchange, running, () => {});
   request.resume();
@@ -63,7 +63,7 @@ export async function serve(exchange: Exchange): Promise<void> {
 }
 
 async function send(exchange: Exchange, encoding: "gzip" | "identity"): Promise<void> {
-  const running = backendOf(exchange, false);
+  const running = backendOf(exchange, { advertise: false });
   const watch = watchIdle(exchange, running);
   const body = pump(exchange, encoding, running, watch.moved, LIMITS.fetchRequestBytes);
   await relay(exchange, running, watch.moved);
@@ -74,10 +74,11 @@ async function send(exchange: Exchange, encoding: "gzip" | "identity"): Promise<
 async function receive(exchange: Exchange, encoding: "gzip" | "identity"): Promise<void> {
   const { response, repo } = exchange;
   const left = await repo.mirror.receiving();
-  const running = backendOf(exchange, false);
+  const hookEnd = newHookEnd();
+  const running = backendOf(exchange, { advertise: false, hookEnd });
   const watch = watchIdle(exchange, running);
   const answer = holdAnswer();
-  const judging = judge(exchange, running);
+  const judging = judge(exchange, running, hookEnd);
   const maxBytes = limitsOf(exchange).packBytes + LIMITS.framingBytes;
   const body = pump(exchange, encoding, running, watch.moved, maxBytes);
   const late = endLate(running, body, judging.asked);
@@ -160,10 +161,14 @@ function endLate(running: Running, body: Promise<unknown>, asked: Promise<unknow
 type Told = "unasked" | "true" | "untrue";
 
 /** Answers the hook. Nothing it throws may leave a hook without an answer. */
-function judge(exchange: Exchange, running: Running): { asked: Promise<unknown>; told: Promise<Told> } {
+function judge(
+  exchange: Exchange,
+  running: Running,
+  hookEnd: HookEnd,
+): { asked: Promise<unknown>; told: Promise<Told> } {
   const { channel } = running;
   if (channel === undefined) throw new Error("a push without a channel");
-  const asked = readHookRequest(channel);
+  const asked = readHookRequest(channel, hookEnd);
   return { asked: asked.catch(() => {}), told: answerAsked(exchange, running, channel, asked) };
 }
 
@@ -248,13 +253,13 @@ async function relay(exchange: Exchange, running: Running, moved: () => void): P
   else response.end();
 }
 
-function backendOf(exchange: Exchange, advertising: boolean): Running {
+function backendOf(exchange: Exchange, how: Pick<BackendRequest, "advertise" | "hookEnd">): Running {
   const { request, service, repo } = exchange;
   const protocol = request.headers["git-protocol"];
   return startBackend(repo.git, repo.mirror.place, {
-    method: advertising ? "GET" : "POST",
+    ...how,
+    method: how.advertise ? "GET" : "POST",
     service,
-    advertise: advertising,
     protocol: typeof protocol === "string" ? protocol : undefined,
     limits: limitsOf(exchange),
   });

@@ -25,12 +25,12 @@ export function compilePaths({ only, lift }: GitRepoPolicy["paths"]): PathPolicy
   const heads = PROTECTED_PATHS.map((pattern) => [pattern, headOf(pattern)] as const);
   const judge = (path: string, link: boolean): PathVerdict => {
     const folded = foldPath(path);
-    if (lifted.some(([, matches]) => matches(folded))) return FINE;
-    const guard = guards.find(([, matches]) => matches(folded));
+    const isLifted = lifted.some(([, matches]) => matches(folded));
+    const guard = isLifted ? undefined : guards.find(([, matches]) => matches(folded));
     if (guard !== undefined) {
       return { allow: false, code: "path-protected", rule: `${guard[0]} is protected` };
     }
-    const below = link ? heads.find(([, head]) => head.startsWith(`${folded}/`)) : undefined;
+    const below = link && !isLifted ? heads.find(([, head]) => head.startsWith(`${folded}/`)) : undefined;
     if (below !== undefined) {
       return {
         allow: false,

@@ -1,7 +1,7 @@
 /**
  * The paths that each new commit changes, against all of its parents: a merge counts for what no parent has. What it
- * took over from one was judged there, or is upstream's own. Every path of every new commit that upstream does not
- * have is among them, under each of its names.
+ * took over from one was judged there, or is upstream's own; what it takes back is looked for besides (merges.ts). Every
+ * path of every new commit that upstream does not have is among them, under each of its names.
  */
 import type { Readable } from "node:stream";
 import { LAST } from "./listing.ts";
@@ -26,24 +26,30 @@ const ABSENT = "000000";
 const END = `${LAST}\n`;
 
 /**
- * Reads what `diff-tree --stdin -z` says, oldest first, until `take` says false.
+ * Reads what `diff-tree --stdin -z` says, one run of it after the other, until one of `takes` says false.
  * @throws Error when git did not say all.
  */
-export async function readChanges(stream: Readable, take: (change: Change) => boolean): Promise<void> {
+export async function readChanges(
+  stream: Readable,
+  takes: readonly ((change: Change) => boolean)[],
+): Promise<void> {
   let commit = "";
   let meta: string | undefined;
-  let last = false;
+  let ended = 0;
   for await (const token of records(stream)) {
-    const text = token.toString("latin1");
+    let text = token.toString("latin1");
     if (meta !== undefined) {
-      if (!take(changeOf(commit, meta, text))) return;
+      if (takes[ended]?.(changeOf(commit, meta, text)) !== true) return;
       meta = undefined;
-    } else if (text.startsWith(":")) meta = text;
+      continue;
+    }
+    for (; text.startsWith(END); text = text.slice(END.length)) ended += 1;
+    if (text.startsWith(":")) meta = text;
     else if (ID.test(text)) commit = text;
-    else if (text === END) last = true;
-    else throw new Error("git showed a change that cannot be read");
+    else if (text !== "") throw new Error("git showed a change that cannot be read");
   }
-  if (!last || meta !== undefined) throw new Error("git could not compare what the push brings");
+  if (ended !== takes.length || meta !== undefined)
+    throw new Error("git could not compare what the push brings");
 }
 
 /** `:100644 100644 <id> <id> M`, or with a colon, a mode and an id for each parent, and one more of each. */

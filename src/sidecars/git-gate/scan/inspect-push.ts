@@ -9,6 +9,7 @@ import type { Running } from "../git/run.ts";
 import { readChanges } from "./changes.ts";
 import { listChanges, listPush, ranOutOfMemory } from "./listing.ts";
 import { beginLook, type Look, type PushToInspect } from "./look.ts";
+import { inspectMerges, type PushMerges } from "./merges.ts";
 import { readObjects } from "./object-stream.ts";
 import { inspectObjects, type PushObjects } from "./push-objects.ts";
 import { inspectPaths, type PushPaths } from "./push-paths.ts";
@@ -31,11 +32,13 @@ async function lookAt(look: Look): Promise<Verdict<Inspected>> {
   const { refs, tips, inspector, budget, findings } = look;
   const objects = inspectObjects(look);
   const paths = inspectPaths(look);
+  const merges = inspectMerges(look, paths.matters);
   for (const ref of refs) {
     for (const finding of inspector.scan(Buffer.from(ref))) findings.add(finding, { in: "ref" });
   }
   if (tips.length > 0) {
-    await lookAtAll(look, objects, paths);
+    await lookAtAll(look, objects, paths, merges);
+    for await (const change of merges.takenBack()) if (!paths.take(change)) break;
     if (budget.refusal !== undefined) return budget.refusal;
     paths.end();
     // Most pushes hold nothing; those that do are looked at once more for where it came in.
@@ -45,14 +48,19 @@ async function lookAt(look: Look): Promise<Verdict<Inspected>> {
   return refusal ?? allow({ ...objects.seen(), ...paths.seen() });
 }
 
-async function lookAtAll(look: Look, objects: PushObjects, paths: PushPaths): Promise<void> {
+async function lookAtAll(
+  look: Look,
+  objects: PushObjects,
+  paths: PushPaths,
+  merges: PushMerges,
+): Promise<void> {
   const { git, place, tips, limits, signal, budget } = look;
   const running = listPush(git, place, { tips, paths: limits.files }, signal);
   const { stdout, more } = running;
   if (more === undefined) throw new Error("a list of half of it");
   const { failure, words } = await readToEnd(running, [
     readObjects(stdout, objects.sink),
-    readChanges(more, paths.take),
+    readChanges(more, [paths.take, merges.take]),
   ]);
   if (failure === undefined) return;
   if (ranOutOfMemory(words)) paths.refuseNumber();
@@ -63,10 +71,12 @@ async function lookAtAll(look: Look, objects: PushObjects, paths: PushPaths): Pr
 async function findPlaces({ git, place, tips, limits, signal, findings }: Look): Promise<void> {
   const running = listChanges(git, place, { tips, paths: limits.files }, signal);
   await readToEnd(running, [
-    readChanges(running.stdout, (change) => {
-      findings.place(change);
-      return findings.areUnplaced();
-    }),
+    readChanges(running.stdout, [
+      (change) => {
+        findings.place(change);
+        return findings.areUnplaced();
+      },
+    ]),
   ]);
 }
 

@@ -12,6 +12,8 @@ import { shownBytes } from "./shown.ts";
 import { inspectText } from "./text.ts";
 
 export interface PushPaths {
+  /** Whether anything here could come of it but that it is counted and its name looked at. */
+  matters(change: Change): boolean;
   /** False when it has had enough. */
   take(change: Change): boolean;
   /** There are more than may be, or than git can hold. */
@@ -51,6 +53,18 @@ export function inspectPaths(look: Look): PushPaths {
     budget.refusal ??= refuse("too-many-files", "the push changes too many paths", rule);
   }
 
+  function judge({ path: bytes, mode, id }: Change) {
+    const path = Buffer.from(bytes, "latin1").toString("utf8");
+    const isFile = mode.startsWith("100");
+    const verdict = paths.judge(path, !isFile && id !== undefined);
+    const kind = rulesFileKind(foldPath(path));
+    return {
+      refusal: verdict.allow || excepted(verdict.code, path) ? undefined : verdict,
+      rules:
+        kind !== undefined && id !== undefined && isFile && !paths.lifted(path) ? { kind, id } : undefined,
+    };
+  }
+
   function inspectNames(): void {
     const joined = Buffer.concat(names.flatMap(({ bytes }) => [bytes, Buffer.from("\n")]));
     inspectJoined(inspector, joined, (finding, line) => {
@@ -63,6 +77,10 @@ export function inspectPaths(look: Look): PushPaths {
   }
 
   return {
+    matters(change) {
+      const { refusal, rules } = judge(change);
+      return refusal !== undefined || rules !== undefined;
+    },
     take(change) {
       fileCount += 1;
       if (fileCount > limits.files) {
@@ -76,17 +94,10 @@ export function inspectPaths(look: Look): PushPaths {
       // Or the other look ended early.
       if (budget.refusal !== undefined) return false;
       if (files.length < LIMITS.toldReview) files.push(`${change.letter} ${shown(change.path)}`);
+      const { refusal, rules } = judge(change);
+      if (refusal !== undefined && refused.size < LIMITS.toldFindings) refused.set(change.path, refusal);
+      if (rules !== undefined) rulesFiles.push({ ...rules, path: change.path, before: change.before });
       const bytes = Buffer.from(change.path, "latin1");
-      const path = bytes.toString("utf8");
-      const isFile = change.mode.startsWith("100");
-      const verdict = paths.judge(path, !isFile && change.id !== undefined);
-      if (!verdict.allow && !excepted(verdict.code, path) && refused.size < LIMITS.toldFindings) {
-        refused.set(change.path, verdict);
-      }
-      const kind = rulesFileKind(foldPath(path));
-      if (kind !== undefined && change.id !== undefined && isFile && !paths.lifted(path)) {
-        rulesFiles.push({ kind, path: change.path, id: change.id, before: change.before });
-      }
       names.push({ bytes, change });
       namesSize += bytes.length + 1;
       if (namesSize > NAMES_BYTES) inspectNames();
