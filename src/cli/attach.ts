@@ -1,9 +1,10 @@
 /** The operator's end of a session: their terminal, or pipes. */
-
 import { constants } from "node:os";
+import { pipeline } from "node:stream";
 import type { ExitStatus, TerminalSize } from "../contract/backend.ts";
 import type { Keeper, Session } from "../keeper/control-client.ts";
 import type { Settlement } from "../keeper/control-protocol.ts";
+import { filterTerminal } from "../keeper/terminal-filter.ts";
 import { TERMINAL_RESET } from "../keeper/terminal-rules.ts";
 import { printable } from "../lib/printable.ts";
 import { untilEnded } from "../lib/streams.ts";
@@ -127,8 +128,10 @@ async function joinPipes(
   if (session.stderr !== undefined) streams.push({ from: session.stderr, to: stderr });
   const drained = Promise.all(
     streams.map(({ from, to }) => {
-      from.pipe(to, { end: false });
-      return untilEnded(from);
+      // A terminal is the operator's, whoever has asked for one: what it would take for orders does not get there.
+      const shown = isTerminal(to) ? pipeline(from, filterTerminal(), () => {}) : from;
+      shown.pipe(to, { end: false });
+      return untilEnded(shown);
     }),
   );
   // As from a terminal that was closed: the agent goes on.
@@ -146,7 +149,12 @@ async function joinPipes(
     stdin.unpipe(session.stdin);
     stdin.pause();
     session.close();
+    for (const { to } of streams) if (isTerminal(to)) to.write(TERMINAL_RESET);
   }
+}
+
+function isTerminal(to: NodeJS.WritableStream): boolean {
+  return "isTTY" in to && to.isTTY === true;
 }
 
 /** A shell's convention: 128 and the number of the signal. */

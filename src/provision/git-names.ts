@@ -12,6 +12,8 @@ import type { TarType } from "../lib/archive/tar-format.ts";
 import { printable } from "../lib/printable.ts";
 
 const HOLDS_COMMANDS = "git would take commands from it";
+/** Of any repository of the operator's whose ids the agent knows; git would read them, and later send them. */
+const BORROWS_OBJECTS = "git would take objects of another repository by it";
 
 /** In a git folder: where commands are, or where git would look for them next. */
 const COMMAND_PLACES: ReadonlySet<string> = new Set([
@@ -35,34 +37,62 @@ export function excludeGitCommands(path: readonly Buffer[], type: TarType): stri
     const [first, second, third] = names.slice(index + 1);
     if (first === undefined) return type === "directory" ? undefined : HOLDS_COMMANDS;
     if (COMMAND_PLACES.has(first)) return HOLDS_COMMANDS;
-    // Would make git read, and later send, objects of any repository of the operator's.
-    if (first === "objects" && second === "info" && /alternates$/.test(third ?? "")) return HOLDS_COMMANDS;
+    if (first === "objects" && second === "info" && isAlternates(third ?? "")) return BORROWS_OBJECTS;
   }
   return undefined;
 }
 
 /**
- * Takes the command places out of every folder below `tree` that git would take for a repository,
- * whatever its name, and says which they were. No link is followed.
+ * Takes the command places, and what leads to others' objects, out of every folder below `tree` that git would take for
+ * a repository, whatever its name, and says which they were. No link is followed.
  */
 export function disarmRepositories(tree: Buffer): readonly Skipped[] {
   const removed: Skipped[] = [];
-  const visit = (folder: Buffer, below: readonly Buffer[]): void => {
-    const children = readdirSync(folder, { encoding: "buffer" });
+  const remove = (path: Buffer, reason: string): void => {
+    rmSync(path, { recursive: true, force: true });
+    removed.push({ path: printable(path.subarray(tree.length + 1).toString()), reason });
+  };
+  const visit = (folder: Buffer): void => {
+    const children = childrenOf(folder);
     const names = new Set(children.map(folded));
     const isRepository = names.has("head") && (names.has("objects") || names.has("commondir"));
     for (const child of children) {
       const path = joined(folder, child);
       if (isRepository && COMMAND_PLACES.has(folded(child))) {
-        rmSync(path, { recursive: true, force: true });
-        removed.push({ path: printable([...below, child].join("/")), reason: HOLDS_COMMANDS });
-      } else if (statusOf(path)?.isDirectory() === true) {
-        visit(path, [...below, child]);
+        remove(path, HOLDS_COMMANDS);
+        continue;
       }
+      if (isRepository && folded(child) === "objects")
+        for (const each of borrowing(path)) remove(each, BORROWS_OBJECTS);
+      if (isFolder(path)) visit(path);
     }
   };
-  if (statusOf(tree)?.isDirectory() === true) visit(tree, []);
+  if (isFolder(tree)) visit(tree);
   return removed;
+}
+
+/** In a folder of objects, or the folder itself where it is elsewhere. */
+function borrowing(objects: Buffer): readonly Buffer[] {
+  if (!isFolder(objects)) return [objects];
+  const infos = childrenOf(objects).filter((name) => folded(name) === "info");
+  return infos.flatMap((name) => {
+    const info = joined(objects, name);
+    if (!isFolder(info)) return [info];
+    return childrenOf(info).flatMap((each) => (isAlternates(folded(each)) ? [joined(info, each)] : []));
+  });
+}
+
+/** `alternates`, `http-alternates`. */
+function isAlternates(name: string): boolean {
+  return name.endsWith("alternates");
+}
+
+function childrenOf(folder: Buffer): readonly Buffer[] {
+  return readdirSync(folder, { encoding: "buffer" });
+}
+
+function isFolder(path: Buffer): boolean {
+  return statusOf(path)?.isDirectory() === true;
 }
 
 /** Code points that HFS+ ignores when it compares names (git's own list, `utf8.c`). */

@@ -17,6 +17,7 @@ const OBJECTS = `${T}/objects.test.ts`;
 const LIFE = `${T}/life.test.ts`;
 const GRANTS = `${T}/grants.test.ts`;
 const FRONT = `${T}/front.test.ts`;
+const HOOK = `${T}/hook.test.ts`;
 const KILL = `${T}/kill.test.ts`;
 const TIME = `${T}/bounds.test.ts`;
 const UPSTREAMS = `${T}/upstreams.test.ts`;
@@ -136,7 +137,13 @@ const SCAN: readonly Mutant[] = [
     REFS,
     "a filter",
   ),
-  one("links for folders", "policy/paths.ts", "const below = link ?", "const below = 0 === 1 ?", POLICY),
+  one(
+    "links for folders",
+    "policy/paths.ts",
+    "const below = link && !isLifted ?",
+    "const below = 0 === 1 ?",
+    POLICY,
+  ),
   one("letter case in paths", "policy/glob.ts", "    .toLowerCase()\n", "", POLICY),
   one("what no eye sees in paths", "policy/glob.ts", '    .replace(IGNORED, "")\n', "", POLICY),
   one(
@@ -162,15 +169,40 @@ const SCAN: readonly Mutant[] = [
     SECRETS,
     "the second of two branches",
   ),
+  one("paths of the first commit", "scan/listing.ts", '"-c --root"', '"-c"', REFS, "a history of its own"),
+  one("paths of merges", "scan/listing.ts", '"-c --root"', '"--root"', REFS, "in an evil merge"),
   one(
-    "paths of the first commit",
-    "scan/listing.ts",
-    "-c --root --raw",
-    "-c --raw",
+    "what merges take back",
+    "scan/merges.ts",
+    "if (matters(change)) merges.add(change.commit);",
+    "",
     REFS,
-    "a history of its own",
+    "takes back",
   ),
-  one("paths of merges", "scan/listing.ts", "-r -c --root", "-r --root", REFS, "in an evil merge"),
+  one(
+    "what a side had not changed",
+    "scan/merges.ts",
+    "if (!changed.has(path)) lost.delete(path);",
+    "",
+    REFS,
+    "only takes over",
+  ),
+  one(
+    "the end of what a hook says",
+    "git/hook.ts",
+    "if (!endWith(chunks, end)) return;",
+    "",
+    HOOK,
+    "the whole push",
+  ),
+  one(
+    "refs of more than one line",
+    "http/body.ts",
+    'return ONE_LINE.test(this.#packets.at(-1) ?? "");',
+    "return true;",
+    FRONT,
+    "a push of a ref whose name",
+  ),
   one(
     "objects that git cannot show",
     "scan/object-stream.ts",
@@ -408,8 +440,8 @@ const ANSWERS: readonly Mutant[] = [
   one(
     "the size of what deltas make",
     "http/backend.ts",
-    "...(isPush && { GIT_ALLOC_LIMIT: String(allocationOf(limits)) }),",
-    "",
+    "...hookEnd.env, GIT_ALLOC_LIMIT: String(allocationOf(limits))",
+    "...hookEnd.env",
     OBJECTS,
     "a few bytes that is a gigabyte",
   ),

@@ -25,6 +25,8 @@ const SWITCHED_OFF = [
   ["core.fsmonitor", "false"],
   ["core.pager", "cat"],
   ["protocol.allow", "never"],
+  // A shell command, for what borrows objects of another repository.
+  ["core.alternateRefsCommand", ":"],
   ["gc.auto", "0"],
   ["maintenance.auto", "false"],
   ["submodule.recurse", "false"],
@@ -39,6 +41,8 @@ const COMMON_ENV = {
   // What a repository says should stand in an object's place would change what we look at.
   GIT_NO_REPLACE_OBJECTS: "1",
   GIT_NO_LAZY_FETCH: "1",
+  // A folder's own `protocol.ext.allow` goes before our `protocol.allow`; before this goes nothing.
+  GIT_ALLOW_PROTOCOL: "",
 } as const;
 
 /** What git needs to find the operator's own settings. The rest of their environment may hold secrets. */

@@ -86,11 +86,11 @@ async function fetch(repository: HostRepository, workDir: string, prefix: string
   ];
   await gitOk(repository.place, ["fetch", "--quiet", ...only, "--", workDir, `+${prefix}/*:${prefix}/*`], {
     config: {
-      "protocol.file.allow": "always",
       "fetch.fsckObjects": "true",
       "fetch.writeCommitGraph": "false",
       ...Object.fromEntries(OLD_FAULTS.map((fault) => [`fetch.fsck.${fault}`, "ignore"])),
     },
+    env: { GIT_ALLOW_PROTOCOL: "file" },
   });
 }
 

@@ -66,18 +66,24 @@ export function createReporter(emit: Emit, limits: Limits, level: EgressLogLevel
 
   const tell = (event: string, data: object): void => emit({ type: "event", event, data: { ...data } });
 
+  /**
+   * @param kind what is told of it however many there are: a flood must not hide that among it was the decoy, or what
+   *     hangs on a grant. The guest has no say in how many kinds there are.
+   */
   function fold(
     event: string,
+    kind: Readonly<Record<string, string | undefined>>,
     key: readonly string[],
     data: Record<string, unknown>,
     up = 0,
     down = 0,
   ): void {
     const full = folded.size >= limits.countedEvents;
-    let id = `${event}\n${key.join("\n")}`;
+    const kinds = Object.values(kind).join("\n");
+    let id = `${event}\n${kinds}\n${key.join("\n")}`;
     if (full && !folded.has(id)) {
-      id = event;
-      data = { others: true };
+      id = `${event}\n${kinds}`;
+      data = { others: true, ...kind };
     }
     const entry = folded.get(id) ?? { event, data, count: 0, up: 0, down: 0 };
     entry.count += 1;
@@ -92,7 +98,7 @@ export function createReporter(emit: Emit, limits: Limits, level: EgressLogLevel
         tell(event, { target: targetOf(subject), detector, finding: fingerprint, through });
       } else {
         const target = targetOf({ method: subject.method, host: subject.host ?? "?" });
-        fold(event, [target, detector], { target, detector });
+        fold(event, { detector }, [target], { target, detector });
       }
     }
   }
@@ -109,7 +115,8 @@ export function createReporter(emit: Emit, limits: Limits, level: EgressLogLevel
       } else {
         const { method, host, via, status, credential, grant } = event;
         const data = { method, host, via, status, credential, ...(grant !== undefined && { grant }) };
-        fold("egress.allowed", [method, host, via, String(status), grant ?? ""], data, event.up, event.down);
+        const kind = grant === undefined ? {} : { grant };
+        fold("egress.allowed", kind, [method, host, via, String(status)], data, event.up, event.down);
       }
     },
     denied({ code, rule }, subject) {
@@ -117,21 +124,24 @@ export function createReporter(emit: Emit, limits: Limits, level: EgressLogLevel
         tell("egress.denied", { code, target: targetOf(subject), rule });
       } else {
         const host = targetOf({ method: subject.method, host: subject.host ?? "?" });
-        fold("egress.denied", [code, host], { code, target: host, rule });
+        fold("egress.denied", { code }, [host], { code, target: host, rule });
       }
     },
     masked: (findings, subject) => found("egress.masked", findings, subject),
     excepted({ detector, fingerprint }, grant, host) {
       const data = { host: printable(host), detector, finding: fingerprint, grant };
       if (++told <= limits.eventsPerSecond) tell("egress.excepted", data);
-      else fold("egress.excepted", [host, fingerprint, grant], data);
+      else fold("egress.excepted", { grant }, [host, fingerprint], data);
     },
     flagged: (findings, subject) => found("egress.flagged", findings, subject),
     suspicious(suspicion, subject) {
       const target = targetOf({ method: subject.method, host: subject.host ?? "?" });
       if (suspicion.kind === "pieced") found("egress.pieced", suspicion.findings, subject);
       else if (++told <= limits.eventsPerSecond) tell("egress.budget", { target, ...suspicion });
-      else fold("egress.budget", [target, suspicion.kind], { target, kind: suspicion.kind });
+      else {
+        const { kind } = suspicion;
+        fold("egress.budget", { kind }, [target], { target, kind });
+      }
     },
     flush() {
       told = 0;

@@ -102,9 +102,13 @@ export async function startGate(config: GitGateConfig, options: GateOptions): Pr
       return connections.size > 0;
     });
     const accept = (socket: Socket): void => {
+      socket.on("error", () => {});
+      if (connections.size >= LIMITS.connections) {
+        socket.destroy();
+        return;
+      }
       connections.add(socket);
       clock.wake();
-      socket.on("error", () => {});
       socket.once("close", () => connections.delete(socket));
       front.server.emit("connection", socket);
     };

@@ -509,6 +509,27 @@ describe("streaming", () => {
     stream.resume();
     expect((await trailers)[0]).toMatchObject({ "x-sum": "42" });
   });
+
+  it("regression: passes of a trailer that HTTP/2 cannot say twice the first on, and serves on", async () => {
+    const { egress } = await serve((_request, response) => {
+      response.writeHead(200, { Trailer: "ETag" });
+      response.write("body");
+      response.addTrailers([
+        ["ETag", "a"],
+        ["ETag", "b"],
+      ] as never);
+      response.end();
+    });
+    const socket = await openTunnel(egress, HOST, { alpn: ["h2"] });
+    const session = connectHttp2(`https://${HOST}`, { createConnection: () => socket });
+    closing.push(() => session.destroy());
+    for (let i = 0; i < 2; i++) {
+      const stream = session.request({ ":path": "/" });
+      const trailers = once(stream, "trailers");
+      stream.resume();
+      expect((await trailers)[0]).toMatchObject({ etag: "a" });
+    }
+  });
 });
 
 describe("connections", () => {

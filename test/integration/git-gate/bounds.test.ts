@@ -3,10 +3,11 @@
  * upstream as it was, or says that it does not know. The bounds themselves are made small for these tests.
  */
 import { randomBytes } from "node:crypto";
+import { once } from "node:events";
 import { readFileSync, writeFileSync } from "node:fs";
 import { rm, writeFile } from "node:fs/promises";
 import { request } from "node:http";
-import { createServer } from "node:net";
+import { connect, createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -209,6 +210,24 @@ describe("what is too large or too much", () => {
     const { code, stderr } = await run(["git", "ls-remote", `${target.site.url}/app.git`]);
     expect(code).not.toBe(0);
     expect(stderr).toContain("denied: overloaded: ");
+  });
+
+  it("regression: connections are closed, and those that there are go on", async () => {
+    bound({ connections: 3 });
+    const { port } = new URL(target.site.url);
+    const dial = (): Promise<Socket> =>
+      new Promise((resolve) => {
+        const socket = connect(Number(port), "127.0.0.1", () => resolve(socket));
+        socket.on("error", () => {});
+        closing.push(() => socket.destroy());
+      });
+    const first = await Promise.all([dial(), dial(), dial()]);
+    await soon(once(await dial(), "close"));
+    const [one] = first;
+    one?.write("GET /app.git/info/refs?service=git-upload-pack HTTP/1.1\r\nHost: gate\r\n\r\n");
+    expect(String((await soon(once(one ?? first[0], "data")))[0])).toContain("HTTP/1.1 200");
+    for (const socket of first) socket.destroy();
+    await until(async () => (await run(["git", "ls-remote", `${target.site.url}/app.git`])).code === 0);
   });
 
   it("a pack that goes on and on is heard to its end, and told why it was not taken", async () => {

@@ -106,6 +106,24 @@ describe("a push that waits for the operator", () => {
     expect(await must(["git", "--git-dir", bare, "for-each-ref", OWN])).toBe("");
   });
 
+  it("regression: is asked about in fewer bytes than the keeper reads at once, however long its names are", async () => {
+    const { site } = await begin({ repo: { review: true } });
+    const copy = await site.clone();
+    for (let i = 0; i < 3; i++) {
+      const names = Array.from(
+        { length: 100 },
+        (_, n) => `${i}${n}${"\u8a9e".repeat(60)}/${"\u6587".repeat(60)}`,
+      );
+      await copy.commit(Object.fromEntries(names.map((name) => [name, "x\n"])), "\u8a9e".repeat(200));
+    }
+    const pushing = copy.push();
+    const ask = await nextAsk(site);
+    expect(Buffer.byteLength(JSON.stringify(ask))).toBeLessThan(256 * 1024 * 0.75);
+    expect(ask.data).toMatchObject({ commitCount: 3, fileCount: 300 });
+    site.gate.answer(ask.ask, { decision: "approve" });
+    expect((await pushing).code).toBe(0);
+  });
+
   it("is given up when the agent goes away, and an answer comes too late", async () => {
     const { site, bare } = await begin({ repo: { review: true } });
     const copy = await site.clone();

@@ -210,6 +210,11 @@ describe("exec on a terminal", () => {
     const shell = open("exec", "-T", id, "--", "sh", "-c", "tty; true");
     await shell.shows("not a tty");
     expect(await shell.exit).toBe(0);
+    // Nor is what it writes the terminal's to obey.
+    const shout = open("exec", "-T", id, "--", "printf", "a\\033]52;c;c2VjcmV0\\007b\\033[cc\\033[6nd");
+    await shout.shows("abcd");
+    expect(await shout.exit).toBe(0);
+    expect(shout.raw()).not.toMatch(/\x1b\]52|c2VjcmV0|\x1b\[c|\x1b\[6n/);
     terminal.type("quit0\r");
     await terminal.exit;
   });

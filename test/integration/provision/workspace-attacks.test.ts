@@ -493,6 +493,11 @@ describe("pulling", () => {
       execFileSync("chmod", ["+x", operator.path("repo/.git/hooks", hook)]);
     }
     operator.git("repo", "config", "core.fsmonitor", touch);
+    // Asked where objects are borrowed.
+    operator.repository("lender", { "b.txt": "b\n" });
+    operator.write("repo/.git/objects/info/alternates", `${operator.path("lender/.git/objects")}\n`);
+    operator.git("repo", "config", "core.alternateRefsCommand", `${touch}; echo`);
+    operator.git("repo", "config", "protocol.ext.allow", "always");
     operator.git("repo", "config", "fetch.recurseSubmodules", "true");
     operator.git("repo", "config", "fetch.prune", "true");
     operator.git("repo", "config", "gc.auto", "1");

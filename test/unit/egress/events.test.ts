@@ -69,6 +69,30 @@ describe("events", () => {
     expect(told.at(-1)).toMatchObject({ event: "egress.excepted", host: "a.com", grant: "g1", count: 7 });
   });
 
+  it("regression: of a decoy and of grants are told of by name, however many others there are", () => {
+    const { told, report } = reporter();
+    for (let i = 0; i < 170; i++) {
+      report.denied(refuse("host-not-allowed", "r", "no route"), { method: "GET", host: `${i}.com` });
+    }
+    const finding: Finding = {
+      ...{ detector: "github-token", kind: "pattern", fingerprint: "0123456789abcdef" },
+      ...{ start: 0, end: 9, through: [] },
+    };
+    report.denied(refuse("canary-found", "r", "no decoy"), { method: "GET", host: "a.com" });
+    report.excepted(finding, "g1", "a.com");
+    report.allowed({ ...allowed, grant: "g2" });
+    report.masked([finding], { method: "GET", host: "a.com" });
+    report.flush();
+    expect(told).toEqual(
+      expect.arrayContaining([
+        { event: "egress.denied", others: true, code: "canary-found", count: 1 },
+        { event: "egress.excepted", others: true, grant: "g1", count: 1 },
+        { event: "egress.allowed", others: true, grant: "g2", count: 1, up: 1, down: 10 },
+        { event: "egress.masked", others: true, detector: "github-token", count: 1 },
+      ]),
+    );
+  });
+
   it("of invented hosts share one line", () => {
     const { told, report } = reporter();
     for (let i = 0; i < 100; i++) {

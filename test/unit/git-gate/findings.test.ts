@@ -51,6 +51,13 @@ describe("what was found in a push", () => {
     expect(refusal?.findings).toHaveLength(20);
   });
 
+  it("regression: never hides the decoy, behind however many others", () => {
+    const findings = findingsOf();
+    for (let i = 0; i < 1_200; i++) findings.add(finding(`${i}`), { in: "file", path: "x", line: i }, "blob");
+    findings.add(finding("decoy", "canary"), { in: "ref" });
+    expect(findings.refusal()?.findings?.[0]).toMatchObject({ kind: "canary", mark: "decoy" });
+  });
+
   it("may pass where the operator excepts it, unless it is known to be secret", () => {
     const findings = findingsOf(["token:a", "token:b", "token:c"]);
     findings.add(finding("a"), { in: "ref" });

@@ -1,5 +1,8 @@
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { excludeGitCommands } from "../../../src/provision/git-names.ts";
+import { disarmRepositories, excludeGitCommands } from "../../../src/provision/git-names.ts";
 
 const verdict = (path: string, type: "file" | "directory" | "symlink" | "hard-link" = "file"): boolean =>
   excludeGitCommands(
@@ -53,5 +56,40 @@ describe("what of a git folder may reach the operator's disk", () => {
     for (const type of ["file", "symlink", "hard-link"] as const)
       expect(verdict("sub/.git", type)).toBe(false);
     expect(verdict("sub/.GiT", "symlink")).toBe(false);
+  });
+});
+
+describe("what git would take for a repository, by whatever name", () => {
+  it("regression: is left without commands and without others' objects, and a link of objects is removed", () => {
+    const tree = mkdtempSync(join(tmpdir(), "bbt-"));
+    const file = (...path: readonly string[]): void => {
+      mkdirSync(join(tree, ...path.slice(0, -1)), { recursive: true });
+      writeFileSync(join(tree, ...path), "x\n");
+    };
+    try {
+      for (const name of ["HEAD", "config", "objects/info/alternates", "objects/info/HTTP-Alternates"])
+        file("x.git", ...name.split("/"));
+      file("x.git", "objects", "info", "packs");
+      file("linked", "HEAD");
+      file("o", "info", "alternates");
+      symlinkSync("../o", join(tree, "linked", "objects"));
+      file("deep", "HEAD");
+      mkdirSync(join(tree, "deep", "objects"));
+      symlinkSync("../../o/info", join(tree, "deep", "objects", "info"));
+      // No repository.
+      file("plain", "objects", "info", "alternates");
+      const removed = disarmRepositories(Buffer.from(tree)).map(({ path }) => path);
+      expect(removed.toSorted()).toEqual([
+        "deep/objects/info",
+        "linked/objects",
+        "x.git/config",
+        "x.git/objects/info/HTTP-Alternates",
+        "x.git/objects/info/alternates",
+      ]);
+      expect(readdirSync(join(tree, "x.git", "objects", "info"))).toEqual(["packs"]);
+      expect(readdirSync(join(tree, "plain", "objects", "info"))).toEqual(["alternates"]);
+    } finally {
+      rmSync(tree, { recursive: true });
+    }
   });
 });

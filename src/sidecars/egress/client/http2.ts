@@ -21,7 +21,7 @@ export class Http2Client implements Client {
   readonly sink: ServerHttp2Stream;
   readonly #stream: ServerHttp2Stream;
   readonly #hasBody: boolean;
-  #trailers: OutgoingHttpHeaders = {};
+  #trailers: Record<string, string | string[]> = {};
   #owesTrailers = false;
   #ended = false;
 
@@ -62,18 +62,17 @@ export class Http2Client implements Client {
 
   answer({ status, headers, bodyless, trailers }: AnswerHead): void {
     const options = { endStream: bodyless, waitForTrailers: trailers && !bodyless };
-    const all = toObject(headers);
-    try {
-      this.#stream.respond({ ":status": status, ...all }, options);
-    } catch (error) {
-      if (codeOf(error) !== "ERR_HTTP2_HEADER_SINGLE_VALUE") throw error;
-      this.#stream.respond({ ":status": status, ...firstOfEach(all) }, options);
-    }
+    unlessTwice(toObject(headers), (all) => this.#stream.respond({ ":status": status, ...all }, options));
     if (!trailers || bodyless) return;
     this.#owesTrailers = true;
     this.#stream.once("wantTrailers", () => {
       this.#owesTrailers = false;
-      this.#stream.sendTrailers(this.#trailers);
+      // The upstream's words: what cannot be said of them ends this stream, and never the process.
+      try {
+        unlessTwice(this.#trailers, (all) => this.#stream.sendTrailers(all));
+      } catch {
+        this.reset();
+      }
       this.settle();
     });
   }
@@ -132,6 +131,19 @@ function toObject(raw: readonly string[]): Record<string, string | string[]> {
     else if (before !== value || name === "set-cookie") headers[name] = [before, value];
   }
   return headers;
+}
+
+/** Says all of them, or, where HTTP/2 cannot say one of them twice, the first of each. */
+function unlessTwice(
+  all: Record<string, string | string[]>,
+  say: (headers: OutgoingHttpHeaders) => void,
+): void {
+  try {
+    say(all);
+  } catch (error) {
+    if (codeOf(error) !== "ERR_HTTP2_HEADER_SINGLE_VALUE") throw error;
+    say(firstOfEach(all));
+  }
 }
 
 /** What clients make of a contradiction in HTTP/1, where it can be said: two `Content-Type`, say. */

@@ -53,6 +53,8 @@ const FIELD = "\x1f";
 const RECORD = "\x1e";
 const SHOWN_SUBJECT = 120;
 const SHOWN_AUTHOR = 60;
+/** Of each list, as JSON: a question that is longer than the keeper reads would end the gate. */
+const LIST_BYTES = 64 * 1024;
 
 /** What the operator is shown of it. */
 export async function describePush(
@@ -78,9 +80,19 @@ export async function describePush(
     kind: "git-push",
     repo: push.repo,
     updates: [...push.updates],
-    commits,
+    commits: fitting(commits),
     commitCount: inspected.commits,
-    files: [...inspected.files],
+    files: fitting(inspected.files),
     fileCount: inspected.fileCount,
   };
+}
+
+/** As many of the first as fit. */
+function fitting<T>(list: readonly T[]): T[] {
+  let bytes = 0;
+  const end = list.findIndex((each) => {
+    bytes += Buffer.byteLength(JSON.stringify(each)) + 1;
+    return bytes > LIST_BYTES;
+  });
+  return list.slice(0, end < 0 ? list.length : end);
 }

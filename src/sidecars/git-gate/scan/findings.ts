@@ -39,7 +39,7 @@ export function createFindings(
       if (isExceptable(kind) && excepted(`${rule}:${mark}`)) return;
       const key = [rule, mark, where.in, blob ?? where.commit ?? ""].join(" ");
       if (found.has(key)) return;
-      if (found.size >= MOST_FINDINGS) return;
+      if (found.size >= MOST_FINDINGS && kind !== "canary") return;
       const finding = { rule, kind, mark, ...where, ...(through.length > 0 && { through: [...through] }) };
       found.set(key, { finding, blob });
     },
@@ -66,8 +66,13 @@ function refusalOf(findings: readonly GitFinding[]): Refusal {
     "secret-found",
     `the push holds ${count} that must not leave; rewrite the commits that hold it (a later commit that removes it leaves it in the history)`,
     [...new Set(findings.map(({ rule }) => rule))].join(", "),
-    { findings: findings.slice(0, LIMITS.toldFindings), subjects: [...new Set(subjects)] },
+    { findings: decoysFirst(findings).slice(0, LIMITS.toldFindings), subjects: [...new Set(subjects)] },
   );
+}
+
+/** The operator is told of those, and may have the bottle frozen by one: none is hidden behind others. */
+function decoysFirst(findings: readonly GitFinding[]): readonly GitFinding[] {
+  return findings.toSorted((a, b) => Number(b.kind === "canary") - Number(a.kind === "canary"));
 }
 
 /** What sidecars hold and what was planted is nobody's to let go. */
