@@ -79,10 +79,13 @@ async function stopInOrder(name: string, bottle: string): Promise<void> {
   });
 }
 
-/** What a packing left whose starter was killed: its folder, and the short way to that. */
+/** What a packing left whose starter was killed: its folder, and with the short way to that whoever was started by it. */
 export async function sweepPacking(): Promise<void> {
   const images = imageCacheIn(cacheOf());
   await sweepWork(images);
-  for (const { short, path } of await shortWays())
-    if (path.startsWith(`${images.work}/`) && !existsSync(path)) await rm(short, { force: true });
+  for (const { short, path } of await shortWays()) {
+    if (!path.startsWith(`${images.work}/`) || existsSync(path)) continue;
+    await killMachine({ name: basename(short), folder: { short, path } });
+    await rm(short, { force: true });
+  }
 }

@@ -3,12 +3,13 @@
  * however that one ends (I9), and with it whatever it started: that has this state folder in its environment.
  */
 import { ChildProcess } from "node:child_process";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { coverInherited } from "../../jail/inherited-fds.ts";
 import { run } from "../../lib/processes.ts";
 import { createScope } from "../../lib/scope.ts";
 import { tethered } from "../../lib/tethered.ts";
 import { packCommand } from "./commands.ts";
+import { killMachine } from "./machine-processes.ts";
 import { environmentIn, MAX_OUTPUT_BYTES, must, type Smolvm } from "./smolvm.ts";
 import { makeStateFolder } from "./state-folder.ts";
 
@@ -34,7 +35,10 @@ export async function pack(request: PackRequest): Promise<string> {
   const output = join(work, OUTPUT);
   const scope = createScope();
   try {
-    const { short } = await makeStateFolder(work, scope);
+    const folder = await makeStateFolder(work, scope);
+    const { short } = folder;
+    // Whose environment nobody may read but root: a machine's is so.
+    scope.defer("the machine of a packing", () => killMachine({ name: basename(short), folder }));
     const env = environmentIn(short, smolvm.traits);
     const words = Object.entries(env).map(([name, value]) => `${name}=${value}`);
     const command = ["env", "-i", ...words, smolvm.path, ...packCommand(reference, output)];

@@ -219,9 +219,12 @@ describe.skipIf(lack !== undefined)(`a start that ends while smolvm packs${becau
       const nobody = () => eventually("everybody's end", () => (packers().length === 0 ? true : undefined));
       const given = cli.begin(["start", "sh", "-p", "true"]);
       expect((await packing()).some((words) => words.includes(" pack create --image "))).toBe(true);
+      const [first = expect.fail("no way")] = ways();
+      await eventually("its machine", () => machinesAt(first)[0]);
       given.child.kill("SIGINT");
       expect((await given.ended).code).toBe(130);
       await nobody();
+      await eventually("its machine's end", () => (machinesAt(first).length === 0 ? true : undefined));
       await cli.expectNothingLeft();
       const start = cli.begin(["start", "sh", "-p", "true"]);
       await packing();
@@ -229,10 +232,12 @@ describe.skipIf(lack !== undefined)(`a start that ends while smolvm packs${becau
       process.kill(keeper ?? expect.fail("no keeper"), "SIGKILL");
       await start.ended;
       await nobody();
-      expect(ways()).toHaveLength(1);
+      const [second = expect.fail("no way"), ...more] = ways();
+      expect(more).toEqual([]);
       const cleaned = await cli.run(["cleanup", "--yes"]);
       expect(cleaned, cleaned.stderr).toMatchObject({ code: 0 });
       expect(ways()).toEqual([]);
+      await eventually("its machine's end", () => (machinesAt(second).length === 0 ? true : undefined));
       expect(readdirSync(join(cli.root, "c/images/work"))).toEqual([]);
       await cli.expectNothingLeft();
     } finally {
@@ -254,6 +259,20 @@ function waysBelow(root: string): readonly string[] {
       } catch {
         // Another operator's, gone meanwhile.
         return false;
+      }
+    });
+}
+
+/** Command lines of machines whose folder is there. */
+function machinesAt(way: string): readonly string[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .flatMap((pid) => {
+      try {
+        const words = readFileSync(`/proc/${pid}/cmdline`, "latin1");
+        return words.includes(`\0_boot-vm\0${way}/`) ? [words] : [];
+      } catch {
+        return [];
       }
     });
 }
