@@ -83,6 +83,7 @@ describe("a zip that says of its deflated member, before it,", () => {
     ["stored, and behind it bzip2", { method: 0 }, { method: 12 }],
     ["nothing known, and behind it LZMA", { method: 0x77 }, { method: 14 }],
     ["deflated, and behind it encrypted", {}, { flags: 1 }],
+    ["encrypted, by a version to come, and behind it the same", { flags: 1, version: 200 }, { flags: 1 }],
   ])("%s is refused, wherever it was cut", async (_, local, table) => {
     const file = zip(local, table, Buffer.from("\xff\xfe cannot be read", "latin1"));
     for (let cut = 0; cut <= file.length; cut += 3)

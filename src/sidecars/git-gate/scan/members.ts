@@ -28,6 +28,9 @@ const STORED = 0;
 const ENCRYPTED = 1;
 /** Methods that the format knows. Source: APPNOTE 6.3.10, 4.4.5. */
 const METHODS = new Set([0, 1, 2, 3, 4, 5, 6, 8, 9, 10, 12, 14, 16, 18, 19, 20, 93, 94, 95, 96, 97, 98, 99]);
+/** The format's version times ten, and the systems that it knows. Source: APPNOTE 6.3.10, 4.4.2 and 4.4.3. */
+const MAX_VERSION = 99;
+const MAX_SYSTEM = 30;
 /** Longer names exist in no archive. More of one is not told, and a gzip header may not go on for ever. */
 const MAX_NAME = 4096;
 /** The offset stands in a field of its own. Source: APPNOTE 6.3.10, 4.5.3. */
@@ -42,7 +45,9 @@ export function readZipHead(bytes: Buffer): MemberHead {
   const skip = ZIP_HEAD_BYTES + nameLength + bytes.readUInt16LE(28);
   if (bytes.length < skip) return { kind: "more" };
   const name = nameAt(bytes, ZIP_HEAD_BYTES, nameLength);
-  const why = whyUnreadable(flags, method, nameLength);
+  // Machine code compares with the mark, and any number follows. Of a real archive the table says the same.
+  const isByChance = nameLength === 0 || bytes.readUInt8(4) > MAX_VERSION || bytes.readUInt8(5) > MAX_SYSTEM;
+  const why = isByChance ? undefined : whyUnreadable(flags, method, nameLength);
   return why === undefined
     ? { kind: "deflated", name, skip, stated: method === DEFLATED }
     : { kind: "unreadable", name, why };
