@@ -11,7 +11,7 @@ import { qemuBackend } from "../backends/qemu/backend.ts";
 import type { Progress } from "../contract/backend.ts";
 import type { BackendName } from "../contract/isolation.ts";
 import { engineInfo, findEngine } from "../engine/engine.ts";
-import { countsProcesses } from "../jail/process-limit.ts";
+import { countsProcesses } from "../jail/resource-limits.ts";
 import { cacheOf } from "../lib/paths.ts";
 import type { Capabilities } from "./probe.ts";
 

@@ -23,7 +23,7 @@ import { type FilterLoader, loaderWords } from "./filter-loader.ts";
 import { isRoot } from "./host-uid.ts";
 import { coverInherited } from "./inherited-fds.ts";
 import { type Bind, bindWords } from "./mounts.ts";
-import { countsProcesses, processLimit } from "./process-limit.ts";
+import { countsProcesses, hardLimit } from "./resource-limits.ts";
 import { seccompProgram } from "./seccomp.ts";
 import { ASSEMBLE_AND_ENTER, BIND_THEN_DROP, REAP } from "./setup-script.ts";
 import type { SeccompArch } from "./syscalls.ts";
@@ -52,6 +52,8 @@ export interface JailSpec {
   readonly seccomp?: { readonly loader: FilterLoader; readonly arch: SeccompArch };
   /** Processes and threads it may have at once, where the kernel counts them by user namespace. */
   readonly pids?: number;
+  /** Files that each of its processes may have open. */
+  readonly openFiles?: number;
   /** Of the host's /dev, by name, besides those that hold nothing: `kvm`. */
   readonly devices?: readonly string[];
   /** Host file descriptors for the program: the first becomes its 4, and so on. `"ipc"` opens Node's channel. */
@@ -131,7 +133,7 @@ export async function holdJail(spec: JailSpec): Promise<HeldJail> {
     JAIL_TMP_BYTES: String(spec.tmpBytes),
     // The program's own, and what bubblewrap makes for itself.
     JAIL_USERNS: spec.seccomp?.loader.kind === "bubblewrap" ? "2" : "1",
-    JAIL_PIDS: spec.pids !== undefined && countsProcesses() ? String(processLimit(spec.pids)) : "",
+    JAIL_LIMITS: limitsOf(spec),
     JAIL_HOST: spec.hostname ?? "",
     JAIL_UID: String(spec.uid),
     JAIL_CWD: spec.cwd,
@@ -195,6 +197,15 @@ export async function holdJail(spec: JailSpec): Promise<HeldJail> {
     throw new Error(`cannot set up ${spec.name}: ${reason}`);
   }
   return { initPid, child, stdin, stdout, stderr, enter: () => stdin.write("enter\n"), kill, ended };
+}
+
+/** Options of prlimit. */
+function limitsOf({ pids, openFiles }: JailSpec): string {
+  const options: string[] = [];
+  const add = (option: string, most: number): void => void options.push(`--${option}=${most}:${most}`);
+  if (pids !== undefined && countsProcesses()) add("nproc", hardLimit("processes", pids));
+  if (openFiles !== undefined) add("nofile", hardLimit("open files", openFiles));
+  return options.join(" ");
 }
 
 function programArgv(spec: JailSpec, filter: Buffer | undefined, fd: number): readonly string[] {

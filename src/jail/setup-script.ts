@@ -42,8 +42,8 @@ exec setpriv --reuid "$uid" --regid "$uid" --clear-groups --pdeathsig KILL -- "$
  *
  * max_user_namespaces counts down the whole chain, so the limit written here binds the inner namespace too.
  *
- * Environment: JAIL_NET own|host; JAIL_TMP_BYTES; JAIL_USERNS; JAIL_HOST; JAIL_UID; JAIL_CWD; JAIL_PIDS or empty; JAIL_DEVICES, names
- * in /dev besides, or empty.
+ * Environment: JAIL_NET own|host; JAIL_TMP_BYTES; JAIL_USERNS; JAIL_HOST; JAIL_UID; JAIL_CWD; JAIL_LIMITS, options
+ * of prlimit, or empty; JAIL_DEVICES, names in /dev besides, or empty.
  * Arguments: number of bind words, the bind words..., the command inside...
  */
 export const ASSEMBLE_AND_ENTER = `set -eu
@@ -86,8 +86,8 @@ mount -n -t tmpfs -o "nosuid,nodev,mode=1777,size=$JAIL_TMP_BYTES" none dev/shm
 mount -n -t tmpfs -o "nosuid,nodev,mode=1777,size=$JAIL_TMP_BYTES" none tmp
 mount -n -o remount,bind,ro,nosuid,noexec dev
 if [ -n "$JAIL_HOST" ] && command -v hostname >/dev/null; then hostname "$JAIL_HOST"; fi
-uid=$JAIL_UID cwd=$JAIL_CWD limit=\${JAIL_PIDS:+prlimit --nproc=$JAIL_PIDS:$JAIL_PIDS --}
-unset JAIL_NET JAIL_TMP_BYTES JAIL_USERNS JAIL_HOST JAIL_UID JAIL_CWD JAIL_PIDS JAIL_DEVICES
+uid=$JAIL_UID cwd=$JAIL_CWD limit=\${JAIL_LIMITS:+prlimit $JAIL_LIMITS --}
+unset JAIL_NET JAIL_TMP_BYTES JAIL_USERNS JAIL_HOST JAIL_UID JAIL_CWD JAIL_LIMITS JAIL_DEVICES
 pivot_root . .
 umount -n -l .
 cd "$cwd"

@@ -14,6 +14,7 @@ import { createGuestClient, type GuestClient, guestSocket } from "../../jail/gue
 import { hostUidOf, isRoot } from "../../jail/host-uid.ts";
 import { openLink } from "../../jail/inside-listeners.ts";
 import { type HeldJail, holdJail } from "../../jail/jail.ts";
+import { OPEN_FILES } from "../../jail/resource-limits.ts";
 import { makeSkeleton } from "../../jail/skeleton.ts";
 import { messageOf, UserError } from "../../lib/errors.ts";
 import { removeTree } from "../../lib/remove-tree.ts";
@@ -102,6 +103,7 @@ export const namespaceBackend: Backend = {
       tmpBytes: TMP_BYTES,
       extraFds: [listener.fd],
       pids: plan.resources.pids,
+      openFiles: OPEN_FILES,
       ...(seccomp && { seccomp }),
     });
     scope.defer("guest", () => jail.kill());

@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from "node:fs";
 import type { Availability, Lack } from "../../contract/backend.ts";
 import { hostUidOf, isRoot } from "../../jail/host-uid.ts";
 import type { JailSpec } from "../../jail/jail.ts";
-import { countsProcesses } from "../../jail/process-limit.ts";
+import { countsProcesses } from "../../jail/resource-limits.ts";
 import { messageOf } from "../../lib/errors.ts";
 import { printable } from "../../lib/printable.ts";
 import { run } from "../../lib/processes.ts";

@@ -2,7 +2,7 @@
 import { beforeAll, describe, expect, it, type TestContext } from "vitest";
 import { namespaceBackend } from "../../../src/backends/namespace/backend.ts";
 import { limitable } from "../../../src/backends/namespace/limits.ts";
-import { countsProcesses } from "../../../src/jail/process-limit.ts";
+import { countsProcesses, hardLimit, OPEN_FILES } from "../../../src/jail/resource-limits.ts";
 import { runIn, sh, startBottle, type TestBottle } from "../../support/bottle-guest.ts";
 import { processesOf } from "../../support/namespace-host.ts";
 
@@ -62,6 +62,15 @@ describe("a namespace guest", () => {
       expect(
         await sh(guest, `prlimit --nproc=${PIDS * 2}:${PIDS * 2} true 2>/dev/null || echo refused`),
       ).toBe("refused");
+    });
+  });
+
+  it("has no more files open in a process than the kernel gives by itself, and cannot raise that", async () => {
+    await withBottle({}, async ({ guest }) => {
+      const files = hardLimit("open files", OPEN_FILES);
+      expect(await sh(guest, "ulimit -Sn; ulimit -Hn")).toBe(`${files}\n${files}`);
+      const more = `${files + 1}:${files + 1}`;
+      expect(await sh(guest, `prlimit --nofile=${more} true 2>/dev/null || echo refused`)).toBe("refused");
     });
   });
 

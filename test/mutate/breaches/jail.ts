@@ -128,7 +128,7 @@ export const JAIL: readonly Breach[] = [
         replace: "return rows.slice(rows.length).filter((row)",
       },
       {
-        file: "src/jail/process-limit.ts",
+        file: "src/jail/resource-limits.ts",
         find: "return hard === undefined ? wanted :",
         replace: "return hard !== undefined || wanted > 0 ? Number(hard ?? 1_000_000) :",
       },

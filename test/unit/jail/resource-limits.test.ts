@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { countsProcesses, processLimit } from "../../../src/jail/process-limit.ts";
+import { countsProcesses, hardLimit } from "../../../src/jail/resource-limits.ts";
 
 describe("the kernel's count of processes", () => {
   it.each([
@@ -15,17 +15,18 @@ describe("the kernel's count of processes", () => {
   });
 });
 
-describe("a limit on processes", () => {
+describe("a limit", () => {
   const limits = (hard: string): string =>
     `Limit                     Soft Limit           Hard Limit           Units     \nMax processes             4096                 ${hard}                processes \nMax open files            1024                 4096                 files     \n`;
 
   it("is never above what this process has itself", () => {
-    expect(processLimit(512, limits("100"))).toBe(100);
-    expect(processLimit(512, limits("5000"))).toBe(512);
-    expect(processLimit(512, limits("unlimited"))).toBe(512);
+    expect(hardLimit("processes", 512, limits("100"))).toBe(100);
+    expect(hardLimit("processes", 512, limits("5000"))).toBe(512);
+    expect(hardLimit("processes", 512, limits("unlimited"))).toBe(512);
+    expect(hardLimit("open files", 9999, limits("100"))).toBe(4096);
   });
 
   it("is read from the kernel's own text", () => {
-    expect(processLimit(1)).toBe(1);
+    expect(hardLimit("processes", 1)).toBe(1);
   });
 });
