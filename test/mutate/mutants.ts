@@ -258,6 +258,7 @@ const SURFACES = `${T}/inspection/surfaces.test.ts`;
 const BODIES = `${T}/inspection/bodies.test.ts`;
 const ANSWERS = `${T}/inspection/answers.test.ts`;
 const MESSAGES = `${T}/inspection/websocket-messages.test.ts`;
+const HELD_MESSAGES = "test/unit/egress/held-messages.test.ts";
 const PLACEHOLDERS = `${T}/targets/placeholder.test.ts`;
 const ISSUED = `${T}/inspection/issued-tokens.test.ts`;
 const ASKING = `${T}/inspection/asking.test.ts`;
@@ -680,6 +681,30 @@ const SURFACE_MUTANTS: readonly Mutant[] = [
     "head: (text) => (options.scrubber === undefined ?",
     "head: (text) => (true ?",
     "without the credential",
+  ),
+  surface(
+    "what all messages hold",
+    HELD_MESSAGES,
+    "messages.ts",
+    "held.bytes <= limits.allMessageBytes",
+    "0 < 1",
+    "goes beyond it is ended",
+  ),
+  surface(
+    "what nobody takes of messages",
+    HELD_MESSAGES,
+    "messages.ts",
+    "waiting[side] = bytes;",
+    "",
+    "count what nobody takes",
+  ),
+  surface(
+    "what a kept frame holds on to",
+    HELD_MESSAGES,
+    "frames.ts",
+    "frame.fin ? frame : kept(frame)",
+    "frame",
+    "keeps nothing but",
   ),
   surface(
     "what comes after a refused message",

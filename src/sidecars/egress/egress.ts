@@ -59,6 +59,7 @@ export async function startEgress(config: EgressConfig, options: EgressOptions):
   const limits: Limits = { ...LIMITS, ...operatorsLimits(config.limits), ...options.limits };
   const issued = createIssuedTokens();
   const grants = createGrants();
+  const messagesHeld = { bytes: 0 };
   const questions = createQuestions(options.emit, limits);
   const events = createReporter(options.emit, limits, config.log);
   const report: Reporter = {
@@ -74,6 +75,7 @@ export async function startEgress(config: EgressConfig, options: EgressOptions):
       issued,
       grants,
       excepted: report.excepted,
+      messagesHeld,
     }),
     pool: createPool(limits),
   });

@@ -307,7 +307,7 @@ export class Exchange implements Activity {
       flagged: (findings) => this.#flagged(findings),
       refused: (refusal) => {
         this.#services.report.denied(refusal, admission.subject);
-        closeDenied(sides, refusal);
+        closeDenied(sides, refusal, this.#services.limits.lingerMs);
       },
     });
     this.#tunnel = joinSides(sides, head, messages, {

@@ -39,6 +39,10 @@ export const LIMITS = {
   heldAnswerBytes: 64 * 1024,
   /** Bytes of one WebSocket message, which is held whole. The largest that common servers take. */
   messageBytes: 16 * 1024 * 1024,
+  /** Held by all WebSockets together, of messages that are not whole or that nobody takes: four of the largest. */
+  allMessageBytes: 64 * 1024 * 1024,
+  /** What each may hold whatever others do: a socket's usual buffers. All at once, as much as {@link allMessageBytes}. */
+  ownMessageBytes: 256 * 1024,
 
   /** From the first byte of a request's head to its last: a slow writer does not hold a connection. */
   headMs: 20_000,

@@ -6,6 +6,7 @@ import {
   type CertificateAuthority,
   makeCertificateAuthority,
 } from "../../../demo/upstreams/certificate-authority.ts";
+import type { Limits } from "../../../src/sidecars/egress/limits.ts";
 import { closesAfterEach } from "../../support/closing.ts";
 import {
   dialProxy,
@@ -21,6 +22,7 @@ import {
 import { httpsUpstream, httpUpstream, type Upstream } from "../../support/tls-upstream.ts";
 import { acceptWebSockets, frame, handshake, openWebSocket, Peer } from "../../support/websocket.ts";
 
+const KB = 1024;
 const HOST = "ws.example.test";
 
 let root: CertificateAuthority;
@@ -53,9 +55,13 @@ function echoMessages(server: Server): { readonly peers: readonly Peer[]; readon
 
 const inject = [{ header: "Authorization", value: ["Bearer", "ws-token"].join(" ") }];
 
-async function serve(upstream: Upstream, options: Partial<RouteOptions> = {}): Promise<TestEgress> {
+async function serve(
+  upstream: Upstream,
+  options: Partial<RouteOptions> = {},
+  limits: Partial<Limits> = {},
+): Promise<TestEgress> {
   const connectTo = { host: "127.0.0.1", port: upstream.port };
-  const egress = await testEgress({
+  const config = {
     routes: [
       route({
         host: HOST,
@@ -66,7 +72,8 @@ async function serve(upstream: Upstream, options: Partial<RouteOptions> = {}): P
       }),
     ],
     upstreamCa: [root.certificate],
-  });
+  };
+  const egress = await testEgress(config, { limits });
   closing.push(
     () => upstream.close(),
     () => egress.stop(),
@@ -192,6 +199,44 @@ describe("a WebSocket", () => {
     for (const one of kill) one();
     await closed;
     expect((await egress.waitFor("egress.allowed"))[0]).toMatchObject({ via: "websocket" });
+  });
+
+  it("that holds more than there is for all of them is closed with the reason; others go on, and get what it had", async () => {
+    const upstream = await secureUpstream();
+    echoMessages(upstream.server as Server);
+    const egress = await serve(upstream, {}, { allMessageBytes: 256 * KB, ownMessageBytes: 16 * KB });
+    const honest = await talk(await openTunnel(egress, HOST));
+    for (let i = 0; i < 3; i++) {
+      // Not too much yet: it is given back when the socket goes.
+      const half = await talk(await openTunnel(egress, HOST));
+      half.send(Buffer.alloc(150 * KB), { fin: false });
+      half.socket.end();
+      await egress.waitFor("egress.allowed", i + 1);
+    }
+    const greedy = await talk(await openTunnel(egress, HOST));
+    greedy.send(Buffer.alloc(300 * KB), { fin: false });
+    await until(() => greedy.closing !== undefined);
+    expect(greedy.closing).toEqual({ code: 1008, reason: "denied by bottle: overloaded" });
+    expect((await egress.waitFor("egress.denied"))[0]).toMatchObject({ code: "overloaded" });
+    honest.send("three");
+    expect((await honest.receive(4)).at(-1)).toBe("three for Bearer XXXXXXXX");
+    await egress.waitFor("egress.allowed", 4);
+    honest.send("x".repeat(200 * KB));
+    expect((await honest.receive(5)).at(-1)).toHaveLength(200 * KB + " for Bearer XXXXXXXX".length);
+  });
+
+  it("whose guest takes nothing of what comes is closed before that is too much", async () => {
+    const upstream = await secureUpstream();
+    const { peers } = echoMessages(upstream.server as Server);
+    const limits = { allMessageBytes: 256 * KB, ownMessageBytes: 16 * KB, lingerMs: 100 };
+    const egress = await serve(upstream, {}, limits);
+    const guest = await talk(await openTunnel(egress, HOST));
+    guest.socket.pause();
+    // More than the kernel keeps for both of its ends.
+    for (let i = 0; i < 20; i++) peers[0]?.send(Buffer.alloc(1024 * KB));
+    expect((await egress.waitFor("egress.denied"))[0]).toMatchObject({ code: "overloaded" });
+    expect((await egress.waitFor("egress.allowed"))[0]).toMatchObject({ via: "websocket", complete: false });
+    guest.socket.destroy();
   });
 
   it("that is silent for too long is closed", async () => {

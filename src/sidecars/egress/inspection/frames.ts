@@ -1,6 +1,7 @@
 /**
  * WebSocket frames (RFC 6455, section 5), read strictly and put together to messages: no extension was agreed
- * on, so no reserved bit is set; a client masks and a server does not. Lengths are bounded before anything is kept.
+ * on, so no reserved bit is set; a client masks and a server does not. Lengths are bounded before anything is kept, and
+ * what is kept holds on to nothing else: a byte of a chunk would keep all of it.
  */
 
 export interface Frame {
@@ -31,6 +32,9 @@ const LAST_CONTROL = 0xa;
 const MAX_CONTROL_BYTES = 125;
 /** A message may come in any number of empty frames. */
 const MAX_FRAMES = 16_384;
+/** Bytes that the objects around a chunk, and around a kept frame, take besides what is in them: roughly. */
+const CHUNK_COST = 512;
+const FRAME_COST = 1024;
 
 export class MessageReader {
   readonly #masked: boolean;
@@ -39,6 +43,20 @@ export class MessageReader {
   #bytes = 0;
   #parts: Frame[] = [];
   #partBytes = 0;
+
+  /** Bytes of memory that what is not whole yet takes. */
+  get held(): number {
+    const frames = this.#partBytes + this.#parts.length * FRAME_COST;
+    return this.#bytes + this.#chunks.length * CHUNK_COST + frames;
+  }
+
+  /** Nothing more is read. */
+  forget(): void {
+    this.#chunks = [];
+    this.#bytes = 0;
+    this.#parts = [];
+    this.#partBytes = 0;
+  }
 
   constructor(options: { readonly masked: boolean; readonly maxBytes: number }) {
     this.#masked = options.masked;
@@ -61,7 +79,7 @@ export class MessageReader {
     if (frame.opcode >= FIRST_CONTROL) return { frames: [frame], payload: frame.payload };
     if ((frame.opcode === CONTINUATION) === (this.#parts.length === 0))
       throw new FrameFault("frames out of order");
-    this.#parts.push(frame);
+    this.#parts.push(frame.fin ? frame : kept(frame));
     this.#partBytes += frame.payload.length;
     if (this.#parts.length > MAX_FRAMES) throw new FrameFault("a message in too many frames");
     if (!frame.fin) return undefined;
@@ -126,6 +144,18 @@ export class MessageReader {
     this.#chunks = [all];
     return all;
   }
+}
+
+/** The same in memory of its own, and of no pool's: what else lies in that is not ours to keep. */
+function kept({ opcode, fin, head, key, payload }: Frame): Frame {
+  const own = Buffer.allocUnsafeSlow(head.length + payload.length);
+  head.copy(own);
+  payload.copy(own, head.length);
+  const ownHead = own.subarray(0, head.length);
+  return {
+    ...{ opcode, fin, head: ownHead, payload: own.subarray(head.length) },
+    key: key === undefined ? undefined : ownHead.subarray(-key.length),
+  };
 }
 
 /** The frames of a message as they are sent on, with another payload of the same length. */

@@ -68,6 +68,8 @@ interface Lasting {
   readonly issued: IssuedTokens;
   readonly grants: Pick<Grants, "holds" | "use">;
   readonly excepted: (finding: Finding, grant: string, host: string) => void;
+  /** By WebSockets, which outlive a policy. */
+  readonly messagesHeld: { bytes: number };
 }
 
 /** Rejects with a UserError naming what cannot be looked for: a secret that is too short, a pattern that is none. */
@@ -75,7 +77,7 @@ export async function compileInspection(
   policy: EgressPolicy,
   findingsKey: string,
   limits: Limits,
-  { issued, grants, excepted }: Lasting = forOnePolicy(),
+  { issued, grants, excepted, messagesHeld }: Lasting = forOnePolicy(),
 ): Promise<Inspection> {
   const known = [...policy.known, ...placeholderValues(policy.placeholders)];
   const rules = policy.rules.length === 0 ? {} : { rules: await compileRules(policy.rules) };
@@ -213,7 +215,7 @@ export async function compileInspection(
       const place = { surface: "a WebSocket message", host: target.host, isBody: true };
       return inspectMessages(
         {
-          ...{ route, phrases, maxBytes: limits.messageBytes, scrubber: scrubberOf(route) },
+          ...{ route, phrases, limits, held: messagesHeld, scrubber: scrubberOf(route) },
           ruleOn: (payload) => rule(inspectorOf(route).scan(payload), place, route, target),
         },
         events,
@@ -255,7 +257,12 @@ function permissions(known: EgressPolicy["known"]): (name: string, host: string)
 }
 
 function forOnePolicy(): Lasting {
-  return { issued: createIssuedTokens(), grants: createGrants(), excepted: () => {} };
+  return {
+    issued: createIssuedTokens(),
+    grants: createGrants(),
+    excepted: () => {},
+    messagesHeld: { bytes: 0 },
+  };
 }
 
 function unreadable(): Refusal {

@@ -17,9 +17,20 @@ export interface SpliceEvents {
 export interface Through {
   up(chunk: Buffer): readonly Buffer[];
   down(chunk: Buffer): readonly Buffer[];
+  /** So much of it lies there, not taken by who it is for. */
+  upWaits(bytes: number): void;
+  downWaits(bytes: number): void;
+  /** Both are closed. */
+  closed(): void;
 }
 
-const UNTOUCHED: Through = { up: (chunk) => [chunk], down: (chunk) => [chunk] };
+const UNTOUCHED: Through = {
+  up: (chunk) => [chunk],
+  down: (chunk) => [chunk],
+  upWaits() {},
+  downWaits() {},
+  closed() {},
+};
 
 export function splice(
   client: Duplex,
@@ -36,6 +47,7 @@ export function splice(
   if (client.destroyed || upstream.destroyed) {
     // One of them went away before it could be listened to.
     destroy();
+    through.closed();
     queueMicrotask(() => events.closed(false));
     return { destroy };
   }
@@ -50,24 +62,36 @@ export function splice(
       if (side.readableEnded && !other.writableEnded) other.end();
       else if (!side.readableEnded) other.destroy();
       open -= 1;
-      if (open === 0) events.closed(clean);
+      if (open > 0) return;
+      through.closed();
+      events.closed(clean);
     });
   }
-  flow(client, upstream, events.up, through.up);
-  flow(upstream, client, events.down, through.down);
+  flow(client, upstream, events.up, through.up, through.upWaits);
+  flow(upstream, client, events.down, through.down, through.downWaits);
   return { destroy };
 }
 
-function flow(from: Duplex, to: Duplex, count: (bytes: number) => void, through: Through["up"]): void {
+function flow(
+  from: Duplex,
+  to: Duplex,
+  count: (bytes: number) => void,
+  through: Through["up"],
+  waits: Through["upWaits"],
+): void {
   from.on("data", (chunk: Buffer) => {
     count(chunk.length);
     for (const bytes of through(chunk)) {
       if (!to.writable) return;
       if (!to.write(bytes)) from.pause();
     }
+    waits(to.writableLength);
   });
   // Or has ended by then.
   if (from.readableEnded) to.end();
   from.on("end", () => to.end());
-  to.on("drain", () => from.resume());
+  to.on("drain", () => {
+    waits(to.writableLength);
+    from.resume();
+  });
 }

@@ -30,9 +30,14 @@ export interface Sides {
 /** RFC 6455, section 7.4.1. */
 const CLOSED_BY_POLICY = 1008;
 
-/** Says to the guest that the message was none, and nothing more to anybody. */
-export function closeDenied({ guest, upstream }: Sides, { code }: Refusal): void {
+/** Says to the guest that the message was none, and nothing more to anybody. @param lingerMs for it to take what lies there. */
+export function closeDenied({ guest, upstream }: Sides, { code }: Refusal, lingerMs: number): void {
   const goodbye = closeFrame(CLOSED_BY_POLICY, `denied by bottle: ${code}`);
+  // One that reads nothing would never have read it, and keep what lies there before it.
+  guest.socket.setTimeout(lingerMs, () => {
+    guest.socket.destroy();
+    upstream.socket.destroy();
+  });
   guest.socket.end(goodbye, () => void upstream.socket.destroy());
 }
 
