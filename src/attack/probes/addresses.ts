@@ -14,6 +14,16 @@ const NO_IPV6: readonly Otherwise[] = [
   },
 ];
 
+/** Its impostor is on an address of the host's alone, of which a guest may have its own. */
+const OWN_IPV6_LOOPBACK: readonly Otherwise[] = [
+  {
+    without: ["outerNetwork"],
+    seen: ["ECONNREFUSED"],
+    because:
+      "without an outer network the address stands for ::1, which is the guest's own, and nobody is there",
+  },
+];
+
 function reach(what: string, tries: string, text: string, more: Partial<Probe> = {}): Probe {
   return {
     id: `address-${what}`,
@@ -60,7 +70,7 @@ export const ADDRESSES: readonly Probe[] = [
     "metadata-ipv6",
     "asks the metadata service at its IPv6 address",
     "await hear(env.UNIQUE_LOCAL, env.HTTP_PORT)",
-    { controlOtherwise: NO_IPV6 },
+    { otherwise: OWN_IPV6_LOOPBACK, controlOtherwise: NO_IPV6 },
   ),
   reach(
     "link-local",
@@ -142,7 +152,7 @@ export const ADDRESSES: readonly Probe[] = [
     "ipv6-public",
     "connects to a public IPv6 address",
     "await hear(env.SIXTH, env.HTTPS_PORT, env.HTTP_PORT)",
-    { controlOtherwise: NO_IPV6 },
+    { otherwise: OWN_IPV6_LOOPBACK, controlOtherwise: NO_IPV6 },
   ),
   reach(
     "udp",

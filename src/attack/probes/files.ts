@@ -16,7 +16,7 @@ const NO_OUTER: Otherwise = {
 const OWN_KERNEL: Otherwise = {
   without: ["sharedKernel"],
   seen: ["got"],
-  because: "it is the virtual machine's own kernel, and no part of the host's",
+  because: "it is the guest's own kernel, and no part of the host's",
 };
 
 const file = probesOf("files", "file");
@@ -259,6 +259,8 @@ look("/sys/fs/cgroup", 3); found.length > 0 ? got(found.slice(0, 2).join()) : re
         NEEDS_ROOT,
         { seen: ["EPERM"], because: "whoever runs this is in a container that may not either" },
       ],
+      // gVisor lets anybody make one, which leads to what it has itself.
+      otherwise: [OWN_KERNEL],
     },
   ),
   file(

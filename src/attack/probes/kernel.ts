@@ -180,7 +180,10 @@ export const KERNEL: readonly Probe[] = [
     ],
   }),
   rare("userfaultfd", "stops the kernel in the middle of a copy", 'does("userfaultfd", 0)'),
-  rare("personality", "switches the layout of memory to a known one", 'does("personality", 0x0040000)'),
+  rare("personality", "switches the layout of memory to a known one", 'does("personality", 0x0040000)', {
+    // As gVisor says it: Linux takes every one.
+    refused: [...REFUSED, "EINVAL"],
+  }),
   rare("module", "loads a module", 'my $e = ""; reaches("init_module", 0, 0, $e)'),
   rare("module-file", "loads a module from a file", 'my $e = ""; reaches("finit_module", -1, $e, 0)'),
   rare("kexec", "starts another kernel", 'reaches("kexec_load", 0, 999999, 0, 0)'),
