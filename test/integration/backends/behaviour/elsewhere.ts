@@ -115,8 +115,9 @@ const PATIENCE_SECONDS = 20;
 /** What that is where nothing is missing. */
 export function allAnswered(): readonly string[] {
   // A kernel without IPv6 has none to control by.
-  const isControlled = ({ host }: ProbeTarget): boolean =>
-    existsSync("/proc/sys/net/ipv6") || !host.includes(":");
+  const hasSix = existsSync("/proc/sys/net/ipv6");
+  if (!hasSix) console.warn("NO CONTROL for IPv6: this host's kernel has none");
+  const isControlled = ({ host }: ProbeTarget): boolean => hasSix || !host.includes(":");
   return ELSEWHERE.filter(isControlled)
     .map((target) => `${word(target)} ${target.host.startsWith("224.") ? "sent" : "answered"}`)
     .sort();

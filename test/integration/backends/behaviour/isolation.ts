@@ -29,6 +29,18 @@ for my $port (1 .. 65535) {
   }
 }`;
 
+/** Local ports of all datagram sockets that this network has, with one of the program's own: a line each. */
+const DATAGRAM_PORTS = `socket my $s, 2, 2, 0 or die $!;
+bind $s, pack("S n C4 x8", 2, $ARGV[0], 127, 0, 0, 1) or die $!;
+for my $list ("/proc/net/udp", "/proc/net/udp6") {
+  open my $file, "<", $list or next;
+  <$file>;
+  /^\\s*\\d+: [0-9A-F]+:([0-9A-F]{4}) / and print hex($1), "\\n" while <$file>;
+}`;
+
+const INTERFACES = "tail -n +3 /proc/net/dev | cut -d: -f1 | tr -d ' '";
+const ROUTES = "tail -n +2 /proc/net/route | wc -l";
+
 /** Says "ok", or why not. Numbers: AF_INET 2, AF_UNIX 1, AF_PACKET 17, AF_VSOCK 40; the host is vsock's 2. */
 const SOCKETS: Readonly<Record<string, string>> = {
   raw: 'print socket(my $s, 2, 3, 1) ? "ok" : "$!"',
@@ -103,16 +115,43 @@ export function testIsolation(guest: () => Guest, link: () => Link, under: Backe
   });
 
   it("has no interface besides its loopback, and no route", async () => {
-    expect(await sh(guest(), "cat /proc/net/dev | tail -n +3 | cut -d: -f1 | tr -d ' '")).toBe("lo");
-    expect(await sh(guest(), "tail -n +2 /proc/net/route | wc -l")).toBe("0");
+    expect(await sh(guest(), INTERFACES)).toBe("lo");
+    expect(await sh(guest(), ROUTES)).toBe("0");
+    // Control: the same words, where there are both.
+    const alone = process.getuid?.() === 0 ? [] : ["--user", "--map-root-user"];
+    const made =
+      "ip link set lo up; ip link add one type veth peer name other; ip route add 10.0.0.0/8 dev lo";
+    const outside = [
+      "unshare",
+      ...alone,
+      "--net",
+      "--",
+      "sh",
+      "-ec",
+      `${made}; ${INTERFACES}; ${ROUTES}`,
+    ] as const;
+    const seen = (await runOk(outside)).stdout.toString().trim().split("\n");
+    expect(seen).toEqual(expect.arrayContaining(["lo", "one", "other", "1"]));
+  });
+
+  it("has nobody's datagram socket on its loopback besides what it opened itself", async () => {
+    const own = 8178;
+    const { stdout } = await runIn(guest(), ["perl", "-e", DATAGRAM_PORTS, String(own)]);
+    const found = stdout.toString().trim().split("\n").map(Number);
+    // A machine behind a filter has a resolver of its own, of which that filter is made.
+    const expected = link().behindFilter ? [own, 53] : [own];
+    expect(found.filter((port) => !expected.includes(port))).toEqual([]);
+    // Control: its own is seen.
+    expect(found).toContain(own);
   });
 
   it.each(["raw", "packet"])("cannot open a %s socket", async (kind) => {
     const { stdout } = await runIn(guest(), ["perl", "-e", SOCKETS[kind] ?? ""]);
     expect(stdout.toString()).toMatch(/not permitted|denied|not supported/);
-    // Whoever may, can.
+    // Control: whoever may, can.
     if (process.getuid?.() === 0)
       expect((await runOk(["perl", "-e", SOCKETS[kind] ?? ""])).stdout.toString()).toBe("ok");
+    else console.warn(`NO CONTROL for ${kind} sockets: only root may open them`);
   });
 
   if (under.opensVsock !== undefined) it.skip(`has no vsock to its host (${under.opensVsock})`);

@@ -4,11 +4,18 @@ import type { Guest } from "../../../../src/contract/backend.ts";
 import { finish, runIn, sh, startBottle } from "../../../support/bottle-guest.ts";
 import type { BackendUnderTest } from "../behaviour.ts";
 
-/** Takes memory and touches it, until there is none. */
-const GREEDY = "my @held; push @held, 'x' x 10_000_000 while 1";
+const PIECE_BYTES = 10_000_000;
+/** Takes memory and touches it, until there is none; says so after each piece. */
+const GREEDY = `$| = 1; my @held; while (1) { push @held, 'x' x ${PIECE_BYTES}; print "." }`;
 /** A kernel looks everywhere for room before it says that there is none; and an emulated one on a busy host takes its time. */
 const EMULATED_MS = 180_000;
 const MEMORY_BYTES = 512 * 1024 ** 2;
+
+const PROCESSES = 100;
+/** Starts programs that wait, says how many it could, and ends them all. */
+const FORK = `$| = 1; my $n = 0;
+while (defined(my $pid = fork)) { if (!$pid) { sleep 600; exit } last if ++$n > ${2 * PROCESSES} }
+print $n; kill 9, -getpgrp`;
 
 /** Takes all the room there is: as much as is left at one go, then half of it, and so on. */
 const FILL = `size=$((64 << 30)); n=0
@@ -47,7 +54,10 @@ export function testLimits(shared: () => Guest, under: BackendUnderTest): void {
           resources: { pids: 512, memoryBytes: MEMORY_BYTES },
         });
         const waiting = await bottle.guest.exec(["sh", "-c", "read x; echo $x"]);
-        const { status } = await runIn(bottle.guest, ["perl", "-e", GREEDY]);
+        const { status, stdout } = await runIn(bottle.guest, ["perl", "-e", GREEDY]);
+        // It was given some, and no more than there is.
+        expect(stdout.length * PIECE_BYTES).toBeGreaterThan(MEMORY_BYTES / 4);
+        expect(stdout.length * PIECE_BYTES).toBeLessThan(MEMORY_BYTES);
         // Killed, or told by its own allocator.
         expect(status).not.toEqual({ kind: "exited", code: 0 });
         expect(["exited", "signalled"]).toContain(status.kind);
@@ -62,11 +72,11 @@ export function testLimits(shared: () => Guest, under: BackendUnderTest): void {
     it.skip(`has no more processes than it may, and works on (${under.losesProcesses})`);
   else
     it("has no more processes than it may, and works on", async () => {
-      const bottle = await startBottle(under.backend, { resources: { pids: 100 } });
-      const fork =
-        "my $n = 0; while (defined(my $pid = fork)) { if (!$pid) { sleep 600; exit } $n++ } print $n";
-      const { stdout } = await runIn(bottle.guest, ["perl", "-e", `${fork}; kill 9, -getpgrp`]);
-      expect(Number(stdout.toString() || "0")).toBeLessThan(100);
+      const bottle = await startBottle(under.backend, { resources: { pids: PROCESSES } });
+      const said = await runIn(bottle.guest, ["perl", "-e", FORK]);
+      const count = Number(said.stdout.toString());
+      expect(count, said.stderr.toString()).toBeGreaterThan(PROCESSES / 2);
+      expect(count).toBeLessThan(PROCESSES);
       expect(await sh(bottle.guest, "echo on")).toBe("on");
       await bottle.close();
     });

@@ -25,12 +25,13 @@ export function testStreams(guest: () => Guest): void {
   });
 
   it("carries ten megabytes out", async () => {
-    const { stdout } = await runIn(guest(), [
+    const { stdout, stderr } = await runIn(guest(), [
       "sh",
       "-c",
       `head -c ${TEN_MEGABYTES} /dev/urandom | tee sent; sha256sum sent >&2; rm sent`,
     ]);
     expect(stdout.length).toBe(TEN_MEGABYTES);
+    expect(sha256(stdout)).toBe(stderr.toString().split(" ")[0]);
   });
 
   it("carries ten megabytes in and out at once", async () => {
