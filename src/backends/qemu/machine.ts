@@ -52,6 +52,12 @@ export function machineArch(arch: string = process.arch): MachineArch | undefine
   return arch === "x64" || arch === "arm64" ? arch : undefined;
 }
 
+/**
+ * All that QEMU can emulate, but for one promise: that `rep movsb` is the fastest way to move bytes. A kernel and a C
+ * library that believe it move a page byte by byte, which makes a program's start a fifth longer.
+ */
+const EMULATED_CPU: Readonly<Record<MachineArch, string>> = { x64: "max,erms=off", arm64: "max" };
+
 /** A capacity for the place of a disk that is not there: nobody looks at it. */
 const NO_DISK_BYTES = 1024 ** 2;
 
@@ -65,7 +71,7 @@ export function qemuArgv(
     BINARY[spec.arch],
     ...["-M", machine(spec) + (spec.memory === undefined ? "" : ",memory-backend=memory")],
     ...["-accel", spec.accelerator === "tcg" ? "tcg,thread=multi" : spec.accelerator],
-    ...["-cpu", spec.accelerator === "tcg" ? "max" : "host"],
+    ...["-cpu", spec.accelerator === "tcg" ? EMULATED_CPU[spec.arch] : "host"],
     ...["-smp", String(spec.cpus), "-m", `${memory}B`],
     ...["-nodefaults", "-no-user-config", "-nographic", "-no-reboot"],
     ...["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
