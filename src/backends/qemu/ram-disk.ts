@@ -20,6 +20,7 @@ export const PARTS = [
   { command: "busybox", to: "bottle/busybox", remedy: "apt-get install busybox-static" },
 ] as const;
 
+const PROGRAMS_FOLDER = "dist/programs/qemu";
 const PROGRAMS = ["init.pl", "system.pl", "image.pl", "relay.pl", "server.pl"] as const;
 const FOLDERS = [
   "bottle",
@@ -46,7 +47,8 @@ export function ramDisk(kernel: Kernel, cache: string): Promise<string> {
 
 /** What it is known by: see made-from.ts. */
 export function ramDiskOf(kernel: Kernel): readonly string[] {
-  return ["RAM disk", kernel.modules];
+  // Another installation of this program beside this one has its own programs for guests.
+  return ["RAM disk", kernel.modules, packagePath(PROGRAMS_FOLDER)];
 }
 
 async function build(kernel: Kernel, cache: string, from: (path: string) => string): Promise<string> {
@@ -71,7 +73,7 @@ async function entriesOf(kernel: Kernel, from: (path: string) => string): Promis
     files.set(path, { kind: "file", path, content, mode });
   };
   for (const name of PROGRAMS) {
-    add(`bottle/${name}`, readFileSync(from(packagePath(`dist/programs/qemu/${name}`))), 0o555);
+    add(`bottle/${name}`, readFileSync(from(packagePath(PROGRAMS_FOLDER, name))), 0o555);
   }
   for (const { command, to } of PARTS) {
     const path = findPart(command);

@@ -12,9 +12,11 @@ import { findKernel, plainKernel, readModule } from "../../../src/backends/qemu/
 import { LZ4_LEGACY, unpackLz4 } from "../../../src/backends/qemu/lz4.ts";
 import { type MachineSpec, qemuArgv } from "../../../src/backends/qemu/machine.ts";
 import { placeMounts } from "../../../src/backends/qemu/mounts-disk.ts";
+import { ramDiskOf } from "../../../src/backends/qemu/ram-disk.ts";
 import { type TemplateSpec, templatePath, templatesOf } from "../../../src/backends/qemu/template.ts";
 import { counterKilohertz } from "../../../src/backends/qemu/time-counter.ts";
 import { UserError } from "../../../src/lib/errors.ts";
+import { packagePath } from "../../../src/lib/package-root.ts";
 
 const SPEC: MachineSpec = {
   arch: "x64",
@@ -52,6 +54,8 @@ describe("a machine in QEMU's words", () => {
     expect(qemuArgv(SPEC).join(" ")).toContain("spawn=deny");
     expect(qemuArgv(SPEC, 2_596_126).join(" ")).toContain(" tsc_early_khz=2596126 tsc=reliable ");
     expect(qemuArgv({ ...SPEC, accelerator: "kvm" }, 2_596_126).join(" ")).not.toContain("tsc");
+    expect(qemuArgv(SPEC)).toContain("max,erms=off");
+    expect(qemuArgv({ ...SPEC, accelerator: "kvm" })).toContain("host");
   });
 
   it("believes a counter whose speed the host's kernel knows, and no other", () => {
@@ -118,6 +122,11 @@ describe("LZ4's old container", () => {
 });
 
 describe("the RAM disk", () => {
+  it("regression: is not that of another installation, which has programs of its own for guests", () => {
+    const kernel = { image: "/boot/vmlinuz", modules: "/lib/modules/6", release: "6" };
+    expect(ramDiskOf(kernel)).toContain(packagePath("dist/programs/qemu"));
+  });
+
   it("is what cpio itself unpacks", () => {
     const archive = packCpio([
       { kind: "folder", path: "bin" },
