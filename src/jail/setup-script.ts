@@ -40,7 +40,8 @@ exec setpriv --reuid "$uid" --regid "$uid" --clear-groups --pdeathsig KILL -- "$
  * says "held" on fd 3, waits for a line on stdin (no line: whoever asked is gone), mounts, moves into the
  * new root, and hands over to a second user namespace that owns none of this.
  *
- * max_user_namespaces counts down the whole chain, so the limit written here binds the inner namespace too.
+ * The numbers in /proc/sys/user count down the whole chain: a limit written here binds the inner namespace too. What the
+ * kernel counts of inotify is also the host uid's, which others may share: half of that is left to them.
  *
  * Environment: JAIL_NET own|host; JAIL_TMP_BYTES; JAIL_USERNS; JAIL_HOST; JAIL_UID; JAIL_CWD; JAIL_LIMITS, options
  * of prlimit, or empty; JAIL_DEVICES, names in /dev besides, or empty.
@@ -61,6 +62,10 @@ ${BIND_WORDS}
 mount -n --rbind ${ASSEMBLY} ${ASSEMBLY}
 cd ${ASSEMBLY}
 echo "$JAIL_USERNS" >/proc/sys/user/max_user_namespaces
+for each in instances watches; do
+  [ -e "/proc/sys/user/max_inotify_$each" ] || continue
+  echo $(($(cat "/proc/sys/fs/inotify/max_user_$each") / 2)) >"/proc/sys/user/max_inotify_$each"
+done
 mount -n -t proc -o nosuid,nodev,noexec proc proc
 for path in proc/sys proc/irq proc/bus proc/fs proc/sysrq-trigger; do
   [ -e "$path" ] && mount -n -o bind,ro,nosuid,nodev,noexec "$path" "$path"

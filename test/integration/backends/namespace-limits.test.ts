@@ -1,4 +1,5 @@
 /** What a namespace guest can use up: its share, and then it is told so; the host and its init go on. */
+import { readFileSync } from "node:fs";
 import { beforeAll, describe, expect, it, type TestContext } from "vitest";
 import { namespaceBackend } from "../../../src/backends/namespace/backend.ts";
 import { limitable } from "../../../src/backends/namespace/limits.ts";
@@ -71,6 +72,20 @@ describe("a namespace guest", () => {
       expect(await sh(guest, "ulimit -Sn; ulimit -Hn")).toBe(`${files}\n${files}`);
       const more = `${files + 1}:${files + 1}`;
       expect(await sh(guest, `prlimit --nofile=${more} true 2>/dev/null || echo refused`)).toBe("refused");
+    });
+  });
+
+  it("can watch files by half of what the kernel gives its user on the host", async () => {
+    const most = Number(readFileSync("/proc/sys/fs/inotify/max_user_instances", "latin1"));
+    // inotify_init1, by the kernel's number for it.
+    const script = `my $call = {x64 => 294, arm64 => 26}->{$ARGV[0]}; my @open;
+      push @open, $_ while ($_ = syscall($call, 0)) > 0; print "$#open $!"`;
+    await withBottle({}, async ({ guest }) => {
+      const seen = await runIn(guest, ["perl", "-e", script, process.arch]);
+      const [, last, why] = /^(\d+) (.*)$/.exec(seen.stdout.toString()) ?? [];
+      expect(why).toContain("Too many open files");
+      expect(Number(last)).toBeGreaterThanOrEqual(0);
+      expect(Number(last) + 1).toBeLessThanOrEqual(Math.floor(most / 2));
     });
   });
 
