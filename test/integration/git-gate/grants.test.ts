@@ -5,10 +5,12 @@ import type { GitRepoPolicy } from "../../../src/contract/git-gate.ts";
 import {
   bareUpstream,
   type GateSite,
+  must,
   repoPolicy,
   snapshot,
   startSite,
   type WorkingCopy,
+  workingCopy,
 } from "../../support/git-gate.ts";
 import { until } from "../../support/git-gate-process.ts";
 
@@ -96,6 +98,24 @@ describe("an exception that hangs on a grant", () => {
     const second = await copy.push("two");
     expect(second.code).not.toBe(0);
     expect(second.stderr).toContain("path-protected");
+  });
+
+  it("regression: is not used by a merge that only takes over what upstream has changed there", async () => {
+    const { site, bare, copy } = await serve();
+    const subject = ".github/workflows/x.yml";
+    const theirs = workingCopy(`${copy.folder}-theirs`);
+    await must(["git", "clone", "-q", bare, theirs.folder]);
+    await theirs.commit({ [subject]: "on: push\n" });
+    await theirs.git("push", "-q", "origin", `HEAD:${MAIN}`);
+    const grant = { id: "g1", uses: { most: 1, before: 0 } };
+    await site.reload({ exceptions: [{ repo: "app", code: "path-protected", subject, grant }] });
+    await copy.commit({ "mine.txt": "mine\n" });
+    await copy.git("fetch", "-q");
+    await copy.git("merge", "-q", "-m", "merge", "origin/main");
+    expect(await copy.push("merged")).toMatchObject({ code: 0 });
+    await copy.commit({ [subject]: "on: pull_request\n" });
+    expect(await copy.push("changed")).toMatchObject({ code: 0 });
+    expect(site.events("git.forwarding").map(({ grants }) => grants)).toEqual([undefined, ["g1"]]);
   });
 
   it("lets the first one through of two that were found fit by it, and the other not", async () => {

@@ -12,7 +12,7 @@ import { shownBytes } from "./shown.ts";
 import { inspectText } from "./text.ts";
 
 export interface PushPaths {
-  /** Whether anything here could come of it but that it is counted and its name looked at. */
+  /** Whether it could be refused. No exception is asked for: that would use one up. */
   matters(change: Change): boolean;
   /** False when it has had enough. */
   take(change: Change): boolean;
@@ -56,12 +56,12 @@ export function inspectPaths(look: Look): PushPaths {
   function judge({ path: bytes, mode, id }: Change) {
     const path = Buffer.from(bytes, "latin1").toString("utf8");
     const isFile = mode.startsWith("100");
-    const verdict = paths.judge(path, !isFile && id !== undefined);
     const kind = rulesFileKind(foldPath(path));
+    const isRules = kind !== undefined && id !== undefined && isFile && !paths.lifted(path);
     return {
-      refusal: verdict.allow || excepted(verdict.code, path) ? undefined : verdict,
-      rules:
-        kind !== undefined && id !== undefined && isFile && !paths.lifted(path) ? { kind, id } : undefined,
+      path,
+      verdict: paths.judge(path, !isFile && id !== undefined),
+      rules: isRules ? { kind, id } : undefined,
     };
   }
 
@@ -78,8 +78,8 @@ export function inspectPaths(look: Look): PushPaths {
 
   return {
     matters(change) {
-      const { refusal, rules } = judge(change);
-      return refusal !== undefined || rules !== undefined;
+      const { verdict, rules } = judge(change);
+      return !verdict.allow || rules !== undefined;
     },
     take(change) {
       fileCount += 1;
@@ -94,8 +94,10 @@ export function inspectPaths(look: Look): PushPaths {
       // Or the other look ended early.
       if (budget.refusal !== undefined) return false;
       if (files.length < LIMITS.toldReview) files.push(`${change.letter} ${shown(change.path)}`);
-      const { refusal, rules } = judge(change);
-      if (refusal !== undefined && refused.size < LIMITS.toldFindings) refused.set(change.path, refusal);
+      const { path, verdict, rules } = judge(change);
+      if (!verdict.allow && !excepted(verdict.code, path) && refused.size < LIMITS.toldFindings) {
+        refused.set(change.path, verdict);
+      }
       if (rules !== undefined) rulesFiles.push({ ...rules, path: change.path, before: change.before });
       const bytes = Buffer.from(change.path, "latin1");
       names.push({ bytes, change });
