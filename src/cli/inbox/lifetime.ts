@@ -18,8 +18,8 @@ export interface Terms {
   readonly bytes?: number;
 }
 
-/** A bottle that was kept is the same one again; `bottle inbox revoke` ends such a grant earlier. */
-export const LIFELONG = "as long as the bottle lives, also when it is resumed";
+/** A bottle that is resumed is the same one; `bottle inbox revoke` ends such a grant earlier. Short: it stands in narrow columns. */
+export const LIFELONG = "for the bottle's life, resumed or not";
 
 /** What an approval means that says nothing of it. */
 const USUAL: Lifetime = { kind: "for", milliseconds: 3_600_000 };

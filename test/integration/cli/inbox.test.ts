@@ -290,7 +290,7 @@ describe("bottle inbox edit", () => {
     const terminal = cli.terminal(["inbox", "edit", ticket, "--session"], { env });
     try {
       await terminal.shows("GET api.x.test/v1/users/*");
-      await terminal.shows("approve that as long as the bottle lives, also when it is resumed? [y/N]");
+      await terminal.shows("approve that for the bottle's life, resumed or not? [y/N]");
       terminal.type("y\r");
       expect(await terminal.exit).toBe(0);
     } finally {
