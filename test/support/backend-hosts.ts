@@ -60,21 +60,21 @@ const SMOLVM = "0.8.0";
 export const HOSTS: readonly TriedBackend[] = [
   {
     ...{ backend: "namespace", lack: NO_HOST, start: namespaceHost },
-    ...{ faults: WITHOUT_ENGINE, strikes: 6, daySteps: 15 },
+    ...{ faults: WITHOUT_ENGINE, strikes: 4, daySteps: 10 },
   },
   {
     ...{ backend: "docker", lack: NO_HOST ?? engineLack(), start: dockerHost },
-    ...{ faults: [...WITHOUT_ENGINE, "engine"], strikes: 3, daySteps: 8 },
+    ...{ faults: [...WITHOUT_ENGINE, "engine"], strikes: 2, daySteps: 6 },
   },
   {
     ...{ backend: "qemu", lack: NO_HOST ?? (await vmLack()), start: qemuHost },
-    ...{ faults: WITHOUT_ENGINE, strikes: 2, daySteps: 5 },
+    ...{ faults: WITHOUT_ENGINE, strikes: 1, daySteps: 4 },
   },
   {
     backend: "smolmachines",
     lack: NO_HOST ?? (existsSync("/dev/kvm") ? undefined : "there is no /dev/kvm"),
     start: smolmachinesHost,
-    ...{ faults: WITHOUT_ENGINE, strikes: 2, daySteps: 6 },
+    ...{ faults: WITHOUT_ENGINE, strikes: 1, daySteps: 4 },
   },
 ];
 
