@@ -2,7 +2,7 @@
 import { spawn } from "@lydell/node-pty";
 
 /** Nothing that a test waits for on a screen takes longer. */
-const SHOWN_WITHIN_MS = 25_000;
+const SHOWN_WITHIN_MS = 60_000;
 
 export interface Terminal {
   /** Waits until what was shown since the last {@link forget} contains `text`, blanks aside. */

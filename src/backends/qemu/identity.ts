@@ -4,6 +4,7 @@
  * of it stays in the memory of the keeper and of the guest.
  */
 import { createPublicKey, generateKeyPairSync, type KeyObject, randomBytes } from "node:crypto";
+import { makeSshKeyPair } from "../../bundle/private-key.ts";
 import { GUEST } from "../../contract/backend.ts";
 
 /** What the guest hears, as one JSON line. */
@@ -50,19 +51,20 @@ export function makeIdentity(about: {
   readonly mounts: readonly string[];
 }): { readonly identity: GuestIdentity; readonly keys: GuestKeys } {
   const host = generateKeyPairSync("ed25519").privateKey;
-  const client = generateKeyPairSync("ed25519").privateKey;
+  // ssh2 makes such keys itself, and one in two hundred is one that it cannot read.
+  const client = makeSshKeyPair();
   const secret = randomBytes(SECRET_BYTES).toString("hex");
   return {
     identity: {
       time: hostTime(),
       seed: randomBytes(SEED_BYTES).toString("hex"),
       hostKey: dropbearKey(host).toString("hex"),
-      authorizedKey: `${KEY_TYPE} ${publicBlob(client).toString("base64")}`,
+      authorizedKey: client.publicKey,
       secret,
       user: { name: GUEST.user, uid: GUEST.uid, gid: GUEST.gid, home: GUEST.home },
       ...about,
     },
-    keys: { clientKey: opensshKey(client), hostKey: publicBlob(host), secret },
+    keys: { clientKey: client.privateKey, hostKey: publicBlob(host), secret },
   };
 }
 
@@ -76,31 +78,6 @@ function publicBlob(key: KeyObject): Buffer {
 /** What `dropbearkey` writes: the type, and both halves of the key in one string. */
 function dropbearKey(key: KeyObject): Buffer {
   return Buffer.concat([sshString(Buffer.from(KEY_TYPE)), sshString(bothHalves(key))]);
-}
-
-/**
- * OpenSSH's PROTOCOL.key, without a passphrase. (ssh2 makes such keys itself, and one in a hundred is one that it cannot
- * read.)
- */
-function opensshKey(key: KeyObject): string {
-  const nothing = sshString(Buffer.alloc(0));
-  const none = sshString(Buffer.from("none"));
-  const check = randomBytes(4);
-  const secret = Buffer.concat([
-    ...[check, check, sshString(Buffer.from(KEY_TYPE))],
-    ...[sshString(publicBytes(key)), sshString(bothHalves(key)), nothing],
-  ]);
-  // To whole blocks of eight, by counting.
-  const padding = Buffer.from([1, 2, 3, 4, 5, 6, 7].slice(0, (8 - (secret.length % 8)) % 8));
-  const one = Buffer.from([0, 0, 0, 1]);
-  const whole = Buffer.concat([
-    ...[Buffer.from("openssh-key-v1\0"), none, none, nothing, one],
-    ...[sshString(publicBlob(key)), sshString(Buffer.concat([secret, padding]))],
-  ]);
-  const lines = whole.toString("base64").match(/.{1,70}/g) ?? [];
-  return ["-----BEGIN OPENSSH PRIVATE KEY-----", ...lines, "-----END OPENSSH PRIVATE KEY-----", ""].join(
-    "\n",
-  );
 }
 
 function bothHalves(key: KeyObject): Buffer {

@@ -9,6 +9,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { awaitHello, synchronise, tellIdentity } from "../../../src/backends/qemu/greeting.ts";
 import { makeIdentity } from "../../../src/backends/qemu/identity.ts";
 import { openSshLink, type SshLink } from "../../../src/backends/qemu/ssh-link.ts";
+import { makeSshKeyPair } from "../../../src/bundle/private-key.ts";
 import { UserError } from "../../../src/lib/errors.ts";
 import { removeTree } from "../../../src/lib/remove-tree.ts";
 import { bytesOf } from "../../support/bottle-guest.ts";
@@ -47,10 +48,8 @@ function hostile(
   options: { otherKey?: boolean } = {},
 ): Hostile {
   const { keys } = makeIdentity({ hostname: "x", etc: {}, mounts: [] });
-  const own = ssh2.utils.generateKeyPairSync("ed25519");
-  const parsed = ssh2.utils.parseKey(own.public);
-  if (parsed instanceof Error) throw parsed;
-  const server = new ssh2.Server({ hostKeys: [own.private] });
+  const own = makeSshKeyPair();
+  const server = new ssh2.Server({ hostKeys: [own.privateKey] });
   const guest = new Promise<Connection>((resolve) => {
     server.on("connection", (connection) => {
       connection.on("error", () => {});
@@ -65,7 +64,11 @@ function hostile(
   const link = openSshLink({
     port: ours,
     reach: () => Promise.reject(new Error("gone")),
-    keys: { ...keys, hostKey: options.otherKey === true ? keys.hostKey : parsed.getPublicSSH() },
+    keys: {
+      ...keys,
+      hostKey:
+        options.otherKey === true ? keys.hostKey : Buffer.from(own.publicKey.split(" ")[1] ?? "", "base64"),
+    },
     services: new Map<number, () => string | undefined>([
       [9099, () => join(folder, "sidecar")],
       [9420, () => undefined],
