@@ -14,8 +14,12 @@ export type Probe =
 
 const PROGRAM = packagePath("test/escape/namespace/programs/probes.mjs");
 
+let programs = 0;
+
+/** Several may go on at once: two tars that write one file get into each other's way. */
 export async function probeInside(guest: Guest, probes: readonly Probe[]): Promise<readonly string[]> {
-  const path = `${GUEST.home}/.probes.mjs`;
+  programs += 1;
+  const path = `${GUEST.home}/.probes-${programs}.mjs`;
   await guest.copyIn(PROGRAM, path, { user: "agent" });
   const { stdout, stderr } = await runIn(guest, ["node", path], { stdin: JSON.stringify(probes) });
   return parse(stdout, stderr.toString());
