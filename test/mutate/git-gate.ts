@@ -183,7 +183,7 @@ const SCAN: readonly Mutant[] = [
     "what a side had not changed",
     "scan/merges.ts",
     "if (!changed.has(path)) lost.delete(path);",
-    "",
+    "if (!changed.has(path)) lost.has(path);",
     REFS,
     "only takes over",
   ),
