@@ -260,7 +260,11 @@ async function judge(seen: {
   });
 
   const audit = await bottle(places, ["audit", "verify", id]);
-  lines.push({ what: "the log is whole and signed", seen: lastLine(audit.stdout), holds: audit.code === 0 });
+  lines.push({
+    what: "the log is whole and signed",
+    seen: audit.stdout.split("\n")[0] ?? "",
+    holds: audit.code === 0,
+  });
 
   const rm = await bottle(places, ["rm", id]);
   // The operator's own: manifests, the repository with what was pulled, the upstreams' CA; and the log, which stays.

@@ -215,6 +215,10 @@ describe.skipIf(lack !== undefined)("the disk of a micro-VM", () => {
       expect(await bottle("audit", "verify", running)).toMatchObject({ code: 0 });
       const log = readFileSync(join(folder, "home/audit", `${running}.jsonl`), "utf8");
       expect(log).toContain(`fork ${one} ${two}`);
+      // I8: written before the copy is begun.
+      const begun = log.indexOf("bottle.copying-disk");
+      expect(begun).toBeGreaterThanOrEqual(0);
+      expect(begun).toBeLessThan(log.indexOf("bottle.disk-copied"));
       for (const each of [one, two]) await bottle("stop", each);
     }, 180_000);
 

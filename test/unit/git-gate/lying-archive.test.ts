@@ -1,19 +1,14 @@
 /** Archives whose headers say one thing to who reads along, and another to who opens them. */
 import { deflateRawSync, gzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
-import { DETECTORS } from "../../../src/inspect/detectors/index.ts";
-import { compileInspector } from "../../../src/inspect/inspector.ts";
 import { compilePaths } from "../../../src/sidecars/git-gate/policy/paths.ts";
-import { type Budget, inspectContent } from "../../../src/sidecars/git-gate/scan/content.ts";
 import { beginLook } from "../../../src/sidecars/git-gate/scan/look.ts";
 import { inspectObjects } from "../../../src/sidecars/git-gate/scan/push-objects.ts";
+import { inspector, look } from "../../support/archive-look.ts";
 import { TOKEN } from "../../support/git-gate.ts";
 
-const inspector = compileInspector({ detectors: DETECTORS, fingerprintKey: Buffer.alloc(32, 3) });
 const SECRET = Buffer.from(`key = ${TOKEN}\n`);
 const PACKED = deflateRawSync(SECRET);
-/** What git's pipe gives at a time. */
-const PIPE_BYTES = 64 * 1024;
 
 interface Said {
   readonly version?: number;
@@ -40,26 +35,6 @@ function zip(local: Said, table: Said, data: Buffer = PACKED, name = "a.txt"): B
     Buffer.from(name),
   ];
   return Buffer.concat([...head, ...entry]);
-}
-
-async function look(
-  file: Buffer,
-  first = PIPE_BYTES,
-): Promise<{ found: string[]; refusal: string | undefined }> {
-  const budget: Budget = { unpacked: 0, refusal: undefined };
-  const found: string[] = [];
-  const content = inspectContent(
-    {
-      ...{ inspector, budget, unopened: () => {}, path: () => "file" },
-      found: (finding) => void found.push(finding.detector),
-    },
-    file.length,
-  );
-  await content.push(file.subarray(0, first));
-  for (let at = first; at < file.length; at += PIPE_BYTES)
-    await content.push(file.subarray(at, at + PIPE_BYTES));
-  await content.end();
-  return { found, refusal: budget.refusal?.code };
 }
 
 describe("a zip that says of its deflated member, before it,", () => {

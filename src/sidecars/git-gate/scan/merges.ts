@@ -45,6 +45,7 @@ export function inspectMerges(look: Look, matters: (change: Change) => boolean):
 
   async function* takenBackBy(merge: string): AsyncGenerator<Change, void, void> {
     const [, ...parents] = await words(["rev-list", "--no-walk", "--parents", merge, "--"]);
+    if (parents.length < 2) throw new Error("git does not show the parents of a merge");
     // Of more than two: where they all parted.
     const bases = await words([
       "merge-base",
