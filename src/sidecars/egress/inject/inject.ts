@@ -12,6 +12,9 @@ import { hostInUrl } from "../target/authority.ts";
 /** Requests that servers expect to have a length even without a body. */
 const EXPECT_BODY: ReadonlySet<string> = new Set(["POST", "PUT", "PATCH"]);
 
+/** Whoever asks for parts of an answer may have a credential that is repeated in it cut in two, and not known again. */
+const PARTS: ReadonlySet<string> = new Set(["range", "if-range"]);
+
 export interface Outgoing {
   readonly method: string;
   readonly host: string;
@@ -34,6 +37,7 @@ export function outgoingHeaders(
     if (body?.decoded && name === "content-encoding") continue;
     // Said again below. What a WebSocket's extensions do to its messages cannot be looked into.
     if (name === "accept-encoding" || name === "sec-websocket-extensions") continue;
+    if (route.inject.length > 0 && PARTS.has(name)) continue;
     if (name !== "" && !route.stripped.has(name)) headers.push(raw[2 * i] ?? "", raw[2 * i + 1] ?? "");
   }
   if (head.names.includes("accept-encoding"))
