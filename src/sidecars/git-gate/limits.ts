@@ -11,6 +11,8 @@ export const LIMITS = {
   connections: 256,
   /** Requests in progress. Each is at least two processes of git. */
   exchanges: 64,
+  /** Of those, how many may make git work hard: each may take some hundreds of MB. The others wait for their turn. */
+  working: 8,
   /** Bytes of a fetch's request. http-backend holds it in memory; an honest one names some thousand commits. */
   fetchRequestBytes: 16 * 1024 * 1024,
   /** Bytes of a push before its pack: the commands. receive-pack holds them in memory. */
@@ -19,6 +21,8 @@ export const LIMITS = {
   updates: 100,
   /** Bytes of a push besides its pack: commands, a shallow list, framing. */
   framingBytes: 1024 * 1024,
+  /** Bytes of pushes on the host's disk that nobody has decided: a reviewed one may wait for hours. */
+  heldBytes: 4 * 1024 ** 3,
   /** Bytes of what http-backend says before its body. */
   cgiHeadBytes: 16 * 1024,
 
@@ -32,6 +36,8 @@ export const LIMITS = {
   receiveMs: 15 * MINUTE,
   /** One fetch from upstream. A first one of a large repository takes minutes. */
   refreshMs: 30 * MINUTE,
+  /** For so long a fetch on the log stands for the requests that follow it, without another look at upstream. */
+  fetchedMs: 2 * MINUTE,
   /** Asking upstream what refs it has. */
   listMs: MINUTE,
   /** One push to upstream, its hooks included. */

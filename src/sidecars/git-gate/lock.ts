@@ -1,20 +1,25 @@
-/** One at a time, in the order of asking. */
+/** So many at a time, in the order of asking. */
 export interface Lock {
-  /** Resolves with what gives it back, once everybody before has. */
+  /** Resolves with what gives it back, once there is room. Giving back twice is giving back once. */
   take(): Promise<() => void>;
 }
 
-export function createLock(): Lock {
-  let last: Promise<void> = Promise.resolve();
+/** @param holders at a time. */
+export function createLock(holders = 1): Lock {
+  let free = holders;
+  const waiting: (() => void)[] = [];
   return {
     async take() {
-      const before = last;
-      let release: () => void = () => {};
-      last = new Promise((resolve) => {
-        release = resolve;
-      });
-      await before;
-      return release;
+      if (free > 0) free -= 1;
+      else await new Promise<void>((resolve) => waiting.push(resolve));
+      let isHeld = true;
+      return () => {
+        if (!isHeld) return;
+        isHeld = false;
+        const next = waiting.shift();
+        if (next === undefined) free += 1;
+        else next();
+      };
     },
   };
 }

@@ -15,7 +15,7 @@ import { LIMITS } from "../../../src/sidecars/git-gate/limits.ts";
 import { startTarget, type Target } from "../../support/git-attack.ts";
 import { must, newFolder, OWN, repoPolicy, run, snapshot, startSite } from "../../support/git-gate.ts";
 import { leftovers, until } from "../../support/git-gate-process.ts";
-import { packOf, rawPush } from "../../support/raw-push.ts";
+import { packet, packOf, rawPush } from "../../support/raw-push.ts";
 import { stallingRelay } from "../../support/stalling-relay.ts";
 
 const USUAL = { ...LIMITS };
@@ -230,6 +230,43 @@ describe("what is too large or too much", () => {
     await until(async () => (await run(["git", "ls-remote", `${target.site.url}/app.git`])).code === 0);
   });
 
+  it("what makes git work hard waits for its turn, and leaves it to the next one", async () => {
+    bound({ working: 1 });
+    const folder = await insteadOfGit(
+      "*http-backend*",
+      '[ "$REQUEST_METHOD" = POST ] && echo begins >>$folder/seen; $git "$@"; code=$?; [ "$REQUEST_METHOD" = POST ] && sleep 0.2 && echo ends >>$folder/seen; exit $code',
+    );
+    const site = await startSite({ upstream: { kind: "local", path: target.bare } });
+    closing.push(() => site.close());
+    const asking = Array.from({ length: 4 }, () => run(["git", "ls-remote", `${site.url}/app.git`]));
+    expect((await soon(Promise.all(asking))).map(({ code }) => code)).toEqual([0, 0, 0, 0]);
+    const seen = readFileSync(join(folder, "seen"), "utf8");
+    expect(seen).toBe("begins\nends\n".repeat(4));
+  });
+
+  it("pushes that nobody has decided fill the disk up to a bound, and one that waits keeps nobody from working", async () => {
+    bound({ working: 1, heldBytes: 100_000, framingBytes: 1_000 });
+    const site = await startSite({ upstream: { kind: "local", path: target.bare } });
+    closing.push(() => site.close());
+    const packBytes = 600_000;
+    await site.reload({}, { review: true, limits: { ...repoPolicy().limits, packBytes } });
+    const asks = (): string[] =>
+      site.messages.flatMap((message) => (message.type === "ask" ? [message.ask] : []));
+    const copies = [await site.clone(), await site.clone()] as const;
+    for (const [i, copy] of copies.entries()) await copy.commit({ [`${i}.bin`]: randomBytes(400_000) });
+    const first = copies[0].push("first");
+    await until(() => asks().length === 1);
+    const second = await soon(copies[1].push("second"));
+    expect(second.stderr).toContain("denied: overloaded: ");
+    expect(second.stderr).toContain("not decided yet");
+    site.gate.answer(asks()[0] ?? "", { decision: "refuse" });
+    expect((await soon(first)).stderr).toContain("denied: review-refused: ");
+    const again = copies[1].push("second");
+    await until(() => asks().length === 2);
+    site.gate.answer(asks()[1] ?? "", { decision: "approve" });
+    expect((await soon(again)).code).toBe(0);
+  });
+
   it("a pack that goes on and on is heard to its end, and told why it was not taken", async () => {
     const packBytes = 200_000;
     await target.site.reload({}, { limits: { ...repoPolicy().limits, packBytes } });
@@ -322,6 +359,33 @@ describe("Git-Protocol", () => {
 });
 
 describe("I8: what cannot be recorded", () => {
+  it("is what a fetch without git's first question would be: it is looked for and told like any other", async () => {
+    const { site, bare } = target;
+    const copy = await target.copy();
+    await copy.commit({ "a.txt": "a\n" });
+    await must(["git", "push", "-q", bare, "HEAD:refs/heads/later"], { cwd: copy.folder });
+    const id = (await copy.git("rev-parse", "HEAD")).trim();
+    const ask = (): Promise<string> =>
+      new Promise((resolve, reject) => {
+        const type = "application/x-git-upload-pack-request";
+        const headers = { "Content-Type": type, "Git-Protocol": "version=2" };
+        const url = `${site.url}/app.git/git-upload-pack`;
+        const sent = request(url, { method: "POST", headers }, (response) => {
+          const chunks: Buffer[] = [];
+          response.on("data", (chunk: Buffer) => chunks.push(chunk));
+          response.on("end", () => resolve(Buffer.concat(chunks).toString("latin1")));
+        });
+        sent.on("error", reject);
+        sent.end(Buffer.concat([packet("command=ls-refs\n"), Buffer.from("00010000")]));
+      });
+    const before = site.events("git.fetched").length;
+    expect(await ask()).not.toContain(id);
+    expect(site.events("git.fetched")).toHaveLength(before);
+    bound({ fetchedMs: 0 });
+    expect(await ask()).toContain(id);
+    expect(site.events("git.fetched")).toHaveLength(before + 1);
+  });
+
   it("is neither sent on nor shown", async () => {
     let isBroken = false;
     const asked: string[] = [];

@@ -8,7 +8,7 @@ import { createGunzip } from "node:zlib";
 import { LIMITS } from "../limits.ts";
 
 export interface BodyEnd {
-  readonly how: "complete" | "too-large" | "malformed" | "aborted";
+  readonly how: "complete" | "too-large" | "crowded" | "malformed" | "aborted";
   /** A push's commands, as they stand there: `<old> <new> <ref>`. */
   readonly commands: readonly string[];
   /** What the client says that it understands. */
@@ -21,6 +21,8 @@ export interface BodyOptions {
   readonly commands: boolean;
   /** Called for each piece that arrives. */
   readonly moved: () => void;
+  /** False when the host has no room for that many more bytes: git gets no more, and the client is heard to its end. */
+  readonly hasRoom?: (bytes: number) => boolean;
 }
 
 export type BodyEncoding = "gzip" | "identity" | "unknown";
@@ -44,6 +46,7 @@ export async function pumpBody(
     capabilities: new Set(guard?.capabilities()),
   });
   let size = 0;
+  let isCrowded = false;
   let writable = true;
   to.once("close", () => {
     writable = false;
@@ -58,13 +61,18 @@ export async function pumpBody(
       const isHeard = writable || encoding === "gzip";
       if (isHeard && size > options.maxBytes) return end("too-large");
       if (guard?.push(bytes) === false) return end("malformed");
-      if (writable && !to.write(bytes)) await drained(to);
+      if (writable && !isCrowded && options.hasRoom?.(bytes.length) === false) {
+        isCrowded = true;
+        to.destroy();
+      }
+      if (writable && !isCrowded && !to.write(bytes)) await drained(to);
     }
   } catch {
     return end(request.complete ? "malformed" : "aborted");
   }
   to.end();
-  return end(request.complete ? "complete" : "aborted");
+  if (!request.complete) return end("aborted");
+  return end(isCrowded ? "crowded" : "complete");
 }
 
 function decoded(request: IncomingMessage, encoding: "gzip" | "identity"): Readable {

@@ -12,7 +12,8 @@ import type { Mirror } from "../mirror.ts";
 import { isZero, parseUpdates } from "../policy/refs.ts";
 import { judgePush, type PushContext, shownUpdates } from "../push/push.ts";
 import { type BackendRequest, relayAnswer, startBackend } from "./backend.ts";
-import { type BodyEnd, encodingOf, pumpBody } from "./body.ts";
+import { type BodyEnd, type BodyOptions, encodingOf, pumpBody } from "./body.ts";
+import type { Commons } from "./commons.ts";
 import { holdAnswer, reportOfNothing, wordsForPeople } from "./held-answer.ts";
 import { answerRefusal } from "./refusal.ts";
 import type { Service } from "./target.ts";
@@ -21,32 +22,50 @@ export interface Exchange {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
   readonly service: Service;
-  /** All that a push needs but its own signal and voice. */
-  readonly repo: Omit<PushContext, "signal" | "say">;
+  readonly commons: Commons;
+  /** All that a push needs but what is its own. */
+  readonly repo: Omit<PushContext, "signal" | "say" | "looked">;
 }
 
 /** GET info/refs: the moment at which the mirror is made equal to upstream. */
 export async function advertise(exchange: Exchange): Promise<void> {
-  const { request, response, service, repo } = exchange;
-  const began = performance.now();
-  const refreshed = await repo.mirror.refresh();
-  if (!refreshed.allow) return refuseWith(exchange, refreshed);
-  if (response.destroyed) return;
-  if (service === "git-upload-pack") {
-    const ms = Math.round(performance.now() - began);
-    const { changed } = refreshed.value;
-    const unrecorded = await repo.report.fetched({ repo: repo.name, changed, ms });
-    if (unrecorded !== undefined) return refuseWith(exchange, unrecorded);
-  }
+  const { request } = exchange;
+  if (!(await refreshed(exchange))) return;
   const running = backendOf(exchange, { advertise: true });
   running.stdin.end();
   await relay(exchange, running, () => {});
   request.resume();
 }
 
+/** Makes the mirror equal to upstream, and puts a fetch on the log. False when that is no more to be answered. */
+async function refreshed(exchange: Exchange): Promise<boolean> {
+  const { response, service, repo, commons } = exchange;
+  const began = performance.now();
+  const refreshed = await repo.mirror.refresh();
+  if (!refreshed.allow) {
+    refuseWith(exchange, refreshed);
+    return false;
+  }
+  if (response.destroyed) return false;
+  if (service !== "git-upload-pack") return true;
+  const ms = Math.round(performance.now() - began);
+  const { changed } = refreshed.value;
+  const unrecorded = await repo.report.fetched({ repo: repo.name, changed, ms });
+  if (unrecorded === undefined) commons.fetched.set(repo.name, performance.now());
+  else refuseWith(exchange, unrecorded);
+  return unrecorded === undefined;
+}
+
+/** Who fetches without info/refs would leave no trace, and get what was there before. */
+function isFresh({ service, repo, commons }: Exchange): boolean {
+  if (!repo.mirror.exists()) return false;
+  const fetched = commons.fetched.get(repo.name) ?? Number.NEGATIVE_INFINITY;
+  return service === "git-receive-pack" || performance.now() - fetched < LIMITS.fetchedMs;
+}
+
 /** POST: what follows. */
 export async function serve(exchange: Exchange): Promise<void> {
-  const { request, service, repo } = exchange;
+  const { request, response, service, commons } = exchange;
   const encoding = encodingOf(request);
   if (encoding === "unknown") {
     return refuseWith(
@@ -54,36 +73,48 @@ export async function serve(exchange: Exchange): Promise<void> {
       refuse("request-malformed", "the body's encoding is none of git's", "gzip or none"),
     );
   }
-  // Who skips info/refs gets what was there, if there is anything.
-  if (!repo.mirror.exists()) {
-    const refreshed = await repo.mirror.refresh();
-    if (!refreshed.allow) return refuseWith(exchange, refreshed);
+  if (!isFresh(exchange) && !(await refreshed(exchange))) return;
+  const done = await commons.work.take();
+  try {
+    if (response.destroyed) return;
+    await (service === "git-receive-pack" ? receive(exchange, encoding, done) : send(exchange, encoding));
+  } finally {
+    done();
   }
-  await (service === "git-receive-pack" ? receive(exchange, encoding) : send(exchange, encoding));
 }
 
 async function send(exchange: Exchange, encoding: "gzip" | "identity"): Promise<void> {
   const running = backendOf(exchange, { advertise: false });
   const watch = watchIdle(exchange, running);
-  const body = pump(exchange, encoding, running, watch.moved, LIMITS.fetchRequestBytes);
+  const body = pump(exchange, encoding, running, {
+    maxBytes: LIMITS.fetchRequestBytes,
+    moved: watch.moved,
+  });
   await relay(exchange, running, watch.moved);
   await body;
   watch.stop();
 }
 
-async function receive(exchange: Exchange, encoding: "gzip" | "identity"): Promise<void> {
-  const { response, repo } = exchange;
+/** @param looked to be called when the work is done, and at most the operator is waited for. */
+async function receive(exchange: Exchange, encoding: "gzip" | "identity", looked: () => void): Promise<void> {
+  const { response, repo, commons } = exchange;
   const left = await repo.mirror.receiving();
   const hookEnd = newHookEnd();
   const running = backendOf(exchange, { advertise: false, hookEnd });
   const watch = watchIdle(exchange, running);
   const answer = holdAnswer();
-  const judging = judge(exchange, running, hookEnd);
+  const judging = judge(exchange, running, hookEnd, looked);
   const maxBytes = limitsOf(exchange).packBytes + LIMITS.framingBytes;
-  const body = pump(exchange, encoding, running, watch.moved, maxBytes);
+  const quarantine = commons.quarantines.open();
+  const body = pump(exchange, encoding, running, {
+    maxBytes,
+    moved: watch.moved,
+    hasRoom: (bytes) => quarantine.add(bytes, maxBytes),
+  });
   const late = endLate(running, body, judging.asked);
   const answered = await relayAnswer(running, response, watch.moved, answer);
   const ended = await running.ended;
+  quarantine.close();
   const [end, told] = await Promise.all([body, judging.told]);
   watch.stop();
   late.stop();
@@ -93,20 +124,29 @@ async function receive(exchange: Exchange, encoding: "gzip" | "identity"): Promi
   if (response.destroyed || response.writableEnded) return;
   const held = answer.held();
   const isSaid = answered && ended.code === 0 && held !== undefined;
-  if (told === "unasked" && end.how === "complete" && (end.commands.length > 0 || !isSaid)) {
-    refuseUnasked(exchange, end, isSaid ? held : undefined);
+  if (end.how === "crowded") refuseUnasked(exchange, end, tooMuchHeld(), undefined);
+  else if (told === "unasked" && end.how === "complete" && (end.commands.length > 0 || !isSaid)) {
+    refuseUnasked(exchange, end, notTaken(), isSaid ? held : undefined);
   } else if (told === "untrue" || !isSaid) await breakOff(response);
   else response.end(held);
 }
 
-/** Git itself said no before the hook, or nothing at all; nothing of it has left the gate. */
-function refuseUnasked(exchange: Exchange, end: BodyEnd, said: Buffer | undefined): void {
-  const { request, response, repo } = exchange;
-  const refusal = refuse(
+function notTaken(): Refusal {
+  return refuse(
     "pack-refused",
     "git did not take the objects: too large, damaged, malformed, or without what they stand on",
     "git receive-pack, fsck",
   );
+}
+
+function tooMuchHeld(): Refusal {
+  const reason = "the pushes that are not decided yet are too large together";
+  return refuse("overloaded", reason, `${LIMITS.heldBytes} bytes`);
+}
+
+/** Before the hook; nothing of it has left the gate. @param said what git itself made of it, if anything. */
+function refuseUnasked(exchange: Exchange, end: BodyEnd, refusal: Refusal, said: Buffer | undefined): void {
+  const { request, response, repo } = exchange;
   const parsed = parseUpdates(end.commands, LIMITS.updates);
   const updates = parsed.allow ? parsed.value : [];
   const shown = shownUpdates(repo.policy().inspector, updates);
@@ -124,16 +164,15 @@ function pump(
   exchange: Exchange,
   encoding: "gzip" | "identity",
   running: Running,
-  moved: () => void,
-  maxBytes: number,
+  options: Omit<BodyOptions, "commands">,
 ): Promise<BodyEnd> {
   const { request, service } = exchange;
-  const options = { maxBytes, commands: service === "git-receive-pack", moved };
-  return pumpBody(request, encoding, running.stdin, options).then((end) => {
+  const commands = service === "git-receive-pack";
+  return pumpBody(request, encoding, running.stdin, { ...options, commands }).then((end) => {
     if (end.how !== "complete") running.kill();
     if (end.how === "too-large") {
       const reason = "the request is larger than what may be sent at once";
-      refuseWith(exchange, refuse("request-too-large", reason, `${maxBytes} bytes`));
+      refuseWith(exchange, refuse("request-too-large", reason, `${options.maxBytes} bytes`));
     }
     if (end.how === "malformed") {
       refuseWith(exchange, refuse("request-malformed", "the request is not git's", "git's smart protocol"));
@@ -165,11 +204,12 @@ function judge(
   exchange: Exchange,
   running: Running,
   hookEnd: HookEnd,
+  looked: () => void,
 ): { asked: Promise<unknown>; told: Promise<Told> } {
   const { channel } = running;
   if (channel === undefined) throw new Error("a push without a channel");
   const asked = readHookRequest(channel, hookEnd);
-  return { asked: asked.catch(() => {}), told: answerAsked(exchange, running, channel, asked) };
+  return { asked: asked.catch(() => {}), told: answerAsked(exchange, running, channel, asked, looked) };
 }
 
 async function answerAsked(
@@ -177,6 +217,7 @@ async function answerAsked(
   running: Running,
   channel: Duplex,
   asking: ReturnType<typeof readHookRequest>,
+  looked: () => void,
 ): Promise<Told> {
   const gone = new AbortController();
   response.once("close", () => gone.abort());
@@ -186,7 +227,7 @@ async function answerAsked(
     const asked = await asking;
     if (asked === undefined) return "unasked";
     const say = (line: string): void => sayToHook(channel, [line]);
-    const end = await judgePush({ ...repo, signal: gone.signal, say }, asked);
+    const end = await judgePush({ ...repo, signal: gone.signal, say, looked }, asked);
     switch (end.kind) {
       case "accepted":
         try {

@@ -8,6 +8,7 @@ import { type Refusal, refuse, type Subject } from "../denial.ts";
 import type { Reporter } from "../events.ts";
 import { LIMITS } from "../limits.ts";
 import type { BearerCheck } from "./bearer.ts";
+import { createCommons } from "./commons.ts";
 import { advertise, type Exchange, serve } from "./exchange.ts";
 import { answerRefusal } from "./refusal.ts";
 import { type Target, targetOfRequest } from "./target.ts";
@@ -25,6 +26,7 @@ export interface Front extends StrictHttp {
 
 export function createFront(options: FrontOptions): Front {
   const { report } = options;
+  const commons = createCommons();
   let stopping = false;
 
   async function handle(request: IncomingMessage, response: ServerResponse, busy: number): Promise<void> {
@@ -42,7 +44,7 @@ export function createFront(options: FrontOptions): Front {
     }
     const repo = options.repos.get(verdict.repo);
     if (repo === undefined) throw new Error("an admitted request without a repository");
-    const exchange: Exchange = { request, response, service: verdict.service, repo };
+    const exchange: Exchange = { request, response, service: verdict.service, repo, commons };
     await (verdict.kind === "advertise" ? advertise(exchange) : serve(exchange));
   }
 

@@ -38,6 +38,8 @@ export interface PushContext {
   readonly signal: AbortSignal;
   /** Tells the agent something while it waits. */
   readonly say: (line: string) => void;
+  /** Called once what it brings has been looked at: what is left costs the host little, and may take hours. */
+  readonly looked: () => void;
 }
 
 export type PushEnd =
@@ -77,6 +79,7 @@ export async function judgePush(context: PushContext, request: HookRequest): Pro
     },
   };
   const inspected = await lookAt(context, push);
+  context.looked();
   if (context.signal.aborted) return refused(abandoned());
   if (!inspected.allow) return refused(inspected);
   const { review } = repoPolicy(context).policy;
