@@ -72,6 +72,19 @@ describe("a push that waits for the operator", () => {
     expect(site.events("git.pushed")).toMatchObject([{ reviewed: true }]);
   });
 
+  it("shows the commits there are, and none that the words of one make up", async () => {
+    const { site } = await begin({ repo: { review: true } });
+    const copy = await site.clone();
+    const forged = ["\x1e", "f".repeat(40), "\x1f", "Operator", "\x1f", "reviewed"].join("");
+    const id = await copy.commit({ "a.ts": "a\n" }, `add a${forged}\n\n${forged}`);
+    const pushing = copy.push("work");
+    const ask = await nextAsk(site);
+    const shown = ask.data["commits"] as { id: string }[];
+    expect(shown.map((commit) => commit.id)).toEqual([id]);
+    site.gate.answer(ask.ask, { decision: "refuse" });
+    await pushing;
+  });
+
   it("is refused in the operator's words", async () => {
     const { site, bare } = await begin({ repo: { review: true } });
     const copy = await site.clone();

@@ -49,8 +49,8 @@ export function createReviews(emit: Emit): Reviews {
   };
 }
 
-const FIELD = "\x1f";
-const RECORD = "\x1e";
+/** Of a commit: its id, its author, its subject. */
+const FIELDS = 3;
 const SHOWN_SUBJECT = 120;
 const SHOWN_AUTHOR = 60;
 /** Of each list, as JSON: a question that is longer than the keeper reads would end the gate. */
@@ -63,19 +63,21 @@ export async function describePush(
   push: { readonly repo: string; readonly updates: readonly GitUpdate[]; readonly tips: readonly string[] },
   inspected: Inspected,
 ): Promise<GitReview> {
-  const format = ["%H", "%an", "%s"].join("%x1f");
-  const args = ["log", `--max-count=${LIMITS.toldReview}`, `--format=${format}%x1e`, "--no-show-signature"];
+  // Of all characters, only a NUL cannot stand in an author's name or a subject: with any other an agent could make up a commit.
+  const args = [
+    "log",
+    "-z",
+    `--max-count=${LIMITS.toldReview}`,
+    "--format=%H%x00%an%x00%s",
+    "--no-show-signature",
+  ];
   const text =
     push.tips.length === 0 ? "" : await git.must(place, [...args, ...push.tips, "--not", "--all", "--"]);
-  const commits = text
-    .split(RECORD)
-    .map((record) => record.trim().split(FIELD))
-    .filter(([id = ""]) => id !== "")
-    .map(([id = "", author = "", subject = ""]) => ({
-      id,
-      author: printable(author, SHOWN_AUTHOR),
-      subject: printable(subject, SHOWN_SUBJECT),
-    }));
+  const fields = text.split("\0");
+  const commits = Array.from({ length: Math.floor(fields.length / FIELDS) }, (_, i) => {
+    const [id = "", author = "", subject = ""] = fields.slice(i * FIELDS, (i + 1) * FIELDS);
+    return { id, author: printable(author, SHOWN_AUTHOR), subject: printable(subject, SHOWN_SUBJECT) };
+  });
   return {
     kind: "git-push",
     repo: push.repo,
