@@ -537,6 +537,19 @@ describe("an archive", () => {
     expect(await copy.push("xz")).toMatchObject({ code: 0 });
     expect(target.site.events("git.pushed").at(-1)).toMatchObject({ unopened: ["a.xz (xz)"] });
   });
+
+  it("regression: is named in what the keeper reads at once, whatever the archives around it are called", async () => {
+    const copy = await target.copy();
+    const name = "\x01".repeat(4_000);
+    const nested = (depth: number, content: Buffer): Buffer =>
+      depth === 0 ? content : zip({ [name]: nested(depth - 1, content) });
+    const packed = Array.from({ length: 20 }, (_, i) => [`${i}.zip`, nested(3, Buffer.from(`BZh${i}`))]);
+    await copy.commit(Object.fromEntries(packed));
+    expect(await copy.push("named")).toMatchObject({ code: 0 });
+    const pushed = target.site.events("git.pushed").at(-1);
+    expect(pushed?.["unopened"]).toHaveLength(20);
+    expect(Buffer.byteLength(JSON.stringify(pushed))).toBeLessThan(256 * 1024 * 0.75);
+  });
 });
 
 describe("limits", () => {

@@ -31,7 +31,7 @@ export interface ContentHooks {
   readonly budget: Budget;
   /** `line` counts in the file itself; it says nothing of what lies inside of an archive. */
   found(finding: Finding, line: number, inside: readonly string[]): void;
-  unopened(format: string): void;
+  unopened(format: string, inside: readonly string[]): void;
   /** Names the file in a refusal. */
   readonly path: () => string;
 }
@@ -164,7 +164,7 @@ function openLayer(
     end() {
       text.end();
       const format = unopenedFormat(start);
-      if (format !== undefined) hooks.unopened([...inside, format].join(" > "));
+      if (format !== undefined) hooks.unopened(format, inside);
       if (open.length === 0) return undefined;
       return (async () => {
         for (const { inflation } of open) await inflation?.end();

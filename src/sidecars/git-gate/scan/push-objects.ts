@@ -75,17 +75,20 @@ export function inspectObjects(look: Look): PushObjects {
   }
 
   function openBlob({ id, size, path }: ObjectHead): Content {
+    // The names of an archive's members are the agent's as a path is.
+    const named = (inside: readonly string[]): string[] =>
+      inside.map((member) => shownBytes(inspector, Buffer.from(member)));
     const content = inspectContent(
       {
         inspector,
         budget,
         path: () => shown(path),
-        unopened: (format) => {
-          if (unopened.size < LIMITS.toldUnopened) unopened.add(`${shown(path)} (${format})`);
+        unopened: (format, inside) => {
+          if (unopened.size >= LIMITS.toldUnopened) return;
+          unopened.add(`${shown(path)} (${[...named(inside), format].join(" > ")})`);
         },
         found: (finding, line, inside) => {
-          const members = inside.map((member) => shownBytes(inspector, Buffer.from(member)));
-          const place = members.length > 0 ? { inside: members } : { line };
+          const place = inside.length > 0 ? { inside: named(inside) } : { line };
           findings.add(finding, { in: "file", path: shown(path), ...place }, id);
         },
       },
