@@ -59,6 +59,10 @@ export const LIMITS = {
   pathBytes: 4096,
   /** Bytes of a .gitattributes or .gitmodules. Git itself ignores larger attributes. */
   rulesFileBytes: 1024 * 1024,
+  /** Such files changed in one push, and paths that one merge takes back of what is judged: each path is held, and may be long. */
+  rulesFiles: 10_000,
+  /** Pointers to large files in one push whose paths are held, to ask of each whether it is excepted. */
+  pointers: 1_000,
   /** Archives within archives that are opened. */
   archiveDepth: 4,
   /** Bytes that archives of one push may unpack to, all levels together. */

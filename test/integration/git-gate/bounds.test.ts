@@ -205,6 +205,49 @@ describe("what is too large or too much", () => {
     });
   });
 
+  it("rules files are refused: each would be held with its path", async () => {
+    const files = { ".gitattributes": "*.a text\n", "b/.gitattributes": "*.b text\n", "c/.gitmodules": "\n" };
+    bound({ rulesFiles: 2 });
+    await target.refuses("too-many-files", async (copy) => {
+      await copy.commit(files);
+      return await copy.push("rules");
+    });
+    bound({ rulesFiles: 3 });
+    const copy = await target.copy();
+    await copy.commit(files);
+    expect(await copy.push("rules")).toMatchObject({ code: 0 });
+  });
+
+  it("pointers to large files are refused, also where the first of them are excepted", async () => {
+    const pointer = (name: string): string =>
+      `version https://git-lfs.github.com/spec/v1\noid sha256:${name.repeat(64)}\nsize 1\n`;
+    const exceptions = ["a", "b"].map((subject) => ({ repo: "app", code: "lfs-pointer", subject }));
+    await target.site.reload({ exceptions });
+    bound({ pointers: 1 });
+    await target.refuses("lfs-pointer", async (copy) => {
+      await copy.commit({ a: pointer("a"), b: pointer("b") });
+      return await copy.push("pointers");
+    });
+    bound({ pointers: 2 });
+    const copy = await target.copy();
+    await copy.commit({ a: pointer("a"), b: pointer("b") });
+    expect(await copy.push("pointers")).toMatchObject({ code: 0 });
+  });
+
+  it("paths that a merge takes back are refused: each would be held", async () => {
+    const copy = await target.copy();
+    await copy.commit({ "a.txt": "a\n" });
+    await copy.git("switch", "-q", "-c", "theirs", "origin/main");
+    await copy.commit({ ".github/workflows/a.yml": "a\n", ".github/workflows/b.yml": "b\n" });
+    await copy.git("push", "-q", target.bare, "theirs:main");
+    await copy.git("fetch", "-q");
+    await copy.git("switch", "-q", "-");
+    await copy.git("merge", "-q", "-s", "ours", "-m", "merge", "origin/main");
+    expect((await copy.push("merge")).stderr).toContain("denied: path-protected: ");
+    bound({ rulesFiles: 1 });
+    expect((await copy.push("merge")).stderr).toContain("denied: inspection-failed: ");
+  });
+
   it("requests at once are told to come again", async () => {
     bound({ exchanges: 0 });
     const { code, stderr } = await run(["git", "ls-remote", `${target.site.url}/app.git`]);

@@ -337,6 +337,23 @@ describe("is not worn out by", () => {
     await refusesRaw("too-many-files", objectId("commit", commit), pack);
   });
 
+  it("a large rules file that lies under thousands of paths", async () => {
+    const data = Buffer.from("*.a text\n".repeat(MIB / 9));
+    const leaf = treeOf(["100644", ".gitattributes", objectId("blob", data)]);
+    const many = (id: string): Buffer =>
+      treeOf(...Array.from({ length: 50 }, (_, i) => ["40000", `d${i + 10}`, id] as const));
+    const middle = many(objectId("tree", leaf));
+    const [tip, pack] = await commitOn(
+      many(objectId("tree", middle)),
+      ...([leaf, middle].map((tree) => ({ type: "tree", data: tree })) as PackObject[]),
+      { type: "blob", data },
+    );
+    expect(pack.length).toBeLessThan(64 * 1024);
+    const ref = fresh();
+    const { text } = await rawPush(`${target.site.url}/app.git`, [`${ZERO} ${tip} ${ref}`], pack);
+    expect(text).toContain(`ok ${ref}`);
+  });
+
   it("more objects than a push may have, and a tag of a tag of a tag", async () => {
     const many = Array.from({ length: 1100 }, (_, i) => Buffer.from(`${i}\n`));
     const names = many.map(

@@ -28,15 +28,10 @@ export function inspectMerges(look: Look, matters: (change: Change) => boolean):
     return stdout.toString("latin1").split(/\s+/).filter(Boolean);
   }
 
-  async function changesOf(commit: string, since: string, take: (change: Change) => void): Promise<void> {
+  async function changesOf(commit: string, since: string, take: (change: Change) => boolean): Promise<void> {
     const running = listDifference(git, place, { commit, since, paths: look.limits.files }, signal);
     try {
-      await readChanges(running.stdout, [
-        (change) => {
-          take(change);
-          return true;
-        },
-      ]);
+      await readChanges(running.stdout, [take]);
     } finally {
       running.kill();
       await running.ended;
@@ -55,11 +50,18 @@ export function inspectMerges(look: Look, matters: (change: Change) => boolean):
     ]);
     for (const parent of parents) {
       const lost = new Map<string, Change>();
-      await changesOf(merge, parent, (change) => void (matters(change) && lost.set(change.path, change)));
+      await changesOf(merge, parent, (change) => {
+        if (matters(change)) lost.set(change.path, change);
+        return lost.size <= LIMITS.rulesFiles;
+      });
+      if (lost.size > LIMITS.rulesFiles) throw new Error("a merge changes too many files that are judged");
       for (const base of bases) {
         if (lost.size === 0) break;
         const changed = new Set<string>();
-        await changesOf(parent, base, ({ path }) => void (lost.has(path) && changed.add(path)));
+        await changesOf(parent, base, ({ path }) => {
+          if (lost.has(path)) changed.add(path);
+          return true;
+        });
         for (const path of [...lost.keys()]) if (!changed.has(path)) lost.delete(path);
       }
       yield* lost.values();

@@ -31,6 +31,11 @@ export function inspectObjects(look: Look): PushObjects {
   let bytes = 0;
   let current: Content | undefined;
 
+  /** One more than are asked about says that there are too many. */
+  function notePointer(path: string): void {
+    if (pointers.length <= LIMITS.pointers) pointers.push(path);
+  }
+
   function admit({ type, size, path }: ObjectHead): boolean {
     objects += 1;
     bytes += size;
@@ -102,7 +107,7 @@ export function inspectObjects(look: Look): PushObjects {
         return content.push(part);
       },
       end: () => {
-        if (isLfsPointer(Buffer.concat(small), size)) pointers.push(path);
+        if (isLfsPointer(Buffer.concat(small), size)) notePointer(path);
         return content.end();
       },
     };
@@ -132,7 +137,8 @@ export function inspectObjects(look: Look): PushObjects {
     },
     refusal() {
       const paths = pointers.filter(
-        (path) => !excepted("lfs-pointer", Buffer.from(path, "latin1").toString("utf8")),
+        (path, i) =>
+          i === LIMITS.pointers || !excepted("lfs-pointer", Buffer.from(path, "latin1").toString("utf8")),
       );
       if (paths.length === 0) return undefined;
       return refuse(

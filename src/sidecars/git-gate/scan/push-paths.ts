@@ -7,7 +7,7 @@ import { rulesFileKind } from "../policy/content.ts";
 import { foldPath } from "../policy/glob.ts";
 import type { Change } from "./changes.ts";
 import { type Look, several } from "./look.ts";
-import { newRule, type RulesFile, readBlobs } from "./rules-files.ts";
+import { createNewRule, type RulesFile, readBlobs } from "./rules-files.ts";
 import { shownBytes } from "./shown.ts";
 import { inspectText } from "./text.ts";
 
@@ -99,6 +99,15 @@ export function inspectPaths(look: Look): PushPaths {
         refused.set(change.path, verdict);
       }
       if (rules !== undefined) rulesFiles.push({ ...rules, path: change.path, before: change.before });
+      if (rulesFiles.length > LIMITS.rulesFiles) {
+        const rule = `at most ${LIMITS.rulesFiles} of them in a push`;
+        budget.refusal ??= refuse(
+          "too-many-files",
+          "too many .gitattributes or .gitmodules are changed",
+          rule,
+        );
+        return false;
+      }
       const bytes = Buffer.from(change.path, "latin1");
       names.push({ bytes, change });
       namesSize += bytes.length + 1;
@@ -117,9 +126,9 @@ export function inspectPaths(look: Look): PushPaths {
     async ruleRefusal() {
       const { git, place, signal } = look;
       const ids = [...new Set(rulesFiles.flatMap(({ id, before }) => [id, ...before]))];
-      const texts = await readBlobs(git, place, ids, signal);
+      const newRule = createNewRule(await readBlobs(git, place, ids, signal));
       for (const file of rulesFiles) {
-        const line = newRule(file, texts);
+        const line = newRule(file);
         const code = file.kind === "attributes" ? "attributes-filter" : "submodule-url";
         const path = Buffer.from(file.path, "latin1").toString("utf8");
         if (line === undefined || excepted(code, path)) continue;

@@ -10,11 +10,30 @@ export interface RulesFile {
   readonly before: readonly string[];
 }
 
-/** The first thing that this version says and no version before did; undefined when there is none. */
-export function newRule(file: RulesFile, texts: ReadonlyMap<string, string>): string | undefined {
-  const read = file.kind === "attributes" ? driverLines : moduleUrls;
-  const old = new Set(file.before.flatMap((id) => read(texts.get(id) ?? "")));
-  return read(texts.get(file.id) ?? "").find((line) => !old.has(line));
+/** The first thing that a version says and no version before did; undefined when there is none. */
+export type NewRule = (file: RulesFile) => string | undefined;
+
+/** Each text is read once, and each change judged once: folders within each other put one file under any number of paths. */
+export function createNewRule(texts: ReadonlyMap<string, string>): NewRule {
+  const linesOf = remembered(([kind = "", id = ""]) => {
+    const read = kind === "attributes" ? driverLines : moduleUrls;
+    return read(texts.get(id) ?? "");
+  });
+  const verdictOn = remembered(([kind = "", id = "", ...before]) => {
+    const old = new Set(before.flatMap((each) => linesOf([kind, each])));
+    return linesOf([kind, id]).find((line) => !old.has(line));
+  });
+  return ({ kind, id, before }) => verdictOn([kind, id, ...before]);
+}
+
+function remembered<T>(compute: (words: readonly string[]) => T): (words: readonly string[]) => T {
+  const known = new Map<string, T>();
+  return (words) => {
+    const key = words.join(" ");
+    const value = known.has(key) ? (known.get(key) as T) : compute(words);
+    known.set(key, value);
+    return value;
+  };
 }
 
 /** The texts of these blobs, as latin1. @throws Error when one is larger than git itself would read, or missing. */

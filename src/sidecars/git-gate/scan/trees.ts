@@ -2,15 +2,18 @@
 
 /** The names, each on a line. @throws Error for what is no tree, which receive-pack's fsck lets nobody push. */
 export function treeNames(tree: Buffer, idBytes: number): Buffer {
-  const names: Buffer[] = [];
+  // As one text from the beginning: a tree may have a million of them.
+  const names = Buffer.allocUnsafe(tree.length);
+  let length = 0;
   for (let at = 0; at < tree.length; ) {
     const space = tree.indexOf(0x20, at);
     const end = tree.indexOf(0, space);
     if (space < 0 || end < 0 || end + idBytes >= tree.length + 1) throw new Error("a tree is malformed");
-    names.push(tree.subarray(space + 1, end), NEWLINE);
+    length += tree.copy(names, length, space + 1, end);
+    names[length++] = NEWLINE;
     at = end + 1 + idBytes;
   }
-  return Buffer.concat(names);
+  return names.subarray(0, length);
 }
 
-const NEWLINE = Buffer.from("\n");
+const NEWLINE = 10;
