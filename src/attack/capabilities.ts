@@ -30,6 +30,7 @@ export const SITES: Readonly<Record<BackendName, Site>> = {
   namespace: {
     gives: () => ({
       sharedKernel: true,
+      linux: true,
       syscallFilter: findFilter() !== undefined,
       ownFilter: findFilter() !== undefined,
       hiddenSys: true,
@@ -42,6 +43,7 @@ export const SITES: Readonly<Record<BackendName, Site>> = {
   qemu: {
     gives: async () => ({
       sharedKernel: false,
+      linux: true,
       syscallFilter: false,
       ownFilter: false,
       hiddenSys: true,
@@ -64,6 +66,7 @@ export const SITES: Readonly<Record<BackendName, Site>> = {
   smolmachines: {
     gives: () => ({
       sharedKernel: false,
+      linux: true,
       syscallFilter: false,
       ownFilter: false,
       hiddenSys: true,
@@ -81,11 +84,12 @@ export const SITES: Readonly<Record<BackendName, Site>> = {
       const onGvisor = runtimes.includes(GVISOR);
       return {
         sharedKernel: !onGvisor,
+        linux: !onGvisor,
         syscallFilter: filtersCalls && !onGvisor,
         ownFilter: false,
         hiddenSys: onGvisor,
         memoryLimit: limits.memory,
-        processLimit: limits.processes,
+        processLimit: limits.processes && !onGvisor,
         nativeProcessor: true,
       };
     },

@@ -41,6 +41,8 @@ export interface Step extends Program {
 export interface Capabilities {
   /** The guest's kernel is the host's. */
   readonly sharedKernel: boolean;
+  /** The guest's kernel is Linux, its own or the host's, and no other program that answers its calls. */
+  readonly linux: boolean;
   /** Rarely used system calls are refused before the kernel's code for them is reached. */
   readonly syscallFilter: boolean;
   /** That filter is this project's own: an engine's default one lets pass what some of its containers need. */

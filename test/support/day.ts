@@ -57,12 +57,16 @@ export async function spendDay(
     problems.push(`step ${done.length}: no rest: ${JSON.stringify(await cli.list())}`);
   };
   const running = async (): Promise<number> => (await inState("running")).length;
-  const killOne = async (who: Fault, mostAfterwards: number): Promise<void> => {
+  /** @param ends how many bottles end with it. */
+  const killOne = async (who: Fault, ends: 0 | 1): Promise<void> => {
+    // Who is killed while its bottle ends by itself would be one too few.
+    await rest();
+    const most = (await running()) - ends;
     const victims = host.victims(who);
     if (victims.length === 0) return;
     killIfThere(dice.pick(victims));
     done.push(`killed: ${who}`);
-    await rest(mostAfterwards);
+    await rest(most);
   };
 
   const acts: Readonly<Record<string, () => Promise<void>>> = {
@@ -81,7 +85,10 @@ export async function spendDay(
     async resume() {
       const [one] = await drawn(["kept", "crashed"]);
       if (one !== undefined && (await running()) < MOST_RUNNING)
-        await told(["resume", one.id, "--detach", "--yes"], cutShort.has(one.id) ? [0, 1] : [0]);
+        await told(
+          ["resume", one.id, "--detach", "--yes", "-p", "sleep 600"],
+          cutShort.has(one.id) ? [0, 1] : [0],
+        );
     },
     async fork() {
       const [one] = await drawn(["kept"]);
@@ -95,9 +102,9 @@ export async function spendDay(
     async cleanup() {
       await told(["cleanup", "--yes"]);
     },
-    "kill a keeper": async () => killOne("keeper", (await running()) - 1),
-    "kill a sidecar": async () => killOne("sidecar", await running()),
-    "kill a guest": async () => killOne("guest", (await running()) - 1),
+    "kill a keeper": async () => killOne("keeper", 1),
+    "kill a sidecar": async () => killOne("sidecar", 0),
+    "kill a guest": async () => killOne("guest", 1),
     async "kill a launch"() {
       const earlier = cli.kept();
       const command = cli.begin(["start", "day", "--detach", "--yes", "-p", "sleep 600"]);

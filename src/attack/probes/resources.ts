@@ -9,7 +9,13 @@ const NO_MEMORY_LIMIT: Otherwise = {
 const NO_PROCESS_LIMIT: Otherwise = {
   without: ["processLimit"],
   seen: ["got"],
-  because: "processes are limited by the virtual machine's memory alone",
+  because: "its processes are those of a kernel of its own, and that one's memory alone limits them",
+};
+const GVISOR_WAITS: Otherwise = {
+  without: ["linux"],
+  seen: ["stuck"],
+  because:
+    "the host's kernel ends a helper of gVisor's, which waits for it for ever: the program neither ends nor gets more",
 };
 
 const use = probesOf("resources", "resource", {
@@ -29,19 +35,21 @@ my $n = @children; waitpid $_, 0 for @children;
 $failed eq "" ? got("$n were started") : refused($failed, "after $n")`),
     ],
     ["EAGAIN", "ENOMEM"],
-    { otherwise: [NO_PROCESS_LIMIT] },
+    { otherwise: [NO_PROCESS_LIMIT], timeoutMs: 150_000 },
   ),
   use(
     "memory",
     "takes more memory than it was given",
     [
-      node(`import { spawnSync } from "node:child_process";
-const bytes = 900; const { status, signal, stdout } = spawnSync("node", ["-e", "const kept = []; for (let i = 0; i < " + bytes + "; i++) kept.push(Buffer.alloc(2 ** 20, 1)); console.log('all of it')"], { encoding: "utf8", timeout: 140000 });
-stdout.includes("all of it") ? got(bytes + " MiB were taken") : refused(signal ?? "exit-" + status)`),
+      node(`import { spawn } from "node:child_process";
+const bytes = 900; const hog = spawn("node", ["-e", "const kept = []; for (let i = 0; i < " + bytes + "; i++) kept.push(Buffer.alloc(2 ** 20, 1)); console.log('all of it')"], { stdio: ["ignore", "pipe", "ignore"] });
+let stdout = ""; hog.stdout.on("data", (text) => { stdout += text; });
+setTimeout(() => refused("stuck"), 140000);
+hog.on("close", (status, signal) => stdout.includes("all of it") ? got(bytes + " MiB were taken") : refused(signal ?? "exit-" + status));`),
     ],
     ["SIGKILL", "exit-134", "SIGABRT", "exit-137"],
     // A kernel that has next to nothing left looks for every page that it could take back before it ends somebody.
-    { otherwise: [NO_MEMORY_LIMIT], timeoutMs: 150_000 },
+    { otherwise: [NO_MEMORY_LIMIT, GVISOR_WAITS], timeoutMs: 150_000 },
   ),
   use(
     "shared-memory",

@@ -4,6 +4,7 @@ import { type Capabilities, type Probe, type Seen, sh } from "../../../src/attac
 
 const has: Capabilities = {
   sharedKernel: true,
+  linux: true,
   syscallFilter: true,
   ownFilter: true,
   hiddenSys: true,
