@@ -4,17 +4,42 @@
  * filling this process's memory.
  */
 import { Duplex } from "node:stream";
-import type { Channel } from "ssh2";
+import type { ClientChannel } from "ssh2";
+import type { Room } from "./link-room.ts";
 
 /** What the library lets a server send ahead, and one packet. */
 const MAX_AHEAD_BYTES = 2 * 1024 * 1024 + 64 * 1024;
+
+/** RFC 4254 wants 32,768 of everybody. Of a packet that may hold nothing the library would write without end. */
+const MIN_PACKET_BYTES = 1024;
+
+/** A channel of this moment, with what has to be there before the next packet is read. */
+export interface Opened {
+  readonly channel: ClientChannel;
+  readonly room: Room;
+}
+
+/**
+ * @param room of its connection.
+ * @throws Error for a channel that nothing can be written to.
+ */
+export function taken(channel: ClientChannel, room: Room): Opened {
+  // On a channel that runs no program nothing honest comes by this way, and its error would end this process.
+  channel.stderr.on("error", () => {}).resume();
+  const { packetSize } = channel.outgoing as { readonly packetSize: number };
+  if (packetSize >= MIN_PACKET_BYTES) return { channel, room };
+  channel.on("error", () => {}).resume();
+  channel.close();
+  throw new Error("takes no packets of a size that is worth sending");
+}
 
 /**
  * @param opening what is read and written waits for it; the stream fails with it.
  * @param halfOpen whether our side stays open when the other one has ended.
  */
-export function channelStream(opening: Promise<Channel>, halfOpen: boolean): Duplex {
-  let channel: Channel | undefined;
+export function channelStream(opening: Promise<Opened>, halfOpen: boolean): Duplex {
+  let channel: ClientChannel | undefined;
+  let hasRoom: Room = (go) => go();
   let over = false;
   // The library forgets who waits for a write when the channel is closed; what nobody reads is lost, as on a socket.
   let written: (() => void) | undefined;
@@ -22,8 +47,8 @@ export function channelStream(opening: Promise<Channel>, halfOpen: boolean): Dup
     allowHalfOpen: halfOpen,
     construct: (done) => {
       opening.then((opened) => {
-        channel = opened;
-        listen(opened);
+        ({ channel, room: hasRoom } = opened);
+        listen(channel);
         done();
       }, done);
     },
@@ -37,7 +62,10 @@ export function channelStream(opening: Promise<Channel>, halfOpen: boolean): Dup
         written = undefined;
         done();
       };
-      channel.write(chunk, () => written?.());
+      hasRoom(() => {
+        if (over) written?.();
+        else channel?.write(chunk, () => written?.());
+      });
     },
     final: (done) => {
       channel?.end();
@@ -50,8 +78,9 @@ export function channelStream(opening: Promise<Channel>, halfOpen: boolean): Dup
       done(error);
     },
   });
-  const listen = (opened: Channel): void => {
+  const listen = (opened: ClientChannel): void => {
     opened.on("error", (error: Error) => stream.destroy(error));
+    opened.stderr.on("data", () => stream.destroy(new Error("sent what no channel of ours has")));
     opened.on("data", (chunk: Buffer) => {
       if (stream.destroyed) return;
       if (stream.readableLength + opened.readableLength > MAX_AHEAD_BYTES)

@@ -1,18 +1,20 @@
 /**
  * The one channel between keeper and guest: SSH over a port of the machine that is no network. The guest is a hostile
  * server: its key was made by us and is the only one taken; it may open what we asked it to forward and nothing else,
- * and not too much of it; X11, agents, sessions and other sockets are refused. Names and sizes that it tells decide nothing.
+ * and not too much of it; X11, agents, sessions and other sockets are refused. Names and sizes that it tells decide nothing,
+ * and what it does not hear is not kept for it (link-room.ts).
  *
  * A connection that is lost is made anew, after both sides passed over what it left in the port.
  */
 import { connect, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { setTimeout as pause } from "node:timers/promises";
-import ssh2, { type Channel, type Client } from "ssh2";
+import ssh2, { type Client } from "ssh2";
 import { messageOf, UserError } from "../../lib/errors.ts";
-import { channelStream } from "./channel-stream.ts";
+import { channelStream, type Opened, taken } from "./channel-stream.ts";
 import { synchronise } from "./greeting.ts";
 import type { GuestKeys } from "./identity.ts";
+import { type Room, roomOn } from "./link-room.ts";
 
 /** Where the guest's command server accepts: see guest/server.pl. */
 const COMMAND_PORT = 1;
@@ -45,6 +47,7 @@ export interface SshLinkRequest {
 interface Connection {
   readonly client: Client;
   readonly streams: Set<Duplex>;
+  readonly room: Room;
 }
 
 /** @throws Error when the first connection cannot be made. */
@@ -78,13 +81,17 @@ export async function openSshLink(request: SshLinkRequest): Promise<SshLink> {
     throw new Error(`the link to the guest is lost: ${messageOf(last)}`);
   }
 
-  const forward = async (port: number): Promise<{ channel: Channel; streams: Set<Duplex> }> => {
-    const { client, streams } = await current;
+  const forward = async (port: number): Promise<{ opened: Opened; streams: Set<Duplex> }> => {
+    const { client, streams, room } = await current;
     return new Promise((resolve, reject) => {
       try {
         client.forwardOut(LOOPBACK, 0, LOOPBACK, port, (error, channel) => {
-          if (error !== undefined) reject(error);
-          else resolve({ channel, streams });
+          try {
+            if (error !== undefined) reject(error);
+            else resolve({ opened: taken(channel, room), streams });
+          } catch (refusal) {
+            reject(refusal);
+          }
         });
       } catch (error) {
         // It ended in this moment.
@@ -98,7 +105,7 @@ export async function openSshLink(request: SshLinkRequest): Promise<SshLink> {
     command(halfOpen) {
       const opening = forward(COMMAND_PORT);
       const stream = channelStream(
-        opening.then(({ channel }) => channel),
+        opening.then(({ opened }) => opened),
         halfOpen,
       );
       opening.then(
@@ -111,8 +118,8 @@ export async function openSshLink(request: SshLinkRequest): Promise<SshLink> {
     },
     async dial(port) {
       try {
-        const { channel, streams } = await forward(port);
-        return keep(channelStream(Promise.resolve(channel), true), streams);
+        const { opened, streams } = await forward(port);
+        return keep(channelStream(Promise.resolve(opened), true), streams);
       } catch (cause) {
         // Only a refused channel has a reason of the server's own.
         if (!(cause instanceof Error && "reason" in cause))
@@ -166,10 +173,13 @@ async function establish(
       opening -= 1;
       return settle();
     };
-    const taken = (): Duplex => keep(channelStream(Promise.resolve(accept()), true), streams);
+    const accepted = (): Duplex => {
+      const opened = new Promise<Opened>((resolve) => resolve(taken(accept(), room)));
+      return keep(channelStream(opened, true), streams);
+    };
     serve(
       socketPath,
-      () => settled(taken),
+      () => settled(accepted),
       () => settled(reject),
     );
   });
@@ -188,6 +198,10 @@ async function establish(
       compress: ["none"],
     },
   });
+  const room = roomOn(port, client, () => {
+    reason ??= "the guest asks for more than it hears";
+    port.destroy();
+  });
   const failed = over.then((why) => {
     throw new Error(why);
   });
@@ -203,7 +217,7 @@ async function establish(
     throw error;
   }
   void over.then(ended);
-  return { client, streams };
+  return { client, streams, room };
 }
 
 function askForward(client: Client, port: number): Promise<void> {

@@ -8,6 +8,7 @@ import ssh2, { type Connection } from "ssh2";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { awaitHello, synchronise, tellIdentity } from "../../../src/backends/qemu/greeting.ts";
 import { makeIdentity } from "../../../src/backends/qemu/identity.ts";
+import { roomOn } from "../../../src/backends/qemu/link-room.ts";
 import { openSshLink, type SshLink } from "../../../src/backends/qemu/ssh-link.ts";
 import { makeSshKeyPair } from "../../../src/bundle/private-key.ts";
 import { UserError } from "../../../src/lib/errors.ts";
@@ -40,16 +41,22 @@ interface Hostile {
   readonly link: Promise<SshLink>;
   /** Of the guest's side, once it is authenticated. */
   readonly guest: Promise<Connection>;
+  /** The port, and its other end. */
+  readonly ours: Duplex;
+  readonly theirs: Duplex;
 }
 
 /** A guest that has its keys, and answers as `behave` says. */
 function hostile(
   behave: (connection: Connection) => void = () => {},
-  options: { otherKey?: boolean } = {},
+  options: { otherKey?: boolean; ident?: string } = {},
 ): Hostile {
   const { keys } = makeIdentity({ hostname: "x", etc: {}, mounts: [] });
   const own = makeSshKeyPair();
-  const server = new ssh2.Server({ hostKeys: [own.privateKey] });
+  const server = new ssh2.Server({
+    hostKeys: [own.privateKey],
+    ...(options.ident !== undefined && { ident: options.ident }),
+  });
   const guest = new Promise<Connection>((resolve) => {
     server.on("connection", (connection) => {
       connection.on("error", () => {});
@@ -79,8 +86,47 @@ function hostile(
     (open) => closing.push(() => open.close()),
     () => {},
   );
-  return { link, guest };
+  return { link, guest, ours, theirs };
 }
+
+/** What its library would not send by itself: of a connection, and of a channel of its side. */
+interface Raw {
+  channelEOF(id: number): void;
+  channelExtData(id: number, data: Buffer, type: number): void;
+  channelOpenConfirm(id: number, own: number, window: number, packetSize: number): void;
+  channelWindowAdjust(id: number, bytes: number): void;
+  readonly _cipher: { encrypt(packet: Uint8Array): void };
+  readonly _packetRW: {
+    readonly write: {
+      readonly allocStart: number;
+      alloc(length: number): Uint8Array;
+      finalize(packet: Uint8Array): Uint8Array;
+    };
+  };
+  rekey(): void;
+}
+const rawOf = (connection: Connection): Raw =>
+  (connection as unknown as { readonly _protocol: Raw })._protocol;
+const idOf = (channel: Duplex): number =>
+  (channel as unknown as { readonly outgoing: { readonly id: number } }).outgoing.id;
+const STDERR = 1;
+
+/** What the keeper's library wants proved, of a server that says that it is OpenSSH. */
+function tellsKey(raw: Raw): void {
+  const packet = raw._packetRW.write.alloc(TELLS_KEY.length);
+  packet.set(TELLS_KEY, raw._packetRW.write.allocStart);
+  raw._cipher.encrypt(raw._packetRW.write.finalize(packet));
+}
+const words = (value: Buffer): Buffer => Buffer.concat([Buffer.from([0, 0, 0, value.length]), value]);
+const [, KEY = ""] = makeSshKeyPair().publicKey.split(" ");
+const GLOBAL_REQUEST = Buffer.from([80]);
+const NO_REPLY = Buffer.from([0]);
+const TELLS_KEY = Buffer.concat([
+  GLOBAL_REQUEST,
+  words(Buffer.from("hostkeys-00@openssh.com")),
+  NO_REPLY,
+  words(Buffer.from(KEY, "base64")),
+]);
 
 /** What comes of a channel that the guest opens: "open", or why not. */
 function opened(guest: Connection, port: number, host = "127.0.0.1"): Promise<string> {
@@ -182,6 +228,134 @@ describe("a micro-VM's link", () => {
     (await guest).end();
     await closed;
     await expect(open.dial(5)).rejects.toBeInstanceOf(UserError);
+  });
+});
+
+describe("a guest that is its own SSH server", () => {
+  /** Channels of the keeper's, as they are asked for. */
+  const accepting = (on: (channel: Duplex, raw: Raw) => void) => (connection: Connection) =>
+    void connection.on("tcpip", (accept) => {
+      const channel = accept();
+      channel.on("error", () => {}).resume();
+      on(channel, rawOf(connection));
+    });
+  const closed = (stream: Duplex): Promise<unknown> =>
+    new Promise((resolve) => stream.on("error", () => {}).once("close", resolve));
+
+  it("ends nobody by words behind the end of a channel", async () => {
+    const { link } = hostile(
+      accepting((channel, raw) => {
+        raw.channelEOF(idOf(channel));
+        channel.write("behind it");
+        raw.channelExtData(idOf(channel), Buffer.from("beside it"), STDERR);
+      }),
+    );
+    const open = await link;
+    const streams = await Promise.all([open.dial(5), open.dial(6)]);
+    for (const stream of streams) stream.resume();
+    expect(await opened(await hostile().guest, 22)).toBe("refused");
+  });
+
+  it("is cut off where it says what no channel of ours has, and none of that is kept", async () => {
+    // Not a divisor of the window: at zero it would be passed over.
+    const flood = Buffer.alloc(30_000);
+    let send = (): void => {};
+    const { link } = hostile(
+      accepting((channel, raw) => {
+        send = () => raw.channelExtData(idOf(channel), flood, STDERR);
+      }),
+    );
+    const stream = await (await link).dial(5);
+    const over = closed(stream);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    for (let i = 0; i < 200; i++) send();
+    await over;
+  });
+
+  it("has nothing written to it in packets that hold nothing", async () => {
+    const { link, guest } = hostile((connection) => {
+      const raw = rawOf(connection);
+      const confirm = raw.channelOpenConfirm.bind(raw);
+      raw.channelOpenConfirm = (id, own, window) => confirm(id, own, window, 0);
+      accepting(() => {})(connection);
+    });
+    const open = await link;
+    await expect(open.dial(5)).rejects.toBeInstanceOf(UserError);
+    const command = open.command(false);
+    await closed(command);
+    expect(await opened(await guest, 22)).toBe("refused");
+  });
+
+  it("is written to as fast as it listens, whatever it says that it would take", async () => {
+    const { link, ours, theirs } = hostile(
+      accepting((channel, raw) => {
+        for (let i = 0; i < 8; i++) raw.channelWindowAdjust(idOf(channel), 2 ** 31);
+      }),
+    );
+    const stream = await (await link).dial(5);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    theirs.pause();
+    let taken = 0;
+    const piece = Buffer.alloc(64 * 1024);
+    for (let i = 0; i < 500; i++) stream.write(piece, () => taken++);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    expect(taken * piece.length + ours.writableLength).toBeLessThan(4 * 1024 * 1024);
+    theirs.resume();
+    await new Promise((resolve) => stream.end(resolve));
+    expect(taken).toBe(500);
+  });
+
+  it("is not written to while it exchanges keys and does not come to an end with it", async () => {
+    let raw: Raw | undefined;
+    const { link, theirs } = hostile(
+      accepting((_channel, its) => {
+        raw = its;
+      }),
+    );
+    const stream = await (await link).dial(5);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    raw?.rekey();
+    // It has said that it wants new keys, and takes no part in it.
+    theirs.pause();
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    let taken = 0;
+    for (let i = 0; i < 100; i++) stream.write(Buffer.alloc(1024), () => taken++);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(taken).toBe(0);
+    theirs.resume();
+    await new Promise((resolve) => stream.end(resolve));
+    expect(taken).toBe(100);
+  });
+
+  it("is given up when it makes us ask and ask, and answers nothing", async () => {
+    const { link, guest, ours } = hostile(
+      accepting(() => {}),
+      { ident: "OpenSSH_9" },
+    );
+    const over = closed(await (await link).dial(5));
+    const raw = rawOf(await guest);
+    const nothing = (): void => {};
+    Object.assign(raw, { requestSuccess: nothing, requestFailure: nothing });
+    for (let i = 0; i < 10_000 && !ours.destroyed; i++) {
+      tellsKey(raw);
+      if (i % 100 === 0) await new Promise((resolve) => setImmediate(resolve));
+    }
+    await over;
+  });
+
+  it("is given up when it asks and asks, and hears no answer", async () => {
+    const port = new Duplex({ read() {}, write() {} });
+    port.on("data", () => {});
+    let given = 0;
+    roomOn(port, new ssh2.Client(), () => given++);
+    for (let i = 0; i < 100 && given === 0; i++) {
+      // As its library answers: without looking at who reads.
+      port.write(Buffer.alloc(1024 * 1024));
+      port.push("a question");
+      await new Promise((resolve) => setImmediate(resolve));
+      expect(given).toBe(port.writableLength > 48 * 1024 * 1024 ? 1 : 0);
+    }
+    expect(given).toBe(1);
   });
 });
 
