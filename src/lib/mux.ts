@@ -13,6 +13,8 @@ const HEADER_BYTES = 9;
 const MAX_FRAME_BYTES = 64 * 1024;
 /** Sent and not yet read, for each stream: some pipe buffers' worth, so that a busy reader is not waited for. */
 const WINDOW_BYTES = 1024 * 1024;
+/** Told at once, so that whoever sends a byte at a time and reads nothing has not a frame for each piled up here. */
+const CREDIT_BYTES = WINDOW_BYTES / 2;
 /** More than a keeper ever has open at once. */
 const MAX_STREAMS = 4_096;
 
@@ -179,7 +181,7 @@ class MuxStream extends Duplex {
   }
 
   override _read(): void {
-    if (this.#owed === 0) return;
+    if (this.#owed < CREDIT_BYTES) return;
     const bytes = Buffer.allocUnsafe(4);
     bytes.writeUInt32BE(this.#owed);
     this.#window += this.#owed;

@@ -140,6 +140,24 @@ describe("streams over one pair of pipes", () => {
     expect(stream.destroyed).toBe(true);
   });
 
+  it("say little to a peer that sends by the byte and hears nothing", async () => {
+    const [toNear, toFar] = [new PassThrough(), new PassThrough()];
+    const near = createMux(toNear, toFar);
+    const stream = near.open();
+    let came = 0;
+    stream.on("data", (chunk: Buffer) => {
+      came += chunk.length;
+    });
+    const bytes = Buffer.concat(Array.from({ length: 10 }, () => frame(1, 1, Buffer.from("x"))));
+    for (let i = 0; i < 1_000; i++) {
+      toNear.write(bytes);
+      await turn();
+    }
+    expect(came).toBe(10_000);
+    expect(toFar.readableLength + toFar.writableLength).toBeLessThan(1024);
+    near.destroy();
+  });
+
   it("pass over what comes for a stream that was closed", async () => {
     const { near, toNear } = pair((stream) => stream.pipe(stream));
     toNear.write(frame(1, 500, Buffer.from("late")));
