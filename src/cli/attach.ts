@@ -6,10 +6,10 @@ import type { Keeper, Session } from "../keeper/control-client.ts";
 import type { Settlement } from "../keeper/control-protocol.ts";
 import { filterTerminal } from "../keeper/terminal-filter.ts";
 import { TERMINAL_RESET } from "../keeper/terminal-rules.ts";
-import { printable } from "../lib/printable.ts";
+import { printable, printableLines } from "../lib/printable.ts";
 import { untilEnded } from "../lib/streams.ts";
 import { createDetachKey } from "./detach-key.ts";
-import { tell } from "./output.ts";
+import { tell, warn } from "./output.ts";
 
 export type Outcome =
   | { readonly kind: "ended"; readonly exit: ExitStatus; readonly settled: Settlement | undefined }
@@ -183,7 +183,7 @@ export async function followAgent(
       tell(`detached; the agent goes on. bottle attach ${keeper.id}`);
       return 0;
     }
-    if (outcome.exit.kind === "lost") tell(outcome.exit.reason);
+    if (outcome.exit.kind === "lost") tell(printableLines(outcome.exit.reason));
     if (outcome.settled !== undefined) tellSettlement(outcome.settled);
     return exitCodeOf(outcome.exit);
   } finally {
@@ -200,7 +200,7 @@ export function tellWaits(waits: readonly string[] = []): void {
 
 export function tellSettlement(settlement: Settlement): void {
   const { id, work, kept, problems } = settlement;
-  for (const problem of problems) tell(`warning: ${problem}`);
+  for (const problem of problems) warn(problem);
   if (work !== undefined && !work.empty) {
     const parts = [];
     if (work.commits > 0)

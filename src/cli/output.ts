@@ -1,6 +1,7 @@
 /** How commands speak: data on stdout, words for people on stderr, colour only where a terminal wants it. */
 import { styleText } from "node:util";
 import { codeOf, UserError } from "../lib/errors.ts";
+import { printableLines } from "../lib/printable.ts";
 
 type Style = Parameters<typeof styleText>[0];
 
@@ -69,15 +70,23 @@ export function progressLine(): ProgressLine {
   };
 }
 
-/** Says what went wrong and returns the exit code: a {@link UserError} in two lines, a bug with its stack. */
+/** What could not be undone or taken out. */
+export function warn(problem: string): void {
+  tell(`warning: ${printableLines(problem)}`);
+}
+
+/**
+ * Says what went wrong and returns the exit code: a {@link UserError} in two lines, a bug with its stack. Whoever wrote
+ * the words may have quoted a guest, an image or a parser that quotes either: none of them gets to the terminal.
+ */
 export function report(error: unknown): number {
   if (error instanceof UserError) {
-    tell(`${style("red", "error:")} ${error.message}`);
-    if (error.hint !== undefined) tell(`${style("dim", "next:")}  ${error.hint}`);
+    tell(`${style("red", "error:")} ${printableLines(error.message)}`);
+    if (error.hint !== undefined) tell(`${style("dim", "next:")}  ${printableLines(error.hint)}`);
     return error.exitCode;
   }
   if (codeOf(error) === "EPIPE") return 0;
-  tell(error instanceof Error ? (error.stack ?? error.message) : String(error));
+  tell(printableLines(error instanceof Error ? (error.stack ?? error.message) : String(error)));
   tell("this is a bug in bot-bottle, or a system in a state it did not expect");
   return 70;
 }

@@ -10,6 +10,14 @@ const UNSAFE = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Zl}\p{Zp}]/gu;
 /** Long enough for a path or a sentence; a screen is not filled by one hostile value. */
 const DEFAULT_LENGTH = 200;
 
+/** Each line of `text` so, and not cut: what several parts have said, each of them perhaps a stranger. */
+export function printableLines(text: string): string {
+  return text
+    .split("\n")
+    .map((line) => printable(line, Number.POSITIVE_INFINITY))
+    .join("\n");
+}
+
 /** `text` on one line: what cannot be shown as itself is written `\u{1b}`; cut at `length` characters. */
 export function printable(text: string, length: number = DEFAULT_LENGTH): string {
   if (text.length <= length && PLAIN.test(text)) return text;

@@ -5,6 +5,7 @@ import * as z from "zod";
 import type { Guest } from "../../contract/backend.ts";
 import { codeOf, messageOf, UserError } from "../../lib/errors.ts";
 import { writeFileAtomic } from "../../lib/paths.ts";
+import { printable } from "../../lib/printable.ts";
 import {
   createCommand,
   deleteCommand,
@@ -171,7 +172,7 @@ async function untilReady(smolvm: Smolvm, call: Call, name: string): Promise<voi
     if (code === 0) return;
     if (performance.now() > deadline)
       throw new UserError(
-        `smolvm ${smolvm.text} started the machine, and nothing can be run in it: ${stderr.trim() || `exit ${code}`}`,
+        `smolvm ${smolvm.text} started the machine, and nothing can be run in it: ${printable(stderr.trim()) || `exit ${code}`}`,
         { hint: "bottle doctor" },
       );
     await new Promise((resolve) => setTimeout(resolve, READY_PAUSE_MS));

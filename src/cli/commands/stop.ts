@@ -1,7 +1,7 @@
 /** `bottle stop`: end running bottles, and wait until nothing of them runs. */
 import { connectKeeper } from "../../keeper/control-client.ts";
 import type { ControlReply } from "../../keeper/control-protocol.ts";
-import { print, report, tell } from "../output.ts";
+import { print, report, warn } from "../output.ts";
 
 export async function stop(ids: readonly string[]): Promise<number> {
   const codes = await Promise.all(
@@ -21,5 +21,5 @@ export async function stop(ids: readonly string[]): Promise<number> {
 /** What could not be undone, which nobody else is told when nobody watched the agent. */
 export function tellProblems(reply: ControlReply): void {
   if (!("settled" in reply)) return;
-  for (const problem of reply.settled.problems) tell(`warning: ${problem}`);
+  for (const problem of reply.settled.problems) warn(problem);
 }

@@ -1,4 +1,5 @@
 /** Reads the headers of tar-format.ts, block by block. What is not plainly well-formed is refused. */
+import { printable } from "../printable.ts";
 import type { Extension } from "./tar-extensions.ts";
 import {
   ArchiveError,
@@ -56,7 +57,7 @@ export function decodeBlock(block: Buffer, before: Extension): DecodedBlock {
   }
   const plainType = flag === OLD_SPARSE ? "file" : TYPES.get(flag);
   if (plainType === undefined) {
-    throw new ArchiveError(`an entry has the type ${JSON.stringify(flag)}, which is not taken`);
+    throw new ArchiveError(`an entry has the type "${printable(flag)}", which is not taken`);
   }
   const name = before.name ?? Buffer.concat([prefixOf(block), readBytes(block, "name")]);
   // Before POSIX a directory was a file whose name ends in a slash, and readers still disagree about it.

@@ -357,6 +357,10 @@ describe("bounds", () => {
     expect(readdirSync(out)).toEqual(["f"]);
   });
 
+  it("refuses an unknown type, and names it by nothing that a terminal acts on", async () => {
+    await refuses([{ name: "x", flag: "\u009b" }], /the type "\\u\{9b\}", which/);
+  });
+
   it("refuses folders and links that claim a content", async () => {
     await refuses([{ name: "d", flag: "5", content: "x" }], /claims a content/);
     await refuses([{ name: "l", flag: "2", target: "t", content: "x" }], /claims a content/);

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { printable } from "../../../src/lib/printable.ts";
+import { printable, printableLines } from "../../../src/lib/printable.ts";
 
 describe("printable text", () => {
   it("stays as it is when it can be shown", () => {
@@ -24,6 +24,12 @@ describe("printable text", () => {
           if (text.length > length) expect(shown.length).toBeLessThanOrEqual(length + 1);
         },
       ),
+    );
+  });
+
+  it("keeps the lines of what several said, and what stands in none", () => {
+    expect(printableLines(`error\n  ${"x".repeat(300)}\r\n\u001b]0;title\u0007`)).toBe(
+      `error\n  ${"x".repeat(300)}\\u{d}\n\\u{1b}]0;title\\u{7}`,
     );
   });
 
