@@ -1,7 +1,8 @@
 /**
  * A machine's processes, found without smolvm: when a start of its failed, or when its state is gone, no command of its
  * would end them (A.8, I9). They are nobody's children, so their arguments have to tell: smolvm runs each machine as
- * `smolvm _boot-vm <a file in the machine's folder>`, and whoever starts it has its name.
+ * `smolvm _boot-vm <a file in the machine's folder>`, and whoever starts it has its name. Others on this host can give
+ * themselves such arguments, and are passed over.
  */
 import { codeOf } from "../../lib/errors.ts";
 import { run } from "../../lib/processes.ts";
@@ -17,7 +18,9 @@ export interface MachinePlace {
 
 /** Arguments: the two ways to the folder, the name. As a shell's function, for who outlives the keeper. */
 export const LIST_BY_ARGUMENTS = `by_arguments() {
-  ps -axww -o pid=,command= | while read -r pid command; do
+  me=$(id -u)
+  ps -axww -o uid=,pid=,command= | while read -r uid pid command; do
+    [ "$uid" = "$me" ] || continue
     case "$command " in
       *" _boot-vm $1/"* | *" _boot-vm $2/"* | *" machine start --name $3 "*) echo "$pid" ;;
     esac

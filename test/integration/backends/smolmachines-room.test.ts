@@ -5,7 +5,11 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { MachinePlace } from "../../../src/backends/smolmachines/machine-processes.ts";
+import {
+  killMachine,
+  type MachinePlace,
+  machineProcesses,
+} from "../../../src/backends/smolmachines/machine-processes.ts";
 import { canOpenRoom, openRoom, type Room, watchOver } from "../../../src/backends/smolmachines/room.ts";
 import { packagePath } from "../../../src/lib/package-root.ts";
 import { exited, runOk } from "../../../src/lib/processes.ts";
@@ -164,6 +168,24 @@ function placeIn(folder: string): MachinePlace {
   const name = `bot-bottle-t-${randomBytes(4).toString("hex")}`;
   return { name, folder: { path: join(folder, "smolvm"), short: join("/tmp", `bbv-${name}`) } };
 }
+
+it.skipIf(!isRoot)(
+  `a machine is not who gives himself its arguments, as another user of this host may${because(isRoot ? undefined : "who becomes another user is root")}`,
+  async () => {
+    const place = placeIn(join(tmpdir(), "bbm-none"));
+    const machine = begin(machineWords(place));
+    const stranger = begin(["setpriv", "--reuid=61234", "--clear-groups", ...machineWords(place)]);
+    try {
+      await Promise.all([untilRuns(machine, process.execPath), untilRuns(stranger, process.execPath)]);
+      expect(await machineProcesses(place)).toEqual([machine.pid]);
+      await killMachine(place);
+      await exited(machine);
+      expect([stranger.exitCode, stranger.signalCode]).toEqual([null, null]);
+    } finally {
+      await endAll(machine, stranger);
+    }
+  },
+);
 
 /** As smolvm begins one: by a file in its folder. */
 function machineWords({ folder }: MachinePlace): readonly string[] {
