@@ -1,12 +1,13 @@
 /**
- * The end of a bottle: work is taken out while the guest still runs, then everything is undone in reverse
- * order. What the operator has not got yet is never removed.
+ * The end of a bottle: its sidecars end, work is taken out while the guest still runs, then everything is undone in
+ * reverse order. What the operator has not got yet is never removed.
  */
 import { remedyOf } from "../approvals/difference.ts";
 import { unkept } from "../approvals/unkept.ts";
 import type { ExitStatus } from "../contract/backend.ts";
-import { messageOf } from "../lib/errors.ts";
+import { messageOf, UserError } from "../lib/errors.ts";
 import type { Scope } from "../lib/scope.ts";
+import { execUntil } from "../provision/guest-command.ts";
 import { exportWork } from "../provision/workspace/export.ts";
 import type { WorkSummary } from "../provision/workspace/work.ts";
 import { writeRecord } from "./bottle-record.ts";
@@ -14,15 +15,29 @@ import type { Settlement } from "./control-protocol.ts";
 import { plannedAllowed } from "./in-force.ts";
 import type { LaunchedBottle } from "./launch.ts";
 
+/** Some programs of a guest's, each of which has its own limit: together they must not add up to days. */
+const MAX_TAKING_OUT_MS = 60 * 60_000;
+
 /** Takes the agent's work, as it is now, into the state directory's own repository. */
 export async function takeOutWork(bottle: LaunchedBottle): Promise<WorkSummary> {
   const { workspaceFrom } = bottle.record.plan;
-  const work = await exportWork(bottle.guest, bottle.base, bottle.paths.work, {
-    id: bottle.id,
-    ...(workspaceFrom !== undefined && { operatorFolder: workspaceFrom }),
-  });
-  await bottle.log.happened("work.exported", { commits: work.commits, empty: work.empty });
-  return work;
+  const late = new AbortController();
+  const timer = setTimeout(
+    () =>
+      late.abort(new UserError(`the guest was not done with it in ${MAX_TAKING_OUT_MS / 60_000} minutes`)),
+    MAX_TAKING_OUT_MS,
+  );
+  try {
+    const guest = { ...bottle.guest, exec: execUntil(late.signal, bottle.guest.exec) };
+    const work = await exportWork(guest, bottle.base, bottle.paths.work, {
+      id: bottle.id,
+      ...(workspaceFrom !== undefined && { operatorFolder: workspaceFrom }),
+    });
+    await bottle.log.happened("work.exported", { commits: work.commits, empty: work.empty });
+    return work;
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /**
@@ -43,6 +58,8 @@ export async function settle(
       return undefined;
     }
   };
+  // What the agent left running may take its time while git looks through its files: it has no way out meanwhile.
+  await Promise.allSettled(bottle.sidecars.map((sidecar) => sidecar.stop()));
   const work = options.isDisposable
     ? undefined
     : await attempt(() => takeOutWork(bottle), "the agent's work could not be taken out");

@@ -135,6 +135,26 @@ export async function streamFromGuest<T>(
   }
 }
 
+/** The same, of which no program goes on, or is listened to, once `signal` is aborted: its reason is thrown. */
+export function execUntil(signal: AbortSignal, exec: GuestExec): GuestExec {
+  return async (argv, options = {}) => {
+    signal.throwIfAborted();
+    const both = options.signal === undefined ? signal : AbortSignal.any([signal, options.signal]);
+    const execution = await exec(argv, { ...options, signal: both });
+    // A hostile guest goes on writing.
+    const letGo = (): void => void execution.stdout.destroy(signal.reason);
+    if (signal.aborted) letGo();
+    signal.addEventListener("abort", letGo, { once: true, signal: endOf(execution) });
+    return execution;
+  };
+}
+
+function endOf({ stdout }: Execution): AbortSignal {
+  const ended = new AbortController();
+  stdout.once("close", () => ended.abort());
+  return ended.signal;
+}
+
 /** A process left in the background may hold stderr open for ever. */
 function within(stderr: Promise<string>): Promise<string> {
   return Promise.race([stderr, pause(KILL_GRACE_MS).then(() => "")]);

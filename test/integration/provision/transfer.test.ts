@@ -18,7 +18,7 @@ import { PassThrough, Readable } from "node:stream";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Execution, ExitStatus } from "../../../src/contract/backend.ts";
 import { joined } from "../../../src/lib/archive/pack-tar.ts";
-import { runInGuest, streamFromGuest } from "../../../src/provision/guest-command.ts";
+import { execUntil, runInGuest, streamFromGuest } from "../../../src/provision/guest-command.ts";
 import { copyInOverExec, copyOutOverExec, writeGuestFiles } from "../../../src/provision/transfer.ts";
 import { type RawEntry, rawArchive } from "../../support/archive-bytes.ts";
 import { createLocalGuest, type LocalGuest } from "../../support/local-guest.ts";
@@ -289,6 +289,27 @@ describe("a program in the guest that misbehaves", () => {
     const running = runInGuest(guest.exec, ["sleep", "600"], { signal: stopper.signal });
     setTimeout(() => stopper.abort(new Error("enough")), 50);
     await expect(running).rejects.toThrow("enough");
+  });
+
+  it("is not listened to beyond the limit of all that it is one of, however it trickles", async () => {
+    const late = new AbortController();
+    const ran: Execution[] = [];
+    const exec = execUntil(late.signal, async (...call) => {
+      const execution = await guest.exec(...call);
+      ran.push(execution);
+      return execution;
+    });
+    const trickle = ["sh", "-c", "while echo x; do sleep 0.01; done"] as const;
+    const running = runInGuest(exec, [...trickle]);
+    const direct = await exec([...trickle]);
+    direct.stdout.on("error", () => {}).resume();
+    await runInGuest(exec, ["true"]);
+    late.abort(new Error("enough"));
+    await expect(running).rejects.toThrow("enough");
+    for (const { exit } of ran.slice(0, 2))
+      expect(await exit).toEqual({ kind: "signalled", signal: "SIGKILL" });
+    await expect(runInGuest(exec, ["true"])).rejects.toThrow("enough");
+    expect(ran).toHaveLength(3);
   });
 
   it("has its complaint shown escaped", async () => {
