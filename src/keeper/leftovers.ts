@@ -44,7 +44,8 @@ export type Leftover =
     };
 
 /** In a state directory: what only a running bottle needs. Dotted are files that were being written, and scratch. */
-const TRANSIENT = /^(?:root|egress-root|git-gate|git-gate-root|token|keeper\.lock(?:\..*)?|\..*)$/;
+const TRANSIENT =
+  /^(?:root|(?:egress|git-gate|supervise|pipelock)-root|git-gate|token|keeper\.lock(?:\..*)?|\..*)$/;
 
 /** Of bottles that nobody runs, launches or works on. */
 export async function findLeftovers(): Promise<readonly Leftover[]> {

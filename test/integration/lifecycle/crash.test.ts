@@ -34,6 +34,18 @@ function isChild(pid: number, { child }: Running): boolean {
 }
 
 describe("a keeper that is killed", () => {
+  it("leaves nothing of a sidecar that was started late either", async () => {
+    cli.agent("asking", ["sh", "-c"], { bottle: { supervise: true } });
+    const id = await cli.start("asking", "-p", "curl -s $MCP_SUPERVISE_URL; echo asked; sleep 600");
+    await eventually("its question", async () => (await cli.run(["logs", id])).stdout.includes("asked"));
+    const pids = cli.processes();
+    expect(pids.some((pid) => cli.commandOf(pid).includes("sidecar supervise"))).toBe(true);
+    process.kill((await cli.status(id)).keeperPid, "SIGKILL");
+    await eventually("everybody's end", () => (pids.some(isAlive) ? undefined : true));
+    expect((await cli.run(["cleanup", "--yes"])).code).toBe(0);
+    expect(await cli.leftovers()).toEqual([]);
+  });
+
   it("takes sidecar and guest with it; the rest is listed, and then removed but for log and workspace", async () => {
     const id = await cli.start("sh", "-p", "echo kept > file; echo said; sleep 600");
     await eventually("the agent", async () => (await cli.run(["logs", id])).stdout || undefined);
