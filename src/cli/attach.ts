@@ -1,6 +1,7 @@
 /** The operator's end of a session: their terminal, or pipes. */
 import { constants } from "node:os";
 import { pipeline } from "node:stream";
+import { isDeepStrictEqual } from "node:util";
 import type { ExitStatus, TerminalSize } from "../contract/backend.ts";
 import type { Keeper, Session } from "../keeper/control-client.ts";
 import type { Settlement } from "../keeper/control-protocol.ts";
@@ -24,17 +25,25 @@ export function onTerminal(): boolean {
   return process.stdin.isTTY === true && process.stdout.isTTY === true;
 }
 
-/** Joins a command beside the agent: what is typed or piped in is its input. */
-export function joinExec(session: Session, interrupts: Interrupts): Promise<Outcome> {
+/** Joins a command beside the agent: what is typed or piped in is its input. @param size it was asked for with. */
+export function joinExec(
+  session: Session,
+  size: TerminalSize | undefined,
+  interrupts: Interrupts,
+): Promise<Outcome> {
   return session.tty && onTerminal()
-    ? joinTerminal(session, { detachable: false })
+    ? joinTerminal(session, { detachable: false, size })
     : joinPipes(session, { input: true, interrupts });
 }
 
 /** Joins the agent until it ends or the operator lets go. A headless one has no input: ours is left to others. */
-function joinAgent(session: Session, interrupts: Interrupts): Promise<Outcome> {
+function joinAgent(
+  session: Session,
+  size: TerminalSize | undefined,
+  interrupts: Interrupts,
+): Promise<Outcome> {
   return session.tty && onTerminal()
-    ? joinTerminal(session, { detachable: true })
+    ? joinTerminal(session, { detachable: true, size })
     : joinPipes(session, { input: session.tty, interrupts });
 }
 
@@ -70,7 +79,13 @@ export function catchInterrupts(): Interrupts {
   };
 }
 
-async function joinTerminal(session: Session, options: { readonly detachable: boolean }): Promise<Outcome> {
+interface TerminalOptions {
+  readonly detachable: boolean;
+  /** That the session was asked for with. */
+  readonly size: TerminalSize | undefined;
+}
+
+async function joinTerminal(session: Session, options: TerminalOptions): Promise<Outcome> {
   const { stdin, stdout } = process;
   const resize = (): void => session.send({ resize: terminalSize() });
   const key = createDetachKey();
@@ -87,6 +102,8 @@ async function joinTerminal(session: Session, options: { readonly detachable: bo
   stdin.on("data", onInput);
   stdin.resume();
   stdout.on("resize", resize);
+  // It may have changed while nobody listened.
+  if (!isDeepStrictEqual(options.size, terminalSize())) resize();
   // Whoever ends us gets a terminal back that echoes.
   if (options.detachable) process.on("SIGTERM", detach);
   const drained = untilEnded(session.stdout);
@@ -178,7 +195,7 @@ export async function followAgent(
   try {
     const size = options.tty ? terminalSize() : undefined;
     const session = await keeper.session({ op: "agent", start: options.start }, size);
-    const outcome = await joinAgent(session, interrupts);
+    const outcome = await joinAgent(session, size, interrupts);
     if (outcome.kind === "detached") {
       tell(`detached; the agent goes on. bottle attach ${keeper.id}`);
       return 0;

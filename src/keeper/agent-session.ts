@@ -12,6 +12,8 @@ import { createTerminalFilter } from "./terminal-filter.ts";
 const REPLAY_BYTES = 64 * 1024;
 /** What the guest's processes may still say after the agent's exit, when one of them keeps its output open. */
 const DRAIN_MS = 1_000;
+/** For a program to notice a size before it gets the next one. */
+const REDRAW_MS = 100;
 /** Kept for a watcher who has not read it when the agent ends; more comes only from what outlives the agent. */
 const MAX_UNREAD_BYTES = 8 * 1024 * 1024;
 
@@ -72,6 +74,14 @@ export function createAgentSession(
       await Promise.race([taken, execution.exit]);
     }
   };
+  /** A full-screen program draws itself anew when its size changes, and not when it stays. */
+  const redraw = (): void => {
+    if (shown === undefined) return;
+    execution.resize({ cols: shown.cols, rows: Math.max(1, shown.rows - 1) });
+    // By then the terminal may have another one.
+    setTimeout(() => shown && execution.resize(shown), REDRAW_MS).unref();
+  };
+
   const relays = [relay(execution.stdout, (watcher) => watcher.stdout)];
   if (!tty) relays.push(relay(execution.stderr, (watcher) => watcher.stderr));
   const drained = Promise.allSettled(relays);
@@ -108,7 +118,7 @@ export function createAgentSession(
       watcher.stdin.on("data", (chunk: Buffer) => execution.stdin.write(chunk)).resume();
       if (size === undefined) return;
       shown = size;
-      redraw(execution, size);
+      redraw();
     },
     resize(size) {
       shown = size;
@@ -123,19 +133,13 @@ export function createAgentSession(
     },
     goOn() {
       log.retry();
-      if (shown !== undefined) redraw(execution, shown);
+      redraw();
     },
     kill(signal) {
       interrupted = signal;
       execution.kill(signal);
     },
   };
-}
-
-/** A full-screen program draws itself anew when its size changes, and not when it stays. */
-function redraw(execution: Execution, size: TerminalSize): void {
-  execution.resize({ cols: size.cols, rows: Math.max(1, size.rows - 1) });
-  setTimeout(() => execution.resize(size), 20).unref();
 }
 
 function writeFully(stream: Writable, chunk: Buffer): Promise<void> {

@@ -23,11 +23,12 @@ export async function exec(id: string, command: readonly string[], flags: ExecFl
   const keeper = await connectKeeper(id);
   const interrupts = catchInterrupts();
   try {
+    const size = flags.tty && onTerminal() ? terminalSize() : undefined;
     const session = await keeper.session(
       { op: "exec", argv, env: parseEnv(flags.env), ...(flags.cwd !== undefined && { cwd: flags.cwd }) },
-      flags.tty && onTerminal() ? terminalSize() : undefined,
+      size,
     );
-    const outcome = await joinExec(session, interrupts);
+    const outcome = await joinExec(session, size, interrupts);
     if (outcome.kind === "detached") return 0;
     if (outcome.exit.kind === "lost") tell(`lost: ${outcome.exit.reason}`);
     return exitCodeOf(outcome.exit);

@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PassThrough } from "node:stream";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Execution, ExitStatus, TerminalSize } from "../../../src/contract/backend.ts";
 import { createAgentSession, type Watcher } from "../../../src/keeper/agent-session.ts";
 
@@ -149,6 +149,19 @@ describe("an agent's session on a terminal", () => {
     expect(first.text.stdout).toBe("a screen and more");
     expect(second.text.stdout).toBe("a screen and more");
     expect(agent.resized[0]).toEqual({ cols: 80, rows: 23 });
+  });
+
+  it("regression: a terminal that changes its size just after it came keeps the new one", async () => {
+    const agent = createAgent();
+    const session = createAgentSession(agent.execution, true, logPath);
+    session.join(createWatcher().watcher, SIZE);
+    const next = { cols: 100, rows: 30 };
+    session.resize(next);
+    await vi.waitFor(() => expect(agent.resized).toHaveLength(3));
+    expect(agent.resized.at(-1)).toEqual(next);
+    agent.stdout.end();
+    agent.exit(EXITED);
+    await session.finished;
   });
 
   it("shows no more of the past than some screens, and never half a sequence of it", async () => {
