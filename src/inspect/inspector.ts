@@ -27,6 +27,7 @@
  * path.ts tells where that was in the raw text, and mask.ts takes it out.
  */
 import { createHmac } from "node:crypto";
+import { Gathered } from "../lib/gathered.ts";
 import type { Detector } from "./detector.ts";
 import type { Finding, FindingKind } from "./finding.ts";
 import { KeywordIndex } from "./keyword-index.ts";
@@ -156,13 +157,13 @@ function fingerprint(key: Uint8Array, value: Uint8Array): string {
 function openStream(
   inspect: (text: Uint8Array, accepted: number, last: boolean) => Block | undefined,
 ): InspectionStream {
-  let chunks: Uint8Array[] = [];
-  let size = 0;
+  const gathered = new Gathered();
   /** So much of what is held was released before. */
   let accepted = 0;
   const advance = (last: boolean): Released => {
-    if (!last && size - accepted <= BLOCK + LOOK_AHEAD) return { bytes: Buffer.alloc(0), findings: [] };
-    const held = Buffer.concat(chunks);
+    if (!last && gathered.length - accepted <= BLOCK + LOOK_AHEAD)
+      return { bytes: Buffer.alloc(0), findings: [] };
+    const held = gathered.take();
     const begin = accepted;
     const findings: Finding[] = [];
     for (
@@ -177,16 +178,14 @@ function openStream(
     const bytes = held.subarray(begin, accepted);
     const kept = Math.max(0, accepted - LOOK_BEHIND);
     // A copy: the released part must not be kept alive by it.
-    chunks = [Buffer.from(held.subarray(kept))];
-    size = held.length - kept;
+    gathered.push(held.subarray(kept));
     accepted -= kept;
     return { bytes, findings };
   };
   return {
     push(chunk) {
       // A copy: the caller may use its buffer again before the block is full.
-      chunks.push(Buffer.from(chunk));
-      size += chunk.length;
+      gathered.push(chunk);
       return advance(false);
     },
     end: () => advance(true),

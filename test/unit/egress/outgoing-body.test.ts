@@ -9,6 +9,7 @@ import type { Coding } from "../../../src/sidecars/egress/inspection/content-cod
 import { type Framing, OutgoingBody } from "../../../src/sidecars/egress/inspection/outgoing-body.ts";
 import { ruleOn } from "../../../src/sidecars/egress/inspection/ruling.ts";
 import { LIMITS, type Limits } from "../../../src/sidecars/egress/limits.ts";
+import { memoryInUse } from "../../support/memory.ts";
 
 const KNOWN = ["tr4ffic", "Lamp", "9Kd2", "WinDow", "77xQ"].join("-");
 const inspector = compileInspector({
@@ -210,6 +211,24 @@ describe("a slow upstream", () => {
     sink.free();
     await once(sink, "finish");
     expect(sink.bytes).toBe(32 * 1024 * 1024);
+  });
+});
+
+describe("a body that comes byte by byte", () => {
+  it("takes no more memory than another", async () => {
+    const { source, body, cleared, held } = start();
+    const text = Buffer.alloc(300_000, LINE);
+    const before = memoryInUse();
+    for (const byte of text) source.write(Buffer.of(byte));
+    await settled();
+    expect(held.bytes).toBe(text.length);
+    expect(memoryInUse() - before).toBeLessThan(4 * text.length);
+    source.end();
+    while (cleared.length === 0) await settled();
+    const sink = new Sink();
+    sendTo(sink, body);
+    await settled();
+    expect(Buffer.concat(sink.chunks).equals(text)).toBe(true);
   });
 });
 

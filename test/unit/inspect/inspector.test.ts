@@ -7,6 +7,7 @@ import { Ledger } from "../../../src/inspect/ledger.ts";
 import { compileRules } from "../../../src/inspect/own-rules.ts";
 import { inspected } from "../../support/inspected.ts";
 import { CANARY, FORGE, inspector, KNOWN, OPTIONS, TOKEN } from "../../support/inspectors.ts";
+import { memoryInUse } from "../../support/memory.ts";
 import { random } from "../../support/random.ts";
 
 function names(text: string | Buffer, by: Inspector = inspector): string[] {
@@ -391,6 +392,15 @@ describe("stream", () => {
       expect(held).toBeLessThanOrEqual(BLOCK + LOOK_AHEAD + chunk.length);
     }
     expect(stream.end().bytes).toHaveLength(held);
+  });
+
+  it("holds no more of what comes byte by byte", () => {
+    const stream = inspector.stream();
+    const text = filler(BLOCK, 1);
+    const before = memoryInUse();
+    for (const byte of text) stream.push(Buffer.of(byte));
+    expect(memoryInUse() - before).toBeLessThan(4 * BLOCK);
+    expect(stream.end().bytes.equals(text)).toBe(true);
   });
 
   it("does not mind that the caller uses its buffer again", () => {

@@ -10,6 +10,7 @@
  * together with a host to send it to: a model can be talked into saying any URL.
  */
 import type { Inspector } from "../../../inspect/inspector.ts";
+import { Gathered } from "../../../lib/gathered.ts";
 import type { AnswerHead } from "../client/client.ts";
 import { canonicalName } from "../rules/headers.ts";
 import { canonicalHost } from "../target/authority.ts";
@@ -95,17 +96,15 @@ export function createIssuance(inspector: Inspector, tokens: IssuedTokens): Issu
   }
 
   function reader(answer: JsonAnswer): TokenReader {
-    let chunks: Buffer[] | undefined = [];
-    let size = 0;
+    let body: Gathered | undefined = new Gathered();
     return {
       push(chunk) {
-        size += chunk.length;
-        if (size > MAX_BODY) chunks = undefined;
-        chunks?.push(chunk);
+        body?.push(chunk);
+        if (body !== undefined && body.length > MAX_BODY) body = undefined;
       },
       end() {
-        const text = Buffer.concat(chunks ?? []).toString();
-        chunks = undefined;
+        const text = (body?.take() ?? "").toString();
+        body = undefined;
         if (!answer.isBatch && !/token|authorization/i.test(text)) return;
         const texts: Texts = new Map();
         noteJson(texts, parsed(text), "", 0, answer);

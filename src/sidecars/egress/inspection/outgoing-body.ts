@@ -8,6 +8,7 @@ import type { Readable, Transform } from "node:stream";
 import type { Finding } from "../../../inspect/finding.ts";
 import type { InspectionStream, Inspector, Released } from "../../../inspect/inspector.ts";
 import { mask } from "../../../inspect/mask.ts";
+import { Gathered } from "../../../lib/gathered.ts";
 import { type Refusal, refuse } from "../denial.ts";
 import type { Limits } from "../limits.ts";
 import type { UpstreamRequest } from "../upstream/connection.ts";
@@ -50,8 +51,7 @@ export class OutgoingBody {
   #decoder: Transform | undefined;
   #request: BodySink | undefined;
   /** Not looked at yet. */
-  #collected: Buffer[] = [];
-  #collectedBytes = 0;
+  readonly #collected = new Gathered();
   #stream: InspectionStream | undefined;
   /** Looked at, and waiting for the request. */
   #ready: Buffer[] = [];
@@ -140,12 +140,11 @@ export class OutgoingBody {
       return;
     }
     this.#collected.push(chunk);
-    this.#collectedBytes += chunk.length;
     held.bytes += chunk.length;
-    if (this.#collectedBytes <= limits.heldBytes && held.bytes <= limits.allHeldBytes) return;
+    if (this.#collected.length <= limits.heldBytes && held.bytes <= limits.allHeldBytes) return;
     const stream = inspector.stream();
     this.#stream = stream;
-    for (const each of this.#takeCollected()) this.#pass(stream.push(each));
+    this.#pass(stream.push(this.#takeCollected()));
     const refusal = this.#over ? undefined : this.#events.whole(undefined);
     if (refusal !== undefined) this.#refuse(refusal);
     if (this.#over) return;
@@ -162,7 +161,7 @@ export class OutgoingBody {
       if (!this.#over) this.#end();
       return;
     }
-    const bytes = Buffer.concat(this.#takeCollected());
+    const bytes = this.#takeCollected();
     this.#pass({ bytes, findings: this.#options.inspector.scan(bytes) });
     if (this.#over) return;
     const refusal = this.#events.whole(bytes);
@@ -202,12 +201,9 @@ export class OutgoingBody {
     this.#request?.end();
   }
 
-  #takeCollected(): Buffer[] {
-    const collected = this.#collected;
-    this.#options.held.bytes -= this.#collectedBytes;
-    this.#collected = [];
-    this.#collectedBytes = 0;
-    return collected;
+  #takeCollected(): Buffer {
+    this.#options.held.bytes -= this.#collected.length;
+    return this.#collected.take();
   }
 
   #refuse(refusal: Refusal): void {

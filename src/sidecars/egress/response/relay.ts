@@ -1,5 +1,6 @@
 /** The upstream's answer on its way to the guest: chunk by chunk, and never an end that was none. */
 import type { Transform } from "node:stream";
+import { Gathered } from "../../../lib/gathered.ts";
 import type { AnswerHead, Client } from "../client/client.ts";
 import { type Refusal, refuse } from "../denial.ts";
 import { createDecoder } from "../inspection/content-coding.ts";
@@ -33,7 +34,7 @@ export class Relay {
   readonly #incoming: Incoming | undefined;
   #decoder: Transform | undefined;
   /** What goes out with the head, which waits for the end. */
-  readonly #held: Buffer[] | undefined;
+  readonly #held: Gathered | undefined;
   /** What may be the last of it: it then goes out with the end, and all of a short answer at once. */
   #last: Buffer | undefined;
   #trailers: readonly string[] = [];
@@ -55,7 +56,7 @@ export class Relay {
       flagged: (findings) => events.flagged(findings),
       refused: (refusal) => this.#refuse(refusal),
     });
-    if (this.#incoming?.isHeld === true) this.#held = [];
+    if (this.#incoming?.isHeld === true) this.#held = new Gathered();
     else this.#begin(this.#incoming?.head ?? head);
   }
 
@@ -153,7 +154,7 @@ export class Relay {
     if (this.#isOver) return;
     if (this.#held !== undefined && incoming !== undefined) {
       this.#begin(incoming.markedHead);
-      for (const bytes of this.#held) this.#put(bytes);
+      this.#put(this.#held.take());
     }
     if (last !== undefined) this.#put(last);
     const rest = this.#last;

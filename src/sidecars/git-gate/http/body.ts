@@ -5,6 +5,7 @@
 import type { IncomingMessage } from "node:http";
 import type { Readable, Writable } from "node:stream";
 import { createGunzip } from "node:zlib";
+import { Gathered } from "../../../lib/gathered.ts";
 import { LIMITS } from "../limits.ts";
 
 export interface BodyEnd {
@@ -102,7 +103,7 @@ const SHORTEST_PACKET = 4;
 /** Follows packets up to the first flush: `<4 hex digits of length><data>`. Source: gitprotocol-common(5). */
 class CommandReader {
   readonly #packets: string[] = [];
-  #packet: Buffer[] = [];
+  readonly #packet = new Gathered();
   #left = 0;
   #digits = "";
   #total = 0;
@@ -113,7 +114,7 @@ class CommandReader {
     for (let at = 0; at < bytes.length && !this.#done; ) {
       if (this.#left > 0) {
         const part = bytes.subarray(at, at + this.#left);
-        this.#packet.push(Buffer.from(part));
+        this.#packet.push(part);
         this.#left -= part.length;
         this.#total += part.length;
         at += part.length;
@@ -138,8 +139,7 @@ class CommandReader {
   }
 
   #endPacket(): boolean {
-    const text = Buffer.concat(this.#packet).toString("utf8");
-    this.#packet = [];
+    const text = this.#packet.take().toString("utf8");
     this.#packets.push(text.endsWith("\n") ? text.slice(0, -1) : text);
     return ONE_LINE.test(this.#packets.at(-1) ?? "");
   }
