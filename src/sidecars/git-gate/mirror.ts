@@ -19,7 +19,7 @@ import type { Remote } from "./upstream/remote.ts";
 
 export interface Mirror {
   readonly place: Place;
-  /** False until the first refresh. */
+  /** False until the first refresh: of one that was kept nobody knows which refs stand for others. */
   exists(): boolean;
   /** Makes it equal to upstream. Those who ask while one runs share the next one, which begins after they asked. */
   refresh(): Promise<Verdict<{ readonly changed: number }>>;
@@ -55,7 +55,7 @@ export async function openMirror(options: MirrorOptions): Promise<Mirror> {
   const gitDir = join(home.stateDir, `${name}.git`);
   const place: Place = { gitDir };
   const lock = createLock();
-  let symbolic: ReadonlySet<string> = new Set();
+  let symbolic: ReadonlySet<string> | undefined;
   if (existsSync(gitDir) && !isOfThisBoot(gitDir)) await rm(gitDir, { recursive: true, force: true });
   if (existsSync(gitDir)) await sweep(gitDir);
 
@@ -201,13 +201,13 @@ export async function openMirror(options: MirrorOptions): Promise<Mirror> {
 
   return {
     place,
-    exists: () => existsSync(gitDir),
+    exists: () => symbolic !== undefined && existsSync(gitDir),
     refresh: shared(refresh),
     receiving,
     lock: () => lock.take(),
     refs,
     moved,
-    symbolic: () => symbolic,
+    symbolic: () => symbolic ?? new Set(),
   };
 }
 

@@ -3,7 +3,15 @@ import { readdir, rm, truncate, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { closesAfterEach } from "../../support/closing.ts";
-import { bareUpstream, type GateSite, must, startSite, workingCopy } from "../../support/git-gate.ts";
+import {
+  bareUpstream,
+  type GateSite,
+  must,
+  OWN,
+  run,
+  startSite,
+  workingCopy,
+} from "../../support/git-gate.ts";
 
 const closing = closesAfterEach();
 
@@ -48,6 +56,31 @@ describe.runIf(process.platform === "linux")("a mirror", () => {
     );
     await copy.commit({ "a.ts": "a\n" });
     expect(await copy.push()).toMatchObject({ code: 0 });
+  });
+
+  it("that was kept is no more than one, and no push is judged by it before upstream was read", async () => {
+    const { bare, site } = await firstLife();
+    const copy = await site.clone();
+    const alias = `${OWN}/alias`;
+    await must(["git", "--git-dir", bare, "symbolic-ref", alias, "refs/heads/main"]);
+    await copy.git("fetch", "-q");
+    const main = await copy.git("rev-parse", "HEAD");
+    const next = await copy.commit({ "a.ts": "a\n" });
+    const packing = ["git", "pack-objects", "-q", "--stdout", "--revs"];
+    const pack = await run(packing, { cwd: copy.folder, input: `${next}\n^${main}\n` });
+    site.gate.stop();
+    const again = await startSite({ upstream: { kind: "local", path: bare }, folder: site.folder });
+    closing.push(() => again.close());
+    const command = `${main} ${next} ${alias}\0report-status side-band-64k`;
+    const length = (4 + command.length).toString(16).padStart(4, "0");
+    // As git does not: it asks for the refs first.
+    await fetch(`${again.url}/app.git/git-receive-pack`, {
+      method: "POST",
+      headers: { "Content-Type": "application/x-git-receive-pack-request" },
+      body: Buffer.from(`${length}${command}0000${pack.stdout}`, "latin1"),
+    }).then((answer) => answer.arrayBuffer());
+    expect(await must(["git", "--git-dir", bare, "rev-parse", "main"])).toBe(main);
+    expect(again.events("git.refused")).toMatchObject([{ code: "ref-symbolic" }]);
   });
 
   it("of a local upstream waits for no disk, and the upstream itself still does", async () => {
