@@ -2,6 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { basename } from "node:path";
 import type { BackendName } from "../../src/contract/isolation.ts";
 import { runOk } from "../../src/lib/processes.ts";
 import {
@@ -13,7 +14,7 @@ import {
   killIfThere,
   type ManifestParts,
 } from "./bottle-cli.ts";
-import { cgroupsBelow, removeCgroups } from "./cgroups.ts";
+import { cgroupsBelow, removeCgroups, removeCgroupsBelow } from "./cgroups.ts";
 import { engineLack, startEngine } from "./docker-engine.ts";
 import type { Fault } from "./faults.ts";
 import { startPrivateHost } from "./private-host.ts";
@@ -180,6 +181,9 @@ const STAND_IN = /^(?!.*processors\.pl).*_boot-vm/;
  */
 const SHIM = /\bcontainerd-shim-runc-v2 -namespace moby |\/run\/containerd\/s\/[0-9a-f]{64}$/;
 
+/** The group that an engine makes for a container: one that is killed between the two never knew of it. */
+const CONTAINER_GROUP = /\/[0-9a-f]{64}$/;
+
 /** With an engine of its own. */
 async function engineHost(
   backend: BackendName,
@@ -214,7 +218,9 @@ async function engineHost(
     cli,
     look: async () => [
       // The engine's own, which has another name each time it starts.
-      ...cgroupsBelow(cgroups).map((name) => `cgroup ${name}`),
+      ...cgroupsBelow(cgroups)
+        .filter((name) => !mayHaveForgotten || !CONTAINER_GROUP.test(name))
+        .map((name) => `cgroup ${name}`),
       ...(await host.look())
         .filter((line) => !mayHaveForgotten || !SHIM.test(line))
         .map((line) => line.replace(/(?<=\/libnetwork\/)[0-9a-f]+(?=\.sock$)/, "*")),
@@ -234,6 +240,11 @@ async function engineHost(
       const shims = (): readonly number[] => matching(cli, host.processes(), SHIM);
       for (const pid of shims()) killIfThere(pid);
       await eventually("the end of what the engine forgot", () => (shims().length === 0 ? true : undefined));
+      const known = await names("container", "--all", "--quiet", "--no-trunc");
+      const forgotten = cgroupsBelow(cgroups)
+        .map((name) => basename(name))
+        .filter((id) => CONTAINER_GROUP.test(`/${id}`) && !known.includes(`container ${id}`));
+      removeCgroupsBelow(cgroups, new Set(forgotten));
       mayHaveForgotten = false;
     },
     async close() {

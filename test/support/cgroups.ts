@@ -1,6 +1,6 @@
 /** Groups of processes, which every namespace shares: of a host or an engine of a test's own, below one name. */
 import { existsSync, readdirSync, readFileSync, rmdirSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 
 const ROOT = "/sys/fs/cgroup";
 
@@ -14,6 +14,12 @@ export function cgroupsBelow(name: string): readonly string[] {
 /** Those that no process is in any more. */
 export function removeCgroups(name: string): void {
   for (const [, top] of tops(name)) for (const path of [...below(top).toReversed(), top]) rmdirSync(path);
+}
+
+/** Of those below the name the named ones, which no process may be in. */
+export function removeCgroupsBelow(name: string, names: ReadonlySet<string>): void {
+  const paths = tops(name).flatMap(([, top]) => below(top).toReversed());
+  for (const path of paths) if (names.has(basename(path))) rmdirSync(path);
 }
 
 export interface KernelLimits {

@@ -18,6 +18,7 @@ export interface Day {
 
 /** At once, so that a day of emulated machines is one day. */
 const MOST_RUNNING = 3;
+const MOST_AT_ONCE = 8;
 /** A launch that is to be cut short is, within this. */
 const LAUNCH_MS = 3_000;
 /** What a keeper takes to end a bottle whose guest is gone, on a busy machine. */
@@ -131,8 +132,9 @@ export async function spendDay(
   while (done.length < steps) await acts[dice.pick(names)]?.();
 
   await rest();
+  // A whole day leaves dozens, and a command has only so much time.
   const ids = (await cli.list()).map(({ id }) => id);
-  if (ids.length > 0) await told(["rm", "--force", ...ids]);
+  while (ids.length > 0) await told(["rm", "--force", ...ids.splice(0, MOST_AT_ONCE)]);
   await told(["cleanup", "--yes"]);
   return { done, problems, left: await lasting(host, before) };
 }
