@@ -2,29 +2,16 @@
  * From a plan to a bottle that is ready for its agent: each thing acquired in the order of the design, each
  * pushed on the scope at once, so that whatever fails half-way leaves nothing behind.
  */
-import { randomBytes } from "node:crypto";
-import { readFile } from "node:fs/promises";
 import type { AuditLog } from "../audit/log.ts";
 import { backendNamed, placementOf } from "../backends/registry.ts";
-import { type KeptSidecar, keepSidecar } from "../bundle/bundle.ts";
+import type { KeptSidecar } from "../bundle/bundle.ts";
 import type { CertificateAuthority } from "../bundle/certificate-authority.ts";
 import { isSecret, type Secrets } from "../bundle/egress-settings.ts";
 import { type HostPlaces, hostPlaces } from "../bundle/host-place.ts";
-import { keepSidecarOnFirstUse } from "../bundle/on-first-use.ts";
-import type {
-  Backend,
-  Guest,
-  Link,
-  Prepared,
-  Progress,
-  ServiceName,
-  SidecarHome,
-} from "../contract/backend.ts";
+import type { Backend, Guest, Link, Prepared, Progress } from "../contract/backend.ts";
 import type { BottlePlan } from "../contract/plan.ts";
-import { hostUidOf } from "../jail/host-uid.ts";
 import { UserError } from "../lib/errors.ts";
 import { cacheOf } from "../lib/paths.ts";
-import { pending } from "../lib/pending.ts";
 import type { Scope } from "../lib/scope.ts";
 import { describeUserConfig } from "../plan/preflight.ts";
 import { describeRepo } from "../plan/preflight-repo.ts";
@@ -33,18 +20,15 @@ import { mintDecoy } from "../provision/decoy.ts";
 import { provision } from "../provision/provision.ts";
 import type { BaseSnapshot } from "../provision/workspace/snapshot.ts";
 import { type BottlePaths, type BottleRecord, writeRecord } from "./bottle-record.ts";
-import { egressRequest } from "./egress.ts";
 import { findingsKeyOf } from "./findings-key.ts";
-import { gateRequest } from "./git-gate.ts";
 import { guestEnvironment } from "./guest-environment.ts";
-import { pipelockInForce } from "./in-force.ts";
 import type { Inbox } from "./inbox.ts";
-import { endpointIn, endpointOf } from "./link-endpoint.ts";
+import { planSidecars, startSidecars } from "./launch-sidecars.ts";
+import { endpointOf } from "./link-endpoint.ts";
 import { openInbox } from "./open-inbox.ts";
-import { type PipelockPlace, pipelockMounts, pipelockRequest, placePipelock } from "./pipelock.ts";
+import { placePipelock } from "./pipelock.ts";
 import { reserveBottle } from "./reservation.ts";
 import { createStandstill, refresh, type Standstill } from "./standstill.ts";
-import { superviseRequest } from "./supervise.ts";
 import { verifyIsolation } from "./verification.ts";
 
 export interface LaunchRequest {
@@ -162,107 +146,28 @@ export async function launchBottle(
     },
     scope,
   );
-  // For a link that others could dial too. Made before it is known whether this is one.
-  const egressBearer = newBearer();
-  const gate = plan.repos === undefined ? undefined : { repos: plan.repos, bearer: newBearer() };
-  const supervised = plan.supervise === undefined ? undefined : { bearer: newBearer() };
-  const services: readonly ServiceName[] = [
-    "egress",
-    ...(gate === undefined ? [] : (["git-gate"] as const)),
-    ...(supervised === undefined ? [] : (["supervise"] as const)),
-  ];
-  const sidecarHome = pending<SidecarHome>();
-  if (gate === undefined) sidecarHome.resolve({ uid: hostUidOf(id, "sidecars"), mounts: [] });
-  const sharedHome = sidecarHome.promise.then((home) => ({
-    ...home,
-    mounts: [...home.mounts, ...pipelockMounts(pipelockAt)],
-  }));
-  // Not every backend asks for it, and a gate that cannot be settled is heard of elsewhere.
-  sharedHome.catch(() => {});
-  // All at once: each of them mostly waits for a process that loads. Egress is told what it waits for.
+  const planned = planSidecars(id, plan, pipelockAt);
+  // The link, the sidecars and the guest all at once: each waits for what it needs of the others.
   const linking = backend.reserve(
     prepared,
     {
-      ...{ id, plan, stateDir: paths.state, runtimeDir: paths.runtime, services },
+      ...{ id, plan, stateDir: paths.state, runtimeDir: paths.runtime, services: planned.services },
       keepsDisk: () => reservation.keepsDisk(),
-      sidecarHome: sharedHome,
+      sidecarHome: planned.home,
     },
     scope,
   );
-  const minting = mint(id);
-  const pipelock =
-    pipelockAt && mint(`${id} pipelock`).then((authority): PipelockPlace => ({ ...pipelockAt, authority }));
-  const readingCa = Promise.all(plan.upstreamCa.map((path) => readFile(path, "utf8")));
-  readingCa.catch(() => {});
-  const wanted = [
-    egressRequest(
-      {
-        ...{
-          reservation,
-          linking,
-          minting,
-          request,
-          decoy,
-          findingsKey,
-          inbox,
-          places,
-          pipelock,
-          readingCa,
-        },
-        endpoint: endpointIn(linking, "egress"),
-        bearer: egressBearer,
-      },
-      scope,
-    ),
-    ...(pipelock === undefined
-      ? []
-      : [
-          Promise.all([pipelock, readingCa]).then(([place, upstreamCa]) =>
-            pipelockRequest(
-              place,
-              {
-                ...{ reservation, linking, upstreamCa, places },
-                policy: () => pipelockInForce(plan, inbox.state),
-              },
-              scope,
-            ),
-          ),
-        ]),
-    ...(gate === undefined
-      ? []
-      : [
-          gateRequest(
-            { ...gate, decoy, findingsKey },
-            {
-              reservation,
-              request,
-              inbox,
-              endpoint: endpointIn(linking, "git-gate"),
-              at: places,
-              sidecarHome,
-            },
-            scope,
-          ).catch((error: unknown) => {
-            sidecarHome.reject(error);
-            throw error;
-          }),
-        ]),
-  ];
-  const kept = async (starting: Promise<KeptSidecar>): Promise<KeptSidecar> => {
-    const sidecar = await starting;
-    running.push(sidecar);
-    return sidecar;
-  };
-  const starting = wanted.map((coming) => kept(coming.then((wish) => keepSidecar(wish, scope))));
-  if (supervised !== undefined) {
-    const endpoint = endpointIn(linking, "supervise");
-    const parts = { reservation, inbox, endpoint, secrets, places, ...supervised };
-    const wish = superviseRequest(parts, scope);
-    starting.push(kept(keepSidecarOnFirstUse(wish, verified, scope)));
-  }
+  const { minting, starting } = startSidecars(
+    planned,
+    {
+      ...{ request, reservation, inbox, places, decoy, findingsKey, secrets, linking, verified },
+      running: (sidecar) => running.push(sidecar),
+    },
+    scope,
+  );
   const booting = linking.then((link) => {
     signal.throwIfAborted();
-    const env = guestEnvironment(request, link, egressBearer);
+    const env = guestEnvironment(request, link, planned.egress.bearer);
     return backend.boot(prepared, link, { plan, env, progress: hooks.progress }, scope);
   });
   bootedGuest = booting;
@@ -278,9 +183,11 @@ export async function launchBottle(
   markVerified();
   const base = await provision(endingWith(signal, guest), plan, {
     certificate: authority.certificate,
-    ...(gate !== undefined && { gate: { ...gate, url: endpointOf(link, "git-gate").guestUrl } }),
-    ...(supervised !== undefined && {
-      supervise: { ...supervised, url: `${endpointOf(link, "supervise").guestUrl}/mcp` },
+    ...(planned.gate !== undefined && {
+      gate: { ...planned.gate, url: endpointOf(link, "git-gate").guestUrl },
+    }),
+    ...(planned.supervise !== undefined && {
+      supervise: { ...planned.supervise, url: `${endpointOf(link, "supervise").guestUrl}/mcp` },
     }),
     decoy,
     stateDir: paths.state,
@@ -314,13 +221,6 @@ function endingWith(signal: AbortSignal, guest: Guest): Guest {
   };
 }
 
-/** Its library takes longer to load than the guest's namespaces take to make: both at once. */
-function mint(id: string): Promise<CertificateAuthority> {
-  const coming = import("../bundle/certificate-authority.ts").then(({ mintAuthority }) => mintAuthority(id));
-  coming.catch(() => {});
-  return coming;
-}
-
 /** Fills caches: nothing of it is the bottle's. */
 async function prepare(
   backend: Backend,
@@ -330,11 +230,6 @@ async function prepare(
 ): Promise<Prepared> {
   const tools = await providerNamed(plan.provider.name).install(cacheOf(), progress, signal);
   return backend.prepare({ plan, tools }, progress, signal);
-}
-
-/** 256 bits: it cannot be guessed by whoever reaches the link besides this guest. */
-function newBearer(): string {
-  return randomBytes(32).toString("base64url");
 }
 
 /** Of what no exception is ever made for, by the names under which findings name it. */
