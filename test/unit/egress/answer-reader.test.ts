@@ -247,6 +247,27 @@ describe("an upstream's answer", () => {
   });
 });
 
+describe("a body in chunks of a byte", () => {
+  it("is told once for what came at once: each telling takes memory until the guest has read it", () => {
+    const told: string[] = [];
+    const reader = new AnswerReader({
+      head: () => told.push("head"),
+      body: (bytes) => told.push(bytes.toString("latin1")),
+      end: () => told.push("end"),
+      switched: () => told.push("switched"),
+      refused: () => told.push("refused"),
+    });
+    reader.expect("GET");
+    const chunked = (text: string): string => [...text].map((byte) => `1\r\n${byte}\r\n`).join("");
+    reader.push(bytes(`${OK}Transfer-Encoding: chunked\r\n\r\n${chunked("first")}1\r`));
+    reader.push(bytes(`\n!\r\n${chunked("second")}0\r\n\r\n`));
+    expect(told).toEqual(["head", "first", "!second", "end"]);
+    reader.expect("GET");
+    reader.push(bytes(`${OK}Transfer-Encoding: chunked\r\n\r\n${chunked("third")}x\r\n`));
+    expect(told.slice(4)).toEqual(["head", "third", "refused"]);
+  });
+});
+
 /** What node's HTTP client makes of it. */
 function nodeReads(answer: Buffer): Promise<unknown> {
   return new Promise((resolve) => {

@@ -11,6 +11,7 @@ import { canonicalName, isFieldText, isHeaderName } from "../rules/headers.ts";
 export interface AnswerEvents {
   /** Of the answer that counts: informational ones are passed over. */
   head(answer: StatedAnswer): void;
+  /** All that came of it at once: an upstream may put every byte into a chunk of its own. */
   body(bytes: Buffer): void;
   /** The answer is whole. @param trailers flat: name, value. */
   end(trailers: readonly string[]): void;
@@ -56,6 +57,8 @@ export class AnswerReader {
   #informational = 0;
   /** The beginning of a head or of a line whose end has not come. */
   #held: Buffer = NOTHING;
+  /** Of the body, and not told yet. */
+  #pieces: Buffer[] = [];
   #trailers: string[] = [];
   #trailerBytes = 0;
 
@@ -71,6 +74,11 @@ export class AnswerReader {
   }
 
   push(chunk: Buffer): void {
+    this.#read(chunk);
+    this.#tell();
+  }
+
+  #read(chunk: Buffer): void {
     let rest = chunk;
     while (rest.length > 0) {
       switch (this.#expected) {
@@ -82,7 +90,7 @@ export class AnswerReader {
           rest = this.#readCounted(rest);
           break;
         case "close":
-          this.#events.body(rest);
+          this.#pieces.push(rest);
           return;
         case "size":
         case "break":
@@ -158,7 +166,7 @@ export class AnswerReader {
     const size = Math.min(chunk.length, this.#left);
     this.#left -= size;
     if (this.#left === 0) this.#expected = isChunk ? "break" : "nothing";
-    this.#events.body(size === chunk.length ? chunk : chunk.subarray(0, size));
+    this.#pieces.push(size === chunk.length ? chunk : chunk.subarray(0, size));
     if (this.#left === 0 && !isChunk) this.#finish(NO_TRAILERS);
     return chunk.subarray(size);
   }
@@ -209,12 +217,22 @@ export class AnswerReader {
     }
   }
 
+  #tell(): void {
+    const pieces = this.#pieces;
+    const [only] = pieces;
+    if (only === undefined) return;
+    this.#pieces = [];
+    this.#events.body(pieces.length === 1 ? only : Buffer.concat(pieces));
+  }
+
   #finish(trailers: readonly string[]): void {
+    this.#tell();
     this.#expected = "nothing";
     this.#events.end(trailers);
   }
 
   #fail(refusal: Refusal = unreadable()): Buffer {
+    this.#tell();
     this.#expected = "over";
     this.#held = NOTHING;
     this.#events.refused(refusal);
