@@ -29,16 +29,19 @@ export interface StoredLayer {
   discard?(): Promise<void>;
 }
 
-/** Hands the layer's tar to `read`, and resolves when it has read it and all of it was as named. */
+/**
+ * Hands the layer's tar to `read`, and resolves when it has read it and all of it was as named.
+ * @param ratio of all layers that are unpacked beside each other.
+ */
 export async function withLayerTar(
   layer: StoredLayer,
   read: (tar: AsyncIterable<Buffer>) => Promise<void>,
   signal?: AbortSignal,
+  ratio: RatioGuard = new RatioGuard(),
 ): Promise<void> {
   const stored = layer.blob
     ? checked("the layer", layer.open(), layer.blob.digest, layer.blob.size)
     : layer.open();
-  const ratio = new RatioGuard();
   let refusal: unknown;
   const reading = async (tar: AsyncIterable<Buffer>): Promise<void> => {
     try {
@@ -103,10 +106,16 @@ export async function peek(
   return { first: Buffer.concat(chunks).subarray(0, count), all: all() };
 }
 
-/** Counts what goes into an unpacker and what comes out. @throws UserError (to who reads) for a bomb. */
+/** Counts what goes into unpackers and what comes out. @throws UserError (to who reads) for a bomb. */
 export class RatioGuard {
   #in = 0;
   #out = 0;
+  readonly #maxBytes: number;
+
+  /** @param maxBytes that come out, however much went in: the same small layer may be named again and again. */
+  constructor(maxBytes: number = Number.POSITIVE_INFINITY) {
+    this.#maxBytes = maxBytes;
+  }
 
   async *before(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void, void> {
     for await (const chunk of source) {
@@ -118,6 +127,8 @@ export class RatioGuard {
   async *after(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void, void> {
     for await (const chunk of source) {
       this.#out += chunk.length;
+      if (this.#out > this.#maxBytes)
+        throw new UserError(`the image's layers unpack to more than ${this.#maxBytes} bytes`);
       if (this.#out > RATIO_COUNTS_FROM && this.#out > this.#in * MAX_RATIO) {
         throw new UserError(
           `a layer unpacks to more than ${MAX_RATIO} times its size: it is refused as a bomb`,

@@ -4,8 +4,11 @@ import { createWriteStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
-import { withLayerTar } from "./layer-stream.ts";
+import { RatioGuard, withLayerTar } from "./layer-stream.ts";
 import type { SourceImage } from "./source-image.ts";
+
+/** Of all layers: they lie on the operator's disk, where no image of its own bounds them. */
+const MAX_UNPACKED_BYTES = 64 * 1024 ** 3;
 
 export interface UnpackedLayer {
   readonly file: string;
@@ -18,7 +21,9 @@ export function unpackLayers(
   image: SourceImage,
   workDir: string,
   signal?: AbortSignal,
+  maxBytes: number = MAX_UNPACKED_BYTES,
 ): Promise<readonly UnpackedLayer[]> {
+  const ratio = new RatioGuard(maxBytes);
   return Promise.all(
     image.layers.map(async (layer, i): Promise<UnpackedLayer> => {
       const file = join(workDir, `layer-${i}.tar`);
@@ -37,6 +42,7 @@ export function unpackLayers(
             createWriteStream(file, { mode: 0o600 }),
           ),
         signal,
+        ratio,
       );
       const { size } = await stat(file);
       return { file, digest: `sha256:${hash.digest("hex")}`, size };

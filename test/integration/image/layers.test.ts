@@ -1,7 +1,12 @@
 /** Layers upon layers: what whiteouts hide, where links lead, and what is refused. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { gzipSync } from "node:zlib";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { withLayerTar } from "../../../src/image/layer-stream.ts";
+import { plainConfig, type SourceImage } from "../../../src/image/source-image.ts";
+import { unpackLayers } from "../../../src/image/unpacked-layers.ts";
 import {
   inChunks,
   paxRecord,
@@ -320,6 +325,35 @@ describe("a hostile layer", () => {
     });
     await expect(unpacking).rejects.toThrow(/more than 200 times its size/);
     expect(bytes).toBeLessThan(1.1 * 1024 ** 3);
+  });
+
+  describe("beside others", () => {
+    let area: string;
+    beforeEach(() => {
+      area = mkdtempSync(join(tmpdir(), "bottle-test-"));
+    });
+    afterEach(() => rmSync(area, { recursive: true, force: true }));
+
+    const layers = (count: number, stored: Buffer): SourceImage => ({
+      digest: "sha256:none",
+      config: plainConfig(),
+      layers: Array.from({ length: count }, () => ({ open: () => inChunks(stored, 65_536) })),
+    });
+
+    it("is a bomb as they are together: each may unpack to a gigabyte, and an image has 512", async () => {
+      // 640 MiB of nothing in 640 KB.
+      const piece = gzipSync(Buffer.alloc(64 * 1024 ** 2));
+      const layer = Buffer.concat(Array.from({ length: 10 }, () => piece));
+      await expect(unpackLayers(layers(2, layer), area)).rejects.toThrow(/more than 200 times its size/);
+    });
+
+    it("is refused for what they unpack to, though each was stored for itself", async () => {
+      const layer = rawArchive(file("a", "b".repeat(100_000)));
+      await unpackLayers(layers(2, layer), area, undefined, 2 * layer.length);
+      await expect(unpackLayers(layers(3, layer), area, undefined, 2 * layer.length)).rejects.toThrow(
+        /unpack to more than/,
+      );
+    });
   });
 
   it("whose compression is damaged or cut is refused", async () => {
