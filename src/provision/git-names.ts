@@ -4,11 +4,13 @@
  * pagers, filters, ssh), from `hooks/`, and from whatever those point to; and it takes a folder for a repository
  * by its *structure*, not only by the name `.git`. So names are refused while extracting, and shapes afterwards.
  */
-import { readdirSync, rmSync } from "node:fs";
+import { readdirSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import type { Skipped } from "../lib/archive/extract-tar.ts";
 import { joined } from "../lib/archive/pack-tar.ts";
 import { statusOf } from "../lib/archive/status.ts";
 import type { TarType } from "../lib/archive/tar-format.ts";
+import { breather } from "../lib/breath.ts";
 import { printable } from "../lib/printable.ts";
 
 const HOLDS_COMMANDS = "git would take commands from it";
@@ -46,28 +48,30 @@ export function excludeGitCommands(path: readonly Buffer[], type: TarType): stri
  * Takes the command places, and what leads to others' objects, out of every folder below `tree` that git would take for
  * a repository, whatever its name, and says which they were. No link is followed.
  */
-export function disarmRepositories(tree: Buffer): readonly Skipped[] {
+export async function disarmRepositories(tree: Buffer): Promise<readonly Skipped[]> {
+  const breathe = breather();
   const removed: Skipped[] = [];
-  const remove = (path: Buffer, reason: string): void => {
-    rmSync(path, { recursive: true, force: true });
+  const remove = async (path: Buffer, reason: string): Promise<void> => {
+    await rm(path, { recursive: true, force: true });
     removed.push({ path: printable(path.subarray(tree.length + 1).toString()), reason });
   };
-  const visit = (folder: Buffer): void => {
+  const visit = async (folder: Buffer): Promise<void> => {
     const children = childrenOf(folder);
     const names = new Set(children.map(folded));
     const isRepository = names.has("head") && (names.has("objects") || names.has("commondir"));
     for (const child of children) {
+      await breathe();
       const path = joined(folder, child);
       if (isRepository && COMMAND_PLACES.has(folded(child))) {
-        remove(path, HOLDS_COMMANDS);
+        await remove(path, HOLDS_COMMANDS);
         continue;
       }
       if (isRepository && folded(child) === "objects")
-        for (const each of borrowing(path)) remove(each, BORROWS_OBJECTS);
-      if (isFolder(path)) visit(path);
+        for (const each of borrowing(path)) await remove(each, BORROWS_OBJECTS);
+      if (isFolder(path)) await visit(path);
     }
   };
-  if (isFolder(tree)) visit(tree);
+  if (isFolder(tree)) await visit(tree);
   return removed;
 }
 

@@ -24,6 +24,7 @@ import {
   writeSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
+import { breather } from "../breath.ts";
 import { codeOf } from "../errors.ts";
 import { printable } from "../printable.ts";
 import { removeTree } from "../remove-tree.ts";
@@ -53,7 +54,7 @@ export interface ExtractPolicy {
   /** Why `path` (below the destination, in components) is left out, or undefined. */
   readonly exclude?: (path: readonly Buffer[], type: TarEntry["type"]) => string | undefined;
   /** Sees the finished tree before it gets its name; what it returns is added to the report. */
-  readonly inspect?: (tree: Buffer) => readonly Skipped[];
+  readonly inspect?: (tree: Buffer) => Promise<readonly Skipped[]>;
 }
 
 export interface Skipped {
@@ -90,9 +91,9 @@ export async function extractTar(
   try {
     const extraction = new Extraction(Buffer.from(beside), policy);
     for await (const entry of readTar(stream)) await extraction.add(entry);
-    extraction.finish();
+    await extraction.finish();
     const made = topOf(beside, policy.root, extraction.report());
-    for (const skipped of policy.inspect?.(made) ?? []) extraction.skip(skipped);
+    for (const skipped of (await policy.inspect?.(made)) ?? []) extraction.skip(skipped);
     refuseExisting(destination);
     renameSync(made, destination);
     return extraction.report();
@@ -130,6 +131,7 @@ class Extraction {
   readonly #base: Buffer;
   readonly #policy: ExtractPolicy;
   readonly #mask: number;
+  readonly #breathe = breather();
   readonly #folders: Folder[] = [];
   readonly #links: Link[] = [];
   readonly #skipped: Skipped[] = [];
@@ -150,6 +152,7 @@ class Extraction {
   }
 
   async add(entry: TarEntry): Promise<void> {
+    await this.#breathe();
     this.#entries += 1;
     if (this.#entries > this.#policy.maxEntries) {
       throw new ArchiveError(`the archive has more than ${this.#policy.maxEntries} entries`);
@@ -185,12 +188,14 @@ class Extraction {
   }
 
   /** What has to wait until no more content comes. */
-  finish(): void {
+  async finish(): Promise<void> {
     for (const { name, mode } of this.#folders) {
+      await this.#breathe();
       // The operator can always look into and remove what came out.
       chmodSync(this.#absolute(split(name)), (mode & this.#mask) | 0o700);
     }
     for (const { name, target } of this.#links) {
+      await this.#breathe();
       symlinkSync(target, this.#place(split(name)));
       this.#madeLinks += 1;
     }

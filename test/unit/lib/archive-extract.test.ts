@@ -16,6 +16,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type ExtractPolicy, type ExtractReport, extractTar } from "../../../src/lib/archive/extract-tar.ts";
 import { ArchiveError } from "../../../src/lib/archive/tar-format.ts";
 import { inChunks, paxRecord, type RawEntry, rawArchive, rawEntry } from "../../support/archive-bytes.ts";
+import { countTurns } from "../../support/turns.ts";
 
 const BOUNDS: ExtractPolicy = { maxEntries: 1000, maxBytes: 1_000_000 };
 
@@ -359,6 +360,18 @@ describe("bounds", () => {
 
   it("refuses an unknown type, and names it by nothing that a terminal acts on", async () => {
     await refuses([{ name: "x", flag: "\u009b" }], /the type "\\u\{9b\}", which/);
+  });
+
+  it("lets everything else go on while it makes what there may be so much of", async () => {
+    const folders = Array.from({ length: 1_000 }, (_, i) => directory(`${i}/`));
+    const turns = countTurns();
+    let before = 0;
+    const inspect = async (): Promise<readonly []> => {
+      before = turns();
+      return [];
+    };
+    await extractTar(inChunks(rawArchive(...folders)), out, { ...BOUNDS, inspect }).finally(turns);
+    expect(before).toBeGreaterThan(5);
   });
 
   it("refuses folders and links that claim a content", async () => {

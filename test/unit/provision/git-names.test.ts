@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { disarmRepositories, excludeGitCommands } from "../../../src/provision/git-names.ts";
+import { countTurns } from "../../support/turns.ts";
 
 const verdict = (path: string, type: "file" | "directory" | "symlink" | "hard-link" = "file"): boolean =>
   excludeGitCommands(
@@ -60,7 +61,7 @@ describe("what of a git folder may reach the operator's disk", () => {
 });
 
 describe("what git would take for a repository, by whatever name", () => {
-  it("regression: is left without commands and without others' objects, and a link of objects is removed", () => {
+  it("regression: is left without commands and without others' objects, and a link of objects is removed", async () => {
     const tree = mkdtempSync(join(tmpdir(), "bbt-"));
     const file = (...path: readonly string[]): void => {
       mkdirSync(join(tree, ...path.slice(0, -1)), { recursive: true });
@@ -78,7 +79,7 @@ describe("what git would take for a repository, by whatever name", () => {
       symlinkSync("../../o/info", join(tree, "deep", "objects", "info"));
       // No repository.
       file("plain", "objects", "info", "alternates");
-      const removed = disarmRepositories(Buffer.from(tree)).map(({ path }) => path);
+      const removed = (await disarmRepositories(Buffer.from(tree))).map(({ path }) => path);
       expect(removed.toSorted()).toEqual([
         "deep/objects/info",
         "linked/objects",
@@ -89,6 +90,19 @@ describe("what git would take for a repository, by whatever name", () => {
       expect(readdirSync(join(tree, "x.git", "objects", "info"))).toEqual(["packs"]);
       expect(readdirSync(join(tree, "plain", "objects", "info"))).toEqual(["alternates"]);
     } finally {
+      rmSync(tree, { recursive: true });
+    }
+  });
+
+  it("is looked for while everything else goes on, however much there is", async () => {
+    const tree = mkdtempSync(join(tmpdir(), "bbt-"));
+    for (let i = 0; i < 1_000; i++) mkdirSync(join(tree, `${i}`));
+    const turns = countTurns();
+    try {
+      await disarmRepositories(Buffer.from(tree));
+      expect(turns()).toBeGreaterThan(2);
+    } finally {
+      turns();
       rmSync(tree, { recursive: true });
     }
   });
