@@ -84,7 +84,8 @@ export const MODEL_PROVIDERS: readonly Detector[] = [
     title: "Replicate API token",
     group: "model-provider",
     trigger: { kind: "keyword", keywords: ["r8_"] },
-    pattern: "r8_[A-Za-z0-9]{37}",
+    // Base64 for URLs has the mark once in 262,144 characters: what models thought, sealed, comes in megabytes of it.
+    pattern: "(?<![A-Za-z0-9_-])r8_[A-Za-z0-9]{37}(?![A-Za-z0-9_-])",
     check: looksRandom,
     source: "https://replicate.com/docs/topics/security/api-tokens",
   },

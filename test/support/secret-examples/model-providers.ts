@@ -68,7 +68,14 @@ export const MODEL_PROVIDER_EXAMPLES: Readonly<Record<string, SecretExample>> = 
   "replicate-api-token": known(
     "https://replicate.com/docs/reference/http#authentication (40 characters that begin r8_)",
     [`r8_${draw("alnum", 37)}`],
-    [`r8_${draw("alnum", 36)} `, blanked("r8_", 37)],
+    [
+      `r8_${draw("alnum", 36)} `,
+      blanked("r8_", 37),
+      // What a model thought, sealed by its provider and sent back with every request: three characters are no mark in it.
+      `"encrypted_content":"gAAAAA${draw("url", 90)}r8_${draw("alnum", 37)}${draw("url", 90)}"`,
+      `"encrypted_content":"gAAAAA${draw("url", 90)}x_r8_${draw("alnum", 37)}"`,
+      `"encrypted_content":"r8_${draw("alnum", 37)}-${draw("url", 90)}"`,
+    ],
   ),
   "together-api-key": known(
     "https://docs.together.ai/docs/quickstart",
