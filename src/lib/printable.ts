@@ -5,7 +5,8 @@
 
 /** Most texts, which need no second look. */
 const PLAIN = /^[ -~]*$/;
-const UNSAFE = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Zl}\p{Zp}]/gu;
+/** What a font may leave out is not format characters alone: 256 selectors can stand unseen behind a letter, each a byte of a message. */
+const UNSAFE = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/gu;
 
 /** Long enough for a path or a sentence; a screen is not filled by one hostile value. */
 const DEFAULT_LENGTH = 200;

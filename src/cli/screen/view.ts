@@ -41,11 +41,11 @@ export function render(state: State): readonly Row[] {
 }
 
 /**
- * Whatever was forgotten before: nothing that a terminal obeys gets past here. Variation selectors and enclosing marks
- * go too, because terminals disagree on how wide they make what is before them.
+ * Whatever was forgotten before: nothing that a terminal obeys gets past here. Enclosing marks go too, because
+ * terminals disagree on how wide they make what is before them.
  */
 function safe(text: string): string {
-  return printable(text, text.length).replace(/\p{Variation_Selector}|\p{Me}/gu, "");
+  return printable(text, text.length).replace(/\p{Me}/gu, "");
 }
 
 function linesOf(state: State): readonly Line[] {
