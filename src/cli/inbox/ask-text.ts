@@ -1,6 +1,6 @@
 /** A request as text that the operator edits, and back. */
 import { stringify } from "yaml";
-import { ASK_LIMITS, type Ask, askSchema } from "../../contract/approvals.ts";
+import { type Ask, askSchema } from "../../contract/approvals.ts";
 import { accept, type Parsed, reject } from "../../lib/parsed.ts";
 import { printable } from "../../lib/printable.ts";
 import { parseYaml } from "../../manifest/yaml-tree.ts";
@@ -21,7 +21,7 @@ export function textOfAsk(ask: Ask, described: readonly string[]): string {
     "What is asked for. Change it, save it, and what it would newly allow is shown before you are asked.",
     EXPLAINED[ask.kind],
     "As it is, it would newly allow:",
-    ...now.map((line) => `  ${printable(line, 2 * ASK_LIMITS.itemLength)}`),
+    ...now.map((line) => `  ${printable(line, line.length)}`),
   ];
   return `${comments.map((line) => `# ${line}\n`).join("")}${stringify(ask, { lineWidth: 0 })}`;
 }

@@ -29,6 +29,11 @@ function shown(text: string): string {
   return printable(text, LINE_LENGTH);
 }
 
+/** Nothing is cut of what an approval is about: what stands last on a line, such as a credential, counts as the rest does. */
+function whole(text: string): string {
+  return printable(text, text.length);
+}
+
 /** One line, for a list. */
 export function summaryOf(pending: Pending): string {
   switch (pending.kind) {
@@ -59,7 +64,7 @@ export function passagesOf(pending: Pending): readonly Passage[] {
       return [
         {
           heading: "would newly be possible",
-          lines: described.length === 0 ? none : described.map(shown),
+          lines: described.length === 0 ? none : described.map(whole),
           kind: "fact",
         },
         ...(warnings.length === 0
@@ -138,7 +143,7 @@ export function grantPassages(grant: ActiveGrant, now: number): readonly Passage
   return [
     {
       heading: "newly possible with it",
-      lines: grant.described.length === 0 ? ["nothing"] : grant.described.map(shown),
+      lines: grant.described.length === 0 ? ["nothing"] : grant.described.map(whole),
       kind: "fact",
     },
     { heading: "given for", lines: [describeAsk(grant.ask)], kind: "fact" },
