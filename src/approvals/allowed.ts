@@ -42,6 +42,18 @@ interface GitException {
   readonly subject: string;
 }
 
+/** What the plan gives by itself. */
+export function withoutGrants(allowed: Allowed): Allowed {
+  const isPlanned = ({ grant }: Granted): boolean => grant === undefined;
+  return {
+    routes: allowed.routes.filter(isPlanned),
+    repos: allowed.repos.map(({ refs, ...repo }) => ({ ...repo, refs: refs.filter(isPlanned) })),
+    findings: allowed.findings.filter(isPlanned),
+    gitExceptions: allowed.gitExceptions.filter(isPlanned),
+    ...(allowed.environment !== undefined && { environment: allowed.environment.filter(isPlanned) }),
+  };
+}
+
 export function withGrant(allowed: Allowed, ask: Ask, ticket: string): Allowed {
   const grant = { grant: ticket };
   switch (ask.kind) {

@@ -6,7 +6,7 @@
 import { canonicalJson } from "../audit/canonical-json.ts";
 import { ASK_LIMITS, type Ask, type GrantTerms, type SuperviseAnswer } from "../contract/approvals.ts";
 import { printable } from "../lib/printable.ts";
-import { type Allowed, withGrant } from "./allowed.ts";
+import { type Allowed, withGrant, withoutGrants } from "./allowed.ts";
 import { canonicalAsk } from "./ask.ts";
 import { describeChange, difference } from "./difference.ts";
 import { digestOf } from "./digest.ts";
@@ -136,9 +136,13 @@ export interface Moment {
 
 export type Decision = { readonly kind: "decided"; readonly event: ApprovalEvent } | Refused;
 
-/** What the operator is shown, and what the approval has to name. */
+/**
+ * What the operator is shown, and what the approval has to name. Other grants do not count: what one of them gives for
+ * once, asked for again with something harmless beside it, would outlive it by an approval that did not name it.
+ */
 export function shown(request: Request, ask: Ask, { bottle, epoch, allowed }: Moment) {
-  const changes = difference(allowed, withGrant(allowed, ask, request.ticket));
+  const planned = withoutGrants(allowed);
+  const changes = difference(planned, withGrant(planned, ask, request.ticket));
   return { changes, digest: digestOf({ bottle, ticket: request.ticket, ask, difference: changes, epoch }) };
 }
 

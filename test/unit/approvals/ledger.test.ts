@@ -113,6 +113,47 @@ function keeper(planned: Allowed = PLANNED) {
 
 const T1 = ticketOf(1);
 
+describe("what is shown", () => {
+  it("regression: has what another grant gives until it ends (I6): with something new beside it, that was given for longer unseen", () => {
+    const k = keeper();
+    const paths = (...values: readonly string[]) =>
+      values.map((value) => ({ type: "exact" as const, value }));
+    k.ask({ ...HOST, paths: paths("/grave") }, 0);
+    k.approve(T1, 1, { lifetime: { kind: "once" } });
+    k.ask({ ...HOST, paths: paths("/grave", "/harmless") }, 2);
+    const request = k.ledger().get(ticketOf(2)) ?? expect.fail();
+    expect(shown(request, request.ask, k.moment(3)).changes.map(describeChange)).toEqual([
+      "GET api.x.test/grave",
+      "GET api.x.test/harmless",
+    ]);
+  });
+
+  it("regression: has a ref and an exception so, too", () => {
+    const k = keeper();
+    const ref = (...refs: string[]): Ask => ({
+      kind: "repository",
+      repo: "app",
+      refs,
+      force: true,
+      delete: false,
+    });
+    const lifted = (...subjects: string[]): Ask => ({
+      ...{ kind: "git-exception", repo: "app", code: "path-protected", subjects },
+    });
+    const asks = [
+      [ref("refs/heads/main"), ref("refs/heads/main", "refs/heads/x"), "refs/heads/main"],
+      [lifted(".github/a"), lifted(".github/a", ".github/b"), ".github/a"],
+    ] as const;
+    asks.forEach(([first, second, grave], i) => {
+      k.ask(first, 0);
+      k.approve(ticketOf(2 * i + 1), 1);
+      k.ask(second, 2);
+      const request = k.ledger().get(ticketOf(2 * i + 2)) ?? expect.fail();
+      expect(shown(request, second, k.moment(3)).changes.map(describeChange).join("\n")).toContain(grave);
+    });
+  });
+});
+
 describe("asking", () => {
   it("joins what is pending already, under the same ticket", () => {
     const k = keeper();
