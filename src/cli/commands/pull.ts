@@ -3,7 +3,8 @@
 import { type BottlePaths, readRecord, writeRecord } from "../../keeper/bottle-record.ts";
 import { tryLock } from "../../lib/lock-file.ts";
 import { printable } from "../../lib/printable.ts";
-import { pullWork } from "../../provision/workspace/pull.ts";
+import { isPulled, pullWork } from "../../provision/workspace/pull.ts";
+import { readWork } from "../../provision/workspace/work.ts";
 import { latestWork } from "../bottle-work.ts";
 import { print, printJson, tell } from "../output.ts";
 
@@ -15,7 +16,7 @@ export async function pull(id: string, flags: { readonly json?: true }): Promise
     return 0;
   }
   const pulled = await pullWork(paths.work, id, process.cwd());
-  await markPulled(paths);
+  await markPulled(paths, id, process.cwd());
   if (flags.json) printJson({ id, ...pulled });
   else {
     for (const { name, state } of pulled.refs) print(`${state.padEnd(9)}  ${printable(name, 500)}`);
@@ -24,11 +25,16 @@ export async function pull(id: string, flags: { readonly json?: true }): Promise
   return 0;
 }
 
-/** Of a bottle that runs there is more to come, and its keeper writes what is known of it. */
-async function markPulled(paths: BottlePaths): Promise<void> {
+/**
+ * What is noted so goes with `bottle rm`, unasked. Of a bottle that runs there is more to come, and its keeper writes
+ * what is known of it; one that ended since may hold more than was fetched, and what could not be taken out it holds.
+ */
+export async function markPulled(paths: BottlePaths, id: string, folder: string): Promise<void> {
   const lock = await tryLock(paths.lock);
   if (!("release" in lock)) return;
   try {
+    const { notes } = (await readWork(paths.work)) ?? { notes: [] };
+    if (notes.length > 0 || !(await isPulled(paths.work, id, folder))) return;
     await writeRecord(paths, { ...(await readRecord(paths)), work: "pulled" });
   } finally {
     await lock.release();
