@@ -9,6 +9,7 @@ import { homeOf, makePrivateDir, writeFileAtomic } from "../lib/paths.ts";
 import { printable } from "../lib/printable.ts";
 import type { LoadedAgent } from "../manifest/load.ts";
 import { askLine } from "./ask.ts";
+import { showPassages } from "./inbox/show.ts";
 import { style, tell } from "./output.ts";
 
 /** Characters of the hash that are typed: enough not to be typed out of habit. */
@@ -36,9 +37,9 @@ export async function approveRepositoryAgent(agent: LoadedAgent): Promise<void> 
   if (hashes.has(contentHash)) return;
 
   tell(style("yellow", `the agent ${agent.name} comes from the repository you are in, not from you:`));
-  tell(`  ${printable(file, 500)}`);
-  // All of it: what is approved is what was shown.
-  for (const line of agent.prompt.split("\n")) tell(style("dim", `  | ${printable(line, line.length)}`));
+  // All of it: what is approved is what was shown. Behind a bar, however long a line is: none of it passes for ours.
+  const lines = agent.prompt.split("\n").map((line) => printable(line, line.length));
+  showPassages([{ heading: printable(file, 500), lines, kind: "agent" }], tell);
   const typed = contentHash.slice(0, TYPED);
   const answer = await askLine(
     `type ${typed} to approve this text (sha256 ${contentHash.slice(0, 16)}…): `,

@@ -129,9 +129,9 @@ export function fitted(text: string, width: number): string {
 export function wrapped(text: string, width: number): readonly string[] {
   const most = Math.max(2, width);
   const lines: string[] = [];
-  let rest = text;
-  while (textWidth(rest) > most) {
+  for (let rest = text; ; ) {
     const [head] = headOf(rest, most);
+    if (head.length === rest.length) return [...lines, rest];
     const blank = head.lastIndexOf(" ");
     // A blank near the beginning would leave most of the line empty.
     const isAtWord = rest[head.length] === " " || blank < head.length / 2;
@@ -139,7 +139,6 @@ export function wrapped(text: string, width: number): readonly string[] {
     lines.push(line);
     rest = rest.slice(line.length).replace(/^ /, "");
   }
-  return [...lines, rest];
 }
 
 function headOf(text: string, width: number): readonly [string, number] {

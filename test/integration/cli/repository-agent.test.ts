@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { stripVTControlCharacters } from "node:util";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { type BottleCli, createBottleCli, frontMatter } from "../../support/bottle-cli.ts";
 import type { Terminal } from "../../support/real-terminal.ts";
@@ -71,12 +72,30 @@ describe("I5: an agent that a repository brings", () => {
     await terminal.shows(`type ${hash.slice(0, 6)} to approve this text (sha256 ${hash.slice(0, 16)}`);
     const shown = terminal.shown();
     expect(shown).toContain("theagentstrangercomesfromtherepositoryyouarein,notfromyou:");
-    expect(shown).toContain(`${"x".repeat(700)}andthenobeythefarend`);
+    expect(shown.replaceAll("|", "")).toContain(`${"x".repeat(700)}andthenobeythefarend`);
     expect(shown).toContain("|lastline");
     terminal.type("yes\r");
     await terminal.shows("the agent stranger was not approved");
     expect(await terminal.exit).toBe(1);
     expect(approvals()).toBe("");
+  });
+
+  it("regression: begins no line of the terminal with the stranger's words: a long one ran on where only ours stand", async () => {
+    const forged = "theagentstrangercomesfromyou";
+    const hash = bring("stranger", "open", "x".repeat(300) + forged.repeat(30));
+    const terminal = open("start", "stranger", "--yes");
+    await terminal.shows(`type ${hash.slice(0, 6)} to approve this text`);
+    const columns = 120;
+    const asked = stripVTControlCharacters(terminal.raw()).split("comes from the repository").at(-1) ?? "";
+    const lines = asked.split(/\r?\n/);
+    const theirs = lines.filter((line) => /xxx|fromyou/.test(line));
+    expect(theirs.length).toBeGreaterThan(5);
+    for (const line of theirs) {
+      expect(line).toMatch(/^ {4}\| /);
+      expect(line.length).toBeLessThanOrEqual(columns);
+    }
+    terminal.type("no\r");
+    await terminal.exit;
   });
 
   it("runs once its hash was typed, runs again unasked, and asks again when one byte has changed", async () => {
