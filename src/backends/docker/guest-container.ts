@@ -17,6 +17,7 @@ import type { EngineImage } from "../../engine/images.ts";
 import { packEntries } from "../../lib/archive/pack-tar.ts";
 import { readTar } from "../../lib/archive/read-tar.ts";
 import { UserError } from "../../lib/errors.ts";
+import { printable } from "../../lib/printable.ts";
 import { directHosts } from "../../plan/direct-hosts.ts";
 import { agentLine, groupWithAgent, passwdWithAgent } from "./agent-user.ts";
 import { LINK, linkSockets } from "./link.ts";
@@ -70,7 +71,7 @@ export interface GuestContainerRequest {
 
 /**
  * Where the image declares volumes, less what the guest has there anyway. Left to the engine, they would have no name by
- * which to find them again. @throws UserError when there are too many.
+ * which to find them again. @throws UserError when there are too many, or one lies as deep as what is ours.
  */
 export function declaredPlaces(
   { volumes }: EngineImage,
@@ -88,8 +89,17 @@ export function declaredPlaces(
   const places = [...new Set(volumes.map((place) => posix.resolve("/", place)))].filter(
     (place) => !own.includes(place),
   );
+  const deep = places.find((place) => depthOf(place) >= depthOf(RUNTIME));
+  if (deep !== undefined)
+    throw new UserError(
+      `the image declares a volume in a deeper folder than a guest has: ${printable(deep)}`,
+    );
   if (places.length <= MAX_DECLARED) return places;
   throw new UserError(`the image declares ${places.length} volumes, and a guest has ${MAX_DECLARED} at most`);
+}
+
+function depthOf(place: string): number {
+  return place.split("/").length;
 }
 
 /** Makes it, with the agent's user in its /etc. Nothing of it runs. @throws UserError */

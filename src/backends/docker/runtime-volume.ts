@@ -10,8 +10,9 @@ import {
   removeContainer,
 } from "../../engine/engine.ts";
 import { isProcessAlive, ownProcessStart } from "../../lib/process-start.ts";
-import { RUNTIME } from "./own-program.ts";
 
+/** In the sidecars' image. */
+const FILLED_FROM = "/opt/bottle/runtime";
 const LABEL = "bot-bottle.runtime";
 
 /** @returns its name. @throws UserError */
@@ -29,7 +30,7 @@ export async function ensureRuntimeVolume(engine: Engine, sidecars: string): Pro
       network: { kind: "none" },
       user: "1000:1000",
       pids: 1,
-      mounts: [{ type: "volume", name, to: RUNTIME, writable: true }],
+      mounts: [{ type: "volume", name, to: FILLED_FROM, writable: true }],
     });
   } finally {
     await removeContainer(engine, maker);

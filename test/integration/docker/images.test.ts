@@ -2,8 +2,9 @@
 import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { copyFileSync, existsSync, mkdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { RUNTIME } from "../../../src/backends/docker/own-program.ts";
 import type { EngineImage } from "../../../src/engine/images.ts";
 import { putIntoEngine } from "../../../src/image/into-engine.ts";
 import { cacheOf, homeMark } from "../../../src/lib/paths.ts";
@@ -164,6 +165,32 @@ describe.each(ways)("a bottle of the operator's own image on $name", ({ name, la
     expect((await ask("volume", "ls", "--format", "{{.Name}}")).replace(/bot-bottle-runtime-\w+/, "")).toBe(
       "",
     );
+  });
+
+  once("has no word in what our own programs start with", { timeout: START_MS }, async () => {
+    recipe(
+      `FROM ${engine.base}`,
+      "RUN ls /lib/*/libBrokenLocale.so.1 >/etc/ld.so.preload && test -s /etc/ld.so.preload",
+      "RUN mkdir -p /etc/ssl && printf 'nodejs_conf = own\\n[own]\\nproviders = nowhere\\n' >/etc/ssl/openssl.cnf",
+    );
+    const look =
+      "for maps in /proc/[0-9]*/maps; do grep -q ld.so $maps && grep -c BrokenLocale $maps; done; true";
+    expect(await said("own", look)).toBe("0");
+    // What it mounts over ours, or by a link that leads there.
+    recipe(
+      `FROM ${engine.base}`,
+      "RUN mkdir -p $OWN/lib /a/b/c && touch $OWN/lib/theirs && ln -s $OWN /a/b/c/d".replaceAll(
+        "$OWN",
+        RUNTIME,
+      ),
+      "VOLUME /a/b/c/d/lib",
+      `VOLUME ${dirname(RUNTIME)}`,
+    );
+    expect(await said("own", `ls ${RUNTIME}/lib | grep -c theirs; true`)).toBe("0");
+    recipe(`FROM ${engine.base}`, `VOLUME ${RUNTIME}/lib`);
+    const { code, stderr } = await begin("own", "--prompt", "true");
+    expect(stderr).toContain("in a deeper folder than a guest has");
+    expect(code).toBe(1);
   });
 
   once(
