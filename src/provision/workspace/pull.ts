@@ -31,6 +31,7 @@ export async function pullWork(workDir: string, id: string, operatorFolder: stri
   const prefix = await workOf(workDir, id);
   const wanted = await refsBelow({ kind: "ours", gitDir: workDir }, prefix);
   const before = await refsBelow(repository.place, prefix);
+  refuseInTheWay([...before.keys()], [...wanted.keys()]);
   if (wanted.size > 0) await fetch(repository, workDir, prefix);
   const refs = [...wanted].map(([name, oid]): PulledRef => {
     const earlier = before.get(name);
@@ -73,6 +74,25 @@ async function refsBelow(place: GitPlace, prefix: string): Promise<ReadonlyMap<s
         return oid === undefined || name === undefined ? [] : [[name, oid] as const];
       }),
   );
+}
+
+/** More than a few are nobody's honest work, and the next try names the next. */
+const MAX_NAMED = 3;
+
+/**
+ * git keeps no ref `a` beside a ref `a/b`, and the agent may have renamed the one to the other since. What was pulled
+ * then may be all there is of it: only the operator gives it up.
+ */
+function refuseInTheWay(there: readonly string[], wanted: readonly string[]): void {
+  const inTheWay = there.filter((name) =>
+    wanted.some((other) => other.startsWith(`${name}/`) || name.startsWith(`${other}/`)),
+  );
+  if (inTheWay.length === 0) return;
+  const named = inTheWay.slice(0, MAX_NAMED);
+  const which = `${named.join(" and ")}${inTheWay.length > named.length ? " and others" : ""}`;
+  throw new UserError(`${which}, pulled earlier, cannot stand beside the names of what is there now`, {
+    hint: `to give up what was pulled then: ${named.map((name) => `git update-ref -d ${shellQuoted(name)}`).join(" && ")}`,
+  });
 }
 
 async function fetch(repository: HostRepository, workDir: string, prefix: string): Promise<void> {

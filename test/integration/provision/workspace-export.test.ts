@@ -1,6 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { UserError } from "../../../src/lib/errors.ts";
 import { gitIdentityFile } from "../../../src/provision/git-identity.ts";
 import { writeGuestFiles } from "../../../src/provision/transfer.ts";
 import { type ExportOptions, exportWork } from "../../../src/provision/workspace/export.ts";
@@ -186,6 +187,27 @@ describe("work in a repository", () => {
     expect(await isPulled(work, ID, operatorFolder)).toBe(false);
     expect(names(await pull("repo"))).toEqual(["unchanged base", "moved heads/main", "moved uncommitted"]);
     expect(readdirSync(operator.path("state"))).toEqual(["work.git"]);
+  });
+
+  it("regression: names what was pulled earlier when a branch of now cannot stand beside it, and gives nothing up by itself", async () => {
+    operator.repository("repo");
+    const base = await begin("repo");
+    const operatorFolder = operator.path("repo");
+    await guest.sh("git checkout -qb task; echo 1 > f; git add f; git commit -qm one");
+    await take(base, { operatorFolder });
+    await pull("repo");
+    const earlier = operator.git("repo", "for-each-ref", "refs/bottles");
+    await guest.sh("git branch -m task other; git branch -m other task/two; git commit -q --amend -m two");
+    await take(base, { operatorFolder });
+    const refusal = await pull("repo").then(
+      () => expect.fail("was pulled"),
+      (error: unknown) => error as UserError,
+    );
+    expect(refusal.message).toContain(`refs/bottles/${ID}/heads/task, pulled earlier,`);
+    expect(operator.git("repo", "for-each-ref", "refs/bottles")).toBe(earlier);
+    const command = refusal.hint?.split(": ").at(-1) ?? "";
+    execFileSync("sh", ["-ec", command], { cwd: operatorFolder });
+    expect(names(await pull("repo"))).toContain("created heads/task/two");
   });
 
   it("sends what is new and not the repository again", async () => {
