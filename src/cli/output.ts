@@ -25,12 +25,25 @@ export function print(text: string): void {
 }
 
 export function printJson(value: unknown): void {
-  print(JSON.stringify(value, null, 2));
+  print(jsonText(value, 2));
 }
 
 /** One value on one line: of a stream of them. */
 export function printJsonLine(value: unknown): void {
-  print(JSON.stringify(value));
+  print(jsonText(value));
+}
+
+/** What JSON leaves as it is in a text, and a terminal or an eye does not: C1 has escape sequences of its own. */
+const UNSAFE_IN_JSON = /[\x7f-\x9f\p{Cf}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/gu;
+
+/** The same to every program; on a terminal an image's label or an agent's word does nothing. */
+export function jsonText(value: unknown, indent = 0): string {
+  return JSON.stringify(value, null, indent).replace(UNSAFE_IN_JSON, (character) =>
+    character
+      .split("")
+      .map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`)
+      .join(""),
+  );
 }
 
 /** Columns as wide as they need be, without trailing spaces. No header when there are no rows. */
