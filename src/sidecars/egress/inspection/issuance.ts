@@ -42,6 +42,8 @@ const MAX_DEPTH = 8;
 
 /** In one answer. Each costs a look into what is for it; the hosts that large files are spread over are a few. */
 const MAX_AUDIENCES = 16;
+/** Of the path where a token may be renewed. Each is kept: an upstream that answers under any could have megabytes held for it. */
+const MAX_ENDPOINT = 1024;
 
 const JSON_TYPE = /^application\/(?:[\w.-]+\+)?json$/;
 /** https://github.com/git-lfs/git-lfs/blob/main/docs/api/batch.md */
@@ -89,7 +91,7 @@ export function createIssuance(inspector: Inspector, tokens: IssuedTokens): Issu
       if (!TOKEN_NAME.test(name)) return;
       const referrers = depth === 1 && REFERRED_NAME.test(name) ? tokens.referrers(`${host}${path}`) : [];
       for (const each of [host, ...referrers]) note(texts, inHeader(each), value);
-      if (REFRESH_NAME.test(name)) note(texts, inBody(host, path), value);
+      if (REFRESH_NAME.test(name) && path.length <= MAX_ENDPOINT) note(texts, inBody(host, path), value);
     } else if (typeof value === "object" && value !== null && depth < MAX_DEPTH) {
       for (const [key, each] of Object.entries(value)) noteJson(texts, each, key, depth + 1, answer);
     }

@@ -46,7 +46,7 @@ const MEANINGS: readonly (readonly [RegExp, () => Refusal])[] = [
       ),
   ],
   [
-    /Could not resolve host|Connection (?:refused|timed out|reset|closed)|Network is unreachable|No route to host|Failed to connect|Operation timed out|Couldn't connect|Connection to .* timed out/i,
+    /Could not resolve host|Connection (?:refused|timed out|reset|closed)|Network is unreachable|No route to host|Failed to connect|Operation timed out|Couldn't connect|Connection to .{1,300} timed out/i,
     () => refuse("upstream-unreachable", "the upstream cannot be reached", "the upstream's host and port"),
   ],
   [
