@@ -7,11 +7,13 @@ import { bottlePaths, listBottleIds, noSuchBottle } from "../../keeper/bottle-re
 import { codeOf } from "../../lib/errors.ts";
 import { homeOf } from "../../lib/paths.ts";
 import { printable } from "../../lib/printable.ts";
+import { wrapped } from "../inbox/text-width.ts";
 import { print, printJson, tell } from "../output.ts";
 
 /** `git-gate.` are the keeper's words about the gate itself. */
 const PREFIXES = ["git.", "git-gate.", "deploy-key.", "review."];
 const ID_LENGTH = 10;
+const INDENT = 23;
 
 export async function gitLog(id: string, flags: { readonly json?: true }): Promise<number> {
   bottlePaths(id);
@@ -21,8 +23,8 @@ export async function gitLog(id: string, flags: { readonly json?: true }): Promi
   } else {
     for (const entry of entries) {
       const [first = "", ...more] = linesOf(entry);
-      print(`${entry.time.replace("T", " ").slice(0, 19)}  ${first}`);
-      for (const line of more) print(`                       ${line}`);
+      printBehind(`${entry.time.replace("T", " ").slice(0, 19)}  `, first);
+      for (const line of more) printBehind(" ".repeat(INDENT), line);
     }
     if (entries.length === 0) tell(`nothing was fetched from or pushed to a repository by ${id}`);
   }
@@ -30,6 +32,14 @@ export async function gitLog(id: string, flags: { readonly json?: true }): Promi
     tell(`${count(damaged, "line")} of the log not as written, and left out: bottle audit verify ${id}`);
   }
   return damaged > 0 ? 1 : 0;
+}
+
+/** A terminal would go on with a long line at its edge, where rows begin: what an agent calls a file could be one. */
+function printBehind(head: string, text: string): void {
+  const width = process.stdout.isTTY === true ? process.stdout.columns : Number.POSITIVE_INFINITY;
+  const [first = "", ...more] = wrapped(text, width - INDENT);
+  print(head + first);
+  for (const line of more) print(" ".repeat(INDENT) + line);
 }
 
 async function eventsOf(id: string): ReturnType<typeof readEvents> {

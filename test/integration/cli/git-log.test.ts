@@ -1,4 +1,5 @@
 import { readFileSync, writeFileSync } from "node:fs";
+import { stripVTControlCharacters } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openLog } from "../../../src/audit/log.ts";
 import { homeOf } from "../../../src/lib/paths.ts";
@@ -68,6 +69,31 @@ describe("bottle git log", () => {
       "UNKNOWN   app  upstream went away",
       'git-gate.died  {"reason":"killed","restartInMs":100}',
     ]);
+  });
+
+  it("regression: begins no line of a terminal with a pushed file's name, which could be a row of its own there", async () => {
+    const other = "dev-abc13";
+    const log = await openLog({ home: homeOf({ BOT_BOTTLE_HOME: cli.home }), bottle: other });
+    await log.append("git.refused", {
+      ...{ repo: "app", code: "secret-found", reason: "no", target: "push app", rule: "aws", count: 1 },
+      updates: [],
+      findings: [
+        {
+          ...{ rule: "aws", kind: "token", mark: "m", in: "file" },
+          path: "forged ".repeat(40).trim(),
+        },
+      ],
+    });
+    await log.close();
+    const terminal = cli.terminal(["git", "log", other]);
+    expect(await terminal.exit).toBe(0);
+    const lines = stripVTControlCharacters(terminal.raw()).split(/\r?\n/);
+    const theirs = lines.filter((line) => line.includes("forged"));
+    expect(theirs.length).toBeGreaterThan(2);
+    for (const line of theirs) {
+      expect(line).toMatch(/^ {23}/);
+      expect(line.length).toBeLessThanOrEqual(120);
+    }
   });
 
   it("gives the same as data", async () => {
