@@ -182,6 +182,8 @@ export interface Guest {
    * while the first is made.
    */
   copyDisk?(stateDirs: readonly string[]): Promise<void>;
+  /** Has what is still in the guest's memory on its disk, as far as a guest can be made to; absent where the disk is the host's. */
+  flush?(): Promise<void>;
   /** Resolves when the guest has ended, however. */
   readonly ended: Promise<string>;
 }

@@ -194,6 +194,8 @@ export async function launchBottle(
     resumedFrom: earlier?.base as BaseSnapshot | undefined,
     progress: hooks.progress,
   });
+  // From here on it may be resumed, also after a machine that ended without a word.
+  await guest.flush?.();
   signal.throwIfAborted();
   const record: BottleRecord = { version: 1, id, startedAt: new Date().toISOString(), plan, base };
   await writeRecord(paths, record);

@@ -74,8 +74,10 @@ async function provisionWorkspace(
   plan: BottlePlan,
   { stateDir, resumedFrom, progress, gate }: ProvisionMaterial,
 ): Promise<BaseSnapshot> {
+  // Also of an earlier life: the agent may have removed it, and would start nowhere.
+  const folder = resumedFrom?.cwd ?? GUEST.workspace;
+  await runInGuestOk(guest.exec, ["mkdir", "-p", "--", folder], { cwd: GUEST.home });
   if (resumedFrom !== undefined) return resumedFrom;
-  await runInGuestOk(guest.exec, ["mkdir", "-p", GUEST.workspace], { cwd: GUEST.home });
   if (plan.workspaceFrom === undefined) return emptyBase();
   const imported = await importWorkspace(guest, plan.workspaceFrom, {
     scratchDir: stateDir,

@@ -112,6 +112,7 @@ export function createGuest(
         }
         for (const each of others) await forkDisk(first, each);
       }),
+    flush,
     ended,
   };
 }

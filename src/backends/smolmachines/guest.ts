@@ -1,7 +1,7 @@
 /** A running `smolmachines` guest: its agent's channel, a channel of its root's for when that is asked for. */
 import { type ExecOptions, type Execution, GUEST, type Guest } from "../../contract/backend.ts";
 import type { GuestClient } from "../../jail/guest-client.ts";
-import { runInGuestOk } from "../../provision/guest-command.ts";
+import { runInGuest, runInGuestOk } from "../../provision/guest-command.ts";
 import { copyInOverExec, copyOutOverExec } from "../../provision/transfer.ts";
 
 /** Silence fails the launch, so a busy host gets time to be heard. */
@@ -46,5 +46,6 @@ export function createGuest(parts: {
     probe: (targets) => client.probe(targets, PROBE_TIMEOUT_MS),
     ended: parts.ended,
     freezer: parts.freezer,
+    flush: async () => void (await runInGuest(exec, ["sync"], { user: "root", cwd: "/" }).catch(() => {})),
   };
 }

@@ -44,6 +44,14 @@ describe("bottle resume", () => {
     expect((await cli.run(["audit", "verify", id])).stdout).toMatch(/: intact; \d+ lines/);
   });
 
+  it("regression: starts in its workspace again also when the agent removed that", async () => {
+    await start('echo kept > ~/notes; cd ~; rm -r "$OLDPWD"; exit 1');
+    const id = theOne();
+    const resumed = await cli.run(["resume", id, "-p", "pwd; cat ~/notes; rm ~/notes"]);
+    expect(resumed).toMatchObject({ code: 0, stdout: "/home/node/workspace\nkept\n" });
+    expect(cli.kept()).toEqual([]);
+  });
+
   it("knows a value again that was found before, by the same mark, whose key stays with the operator", async () => {
     // Built here, so that no scanner takes this file for a leak.
     const key = `${"AKIA"}${"QWERTYUIOPASDFG2"}`;
