@@ -9,6 +9,7 @@ import {
   rmSync,
   symlinkSync,
   truncateSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
@@ -335,7 +336,8 @@ describe("a repository", () => {
     await bring("repo");
     expect(readFileSync(inside("f"), "utf8")).toBe("x");
     expect(operator.canaryIsUnharmed()).toBe(true);
-    // The control: to git itself this is a trap.
+    // The control: to git itself this is a trap, as soon as it has to look into the file.
+    utimesSync(operator.path("repo/f"), 0, 0);
     expect(() => operator.git("repo", "status")).toThrow();
     expect(operator.canaryIsUnharmed()).toBe(false);
     rmSync(operator.canary);
