@@ -69,7 +69,7 @@ describe.skipIf(lack !== undefined)("a bottle on docker", () => {
 
   it("has no credential in any argument, environment, database, log or file on the host", () => {
     expect(searchHost({ token: world.token }, world.since, { more: [operator.home] })).toEqual([]);
-  }, 60_000);
+  }, 180_000);
 
   it("reaches it without the proxy too, and is told why it reaches no other", async () => {
     const direct =
