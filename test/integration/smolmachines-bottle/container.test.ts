@@ -66,7 +66,7 @@ describe.skipIf(lack !== undefined)(`a machine whose bundle is in a container${b
     it("has no credential in any argument, environment, database, log or file on the host", () => {
       const state = join(world.operator.home, "state", bottle.id);
       expect(searchHost({ token: world.token }, world.since, { more: [state] })).toEqual([]);
-    }, 60_000);
+    }, 180_000);
 
     it("is refused without the bottle's bearer, and has its link and nothing else: the bundle's unpublished port is unreachable", async () => {
       const bare = await bottle.sh(`curl -s --proxy "http://\${HTTP_PROXY#*@}" http://allowed.test/`);
