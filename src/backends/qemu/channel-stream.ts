@@ -7,8 +7,8 @@ import { Duplex } from "node:stream";
 import type { ClientChannel } from "ssh2";
 import type { Room } from "./link-room.ts";
 
-/** What the library lets a server send ahead, and one packet. */
-const MAX_AHEAD_BYTES = 2 * 1024 * 1024 + 64 * 1024;
+/** The library opens its window of 2 MiB anew while it holds less than as much; and one packet. */
+const MAX_AHEAD_BYTES = 2 * 2 * 1024 * 1024 + 64 * 1024;
 
 /** RFC 4254 wants 32,768 of everybody. Of a packet that may hold nothing the library would write without end. */
 const MIN_PACKET_BYTES = 1024;

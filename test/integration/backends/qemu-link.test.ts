@@ -216,6 +216,20 @@ describe("a micro-VM's link", () => {
     stopped.destroy();
   });
 
+  it("regression: loses nothing of what is sent faster than it is read", async () => {
+    const size = 8 * 1024 * 1024;
+    const { link } = hostile((connection) => {
+      connection.on("tcpip", (accept) => {
+        const channel = accept();
+        channel.on("error", () => {});
+        channel.end(Buffer.alloc(size));
+      });
+    });
+    const stream = await (await link).dial(1000);
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    expect((await bytesOf(stream)).length).toBe(size);
+  });
+
   it("says that nothing listens, and ends what was open when it is lost", async () => {
     const { link, guest } = hostile((connection) => {
       connection.on("tcpip", (accept, reject, { destPort }) => void (destPort === 5 ? accept() : reject()));
