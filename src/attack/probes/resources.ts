@@ -35,6 +35,7 @@ my $n = @children; waitpid $_, 0 for @children;
 $failed eq "" ? got("$n were started") : refused($failed, "after $n")`),
     ],
     ["EAGAIN", "ENOMEM"],
+    // gVisor makes some seventy a second on a busy host.
     { otherwise: [NO_PROCESS_LIMIT], timeoutMs: 150_000 },
   ),
   use(

@@ -106,6 +106,8 @@ async function receive(exchange: Exchange, encoding: "gzip" | "identity", looked
   const judging = judge(exchange, running, hookEnd, looked);
   const maxBytes = limitsOf(exchange).packBytes + LIMITS.framingBytes;
   const quarantine = commons.quarantines.open();
+  // Git removes it with its own end, however this goes.
+  void running.ended.then(() => quarantine.close());
   const body = pump(exchange, encoding, running, {
     maxBytes,
     moved: watch.moved,
@@ -114,7 +116,6 @@ async function receive(exchange: Exchange, encoding: "gzip" | "identity", looked
   const late = endLate(running, body, judging.asked);
   const answered = await relayAnswer(running, response, watch.moved, answer);
   const ended = await running.ended;
-  quarantine.close();
   const [end, told] = await Promise.all([body, judging.told]);
   watch.stop();
   late.stop();
