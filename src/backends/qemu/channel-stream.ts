@@ -5,7 +5,7 @@
  */
 import { Duplex } from "node:stream";
 import type { ClientChannel } from "ssh2";
-import type { Room } from "./link-room.ts";
+import type { Held, Room } from "./link-room.ts";
 
 /** The library opens its window of 2 MiB anew while it holds less than as much; and one packet. */
 const MAX_AHEAD_BYTES = 2 * 2 * 1024 * 1024 + 64 * 1024;
@@ -39,7 +39,7 @@ export function taken(channel: ClientChannel, room: Room): Opened {
  */
 export function channelStream(opening: Promise<Opened>, halfOpen: boolean): Duplex {
   let channel: ClientChannel | undefined;
-  let hasRoom: Room = (go) => go();
+  let room: Room | undefined;
   let over = false;
   // The library forgets who waits for a write when the channel is closed; what nobody reads is lost, as on a socket.
   let written: (() => void) | undefined;
@@ -47,14 +47,14 @@ export function channelStream(opening: Promise<Opened>, halfOpen: boolean): Dupl
     allowHalfOpen: halfOpen,
     construct: (done) => {
       opening.then((opened) => {
-        ({ channel, room: hasRoom } = opened);
-        listen(channel);
+        ({ channel, room } = opened);
+        listen(channel, room);
         done();
       }, done);
     },
     read: () => void channel?.resume(),
     write: (chunk: Buffer, _encoding, done) => {
-      if (over || channel === undefined) {
+      if (over || channel === undefined || room === undefined) {
         done();
         return;
       }
@@ -62,7 +62,7 @@ export function channelStream(opening: Promise<Opened>, halfOpen: boolean): Dupl
         written = undefined;
         done();
       };
-      hasRoom(() => {
+      room.write(() => {
         if (over) written?.();
         else channel?.write(chunk, () => written?.());
       });
@@ -78,14 +78,20 @@ export function channelStream(opening: Promise<Opened>, halfOpen: boolean): Dupl
       done(error);
     },
   });
-  const listen = (opened: ClientChannel): void => {
+  const listen = (opened: ClientChannel, { streams, read }: Room): void => {
+    const held: Held = {
+      unreadBytes: () => stream.readableLength + opened.readableLength,
+      cutOff: () => stream.destroy(new Error("sent more than is kept for it")),
+    };
+    streams.add(held);
+    stream.once("close", () => streams.delete(held));
     opened.on("error", (error: Error) => stream.destroy(error));
     opened.stderr.on("data", () => stream.destroy(new Error("sent what no channel of ours has")));
     opened.on("data", (chunk: Buffer) => {
       if (stream.destroyed) return;
-      if (stream.readableLength + opened.readableLength > MAX_AHEAD_BYTES)
-        stream.destroy(new Error("sent more than it may"));
+      if (held.unreadBytes() > MAX_AHEAD_BYTES) held.cutOff();
       else if (!stream.push(chunk)) opened.pause();
+      read(held);
     });
     opened.once("end", () => stream.push(null));
     opened.once("close", () => {

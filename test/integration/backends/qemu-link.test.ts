@@ -230,6 +230,27 @@ describe("a micro-VM's link", () => {
     expect((await bytesOf(stream)).length).toBe(size);
   });
 
+  it("keeps no more of many streams that nobody reads than is kept of all, and loses nothing of the others", async () => {
+    const [count, size] = [160, 4 * 1024 * 1024];
+    const flood = Buffer.alloc(size);
+    const { link } = hostile((connection) => {
+      connection.on("tcpip", (accept) => {
+        const channel = accept();
+        channel.on("error", () => {});
+        channel.end(flood);
+      });
+    });
+    const open = await link;
+    const streams: Duplex[] = [];
+    for (let i = 0; i < count; i++) streams.push((await open.dial(1000)).on("error", () => {}));
+    const isOver = (stream: Duplex): boolean => stream.destroyed;
+    await expect.poll(() => streams.some(isOver), { timeout: 30_000 }).toBe(true);
+    const [kept] = streams.filter((stream) => !isOver(stream));
+    if (kept === undefined) throw new Error("all of them were cut off");
+    expect((await bytesOf(kept)).length).toBe(size);
+    for (const stream of streams) stream.destroy();
+  }, 60_000);
+
   it("says that nothing listens, and ends what was open when it is lost", async () => {
     const { link, guest } = hostile((connection) => {
       connection.on("tcpip", (accept, reject, { destPort }) => void (destPort === 5 ? accept() : reject()));
