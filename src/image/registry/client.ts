@@ -1,7 +1,7 @@
 /**
  * A registry, as the OCI's distribution specification has it: reading only. Contract:
  * - whoever answers is not believed: what is read is checked against its digest by the caller;
- * - the operator's credential goes to the login that the registry names over TLS, and the token it gives to the
+ * - the operator's credential goes to the login that the registry itself names over TLS, and the token it gives to the
  *   registry alone: not to where a registry redirects;
  * - a token is asked for this one repository and for pulling, whatever the registry would have us ask for;
  * - attempts, redirects and sizes are bounded.
@@ -97,7 +97,7 @@ export class RegistryClient {
     }
     const status = response.statusCode ?? 0;
     if (status === 200 || (status === 206 && options.from !== undefined)) return { status, body: response };
-    if (status === 416) {
+    if (status === 416 && options.from !== undefined) {
       response.resume();
       return { status, body: response };
     }
@@ -122,6 +122,11 @@ export class RegistryClient {
         signal: this.#stop(options),
         registry: this.#base.host,
       });
+      if (response.statusCode === 401 && !isRegistry) {
+        response.resume();
+        // What it would be told is the registry's login, at a place of its own choosing.
+        throw new UserError(`${shownUrl(url)} asks for a login, and ${this.#base.host} only redirects to it`);
+      }
       const { location } = response.headers;
       if (![301, 302, 303, 307, 308].includes(response.statusCode ?? 0) || location === undefined)
         return response;

@@ -61,7 +61,8 @@ async function bring(part: Part, path: string, options: DownloadOptions): Promis
   const beside = `${path}.part`;
   let fruitless = 0;
   for (let resumes = 0; ; resumes++) {
-    const had = Math.min((await statOf(beside))?.size ?? 0, part.size);
+    // At least the last byte is asked for: of what has all come a registry has no more to give, and says 416.
+    const had = Math.min((await statOf(beside))?.size ?? 0, Math.max(0, part.size - 1));
     try {
       await attempt(part, beside, had, options);
       break;

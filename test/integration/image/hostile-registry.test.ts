@@ -151,6 +151,25 @@ describe("a registry's redirect", () => {
     expect(seen.some(({ headers }) => headers.authorization?.startsWith("Basic ") === true)).toBe(true);
   });
 
+  it("to where a login is asked for ends there: the operator's login is for nobody to collect", async () => {
+    logIn();
+    const heard: Exchange[] = [];
+    const collector = await serve((request, response) => {
+      heard.push({ path: request.url ?? "", headers: request.headers });
+      const challenge = request.url === "/store" ? `Bearer realm="http://${collector}/token"` : undefined;
+      if (challenge !== undefined) response.writeHead(401, { "www-authenticate": challenge }).end();
+      else response.end(JSON.stringify({ token: "t" }));
+    });
+    trick = (_request, response, path) => {
+      if (!isLayer(path)) return false;
+      response.writeHead(307, { location: `http://${collector}/store` }).end();
+      return true;
+    };
+    await expect(prepare()).rejects.toThrow(/asks for a login, and localhost:[0-9]+ only redirects/);
+    expect(heard.map(({ path }) => path)).toEqual(["/store"]);
+    expect(JSON.stringify(heard)).not.toContain("Basic");
+  });
+
   it.each([
     ["to where nothing is encrypted", "http://store.example/x", /is not https/],
     ["to another protocol", "file:///etc/passwd", /is not https/],
@@ -298,6 +317,22 @@ describe("a network that breaks", () => {
     await removeTree(join(area, "cache"));
     [cut, answer] = [false, "another"];
     await expect(prepare()).rejects.toThrow(/another piece/);
+  });
+
+  it("regression: is gone on with when all had come and only its name was missing", async () => {
+    trick = (request, response, path) => {
+      const from = /^bytes=([0-9]+)-$/.exec(request.headers.range ?? "")?.[1];
+      if (!isLayer(path) || Number(from ?? 0) < layer.length) return false;
+      response.writeHead(416, { "content-range": `bytes */${layer.length}` }).end();
+      return true;
+    };
+    const folder = join(area, "cache/images/blobs/sha256");
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(join(folder, `${LAYER.digest.slice(7)}.part`), layer);
+    await expectIt(await prepare());
+    expect(seen.filter(({ path }) => isLayer(path)).map(({ headers }) => headers.range)).toEqual([
+      `bytes=${layer.length - 1}-`,
+    ]);
   });
 
   it("and a busy registry are waited for, a little", async () => {
