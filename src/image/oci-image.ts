@@ -31,11 +31,19 @@ const descriptor = z.looseObject({
 });
 export type Descriptor = z.output<typeof descriptor>;
 
-const index = z.looseObject({ manifests: z.array(descriptor).max(MAX_INDEX_ENTRIES) });
+/** One digest, two images, by who reads it (CVE-2021-41190): what was looked at under a pin would not be what runs. */
+const notAlso = z.never("can be read as another part").optional();
+
+const index = z.looseObject({
+  manifests: z.array(descriptor).max(MAX_INDEX_ENTRIES),
+  config: notAlso,
+  layers: notAlso,
+});
 const manifest = z.looseObject({
   schemaVersion: z.literal(2),
   config: descriptor,
   layers: z.array(descriptor).max(MAX_LAYERS),
+  manifests: notAlso,
 });
 
 const texts = z.array(text).max(4_096).nullish();
@@ -52,6 +60,8 @@ const configuration = z.looseObject({
     })
     .nullish(),
   rootfs: z.looseObject({ diff_ids: z.array(digest).max(MAX_LAYERS) }),
+  layers: notAlso,
+  manifests: notAlso,
 });
 
 /** One layer as its image names it; where it lies is for the one who fetched the manifest to know. */

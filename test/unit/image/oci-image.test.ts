@@ -75,6 +75,22 @@ describe("an image's manifest", () => {
     ["is an index of nothing", () => index([]), /only for nothing/],
     ["lies in too many indexes", () => index([index([index([index([manifest()])])])]), /too deep/],
     ["is of version 1", () => put({ schemaVersion: 1, fsLayers: [] }), /version 1/],
+    // CVE-2021-41190: whoever looked at one reading of it said nothing of the other.
+    [
+      "is an index and a manifest",
+      () => manifest({ manifests: [on("amd64", manifest())] }),
+      /can be read as another part/,
+    ],
+    [
+      "is an index with a configuration",
+      () => put({ schemaVersion: 2, manifests: [on("amd64", manifest())], config: config() }),
+      /can be read as another part/,
+    ],
+    [
+      "has a configuration that is a manifest too",
+      () => manifest({ config: config({ schemaVersion: 2, layers: [LAYER] }) }),
+      /can be read as another part/,
+    ],
     ["is no JSON", () => put("{"), /is no JSON/],
     ["is no UTF-8", () => put("\ud800"), /is malformed|is no JSON/],
     ["is a list", () => put([]), /malformed/],
