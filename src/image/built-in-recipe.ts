@@ -6,7 +6,7 @@
  */
 import { createHash } from "node:crypto";
 import { createReadStream, createWriteStream, readFileSync } from "node:fs";
-import { mkdir, readFile, rename } from "node:fs/promises";
+import { link, mkdir, readFile, rename } from "node:fs/promises";
 import { userInfo } from "node:os";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
@@ -128,7 +128,7 @@ function hasSubordinateIds(): boolean {
 
 /** @throws UserError naming what is missing, or what the program that makes it said last. */
 export async function buildRecipe(options: RecipeOptions): Promise<SourceImage> {
-  const { cache, progress, signal } = options;
+  const { cache, workDir, progress, signal } = options;
   const sources = debianSources();
   const [lack] = recipeLacks();
   if (lack !== undefined || sources === undefined) {
@@ -147,7 +147,9 @@ export async function buildRecipe(options: RecipeOptions): Promise<SourceImage> 
   try {
     const ready = options.refresh ? undefined : await readMade(dir);
     const { digest } = ready ?? (await makeIn(dir, sources, packagesWith(node), options));
-    const root = join(dir, "root.tar");
+    // Whoever makes it anew, or prunes the cache, while it is read takes only the other name.
+    const root = join(workDir, "recipe.tar");
+    await link(join(dir, "root.tar"), root);
     const identity =
       node === undefined
         ? digest

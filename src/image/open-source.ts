@@ -54,7 +54,7 @@ export async function openSource(source: ImageSource, options: OpenOptions): Pro
           ...(signal && { signal }),
         });
       case "registry":
-        return await readRegistryImage(source, { cache, progress, ...(signal && { signal }) });
+        return await readRegistryImage(source, { cache, workDir, progress, ...(signal && { signal }) });
       case "kept":
         throw new Error("a kept disk is not made");
     }

@@ -3,7 +3,7 @@
  * and what comes is hashed with what was there: a mirror that answers with other bytes is noticed at the end.
  */
 import { createReadStream } from "node:fs";
-import { open, rename, rm } from "node:fs/promises";
+import { link, open, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { codeOf, UserError } from "../../lib/errors.ts";
@@ -28,20 +28,31 @@ export interface Part {
 export interface DownloadOptions {
   readonly client: RegistryClient;
   readonly cache: ImageCache;
+  /** In the cache too. */
+  readonly workDir: string;
   /** Bytes that have come, since it was last called. */
   readonly onBytes: (count: number) => void;
   readonly signal?: AbortSignal;
 }
 
-/** @returns where the part is. @throws UserError when what comes is not what was named, or nothing comes. */
-export async function download(part: Part, options: DownloadOptions): Promise<string> {
+export interface Downloaded {
+  /** A name of its own in the `workDir`: whoever prunes the cache while the rest comes takes only the other one. */
+  readonly path: string;
+  /** Takes it out of the cache. */
+  discard(): Promise<void>;
+}
+
+/** @throws UserError when what comes is not what was named, or nothing comes. */
+export async function download(part: Part, options: DownloadOptions): Promise<Downloaded> {
   const { algorithm, hex } = digestParts(part.digest);
   const folder = join(options.cache.blobs, algorithm);
   const path = join(folder, hex);
+  const own = join(options.workDir, `${algorithm}-${hex}`);
+  const downloaded: Downloaded = { path: own, discard: () => rm(path, { force: true }) };
   await makePrivateDir(folder);
-  if ((await statOf(path))?.size === part.size) {
+  if (await isTaken(path, own, part.size)) {
     options.onBytes(part.size);
-    return path;
+    return downloaded;
   }
   const lock = await acquireLock(`${path}.lock`, {
     waitMs: Number.POSITIVE_INFINITY,
@@ -49,12 +60,29 @@ export async function download(part: Part, options: DownloadOptions): Promise<st
   });
   try {
     // Another one may have brought it while we waited.
-    if ((await statOf(path))?.size === part.size) options.onBytes(part.size);
-    else await bring(part, path, options);
-    return path;
+    if (await isTaken(path, own, part.size)) options.onBytes(part.size);
+    else {
+      await bring(part, path, options);
+      await link(path, own);
+    }
+    return downloaded;
   } finally {
     await lock.release();
   }
+}
+
+/** Gives what is in the cache our own name. False when it is not there, or not of that size. */
+async function isTaken(path: string, own: string, size: number): Promise<boolean> {
+  try {
+    await link(path, own);
+  } catch (error) {
+    if (codeOf(error) === "ENOENT") return false;
+    // An image may name one part as two things.
+    if (codeOf(error) !== "EEXIST") throw error;
+  }
+  if ((await statOf(own))?.size === size) return true;
+  await rm(own);
+  return false;
 }
 
 async function bring(part: Part, path: string, options: DownloadOptions): Promise<void> {

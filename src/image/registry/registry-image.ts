@@ -1,6 +1,6 @@
 /** An image in a registry: its manifest is asked for, its parts are brought into the cache. */
 import { createReadStream } from "node:fs";
-import { readFile, rm } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import type { Progress } from "../../contract/backend.ts";
 import type { RegistryReference } from "../../contract/image.ts";
 import { UserError } from "../../lib/errors.ts";
@@ -10,7 +10,7 @@ import { readBounded } from "../layout-image.ts";
 import { MAX_PART_BYTES, readImage } from "../oci-image.ts";
 import type { SourceImage } from "../source-image.ts";
 import { RegistryClient } from "./client.ts";
-import { download, type Part } from "./download.ts";
+import { type Downloaded, download, type Part } from "./download.ts";
 
 const MANIFEST_TYPES = [
   "application/vnd.oci.image.index.v1+json",
@@ -30,6 +30,8 @@ const PROGRESS_MS = 500;
 
 export interface RegistryOptions {
   readonly cache: ImageCache;
+  /** In the cache too; for as long as the image is read. */
+  readonly workDir: string;
   readonly progress: Progress;
   readonly signal?: AbortSignal;
 }
@@ -37,7 +39,7 @@ export interface RegistryOptions {
 /** @throws UserError when it cannot be had, is malformed, or does not hash to its names. */
 export async function readRegistryImage(
   reference: RegistryReference,
-  { cache, progress, signal }: RegistryOptions,
+  { cache, workDir, progress, signal }: RegistryOptions,
 ): Promise<SourceImage> {
   const client = new RegistryClient(reference, signal);
   progress(`asking ${reference.host} for ${reference.repository}`);
@@ -50,35 +52,42 @@ export async function readRegistryImage(
   const digest = reference.digest ?? sha256Of(bytes);
   checkBytes("the manifest", bytes, digest);
 
-  const quiet = { client, cache, onBytes: () => {}, ...(signal && { signal }) };
+  const quiet = { client, cache, workDir, onBytes: () => {}, ...(signal && { signal }) };
   const image = await readImage({ bytes, digest }, async (part, kind) => {
     // To a registry a configuration is a part like a layer.
     if (kind === "manifest") return fetchManifest(part.digest);
     const limit = MAX_PART_BYTES.configuration;
     if (part.size > limit) throw new UserError(`the image's configuration is longer than ${limit} bytes`);
-    return readFile(await download(part, quiet));
+    return readFile((await download(part, quiet)).path);
   });
   const parts = image.layers.flatMap(({ blob }) => blob ?? []);
-  const paths = await downloadAll(parts, { client, cache, progress, ...(signal && { signal }) });
+  const downloaded = await downloadAll(parts, {
+    client,
+    cache,
+    workDir,
+    progress,
+    ...(signal && { signal }),
+  });
   return {
     digest: image.digest,
     config: image.config,
     layers: image.layers.map((layer) => {
-      const path = paths.get(layer.blob?.digest ?? "") ?? "";
-      return { ...layer, open: () => createReadStream(path), discard: () => rm(path, { force: true }) };
+      const part = downloaded.get(layer.blob?.digest ?? "");
+      if (part === undefined) throw new Error("a layer that was not downloaded");
+      return { ...layer, open: () => createReadStream(part.path), discard: part.discard };
     }),
   };
 }
 
 async function downloadAll(
   parts: readonly Part[],
-  { client, cache, progress, signal }: RegistryOptions & { readonly client: RegistryClient },
-): Promise<ReadonlyMap<string, string>> {
+  { client, cache, workDir, progress, signal }: RegistryOptions & { readonly client: RegistryClient },
+): Promise<ReadonlyMap<string, Downloaded>> {
   const different = [...new Map(parts.map((part) => [part.digest, part])).values()];
   const total = different.reduce((all, { size }) => all + size, 0);
   if (total > MAX_IMAGE_BYTES)
     throw new UserError(`the image is larger than ${MAX_IMAGE_BYTES / 1024 ** 3} GiB`);
-  const paths = new Map<string, string>();
+  const downloaded = new Map<string, Downloaded>();
   let come = 0;
   let told = 0;
   const onBytes = (count: number): void => {
@@ -94,7 +103,7 @@ async function downloadAll(
   const work = async (): Promise<void> => {
     for (let part = waiting.shift(); part !== undefined; part = waiting.shift()) {
       both.throwIfAborted();
-      paths.set(part.digest, await download(part, { client, cache, onBytes, signal: both }));
+      downloaded.set(part.digest, await download(part, { client, cache, workDir, onBytes, signal: both }));
     }
   };
   const workers = Array.from({ length: DOWNLOADS_AT_ONCE }, () =>
@@ -107,7 +116,7 @@ async function downloadAll(
   signal?.throwIfAborted();
   stop.signal.throwIfAborted();
   for (const result of results) if (result.status === "rejected") throw result.reason;
-  return paths;
+  return downloaded;
 }
 
 function megabytes(bytes: number): string {

@@ -1,10 +1,17 @@
 /** The built-in image, made of Debian's real packages where this machine can: what agents and our own tests call is on it. */
+import { mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { buffer } from "node:stream/consumers";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { recipeLacks } from "../../../src/image/built-in-recipe.ts";
+import { buildRecipe, recipeLacks, recipeStamp } from "../../../src/image/built-in-recipe.ts";
 import { debianSources } from "../../../src/image/debian-sources.ts";
+import { sha256Of } from "../../../src/image/digest.ts";
+import { imageCacheIn, withWorkDir } from "../../../src/image/image-cache.ts";
 import { prepareRootImage, type RootImage } from "../../../src/image/root-image.ts";
 import { cacheOf } from "../../../src/lib/paths.ts";
 import { run } from "../../../src/lib/processes.ts";
+import { removeTree } from "../../../src/lib/remove-tree.ts";
 import { readerOf } from "../../support/raw-disk.ts";
 
 /** A mirror and thirty seconds of work; kept in the operator's cache, where every test finds it. */
@@ -86,5 +93,27 @@ describe.skipIf(lacks.length > 0)("the built-in image", () => {
     if (!binary.includes("Inode:")) return;
     const host = await run(["stat", "-L", "-c", "%s", process.execPath]);
     expect(binary).toContain(`Size: ${host.stdout.toString().trim()}`);
+  });
+});
+
+describe.skipIf(lacks.length > 0)("what the recipe made", () => {
+  it("is there for who reads it, though it is pruned or made anew meanwhile", async () => {
+    const area = mkdtempSync(join(tmpdir(), "bottle-test-"));
+    const cache = imageCacheIn(area);
+    const made = join(cache.recipes, recipeStamp()?.split(" ")[0] ?? "");
+    mkdirSync(made, { recursive: true });
+    writeFileSync(join(made, "root.tar"), "what was made");
+    const record = { digest: sha256Of("what was made"), madeAt: new Date().toISOString() };
+    writeFileSync(join(made, "recipe.json"), JSON.stringify(record));
+    try {
+      await withWorkDir(cache, async (workDir) => {
+        const { layers } = await buildRecipe({ cache, workDir, progress: () => {}, refresh: false });
+        await removeTree(made);
+        const [root] = layers;
+        expect(root && (await buffer(root.open())).toString()).toBe("what was made");
+      });
+    } finally {
+      await removeTree(area);
+    }
   });
 });

@@ -1,13 +1,15 @@
 /** A registry that answers as no honest one would, and networks that break. */
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, utimesSync, writeFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { gzipSync } from "node:zlib";
+import { setTimeout as sleep } from "node:timers/promises";
+import { gunzipSync, gzipSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { prepareRootImage, type RootImage } from "../../../src/image/root-image.ts";
+import { pruneImages } from "../../../src/image/stored-images.ts";
 import { removeTree } from "../../../src/lib/remove-tree.ts";
 import { rawArchive } from "../../support/archive-bytes.ts";
 import { readerOf, SMALL_DISK } from "../../support/raw-disk.ts";
@@ -276,6 +278,39 @@ describe("a registry's manifest", () => {
       return true;
     };
     await expect(prepare()).rejects.toThrow(/longer than 4194304 bytes/);
+  });
+});
+
+describe("what has come of an image", () => {
+  it("is there for who brought it, though the cache is pruned before the rest comes", async () => {
+    const second = gzipSync(rawArchive({ name: "second", content: "later" }));
+    const config = put(
+      Buffer.from(
+        JSON.stringify({
+          architecture: ARCHITECTURE,
+          os: "linux",
+          rootfs: { type: "layers", diff_ids: [digestOf(TAR), digestOf(gunzipSync(second))] },
+        }),
+      ),
+    );
+    const layers = [LAYER, put(second)];
+    const manifest = Buffer.from(JSON.stringify({ schemaVersion: 2, config, layers }));
+    let pruned: readonly { readonly what: string }[] = [];
+    const first = join(area, "cache/images/blobs/sha256", LAYER.digest.slice(7));
+    const prune = async (): Promise<void> => {
+      while (!existsSync(first)) await sleep(5);
+      const past = new Date(Date.now() - 3_600_000);
+      utimesSync(first, past, past);
+      pruned = await pruneImages({ cache: join(area, "cache"), wanted: new Set(), dryRun: false });
+    };
+    trick = (request, response, path) => {
+      if (path.includes("/manifests/")) response.end(manifest);
+      else if (!path.endsWith(digestOf(second))) return false;
+      else void prune().finally(() => honest(request, response, path));
+      return true;
+    };
+    await expectIt(await prepare());
+    expect(pruned.map(({ what }) => what)).toEqual([`blobs/sha256/${LAYER.digest.slice(7)}`]);
   });
 });
 
