@@ -17,11 +17,14 @@ const WORD_LABEL = "bot-bottle.image.of";
 /** Of its content where it came from; of a built one, of all that it was built from. */
 const DIGEST_LABEL = "bot-bottle.image.digest";
 const MADE_LABEL = "bot-bottle.image.made";
-const NAME_DIGITS = 16;
 
-/** Homes do not share names: what one removes is no other's. @param key hex digits. */
+/**
+ * Homes do not share names: what one removes is no other's.
+ * @param key hex digits of a hash. All of them: of two images by one stranger half a hash could be made the same, and what
+ *   was looked at would not be what runs.
+ */
 export function nameInEngine(key: string): string {
-  return `${REPOSITORY}:${homeMark().slice(0, NAME_DIGITS)}-${key.slice(0, NAME_DIGITS)}`;
+  return `${REPOSITORY}:${homeMark()}-${key}`;
 }
 
 export function imageLabels(word: string, digest: string): Readonly<Record<string, string>> {
