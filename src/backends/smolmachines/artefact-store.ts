@@ -1,5 +1,5 @@
 /**
- * Images as `.smolmachine` files in the cache, each under the digest of the image that it is made of, so that one image is
+ * Images as `.smolmachine` files in the cache, each under the id of the image that it is made of, so that one image is
  * there once whatever it is called:
  *
  *     smolmachines/<key>.smolmachine   the file; its time says when it was last wanted
@@ -37,20 +37,20 @@ const nameSchema = z.strictObject({ version: z.literal(1), image: z.string(), ke
 export interface Artefact {
   readonly path: string;
   readonly sha256: string;
-  /** The image's own id. */
+  /** The image's own, as whoever read it says. */
   readonly digest: string;
 }
 
 export interface ArtefactStore {
   readonly folder: string;
-  /** The artefact of that image. @throws UserError when the file is not what was put there. */
-  ofImage(digest: string): Promise<Artefact | undefined>;
+  /** The artefact of the image of that id. @throws UserError when the file is not what was put there. */
+  ofImage(id: string): Promise<Artefact | undefined>;
   /** What a name came to, last time. @throws UserError likewise */
   ofName(name: string): Promise<Artefact | undefined>;
-  /** Puts in what was packed, in place of whatever is there. Only while {@link lockFor} that digest is held. */
-  put(file: string, made: Pick<Pin, "image" | "digest" | "bytes">): Promise<Artefact>;
+  /** Puts in what was packed, in place of whatever is there. Only while {@link lockFor} that id is held. */
+  put(file: string, id: string, made: Pick<Pin, "image" | "digest" | "bytes">): Promise<Artefact>;
   /** @param image the operator's word. */
-  remember(name: string, image: string, digest: string): Promise<void>;
+  remember(name: string, image: string, id: string): Promise<void>;
   /** The path of the lock for whoever makes what `what` names. */
   lockFor(what: string): string;
 }
@@ -70,13 +70,13 @@ export async function openArtefacts(cache: string, smolvm: Pick<Smolvm, "text">)
   };
   return {
     folder,
-    ofImage: (digest) => byKey(keyOf(digest)),
+    ofImage: (id) => byKey(keyOf(id)),
     async ofName(name) {
       const known = await cachedRecord(nameFile(name), nameSchema);
       return known && byKey(known.key);
     },
-    async put(file, made) {
-      const key = keyOf(made.digest);
+    async put(file, id, made) {
+      const key = keyOf(id);
       const path = fileOf(folder, key);
       const pin: Pin = { version: 2, ...made, sha256: await hashOf(file), smolvm: smolvm.text };
       await rename(file, path);
@@ -84,8 +84,8 @@ export async function openArtefacts(cache: string, smolvm: Pick<Smolvm, "text">)
       await sweep(folder);
       return { path, sha256: pin.sha256, digest: pin.digest };
     },
-    async remember(name, image, digest) {
-      const record = { version: 1, image, key: keyOf(digest) };
+    async remember(name, image, id) {
+      const record = { version: 1, image, key: keyOf(id) };
       await writeFileAtomic(nameFile(name), `${JSON.stringify(record)}\n`);
     },
     lockFor: (what) => join(folder, `${keyOf(what)}.lock`),

@@ -28,8 +28,8 @@ interface PackRequest {
 }
 
 /**
- * A name in a registry is smolvm's to fetch, once: what came is known by the digest that its file bears. Everything else is
- * read and checked here, known by its content's digest, and served to smolvm.
+ * A name in a registry is smolvm's to fetch, once: what came is known by its registry and the digest that its file bears.
+ * Everything else is read and checked here, known by its content's digest, and served to smolvm.
  * @throws UserError with smolvm's words, or when the cache holds something else than was put there; the signal's reason.
  */
 export async function prepareArtefact(request: PackRequest): Promise<Artefact> {
@@ -47,7 +47,7 @@ export async function prepareArtefact(request: PackRequest): Promise<Artefact> {
   const known = name === undefined ? undefined : await store.ofName(name);
   if (known !== undefined) return known;
   const packing: Packing = { ...request, store, word };
-  if (source.kind === "registry") return fetched(packing, name ?? word);
+  if (source.kind === "registry") return fetched(packing, source.host, name ?? word);
   const made = await served(packing);
   if (name !== undefined) await store.remember(name, word, made.digest);
   return made;
@@ -59,7 +59,7 @@ interface Packing extends PackRequest {
 }
 
 /** Which image it is is known when it is there. */
-async function fetched(packing: Packing, name: string): Promise<Artefact> {
+async function fetched(packing: Packing, host: string, name: string): Promise<Artefact> {
   const { store, word, cache } = packing;
   const reference = word.slice("docker://".length);
   return locked(packing, name, async () => {
@@ -68,13 +68,15 @@ async function fetched(packing: Packing, name: string): Promise<Artefact> {
     return withWorkDir(imageCacheIn(cache), async (work) => {
       const file = await told(packing, () => pack({ ...packing, reference, work }));
       const { digest } = await readManifest(file);
+      // A registry may say of anything that it has this digest: that counts among its own images, and takes no place of others.
+      const id = `${host}\0${digest}`;
       // Remembered while nobody else who waits for the name looks for it.
       const made = await locked(
         packing,
-        digest,
-        async () => (await store.ofImage(digest)) ?? put(packing, file, digest),
+        id,
+        async () => (await store.ofImage(id)) ?? put(packing, file, id, digest),
       );
-      await store.remember(name, word, digest);
+      await store.remember(name, word, id);
       return made;
     });
   });
@@ -98,13 +100,13 @@ async function served(packing: Packing): Promise<Artefact> {
         withRegistry(image, workDir, (reference) => pack({ ...packing, reference, work })),
       );
       await readManifest(file);
-      return put(packing, file, digest);
+      return put(packing, file, digest, digest);
     });
   });
 }
 
-async function put({ store, word }: Packing, file: string, digest: string): Promise<Artefact> {
-  return store.put(file, { image: word, digest, bytes: (await stat(file)).size });
+async function put({ store, word }: Packing, file: string, id: string, digest: string): Promise<Artefact> {
+  return store.put(file, id, { image: word, digest, bytes: (await stat(file)).size });
 }
 
 async function locked<T>(

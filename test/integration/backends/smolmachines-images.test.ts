@@ -11,6 +11,8 @@ import {
   utimesSync,
   writeFileSync,
 } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -22,10 +24,12 @@ import { pack } from "../../../src/backends/smolmachines/packing.ts";
 import { readSmolvm } from "../../../src/backends/smolmachines/smolvm.ts";
 import { withRegistry } from "../../../src/backends/smolmachines/throwaway-registry.ts";
 import type { ImageSource } from "../../../src/contract/image.ts";
+import { sha256Of } from "../../../src/image/digest.ts";
 import { imageCacheIn, withWorkDir } from "../../../src/image/image-cache.ts";
 import { openSource } from "../../../src/image/open-source.ts";
 import { createScope } from "../../../src/lib/scope.ts";
 import { imageWord } from "../../../src/plan/image-word.ts";
+import { rawArchive } from "../../support/archive-bytes.ts";
 import { planFor, sh } from "../../support/bottle-guest.ts";
 import { lastingTracesOf, useSmolvm } from "../../support/smolmachines-host.ts";
 import { because, installSmolvm, standInLack } from "../../support/smolvm.ts";
@@ -134,22 +138,48 @@ describe.skipIf(lack !== undefined)(`an image for smolvm${because(lack)}`, () =>
     const cache = mkdtempSync(join(folder, "cache-"));
     const images = imageCacheIn(cache);
     const archive: ImageSource = { kind: "docker-archive", path: join(folder, "saved.tar") };
-    const fetchedAs = (): Promise<readonly [string, Artefact]> =>
-      withWorkDir(images, async (workDir) => {
-        const options = { cache: images, workDir, progress: () => {}, refresh: false };
-        // Each time another port and another name.
-        return withRegistry(await openSource(archive, options), workDir, async (reference) => {
-          const [, host = "", repository = ""] = /^([^/]+)\/([^:]+):latest$/.exec(reference) ?? [];
-          const source: ImageSource = { kind: "registry", host, repository, tag: "latest" };
-          return [imageWord(source), await make("1.9.3", source, cache)];
-        });
+    const [one, other] = await withWorkDir(images, async (workDir) => {
+      const options = { cache: images, workDir, progress: () => {}, refresh: false };
+      return withRegistry(await openSource(archive, options), workDir, async (reference) => {
+        const [, host = "", repository = ""] = /^([^/]+)\/([^:]+):latest$/.exec(reference) ?? [];
+        const answer = await fetch(`http://${host}/v2/${repository}/manifests/latest`);
+        const digest = answer.headers.get("docker-content-digest") ?? "";
+        const named: ImageSource = { kind: "registry", host, repository, tag: "latest" };
+        const pinned: ImageSource = { kind: "registry", host, repository, digest };
+        expect(imageWord(named)).not.toBe(imageWord(pinned));
+        return [await make("1.9.3", named, cache), await make("1.9.3", pinned, cache)];
       });
-    const [[first, one], [second, other]] = [await fetchedAs(), await fetchedAs()];
-    expect(first).not.toBe(second);
-    expect(one.digest).toMatch(/^sha256:[0-9a-f]{64}$/);
-    expect(other).toMatchObject({ path: one.path, digest: one.digest, sha256: one.sha256 });
+    });
+    expect(one?.digest).toMatch(/^sha256:[0-9a-f]{64}$/);
+    expect(other).toMatchObject({ path: one?.path, digest: one?.digest, sha256: one?.sha256 });
     expect(packed(cache)).toHaveLength(1);
-    expect(await hashOf(one.path)).toBe(one.sha256);
+    expect(await hashOf(one?.path ?? "")).toBe(one?.sha256);
+  });
+
+  it("takes no other's place, whatever id its registry says that it has", async () => {
+    const cache = mkdtempSync(join(folder, "cache-"));
+    const archive: ImageSource = { kind: "docker-archive", path: join(folder, "saved.tar") };
+    // As the archive's is known, and any registry's could be.
+    const id = sha256Of(readFileSync(join(folder, "saved/config.json")));
+    const claiming = async (content: string): Promise<Artefact> => {
+      const layer = rawArchive({ name: "opt/hello", content });
+      const manifest = JSON.stringify({ config: { digest: id }, layers: [{ digest: sha256Of(layer) }] });
+      const registry = createServer(({ url }, response) =>
+        response.end(url?.includes("/manifests/") ? manifest : layer),
+      );
+      await new Promise<void>((resolve) => registry.listen(0, "127.0.0.1", resolve));
+      const host = `localhost:${(registry.address() as AddressInfo).port}`;
+      try {
+        return await make("1.9.3", { kind: "registry", host, repository: "dev", tag: "1" }, cache);
+      } finally {
+        registry.closeAllConnections();
+        registry.close();
+      }
+    };
+    const [hostile, honest] = [await claiming("hostile"), await claiming("honest")];
+    expect([hostile.digest, honest.digest]).toEqual([id, id]);
+    const read = await make("1.9.3", archive, cache);
+    expect(new Set([hostile, honest, read].map(({ sha256 }) => sha256)).size).toBe(3);
   });
 
   it("goes when nobody wants it, or its smolvm is gone, and not while a bottle's machine is made of it", async () => {
