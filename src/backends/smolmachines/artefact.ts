@@ -97,7 +97,7 @@ async function served(packing: Packing): Promise<Artefact> {
       const work = join(workDir, "pack");
       await mkdir(work, { mode: 0o700 });
       const file = await told(packing, () =>
-        withRegistry(image, workDir, (reference) => pack({ ...packing, reference, work })),
+        withRegistry(image, workDir, (reference) => pack({ ...packing, reference, work }), signal),
       );
       await readManifest(file);
       return put(packing, file, digest, digest);

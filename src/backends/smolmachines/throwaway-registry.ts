@@ -31,8 +31,9 @@ export async function withRegistry<T>(
   image: SourceImage,
   workDir: string,
   use: (reference: string) => Promise<T>,
+  signal?: AbortSignal,
 ): Promise<T> {
-  const unpacked = await unpackLayers(image, workDir);
+  const unpacked = await unpackLayers(image, workDir, signal);
   const layers = unpacked.map(
     ({ file, ...named }): Served => ({ type: LAYER_TYPE, ...named, content: { file } }),
   );

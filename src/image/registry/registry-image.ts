@@ -4,6 +4,7 @@ import { readFile } from "node:fs/promises";
 import type { Progress } from "../../contract/backend.ts";
 import type { RegistryReference } from "../../contract/image.ts";
 import { UserError } from "../../lib/errors.ts";
+import { fewAtOnce } from "../../lib/few-at-once.ts";
 import { checkBytes, sha256Of } from "../digest.ts";
 import type { ImageCache } from "../image-cache.ts";
 import { readBounded } from "../layout-image.ts";
@@ -87,7 +88,6 @@ async function downloadAll(
   const total = different.reduce((all, { size }) => all + size, 0);
   if (total > MAX_IMAGE_BYTES)
     throw new UserError(`the image is larger than ${MAX_IMAGE_BYTES / 1024 ** 3} GiB`);
-  const downloaded = new Map<string, Downloaded>();
   let come = 0;
   let told = 0;
   const onBytes = (count: number): void => {
@@ -96,27 +96,11 @@ async function downloadAll(
     told = performance.now();
     progress(`downloading: ${megabytes(Math.min(come, total))} of ${megabytes(total)} MB`);
   };
-  // One that fails stops the others.
-  const stop = new AbortController();
-  const both = AbortSignal.any([stop.signal, ...(signal ? [signal] : [])]);
-  const waiting = [...different];
-  const work = async (): Promise<void> => {
-    for (let part = waiting.shift(); part !== undefined; part = waiting.shift()) {
-      both.throwIfAborted();
-      downloaded.set(part.digest, await download(part, { client, cache, workDir, onBytes, signal: both }));
-    }
-  };
-  const workers = Array.from({ length: DOWNLOADS_AT_ONCE }, () =>
-    work().catch((error: unknown) => {
-      stop.abort(error);
-      throw error;
-    }),
-  );
-  const results = await Promise.allSettled(workers);
-  signal?.throwIfAborted();
-  stop.signal.throwIfAborted();
-  for (const result of results) if (result.status === "rejected") throw result.reason;
-  return downloaded;
+  const all = await fewAtOnce(different, { atOnce: DOWNLOADS_AT_ONCE, signal }, async (part, both) => {
+    const one = await download(part, { client, cache, workDir, onBytes, signal: both });
+    return [part.digest, one] as const;
+  });
+  return new Map(all);
 }
 
 function megabytes(bytes: number): string {

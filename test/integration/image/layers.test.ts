@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { gzipSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { withLayerTar } from "../../../src/image/layer-stream.ts";
@@ -353,6 +354,26 @@ describe("a hostile layer", () => {
       await expect(unpackLayers(layers(3, layer), area, undefined, 2 * layer.length)).rejects.toThrow(
         /unpack to more than/,
       );
+    });
+
+    it("is at work no more once another one was refused: what it was written to can be removed", async () => {
+      let isRead = false;
+      let given = 0;
+      async function* without(): AsyncGenerator<Buffer, void, void> {
+        isRead = true;
+        // An end for who goes on.
+        for (; given < 2_000; given++) yield Buffer.alloc(65_536);
+      }
+      async function* damaged(): AsyncGenerator<Buffer, void, void> {
+        while (given < 10) await sleep(1);
+        yield Buffer.from("1f8b0800ffffffffffffffffffff", "hex");
+      }
+      const image = { ...layers(0, Buffer.alloc(0)), layers: [{ open: without }, { open: damaged }] };
+      await expect(unpackLayers(image, area)).rejects.toThrow(/compression is damaged/);
+      expect(isRead).toBe(true);
+      const then = given;
+      await sleep(100);
+      expect(given).toBe(then);
     });
   });
 
