@@ -192,6 +192,7 @@ export async function launchBottle(
     decoy,
     stateDir: paths.state,
     resumedFrom: earlier?.base as BaseSnapshot | undefined,
+    earlierPlan: earlier?.plan,
     progress: hooks.progress,
   });
   // From here on it may be resumed, also after a machine that ended without a word.

@@ -13,11 +13,10 @@ import { gitIdentityFile } from "./git-identity.ts";
 import { type GuestExec, runInGuestOk } from "./guest-command.ts";
 import { GUEST_SKILLS } from "./skills.ts";
 
-/** Every file and folder that provisioning makes for `plan`; the bundle of roots only gets one more, and is not among them. */
-export function provisionedPaths(plan: BottlePlan): readonly string[] {
+/** Every file and folder of the agent's that provisioning makes for `plan`. */
+function agentsPaths(plan: BottlePlan): readonly string[] {
   const provider = providerNamed(plan.provider.name);
   return [
-    GUEST_CA.ca,
     GUEST.mcpConfig,
     ...(provider.mcpFile === undefined ? [] : [provider.mcpFile.path]),
     GATE_CONFIG_PATH,
@@ -30,9 +29,18 @@ export function provisionedPaths(plan: BottlePlan): readonly string[] {
   ];
 }
 
+/**
+ * Of an earlier life, before the next one is given its own: what the operator has taken out of the manifest since is
+ * gone, and nothing that the agent put in such a place is in the way.
+ */
+export async function forgetEarlier(exec: GuestExec, plan: BottlePlan): Promise<void> {
+  await runInGuestOk(exec, ["rm", "-rf", "--", ...agentsPaths(plan)], { cwd: "/" });
+}
+
 /** @param exec as root of a guest, with `rm` and `sed` that are not the image's. */
 export async function forgetProvisioned(exec: GuestExec, plan: BottlePlan): Promise<void> {
-  await runInGuestOk(exec, ["rm", "-rf", "--", ...provisionedPaths(plan)]);
+  await runInGuestOk(exec, ["rm", "-rf", "--", GUEST_CA.ca, ...agentsPaths(plan)]);
+  // The bundle of roots only got one more.
   const [begin, end] = CA_MARKS;
   await runInGuestOk(exec, ["sed", "-i", `/^${begin}$/,/^${end}$/d`, GUEST_CA.bundle]);
 }

@@ -7,6 +7,7 @@ import type { BottlePlan, PlannedFile } from "../contract/plan.ts";
 import { providerNamed } from "../providers/registry.ts";
 import { provisionCa } from "./ca-store.ts";
 import { decoyFile } from "./decoy.ts";
+import { forgetEarlier } from "./forget.ts";
 import { GATE_CONFIG_PATH, type GateAccess, gateConfigFile } from "./gate-config.ts";
 import { gitIdentityFile } from "./git-identity.ts";
 import { runInGuestOk } from "./guest-command.ts";
@@ -31,6 +32,8 @@ export interface ProvisionMaterial {
   readonly stateDir: string;
   /** What an earlier life of this bottle started from: its workspace is there and stays as the agent left it. */
   readonly resumedFrom: BaseSnapshot | undefined;
+  /** What that life was provisioned by. */
+  readonly earlierPlan: BottlePlan | undefined;
   readonly progress: Progress;
 }
 
@@ -45,6 +48,7 @@ export async function provision(
 ): Promise<BaseSnapshot> {
   const provider = providerNamed(plan.provider.name);
   await provisionCa(guest, material.certificate, material.stateDir);
+  if (material.earlierPlan !== undefined) await forgetEarlier(guest.exec, material.earlierPlan);
   await writeGuestFiles(guest.exec, [
     ...(plan.presets ?? []).flatMap(({ files }) => files),
     ...plan.provider.files,

@@ -76,6 +76,7 @@ function material(parts: Partial<ProvisionMaterial> = {}): ProvisionMaterial {
     certificate: ca.certificate,
     stateDir: operator.path("state"),
     resumedFrom: undefined,
+    earlierPlan: undefined,
     progress: () => {},
     ...parts,
   };
@@ -257,6 +258,41 @@ describe("provisioning a guest", () => {
     operator.write("repo/a.txt", "newer\n");
     expect(await provision(guest, plan, material({ resumedFrom: base }))).toEqual(base);
     expect(await guest.sh("cat a.txt")).toBe("mine\n");
+  });
+
+  it("on resuming, takes away what the earlier life was given and this one is not, and nothing else", async () => {
+    operator.write("old/SKILL.md", "x");
+    operator.write("CLAUDE.md", "the operator's own");
+    const given = planWith({
+      provider: {
+        ...{ name: "command", argv: ["true"], env: {} },
+        files: [{ path: "/home/node/.prompt", content: "be good", mode: 0o600 }],
+      },
+      skills: [{ name: "old", path: operator.path("old") }],
+      userConfig: {
+        texts: [{ name: "CLAUDE.md", from: operator.path("CLAUDE.md"), to: "/home/node/.claude/CLAUDE.md" }],
+        settings: {},
+        mcpServers: [],
+      },
+    });
+    const supervise = { url: "http://127.0.0.1:9100/mcp", bearer: "b".repeat(32) };
+    const gate = { url: "http://127.0.0.1:9420", bearer: "c".repeat(32), repos: [] };
+    const base = await provision(guest, given, material({ supervise, gate }));
+    const list = "cd; find . -type f -not -path './workspace/*' | sort";
+    expect(await guest.sh(list)).toContain("./.claude/skills/old/SKILL.md");
+    await guest.sh("mkdir -p ~/.claude/skills/own; echo x > ~/.claude/skills/own/SKILL.md");
+    await provision(guest, planWith({}), material({ resumedFrom: base, earlierPlan: given }));
+    expect(await guest.sh(list)).toBe(
+      ["./.claude/skills/own/SKILL.md", "./.config/backup/credentials.json", "./.gitconfig", ""].join("\n"),
+    );
+  });
+
+  it("on resuming, is not kept from it by what the agent put in its place", async () => {
+    const plan = planWith({});
+    const base = await provision(guest, plan, material());
+    await guest.sh("rm ~/.gitconfig; mkdir -p ~/.gitconfig/in-the-way");
+    await provision(guest, plan, material({ resumedFrom: base, earlierPlan: plan }));
+    expect(await guest.sh("git config user.name")).toBe("bottle agent\n");
   });
 
   it("stops at what cannot be done, by name", async () => {
