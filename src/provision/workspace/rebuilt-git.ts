@@ -8,7 +8,7 @@ import { copyFileSync, mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { joined, type PackEntry } from "../../lib/archive/pack-tar.ts";
 import { statusOf } from "../../lib/archive/status.ts";
-import { git, gitOk } from "./host-git.ts";
+import { type GitOptions, type GitPlace, git, gitError, gitOk, splitBytes, streamGit } from "./host-git.ts";
 import { shallowCommits } from "./lender.ts";
 import { publicConfig, type RemoteUrl } from "./public-config.ts";
 import type { HostRepository } from "./repository.ts";
@@ -39,11 +39,12 @@ export async function rebuildGit(
     publicConfig(repository, remoteUrl),
   ]);
   const shallow = await shallowCommits(repository.commonDir);
-  await packObjects(repository, [...refs.oids, ...head.oids], join(scratchDir, "pack"));
+  const index = await plainIndex(repository, scratchDir);
+  const staged = index === undefined ? [] : await objectsIn(repository, index);
+  await packObjects(repository, [...refs.oids, ...head.oids, ...staged], join(scratchDir, "pack"));
   const packs = readdirSync(scratchDir)
     .filter((file) => file.startsWith("pack-"))
     .sort();
-  const index = await plainIndex(repository, scratchDir);
 
   function* entries(dotGit: Buffer): Generator<PackEntry, void, void> {
     const content = (path: string | Buffer, text: string | Buffer): PackEntry => ({
@@ -123,16 +124,42 @@ async function readRefs(repository: HostRepository): Promise<Refs> {
   return { packed: Buffer.from(packed.join(""), "latin1"), symbolic, oids: [...oids] };
 }
 
-/** One pack of what `oids` and the index reach; none when that is nothing. */
+/**
+ * What an index names and is there: of a partial clone not all is, and a submodule's commit is another repository's. (git's
+ * own `--indexed-objects` takes the indexes of all working trees, with what is staged in those and committed nowhere.)
+ */
+async function objectsIn({ place }: HostRepository, index: string): Promise<readonly string[]> {
+  const named = new Set<string>();
+  const listing = ["ls-files", "--stage", "-z"];
+  for await (const record of answers(place, listing, "\0", { env: { GIT_INDEX_FILE: index } })) {
+    const oid = /^1[02]0[0-7]{3} ([0-9a-f]+) /.exec(record)?.[1];
+    if (oid !== undefined) named.add(oid);
+  }
+  const there: string[] = [];
+  const looking = ["cat-file", "--batch-check=%(objectname)", "--buffer"];
+  const stdin = [...named].map((oid) => `${oid}\n`).join("");
+  for await (const line of answers(place, looking, "\n", { stdin }))
+    if (/^[0-9a-f]+$/.test(line)) there.push(line);
+  return there;
+}
+
+/** One at a time: a large working tree has more than an answer may be long. */
+async function* answers(
+  place: GitPlace,
+  args: readonly string[],
+  separator: string,
+  options: GitOptions,
+): AsyncGenerator<string, void, void> {
+  const running = streamGit(place, args, options);
+  for await (const answer of splitBytes(running.stdout, separator.charCodeAt(0)))
+    yield answer.toString("latin1");
+  const ended = await running.ended;
+  if (ended.code !== 0) throw gitError(args, ended);
+}
+
+/** One pack of what `oids` reach; none when that is nothing. */
 async function packObjects(repository: HostRepository, oids: readonly string[], base: string): Promise<void> {
-  const args = [
-    "--revs",
-    "--indexed-objects",
-    "--missing=allow-promisor",
-    "--delta-base-offset",
-    "--non-empty",
-    "-q",
-  ];
+  const args = ["--revs", "--missing=allow-promisor", "--delta-base-offset", "--non-empty", "-q"];
   await gitOk(repository.place, ["pack-objects", ...args, base], {
     stdin: oids.map((oid) => `${oid}\n`).join(""),
     config: { "pack.packSizeLimit": "0", "pack.writeReverseIndex": "false" },

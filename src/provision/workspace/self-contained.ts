@@ -4,7 +4,7 @@
  * operator's, for instance, which would then be copied into the guest. Contract: what is elsewhere must point
  * back. Linked worktrees and submodules do.
  */
-import { readFile, realpath } from "node:fs/promises";
+import { readdir, readFile, realpath } from "node:fs/promises";
 import { join, relative, resolve } from "node:path";
 import { statusOf } from "../../lib/archive/status.ts";
 import { UserError } from "../../lib/errors.ts";
@@ -12,7 +12,12 @@ import { shellQuoted } from "../shell-quoted.ts";
 import { git } from "./host-git.ts";
 
 /** What a repository is made of; as links they would be another's. */
-const PARTS = ["objects", "refs", "packed-refs", "info"] as const;
+const PARTS = ["objects", "packed-refs", "info"] as const;
+/**
+ * What says which commits it has, with all that is in it: git follows a link in there, and what it then names comes
+ * from wherever objects are borrowed. (Who knows a name by himself learns nothing by borrowing.)
+ */
+const NAMES = ["refs", "reftable"] as const;
 
 /**
  * @param root what git says the top of the working tree is
@@ -43,12 +48,27 @@ export async function refuseBorrowed(repository: {
       },
     );
   }
+  const refuse = (path: string): never => {
+    throw new UserError(`${path} is a link to another repository's`, {
+      hint: "use `git worktree add` for a second working tree",
+    });
+  };
   for (const part of PARTS) {
-    if (statusOf(join(commonDir, part))?.isSymbolicLink() === true) {
-      throw new UserError(`${join(commonDir, part)} is a link to another repository's`, {
-        hint: "use `git worktree add` for a second working tree",
-      });
-    }
+    const path = join(commonDir, part);
+    if (statusOf(path)?.isSymbolicLink() === true) refuse(path);
+  }
+  for (const folder of new Set([commonDir, gitDir]))
+    for (const names of NAMES) for await (const link of linksIn(join(folder, names))) refuse(link);
+}
+
+/** Itself, or below it. */
+async function* linksIn(path: string): AsyncGenerator<string, void, void> {
+  const status = statusOf(path);
+  if (status?.isSymbolicLink() === true) yield path;
+  if (status?.isDirectory() !== true) return;
+  for (const entry of await readdir(path, { withFileTypes: true })) {
+    const below = join(path, entry.name);
+    if (!entry.isFile()) yield* linksIn(below);
   }
 }
 

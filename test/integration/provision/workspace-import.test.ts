@@ -12,7 +12,7 @@ import {
   utimesSync,
   writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { joined } from "../../../src/lib/archive/pack-tar.ts";
 import { type ImportedWorkspace, importWorkspace } from "../../../src/provision/workspace/import.ts";
@@ -430,6 +430,45 @@ describe("what cannot be a workspace", () => {
     rmSync(operator.path("by-parts/.git/objects"), { recursive: true });
     symlinkSync(join(theirs, "objects"), operator.path("by-parts/.git/objects"));
     await refused("by-parts", /objects is a link to another repository's/);
+    // The names of another project's objects, which an alternate then lends: all of its history.
+    const borrowing = (folder: string): void => {
+      operator.repository(folder);
+      operator.write(`${folder}/.git/objects/info/alternates`, `${join(theirs, "objects")}\n`);
+    };
+    borrowing("by-ref");
+    symlinkSync(join(theirs, "refs/heads/main"), operator.path("by-ref/.git/refs/heads/theirs"));
+    await refused("by-ref", /refs\/heads\/theirs is a link/);
+    borrowing("by-refs");
+    symlinkSync(join(theirs, "refs/heads"), operator.path("by-refs/.git/refs/tags/theirs"));
+    await refused("by-refs", /refs\/tags\/theirs is a link/);
+    borrowing("by-head");
+    operator.git("by-head", "worktree", "add", "-q", "-b", "topic", operator.path("by-head/linked"));
+    const own = operator.path("by-head/.git/worktrees/linked");
+    operator.write("by-head/.git/worktrees/linked/HEAD", "ref: refs/bisect/theirs\n");
+    mkdirSync(join(own, "refs/bisect"), { recursive: true });
+    symlinkSync(join(theirs, "refs/heads/main"), join(own, "refs/bisect/theirs"));
+    await refused("by-head/linked", /refs\/bisect\/theirs is a link/);
+  });
+
+  it("brings of indexes its own alone: neither another working tree's nor another project's", async () => {
+    operator.repository("private", { secret: "private" });
+    operator.repository("repo");
+    operator.git("repo", "worktree", "add", "-q", "-b", "topic", operator.path("other"));
+    operator.write("other/a.txt", "staged there, and committed nowhere");
+    operator.git("other", "add", "a.txt");
+    operator.write("repo/.git/objects/info/alternates", `${operator.path("private/.git/objects")}\n`);
+    const index = operator.path("repo/.git/worktrees/by-link/index");
+    mkdirSync(dirname(index));
+    symlinkSync(operator.path("private/.git/index"), index);
+    operator.write("repo/staged", "staged here");
+    operator.git("repo", "add", "staged");
+    await bring("repo");
+    expect(
+      await guest.sh(
+        "git cat-file --batch --batch-all-objects --buffer | grep -a -o 'staged h.*\\|staged t.*\\|private' || true",
+      ),
+    ).toBe("staged here\n");
+    expect(await guest.sh("git diff --cached --name-only; git fsck 2>&1")).toBe("staged\n");
   });
 
   it("may keep its history elsewhere when that names it: a submodule by itself, a separate git dir", async () => {
