@@ -7,7 +7,7 @@ import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
-import { tmpdir } from "node:os";
+import { constants, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type Watch, watchHost } from "./host-state.ts";
@@ -62,6 +62,7 @@ async function main(): Promise<number> {
   const secret = `sk-ant-${"api03"}-${randomBytes(24).toString("base64url")}`;
   const say = (text: string): void => void process.stderr.write(`${text}\n`);
   let lines: readonly Line[];
+  let isOver = false;
   const closing: (() => Promise<void>)[] = [];
   try {
     makeRepository(places.repository);
@@ -101,7 +102,13 @@ async function main(): Promise<number> {
       run = await startAgent(places, backend, secret, say);
     }
     lines = await judge({ root, places, backend, watch, run, agent, api, site, secret });
+    isOver = true;
+  } catch (error) {
+    if (!interrupted.signal.aborted) throw error;
+    say("interrupted");
+    return 128 + constants.signals[interrupted.signal.reason as NodeJS.Signals];
   } finally {
+    if (!isOver) await removeBottles(places);
     for (const close of closing.reverse()) await close();
     rmSync(root, { recursive: true, force: true });
   }
@@ -109,6 +116,17 @@ async function main(): Promise<number> {
   if (json) process.stdout.write(`${JSON.stringify({ holds, lines }, null, 2)}\n`);
   else printLines(lines);
   return holds ? 0 : 1;
+}
+
+/** The terminal sends Ctrl-C to the bottle's command as well, which ends the agent at the second one. */
+const interrupted = new AbortController();
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => interrupted.abort(signal));
+
+/** What the engine and the kernel have of a bottle lies in no folder of the demo's. */
+async function removeBottles(places: DemoPlaces): Promise<void> {
+  const { stdout } = await bottle(places, ["list", "--json"], { evenSo: true });
+  const ids = (JSON.parse(stdout || "[]") as readonly { readonly id: string }[]).map(({ id }) => id);
+  if (ids.length > 0) await bottle(places, ["rm", "--force", ...ids], { evenSo: true });
 }
 
 function shellCommand(canaryPort: number): string {
@@ -154,14 +172,24 @@ function startAgent(
 function bottle(
   places: DemoPlaces,
   args: readonly string[],
-  options: { readonly env?: Record<string, string>; readonly onStderr?: (text: string) => void } = {},
+  options: {
+    readonly env?: Record<string, string>;
+    readonly onStderr?: (text: string) => void;
+    /** To take down what was begun. */
+    readonly evenSo?: true;
+  } = {},
 ): Promise<Run> {
+  if (options.evenSo !== true) interrupted.signal.throwIfAborted();
   const { CLAUDE_CODE_OAUTH_TOKEN: _token, ...inherited } = process.env;
   const child = spawn(process.execPath, [BOTTLE, ...args], {
     cwd: places.repository,
     env: { ...inherited, BOT_BOTTLE_HOME: places.home, XDG_RUNTIME_DIR: places.runtime, ...options.env },
     stdio: ["ignore", "pipe", "pipe"],
+    // A terminal's Ctrl-C is not for what removes the rest.
+    detached: options.evenSo === true,
   });
+  const end = (): void => void child.kill("SIGINT");
+  if (options.evenSo !== true) interrupted.signal.addEventListener("abort", end);
   let stdout = "";
   let stderr = "";
   child.stdout.on("data", (chunk: Buffer) => {
@@ -173,7 +201,11 @@ function bottle(
   });
   return new Promise((resolve, reject) => {
     child.once("error", reject);
-    child.once("close", (code) => resolve({ code, stdout, stderr }));
+    child.once("close", (code) => {
+      interrupted.signal.removeEventListener("abort", end);
+      if (options.evenSo !== true && interrupted.signal.aborted) reject(interrupted.signal.reason);
+      else resolve({ code, stdout, stderr });
+    });
   });
 }
 

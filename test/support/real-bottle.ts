@@ -33,6 +33,8 @@ export interface RunOptions {
   readonly timeoutMs?: number;
   /** What comes before the command line: `setpriv` and its like. */
   readonly wrapper?: readonly string[];
+  /** Ctrl-C once its stderr has this: to it and all that it started, as a terminal sends it. */
+  readonly interruptAt?: string;
 }
 
 /** A line of a bottle's log. */
@@ -225,13 +227,18 @@ export function runProgram(
     stdio: ["pipe", "pipe", "pipe"],
     timeout: options.timeoutMs ?? COMMAND_TIMEOUT_MS,
     killSignal: "SIGKILL",
+    detached: options.interruptAt !== undefined,
   });
   child.stdin.on("error", () => {});
   child.stdin.end(options.stdin);
   const text = { stdout: "", stderr: "" };
   for (const name of ["stdout", "stderr"] as const) {
     child[name].setEncoding("utf8").on("data", (chunk: string) => {
+      const shown = (): boolean =>
+        options.interruptAt !== undefined && text.stderr.includes(options.interruptAt);
+      const before = shown();
       text[name] += chunk;
+      if (!before && shown() && child.pid !== undefined) process.kill(-child.pid, "SIGINT");
     });
   }
   return new Promise((resolve, reject) => {

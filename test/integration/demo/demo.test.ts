@@ -43,7 +43,11 @@ afterAll(() => removeTree(folder));
 async function demo(
   args: readonly string[] = [],
   env: Readonly<Record<string, string>> = {},
-  { asUser = false, withinMs = DEMO_WITHIN_MS } = {},
+  {
+    asUser = false,
+    withinMs = DEMO_WITHIN_MS,
+    interruptAt,
+  }: { readonly asUser?: boolean; readonly withinMs?: number; readonly interruptAt?: string } = {},
 ) {
   const place = mkdtempSync(join(folder, "run-"));
   const [temporary, home] = [join(place, "t"), join(place, "h")];
@@ -56,6 +60,7 @@ async function demo(
   const run = await runProgram([...wrapper, process.execPath, BOTTLE, "demo", ...args], {
     cwd: home,
     timeoutMs: withinMs,
+    ...(interruptAt !== undefined && { interruptAt }),
     env: {
       PATH: process.env["PATH"] ?? "",
       HOME: home,
@@ -147,6 +152,16 @@ describe("bottle demo", () => {
     },
     EMULATED_WITHIN_MS,
   );
+
+  it.each([
+    ["while it launches", "resources "],
+    ["while the agent is at work", "\nbottle demo-"],
+  ])("leaves nothing, and says that it was interrupted, %s", async (_when, shown) => {
+    const { code, stderr, left } = await demo([], {}, { interruptAt: shown });
+    expect(stderr).toMatch(/interrupted\n$/);
+    expect(code).toBe(130);
+    expect(left).toEqual([]);
+  });
 
   it("exits 1, and says which line is wrong, where it cannot hold", async () => {
     const { code, stdout, stderr, left } = await demo([], { BOT_BOTTLE_BACKEND: "nowhere" });
