@@ -123,7 +123,8 @@ export async function attack(options: AttackOptions): Promise<AttackReport> {
     await removeTree(root);
   }
   const missing = probes.filter(({ id }) => !results.some((result) => result.id === id)).map(({ id }) => id);
-  if (missing.length > 0) problems.push(`not tried: ${missing.join(", ")}`);
+  if (missing.length > 0 && options.signal?.aborted !== true)
+    problems.push(`not tried: ${missing.join(", ")}`);
   return {
     backend,
     capabilities,

@@ -39,7 +39,7 @@ export function probesFor(only: readonly string[]): { readonly probes: readonly 
     if ((names as readonly string[]).includes(name)) continue;
     const guess = didYouMean(name, names);
     throw new UserError(`there is no probe ${name}${guess === undefined ? "" : `; did you mean ${guess}?`}`, {
-      hint: "--only takes a probe's id, a group or an invariant; docs/security.md lists them",
+      hint: "--only takes a probe's id, a group or an invariant; bottle attack --list names them",
       exitCode: 2,
     });
   }

@@ -7,38 +7,38 @@ import type { ProbeResult } from "../../attack/runner.ts";
 import { backendNamed, backends, chooseBackend } from "../../backends/registry.ts";
 import type { BackendName } from "../../contract/isolation.ts";
 import { UserError } from "../../lib/errors.ts";
+import { interruption } from "../interruption.ts";
 import { print, printJson, printTable, progressLine, style, tell } from "../output.ts";
 
 export interface AttackFlags {
   readonly backend?: string;
-  readonly only: readonly string[];
+  readonly only?: readonly string[];
   readonly json?: true;
   readonly junit?: true;
   readonly list?: true;
 }
 
-/** @returns 0 when every probe was tried and held, else 3. */
+/** @returns 0 when every probe was tried and held, else 3. @throws UserError when it was interrupted. */
 export async function attack(flags: AttackFlags): Promise<number> {
   if (flags.json && flags.junit)
     throw new UserError("--json and --junit are two forms of one report", { hint: "ask for one" });
   if (flags.list) return listProbes(flags);
   const isForPeople = !flags.json && !flags.junit;
   const chosen = await backendsFor(flags.backend);
-  const given = new AbortController();
-  process.on("SIGINT", () => given.abort());
-  process.on("SIGTERM", () => given.abort());
+  const interrupted = interruption();
   const reports: AttackReport[] = [];
   for (const backend of chosen) {
-    if (given.signal.aborted) break;
-    reports.push(await follow(backend, flags.only, isForPeople, given.signal));
+    if (interrupted.aborted) break;
+    reports.push(await follow(backend, flags.only ?? [], isForPeople, interrupted));
   }
   if (flags.json) printJson({ holds: reports.every(({ holds }) => holds), reports });
   if (flags.junit) process.stdout.write(junit(reports));
+  interrupted.throwIfAborted();
   return reports.length > 0 && reports.every(({ holds }) => holds) ? 0 : 3;
 }
 
 /** What would be tried, on whatever backend; nothing is. */
-function listProbes({ only, json, junit }: AttackFlags): number {
+function listProbes({ only = [], json, junit }: AttackFlags): number {
   if (junit)
     throw new UserError("--junit is a form of what came of probes, and --list tries none", {
       hint: "bottle attack --list --json",
@@ -84,6 +84,7 @@ async function follow(
 ): Promise<AttackReport> {
   const progress = progressLine();
   progress.show(`attacking a bottle of ${backend}`);
+  signal.addEventListener("abort", () => progress.show("interrupted: ending what was begun"));
   const report = await run({
     ...{ backend, only, signal },
     onProgress: (text) => progress.show(text),

@@ -7,6 +7,7 @@ import type { Lack } from "../../contract/backend.ts";
 import { recipeLacks } from "../../image/built-in-recipe.ts";
 import { cacheOf, homeOf } from "../../lib/paths.ts";
 import { providerNamed, providerNames } from "../../providers/registry.ts";
+import { interruption } from "../interruption.ts";
 import { inEnvironment } from "../launch-order.ts";
 import { homeFault } from "../operator-home.ts";
 import { print, printJson, progressLine } from "../output.ts";
@@ -44,12 +45,12 @@ async function attackFinding(): Promise<Finding> {
   const { backend } = await chooseBackend({ environment: process.env["BOT_BOTTLE_BACKEND"] });
   const progress = progressLine();
   progress.show(`attacking a bottle of ${backend.name}, which takes some minutes`);
-  const given = new AbortController();
-  for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => given.abort());
+  const interrupted = interruption();
   const { results, probes, problems, seconds, holds } = await attack({
-    ...{ backend: backend.name, only: [], signal: given.signal },
+    ...{ backend: backend.name, only: [], signal: interrupted },
     onResult: () => progress.show(`attacking a bottle of ${backend.name}`),
   }).finally(() => progress.clear());
+  interrupted.throwIfAborted();
   const held = results.filter((result) => result.held).length;
   return {
     part: `attack ${backend.name}`,
