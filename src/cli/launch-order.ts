@@ -6,9 +6,23 @@ import { UserError } from "../lib/errors.ts";
 import { missingCredentials, missingEnv } from "../plan/credentials.ts";
 import { providerNamed } from "../providers/registry.ts";
 import { askSecret } from "./ask.ts";
+import { onTerminal } from "./attach.ts";
 
 export function inEnvironment(name: string): boolean {
   return (process.env[name] ?? "") !== "";
+}
+
+/**
+ * Whether its agent gets no terminal: it has one task, or its program is the operator's own and there is none to give.
+ * @throws UserError where an agent product would wait for a person who is not there.
+ */
+export function runsHeadless(plan: BottlePlan, detach: boolean): boolean {
+  if (plan.task !== undefined) return true;
+  if (detach || onTerminal()) return false;
+  if (plan.provider.name === "command") return true;
+  throw new UserError("an interactive agent needs a terminal", {
+    hint: 'give it one task with --prompt "…", or run it in the background with --detach',
+  });
 }
 
 /** @throws UserError naming everything the environment lacks, and how to get it. */

@@ -5,12 +5,12 @@ import { homeOf } from "../lib/paths.ts";
 import { loadIndex } from "../manifest/index-scan.ts";
 import { approveRepositoryAgent } from "./agent-approval.ts";
 import { askLine, confirm, hasTerminal } from "./ask.ts";
-import { followAgent, onTerminal, terminalSize } from "./attach.ts";
+import { followAgent, terminalSize } from "./attach.ts";
 import { DETACH_KEY_NAME } from "./detach-key.ts";
 import { takeHostStep } from "./host-step.ts";
 import type { KeeperChild } from "./keeper-child.ts";
 import { type Launched, launchKeeper } from "./keeper-process.ts";
-import { refuseMissing, refuseUnusableKeys, resolveValues } from "./launch-order.ts";
+import { refuseMissing, refuseUnusableKeys, resolveValues, runsHeadless } from "./launch-order.ts";
 import { print, printJson, tell } from "./output.ts";
 import { planAgent, tellPreflight } from "./prepare-plan.ts";
 
@@ -41,18 +41,13 @@ export async function startBottle(
     else tellPreflight(view);
     return 0;
   }
-  const headless = flags.prompt !== undefined;
-  if (!headless && !flags.detach && !onTerminal()) {
-    throw new UserError("an interactive agent needs a terminal", {
-      hint: 'give it one task with --prompt "…", or run it in the background with --detach',
-    });
-  }
+  const headless = runsHeadless(plan, flags.detach === true);
   tellPreflight(view);
   refuseMissing(plan);
   await refuseUnusableKeys(plan);
   await approveRepositoryAgent(loaded);
   // --prompt says what is to be done now; whoever wrote it has decided.
-  if (!flags.yes && !headless) {
+  if (!flags.yes && flags.prompt === undefined) {
     if (!(await confirm("launch?", "add --yes to launch without being asked"))) {
       tell("not launched");
       return 0;

@@ -12,11 +12,17 @@ import { describePlan, type PreflightView } from "../../plan/preflight.ts";
 import { preflightChanges } from "../../plan/preflight-changes.ts";
 import { providerNamed } from "../../providers/registry.ts";
 import { confirm } from "../ask.ts";
-import { onTerminal, tellWaits, terminalSize } from "../attach.ts";
+import { tellWaits, terminalSize } from "../attach.ts";
 import { takeHostStep } from "../host-step.ts";
 import { spawnKeeper } from "../keeper-child.ts";
 import { launchKeeper } from "../keeper-process.ts";
-import { inEnvironment, refuseMissing, refuseUnusableKeys, resolveValues } from "../launch-order.ts";
+import {
+  inEnvironment,
+  refuseMissing,
+  refuseUnusableKeys,
+  resolveValues,
+  runsHeadless,
+} from "../launch-order.ts";
 import { tell } from "../output.ts";
 import { tellPreflight } from "../prepare-plan.ts";
 import { planWith } from "../resume-with.ts";
@@ -42,12 +48,7 @@ export async function resume(id: string, flags: ResumeFlags): Promise<number> {
   if (wanted.length === 0) tellWaits(waits);
   const { plan: planned, approve } = await planWith(earlier, wanted);
   const plan = withTask(planned, flags.prompt);
-  const headless = plan.task !== undefined;
-  if (!headless && !flags.detach && !onTerminal()) {
-    throw new UserError("an interactive agent needs a terminal", {
-      hint: 'give it one task with --prompt "…", or run it in the background with --detach',
-    });
-  }
+  const headless = runsHeadless(plan, flags.detach === true);
   const availability = await backendNamed(plan.backend).probe();
   if (!availability.usable) {
     const why = availability.lacks.map(({ what }) => what).join("; ");
@@ -81,7 +82,7 @@ export async function resume(id: string, flags: ResumeFlags): Promise<number> {
   await approve();
   if (
     !flags.yes &&
-    !headless &&
+    flags.prompt === undefined &&
     !(await confirm(`resume ${id}?`, "add --yes to resume without being asked"))
   ) {
     tell("not resumed");

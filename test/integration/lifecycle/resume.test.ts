@@ -94,7 +94,7 @@ describe("bottle resume", () => {
   it("is itself again on a terminal and in the background", async () => {
     await start("exit 1");
     const id = theOne();
-    expect((await cli.run(["resume", id])).stderr).toContain("an interactive agent needs a terminal");
+    expect((await cli.run(["resume", id])).stderr).toContain(`there is no terminal to ask: resume ${id}?`);
     const declined = cli.terminal(["resume", id, "-p", "echo from a terminal; exit 1"]);
     await declined.shows("from a terminal");
     expect(await declined.exit).toBe(1);
