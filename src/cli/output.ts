@@ -1,6 +1,6 @@
 /** How commands speak: data on stdout, words for people on stderr, colour only where a terminal wants it. */
 import { styleText } from "node:util";
-import { codeOf, UserError } from "../lib/errors.ts";
+import { codeOf, isLackOfRoom, messageOf, UserError } from "../lib/errors.ts";
 import { printableLines } from "../lib/printable.ts";
 
 type Style = Parameters<typeof styleText>[0];
@@ -99,6 +99,10 @@ export function report(error: unknown): number {
     return error.exitCode;
   }
   if (codeOf(error) === "EPIPE") return 0;
+  if (isLackOfRoom(error)) {
+    tell(`${style("red", "error:")} ${printableLines(messageOf(error))}`);
+    return 1;
+  }
   tell(printableLines(error instanceof Error ? (error.stack ?? error.message) : String(error)));
   tell("this is a bug in bot-bottle, or a system in a state it did not expect");
   return 70;

@@ -1,4 +1,5 @@
 /** The command line: what there is and what it takes. What a command does is loaded when it is asked for. */
+import { resolve } from "node:path";
 import { Command, CommanderError, Option } from "commander";
 import { codeOf } from "../lib/errors.ts";
 import { packageVersion } from "../lib/package-root.ts";
@@ -10,6 +11,11 @@ import { report } from "./output.ts";
 /** @returns the exit code: 0, what a command's contract says, 1 for a UserError, 2 for wrong usage. */
 export async function runProgram(argv: readonly string[]): Promise<number> {
   let code = 0;
+  // A keeper runs elsewhere: to it, what is relative to here would be another folder.
+  for (const name of ["BOT_BOTTLE_HOME", "BOT_BOTTLE_CACHE"]) {
+    const path = process.env[name];
+    if (path !== undefined && path !== "") process.env[name] = resolve(path);
+  }
   // Whoever reads us may stop reading: `bottle list | head -1`. What is left to say is then said to nobody.
   for (const stream of [process.stdout, process.stderr]) {
     stream.on("error", (error) => {
@@ -74,7 +80,7 @@ Examples:
     .option("-y, --yes", "do not ask before launching")
     .option("-d, --detach", "leave the agent running and return")
     .option("-p, --prompt <text>", "give it this one task, headless and without asking first")
-    .option("--with <what>", "what its environment lacked (repeatable): see below", collect, [])
+    .option("--with <what>", "what its environment lacked (repeatable): see below", collect)
     .addHelpText(
       "after",
       `
@@ -106,7 +112,7 @@ Examples:
     .description("run a command in a running bottle: bottle exec <id> -- npm test")
     .option("--cwd <dir>", "folder in the bottle (default: the agent's home)")
     .option("-T, --no-tty", "no terminal even if there is one")
-    .option("-e, --env <name=value>", "add to its environment (repeatable)", collect, [])
+    .option("-e, --env <name=value>", "add to its environment (repeatable)", collect)
     .passThroughOptions()
     .action(act(async () => (await import("./commands/exec.ts")).exec));
 
@@ -221,7 +227,7 @@ Examples:
     .command("attack")
     .description("try to get out of a real bottle in every known way, and show what came of each")
     .option("--backend <name>", "of this backend, or all (default: the one that bottles get here)")
-    .option("--only <what>", "only this probe, group or invariant (repeatable)", collect, [])
+    .option("--only <what>", "only this probe, group or invariant (repeatable)", collect)
     .option("--list", "say what would be tried, and try nothing")
     .addOption(json())
     .option("--junit", "print JUnit's XML")
@@ -230,7 +236,7 @@ Examples:
       `
 Needs no network, no root and no key: secrets are planted, upstreams are on this machine, and whoever must not be reached is
 played by impostors in a network without a way out. docs/security.md lists the probes and what they stand for.
-Exits 0 when every probe was tried and held, and 3 otherwise.
+Exits 0 when every probe was tried and held, 130 when it was interrupted, and 3 otherwise.
 
 Examples:
   bottle attack                                 the backend that a bottle would get here
@@ -248,7 +254,7 @@ Examples:
     .command("test <agent> <url>")
     .description("would this request be let through, and by which rule? nothing is sent or resolved")
     .option("-X, --method <method>", "its method", "GET")
-    .option("-H, --header <name: value>", "one of its headers (repeatable)", collect, [])
+    .option("-H, --header <name: value>", "one of its headers (repeatable)", collect)
     .addOption(json())
     .addHelpText(
       "after",
@@ -329,7 +335,7 @@ Examples:
 /** They neither trust nor touch what lies in the operator's home; doctor says what is wrong with it. */
 const WITHOUT_HOME: ReadonlySet<string> = new Set(["doctor", "schema", "completion", "demo", "attack"]);
 
-function collect(value: string, earlier: readonly string[]): readonly string[] {
+function collect(value: string, earlier: readonly string[] = []): readonly string[] {
   return [...earlier, value];
 }
 

@@ -1,6 +1,6 @@
 /** `bottle edit`: the operator's editor on an agent's file, and a check when it returns. */
 import { existsSync } from "node:fs";
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { UserError } from "../../lib/errors.ts";
 import { homeOf } from "../../lib/paths.ts";
@@ -17,14 +17,19 @@ export async function edit(agent: string): Promise<number> {
   const home = homeOf();
   const known = loadIndex({ home, cwd: process.cwd() }).agents.find(({ name }) => name === agent);
   const path = known?.file ?? join(home.agents, `${agent}.md`);
-  if (!existsSync(path)) {
+  const isNew = !existsSync(path);
+  if (isNew) {
     if (!NAME.test(agent)) throw new UserError(`${agent} cannot be the name of an agent's file`);
     await mkdir(dirname(path), { recursive: true, mode: 0o700 });
     await writeFile(path, NEW_AGENT, { mode: 0o600, flag: "wx" });
     tell(`new: ${path}`);
   }
   for (;;) {
-    await openEditor(path);
+    await openEditor(path).catch(async (error: unknown) => {
+      // There is no such editor, or it was left without a word: then nobody has made an agent.
+      if (isNew && (await readFile(path, "utf8").catch(() => undefined)) === NEW_AGENT) await rm(path);
+      throw error;
+    });
     try {
       for (const note of validateFile("agent", path)) tell(`not supported yet: ${note}`);
       return 0;

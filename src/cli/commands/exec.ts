@@ -7,7 +7,7 @@ import { tell } from "../output.ts";
 export interface ExecFlags {
   readonly cwd?: string;
   readonly tty: boolean;
-  readonly env: readonly string[];
+  readonly env?: readonly string[];
 }
 
 export async function exec(id: string, command: readonly string[], flags: ExecFlags): Promise<number> {
@@ -37,7 +37,7 @@ export async function exec(id: string, command: readonly string[], flags: ExecFl
   }
 }
 
-function parseEnv(pairs: readonly string[]): Record<string, string> {
+function parseEnv(pairs: readonly string[] = []): Record<string, string> {
   return Object.fromEntries(
     pairs.map((pair) => {
       const [, name, value] = /^([A-Za-z_][A-Za-z0-9_]*)=(.*)$/s.exec(pair) ?? [];

@@ -8,6 +8,8 @@ import { relayPorts } from "../guest-relay.ts";
 import { createGuestServer } from "../guest-server.ts";
 
 const LISTENER_FD = 4;
+// The agent's, in every backend; the operator's own is for the operator's files.
+process.umask(0o022);
 
 const accept = createGuestServer();
 const [mode, ...relays] = process.argv.slice(2);

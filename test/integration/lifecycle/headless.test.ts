@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { BOTTLE, type BottleCli, createBottleCli, eventually, pause } from "../../support/bottle-cli.ts";
 
@@ -26,6 +26,27 @@ describe("a headless agent", () => {
     expect(stderr).toContain("may reach  nothing");
     const [id] = cli.kept();
     expect(stderr).toContain(`kept as it was left:  bottle resume ${id}`);
+  });
+
+  it("needs no task, and no terminal, when its program is the operator's own", async () => {
+    cli.agent("check", ["sh", "-c", "cat; echo checked; exit 4"]);
+    const { code, stdout, stderr } = await cli.run(["start", "check", "--yes"], { stdin: "not for it" });
+    expect({ code, stdout }, stderr).toEqual({ code: 4, stdout: "checked\n" });
+    const id = cli.kept().find((each) => each.startsWith("check-")) ?? "";
+    expect(await cli.run(["resume", id, "--yes"])).toMatchObject({ code: 4, stdout: "checked\n" });
+    expect((await cli.run(["rm", id])).code).toBe(0);
+  });
+
+  it("has the same home however it is named", async () => {
+    const relative = join("..", basename(cli.home));
+    const run = await cli.run(["start", "sh", "-p", "echo here"], { env: { BOT_BOTTLE_HOME: relative } });
+    expect(run, run.stderr).toMatchObject({ code: 0, stdout: "here\n" });
+  });
+
+  it("makes its files as other bottles' agents do, whatever the operator's umask is", async () => {
+    const wrapper = ["sh", "-c", 'umask 077; exec "$@"', "sh"];
+    const run = await cli.run(["start", "sh", "-p", "umask"], { wrapper });
+    expect(run.stdout).toBe("0022\n");
   });
 
   it("leaves nothing but its log when it ends well", async () => {
