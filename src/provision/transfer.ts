@@ -113,6 +113,9 @@ export async function copyOutOverExec(
     // The archive is whole; some file could not be read, or changed while the agent is at work.
     if (result.code !== 0) leftOut(from, result.stderr);
   } catch (error) {
+    if (error instanceof UserError && (await isMissing(exec, from))) {
+      throw new UserError(`there is no ${printable(from)} in the bottle`, { cause: error });
+    }
     if (!(error instanceof ArchiveError)) throw error;
     throw new UserError(`refused to copy ${printable(from)} out of the guest: ${error.message}`, {
       cause: error,
@@ -121,6 +124,12 @@ export async function copyOutOverExec(
   for (const skipped of report.skipped) leftOut(skipped.path, skipped.reason);
   const unnamed = report.skippedCount - report.skipped.length;
   if (unnamed > 0) leftOut("…", `${unnamed} more were left out`);
+}
+
+/** What tar says of it differs from system to system. */
+async function isMissing(exec: GuestExec, path: string): Promise<boolean> {
+  const look = ["sh", "-c", '[ -e "$1" ] || [ -h "$1" ]', "sh", path] as const;
+  return (await runInGuest(exec, look, { cwd: "/" })).code === 1;
 }
 
 /** A guest path as a name in an archive unpacked at `/`. */

@@ -1,6 +1,6 @@
 /** `bottle cp`: files in and out of a running bottle. */
 import { existsSync, statSync } from "node:fs";
-import { basename, join, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { GUEST } from "../../contract/backend.ts";
 import { connectKeeper } from "../../keeper/control-client.ts";
 import { UserError } from "../../lib/errors.ts";
@@ -28,6 +28,10 @@ export async function cp(from: string, to: string): Promise<number> {
       existsSync(there) && statSync(there).isDirectory() ? join(there, basename(source.path)) : there;
     if (existsSync(becomes))
       throw new UserError(`${becomes} exists already`, { hint: "name another target" });
+    if (!existsSync(dirname(becomes)))
+      throw new UserError(`there is no folder ${dirname(becomes)}`, {
+        hint: "make it, or name another target",
+      });
     const reply = await (await connectKeeper(source.id)).ask({
       op: "copy-out",
       from: inGuest(source.path),

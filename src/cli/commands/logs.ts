@@ -2,6 +2,7 @@
 import { once } from "node:events";
 import { createReadStream } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
+import { constants } from "node:os";
 import { type BottlePaths, bottlePaths, readRecord } from "../../keeper/bottle-record.ts";
 import { tryConnectKeeper } from "../../keeper/control-client.ts";
 import { createTerminalFilter } from "../../keeper/terminal-filter.ts";
@@ -18,6 +19,11 @@ export async function logs(id: string, flags: { readonly follow?: true }): Promi
   // One filter for all of it: a sequence may lie across two looks.
   const filter = createTerminalFilter();
   const show = (chunk: Buffer): Uint8Array => (onTerminal ? filter.write(chunk) : chunk);
+  // What the agent switched on in the terminal (a mouse, another screen) does not outlive this, however it ends.
+  const interrupt = (): void => {
+    process.stdout.write(TERMINAL_RESET, () => process.exit(128 + constants.signals.SIGINT));
+  };
+  if (onTerminal) process.once("SIGINT", interrupt);
   let isRead = true;
   process.stdout.once("error", () => {
     isRead = false;

@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { TERMINAL_RESET } from "../../../src/keeper/terminal-rules.ts";
 import { type BottleCli, createBottleCli, eventually, pause } from "../../support/bottle-cli.ts";
 
 let cli: BottleCli;
@@ -176,6 +177,15 @@ describe("bottle list and logs", () => {
     expect(cli.kept()).toEqual([id]);
   });
 
+  it("gives the terminal back as it was when it is interrupted", async () => {
+    const terminal = cli.terminal(["logs", "-f", id]);
+    await terminal.shows("complaint");
+    expect(terminal.raw()).not.toContain(TERMINAL_RESET);
+    terminal.type("\x03");
+    expect(await terminal.exit).toBe(130);
+    expect(terminal.raw()).toContain(TERMINAL_RESET);
+  });
+
   it("knows no log of a bottle that is not there", async () => {
     expect((await cli.run(["logs", "none-00000"])).stderr).toContain("there is no bottle none-00000");
   });
@@ -221,9 +231,15 @@ describe("bottle cp", () => {
     expect((await cli.run(["cp", `${id}:a`, `${id}:b`])).code).toBe(2);
     expect((await cli.run(["cp", "no-such-file", `${id}:`])).stderr).toContain("there is no");
     const missing = await cli.run(["cp", `${id}:no-such-file`, "here"]);
-    expect(missing).toMatchObject({ code: 1 });
-    expect(missing.stderr).toContain("no-such-file");
+    expect(missing).toMatchObject({
+      code: 1,
+      stderr: "error: there is no /home/node/no-such-file in the bottle\n",
+    });
     expect(existsSync(cli.path("w/here"))).toBe(false);
+    await sh("echo it > there");
+    expect((await cli.run(["cp", `${id}:there`, "no/folder/here"])).stderr).toBe(
+      `error: there is no folder ${cli.path("w/no/folder")}\nnext:  make it, or name another target\n`,
+    );
   });
 });
 
