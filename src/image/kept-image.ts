@@ -90,7 +90,7 @@ function frozenDigest(of: string, name: string): string {
 }
 
 /** @throws UserError when there is none of that name. */
-async function keptImage(cache: string, name: string): Promise<RootImage> {
+export async function keptImage(cache: string, name: string): Promise<RootImage> {
   const { kept } = imageCacheIn(cache);
   const found = await readRoot(join(kept, name));
   if (found === undefined) {

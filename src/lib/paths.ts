@@ -66,7 +66,14 @@ export function runtimeDir(env: Environment = process.env): string {
   const base = env["XDG_RUNTIME_DIR"];
   const uid = ownUid();
   const dir = base ? join(base, "bot-bottle") : join(tmpdir(), `bot-bottle-${uid}`);
-  mkdirSync(dir, { recursive: true, mode: 0o700 });
+  try {
+    mkdirSync(dir, { recursive: true, mode: 0o700 });
+  } catch (cause) {
+    throw new UserError(`cannot create ${dir}: ${codeOf(cause) ?? String(cause)}`, {
+      hint: `set ${base ? "XDG_RUNTIME_DIR" : "TMPDIR"} to a directory you can write`,
+      cause,
+    });
+  }
   const stat = lstatSync(dir);
   if (!stat.isDirectory() || stat.uid !== uid) {
     throw new UserError(`${dir} is not a directory of yours`, {

@@ -12,7 +12,7 @@ const DENIED = 3;
 
 export interface EgressTestFlags {
   readonly method: string;
-  readonly header: readonly string[];
+  readonly header?: readonly string[];
   readonly json?: true;
 }
 
@@ -23,7 +23,7 @@ export async function egressTest(agent: string, url: string, flags: EgressTestFl
       exitCode: 2,
     });
   }
-  const headers = flags.header.flatMap(parseHeader);
+  const headers = (flags.header ?? []).flatMap(parseHeader);
   const { plan } = await planAgent(agent, {});
   // Only names of credentials are told, so their values are never read.
   const names = Object.fromEntries(plan.credentials.map(({ tokenRef }) => [tokenRef, "not-read"]));
@@ -57,7 +57,7 @@ function linesOf(verdict: DryVerdict): readonly [string, string][] {
 
 function parseHeader(text: string): readonly string[] {
   const colon = text.indexOf(":");
-  const [name, value] = [text.slice(0, colon), text.slice(colon + 1).trim()];
+  const [name, value] = [text.slice(0, Math.max(0, colon)), text.slice(colon + 1).trim()];
   try {
     validateHeaderName(name);
     validateHeaderValue(name, value);

@@ -4,7 +4,7 @@ import { basename } from "node:path";
 import { cachedParts } from "../../backends/registry.ts";
 import type { CachedPart } from "../../contract/backend.ts";
 import { removeImage } from "../../engine/images.ts";
-import { removeKept } from "../../image/kept-image.ts";
+import { keptImage, removeKept } from "../../image/kept-image.ts";
 import { JUST_WANTED_MS, type Pruned, pruneImages } from "../../image/stored-images.ts";
 import { UserError } from "../../lib/errors.ts";
 import { cacheOf } from "../../lib/paths.ts";
@@ -88,6 +88,7 @@ async function pruneKept(words: readonly string[], flags: ImagePruneFlags): Prom
       exitCode: 2,
     });
   });
+  for (const name of names) await keptImage(cacheOf(), name);
   if (flags.dryRun) {
     if (flags.json) printJson(names.map((name) => ({ what: `kept:${name}` })));
     else for (const name of names) print(`kept:${name}`);

@@ -92,9 +92,10 @@ async function existingFolder(folder: string): Promise<string> {
     return real;
   } catch (cause) {
     if (cause instanceof UserError) throw cause;
-    throw new UserError(`cannot use ${folder}: ${codeOf(cause) ?? String(cause)}`, {
-      cause,
-    });
+    const code = codeOf(cause);
+    if (code === "ENOENT")
+      throw new UserError(`there is no folder ${folder}`, { hint: "name one with --cwd", cause });
+    throw new UserError(`cannot use ${folder}: ${code ?? String(cause)}`, { cause });
   }
 }
 

@@ -79,6 +79,7 @@ describe("bottle egress test", () => {
   it.each<[readonly string[], number, string]>([
     [["worker", "api.example.com"], 2, "is not a whole URL"],
     [["worker", "https://api.example.com/", "-H", "no colon"], 2, "is not a header"],
+    [["worker", "https://api.example.com/", "-H", "accept"], 2, "accept is not a header"],
     [["worker", "https://api.example.com/", "-H", "a: b\nc"], 2, "is not a header"],
     [["nobody", "https://api.example.com/"], 1, "nobody"],
     [["worker"], 2, "missing required argument 'url'"],

@@ -163,7 +163,7 @@ describe("a start that is refused", () => {
   });
 
   it("needs a terminal for an interactive agent, and says what needs none", async () => {
-    const stderr = await refused(["worker", "--yes"]);
+    const stderr = await refused(["claude", "--yes"]);
     expect(stderr).toContain("an interactive agent needs a terminal");
     expect(stderr).toMatch(/--prompt .*--detach/);
   });
@@ -174,6 +174,10 @@ describe("a start that is refused", () => {
     expect(stderr).toContain("add --yes");
   });
 
+  it("does not run a program of the operator's unasked either", async () => {
+    expect(await refused(["worker"])).toContain("there is no terminal to ask: launch? [y/N]");
+  });
+
   it("wants --dry-run or --detach with --json", async () => {
     expect(await refused(["worker", "--json", "--prompt", "x"])).toContain("--dry-run or --detach");
   });
@@ -181,7 +185,7 @@ describe("a start that is refused", () => {
   it("names the folder that cannot be the workspace, and undoes what was begun", async () => {
     const { code, stderr } = await cli.run(["start", "worker", "--prompt", "x", "--cwd", "/no/such/folder"]);
     expect(code).toBe(1);
-    expect(stderr).toContain("/no/such/folder");
+    expect(stderr).toContain("error: there is no folder /no/such/folder\nnext:  name one with --cwd\n");
     expect(cli.kept()).toEqual([]);
   });
 });

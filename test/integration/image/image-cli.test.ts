@@ -69,6 +69,7 @@ describe("bottle image build", () => {
     [["image", "build", "dir:/etc", "--disk", "5"], /error: --disk must be a size with its unit/, 2],
     [["image", "build", "dir:/etc", "--provider", "nobody"], /error: .*nobody/, 1],
     [["image", "inspect", "ffff"], /error: there is no image ffff in the cache/, 1],
+    [["image", "prune", "kept:never"], /error: there is no kept image never\nnext: {2}bottle commit/, 1],
     [["image", "prune", "debian:12"], /error: debian:12 is nothing that bottle commit kept/, 2],
   ])("%j says what is wrong", async (args, text, code) => {
     const done = await cli.run(args);

@@ -71,6 +71,14 @@ describe("a runtime folder", () => {
     expect(cli.kept()).toEqual([]);
   });
 
+  it("that cannot be made is named, and what to set", async () => {
+    const file = cli.write("file", "");
+    const { code, stderr } = await cli.run(["start", "sh", "-p", "true"], { env: { XDG_RUNTIME_DIR: file } });
+    expect(code).toBe(1);
+    expect(stderr).toContain(`error: cannot create ${file}/bot-bottle: ENOTDIR`);
+    expect(stderr).toContain("next:  set XDG_RUNTIME_DIR to a directory you can write");
+  });
+
   it("that others prepared in /tmp is not used", async () => {
     const tmp = cli.path("tmp");
     const name = `bot-bottle-${process.getuid?.() ?? 0}`;
