@@ -3,6 +3,7 @@
  * the newer with an OCI layout in it, compressed or not.
  */
 import { createReadStream, createWriteStream } from "node:fs";
+import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -12,7 +13,7 @@ import { readTar } from "../lib/archive/read-tar.ts";
 import { codeOf, UserError } from "../lib/errors.ts";
 import { printable } from "../lib/printable.ts";
 import { sha256Of } from "./digest.ts";
-import { peek, RatioGuard, unpackerFor } from "./layer-stream.ts";
+import { MAGIC_BYTES, packingOf, RatioGuard, unpacking } from "./layer-stream.ts";
 import { type LayoutFiles, readBounded, readLayout } from "./layout-image.ts";
 import { MAX_PART_BYTES, parseConfig, parseJson, parsePart } from "./oci-image.ts";
 import type { SourceImage } from "./source-image.ts";
@@ -146,16 +147,13 @@ function memberFiles(plain: string, path: string, members: ReadonlyMap<string, M
 /** The archive itself, or a copy of it in `workDir` without its compression. */
 async function unpacked(path: string, workDir: string, signal?: AbortSignal): Promise<string> {
   try {
-    const { first, all } = await peek(createReadStream(path), 4);
-    if (isPlain(first)) {
-      await all.return();
-      return path;
-    }
+    if (packingOf(await firstBytes(path)) === "none") return path;
     const to = join(workDir, "archive.tar");
     const ratio = new RatioGuard();
+    const [packed, unpacker] = await unpacking(createReadStream(path), ratio);
     await pipeline(
-      Readable.from(ratio.before(all), { objectMode: false }),
-      unpackerFor(first),
+      packed,
+      unpacker,
       (source: AsyncIterable<Buffer>) => ratio.after(source),
       createWriteStream(to, { mode: 0o600 }),
       ...(signal ? [{ signal }] : []),
@@ -170,9 +168,13 @@ async function unpacked(path: string, workDir: string, signal?: AbortSignal): Pr
   }
 }
 
-/** A tar begins with a name, which begins with neither of these. */
-function isPlain(first: Buffer): boolean {
-  return (
-    !(first[0] === 0x1f && first[1] === 0x8b) && !(first.length === 4 && first.readUInt32LE(0) === 0xfd2fb528)
-  );
+/** A tar begins with a name, which begins as nothing packed does. */
+async function firstBytes(path: string): Promise<Buffer> {
+  const file = await open(path);
+  try {
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(MAGIC_BYTES), 0, MAGIC_BYTES, 0);
+    return buffer.subarray(0, bytesRead);
+  } finally {
+    await file.close();
+  }
 }

@@ -8,6 +8,7 @@ import * as zlib from "node:zlib";
 import { ArchiveError } from "../lib/archive/tar-format.ts";
 import { UserError } from "../lib/errors.ts";
 import { checked } from "./digest.ts";
+import { beginsAsZstd, inFrames } from "./zstd-frames.ts";
 
 /**
  * Programs compress 3 to 10 times, logs and lists some 50 times; gzip can do a thousand, zstd far more. Only beyond a
@@ -17,7 +18,10 @@ const MAX_RATIO = 200;
 const RATIO_COUNTS_FROM = 1024 ** 3;
 
 const GZIP = Buffer.from([0x1f, 0x8b]);
-const ZSTD = Buffer.from([0x28, 0xb5, 0x2f, 0xfd]);
+/** By so many bytes it is known how something is packed. */
+export const MAGIC_BYTES = 4;
+
+type Packing = "gzip" | "zstd" | "none";
 
 export interface StoredLayer {
   readonly blob?: { readonly digest: string; readonly size: number };
@@ -52,10 +56,10 @@ export async function withLayerTar(
       throw error;
     }
   };
-  const { first, all } = await peek(stored, ZSTD.length);
+  const [packed, unpacker] = await unpacking(stored, ratio);
   await pipeline(
-    Readable.from(ratio.before(all), { objectMode: false }),
-    unpackerFor(first),
+    packed,
+    unpacker,
     (source: AsyncIterable<Buffer>) => reading(ratio.after(source)),
     ...(signal ? [{ signal }] : []),
   ).catch(async (ended: unknown) => {
@@ -65,23 +69,42 @@ export async function withLayerTar(
   });
 }
 
-/** Plain bytes of what may be compressed. */
-export function unpackerFor(first: Buffer): Transform {
-  if (first.subarray(0, GZIP.length).equals(GZIP)) return zlib.createGunzip();
-  if (first.equals(ZSTD)) {
-    // Node 20, and 22 before 22.15, have none.
-    if (!("createZstdDecompress" in zlib)) {
+/** The two stages of a pipeline that come to plain bytes, of what may be packed. */
+export async function unpacking(
+  source: AsyncIterable<Buffer>,
+  ratio: RatioGuard,
+): Promise<readonly [Readable, Transform]> {
+  const { first, all } = await peek(source, MAGIC_BYTES);
+  const packing = packingOf(first);
+  const stored = ratio.before(all);
+  const pieces = packing === "zstd" ? inFrames(stored) : stored;
+  return [Readable.from(pieces, { objectMode: false }), unpackerFor(packing)];
+}
+
+/** @param first its first {@link MAGIC_BYTES}, or all there are */
+export function packingOf(first: Buffer): Packing {
+  if (first.subarray(0, GZIP.length).equals(GZIP)) return "gzip";
+  return beginsAsZstd(first) ? "zstd" : "none";
+}
+
+function unpackerFor(packing: Packing): Transform {
+  switch (packing) {
+    case "none":
+      return new PassThrough();
+    case "gzip":
+      return zlib.createGunzip();
+    case "zstd":
+      // Node 20, and 22 before 22.15, have none.
+      if ("createZstdDecompress" in zlib)
+        return (zlib as unknown as { createZstdDecompress(): Transform }).createZstdDecompress();
       throw new UserError(`this Node (${process.versions.node}) cannot read layers compressed with zstd`, {
         hint: "use Node 22.15 or newer, or push the image with gzip: skopeo copy --dest-compress-format gzip",
       });
-    }
-    return (zlib as unknown as { createZstdDecompress(): Transform }).createZstdDecompress();
   }
-  return new PassThrough();
 }
 
 /** The first `count` bytes, and everything with them. */
-export async function peek(
+async function peek(
   source: AsyncIterable<Buffer>,
   count: number,
 ): Promise<{ first: Buffer; all: AsyncGenerator<Buffer, void, void> }> {
