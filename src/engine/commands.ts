@@ -38,6 +38,8 @@ export interface ContainerSpec {
   /** Lines of its hosts file: addresses by name. */
   readonly hosts?: Readonly<Record<string, string>>;
   readonly runtime?: string;
+  /** With the rules for its system calls; the engine's own when absent. */
+  readonly filterFile?: string;
   /** Bytes of /dev/shm. */
   readonly shmBytes?: number;
   readonly pids: number;
@@ -72,6 +74,7 @@ export function createContainer(spec: ContainerSpec, podman = false): readonly s
     ...Object.entries(spec.hosts ?? {}).flatMap(([name, address]) => ["--add-host", `${name}:${address}`]),
     ...(spec.runtime === undefined ? [] : ["--runtime", spec.runtime]),
     ...["--user", spec.user, "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"],
+    ...(spec.filterFile === undefined ? [] : ["--security-opt", `seccomp=${spec.filterFile}`]),
     ...(spec.capabilities ?? []).flatMap((name) => ["--cap-add", name]),
     ...["--pids-limit", String(spec.pids)],
     // Docker's own default, and not podman's: what listens on 443 in there need not be root.

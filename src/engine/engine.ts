@@ -22,7 +22,7 @@ import {
 } from "./call.ts";
 import * as commands from "./commands.ts";
 
-export type { Engine } from "./call.ts";
+export { type Engine, isPodman } from "./call.ts";
 
 export interface EngineInfo {
   readonly version: string;
@@ -30,6 +30,8 @@ export interface EngineInfo {
   readonly runtimes: readonly string[];
   /** System calls of its containers go through a filter, unless one says otherwise. */
   readonly filtersCalls: boolean;
+  /** The file with the rules of that, where there is one on this host: podman's. */
+  readonly filterFile?: string;
   /** What of its containers its host lets it limit. */
   readonly limits: { readonly memory: boolean; readonly processes: boolean };
 }
@@ -56,7 +58,10 @@ const infoSchema = z.object({
   host: z
     .object({
       ociRuntime: z.object({ name: z.string() }),
-      security: z.object({ seccompEnabled: z.boolean().optional() }).optional(),
+      serviceIsRemote: z.boolean().optional(),
+      security: z
+        .object({ seccompEnabled: z.boolean().optional(), seccompProfilePath: z.string().optional() })
+        .optional(),
       cgroupControllers: z.array(z.string()).nullish(),
     })
     .optional(),
@@ -78,12 +83,15 @@ export async function engineInfo(engine: Engine, signal?: AbortSignal): Promise<
     info.Runtimes === undefined ? [info.host?.ociRuntime.name ?? ""] : Object.keys(info.Runtimes);
   const { host, SecurityOptions, MemoryLimit, PidsLimit } = info;
   const controls = (name: string): boolean => host?.cgroupControllers?.includes(name) === true;
+  const { seccompEnabled, seccompProfilePath: filterFile = "" } = host?.security ?? {};
+  const isHere = filterFile !== "" && seccompEnabled === true && host?.serviceIsRemote === false;
   return {
     version,
     runtimes,
     filtersCalls:
-      host?.security?.seccompEnabled ??
+      seccompEnabled ??
       (SecurityOptions ?? []).some((each) => /^(?:name=)?seccomp\b(?!.*unconfined)/.test(each)),
+    ...(isHere && { filterFile }),
     limits: {
       memory: MemoryLimit ?? controls("memory"),
       processes: PidsLimit ?? controls("pids"),

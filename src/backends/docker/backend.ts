@@ -47,7 +47,7 @@ import { declaredPlaces, type GuestVolumes, makeGuestContainer } from "./guest-c
 import { refuseUnfit } from "./image-fit.ts";
 import { LINK, openLink } from "./link.ts";
 import { enumerateOfEngine, PREFIX } from "./owned.ts";
-import { probeEngine, strongestRuntime } from "./probe.ts";
+import { probeEngine, strongestGuest } from "./probe.ts";
 import { putBelowEtc } from "./root-files.ts";
 import { ensureRuntimeVolume, sweepMakers } from "./runtime-volume.ts";
 
@@ -63,6 +63,7 @@ interface DockerPrepared extends Prepared {
   readonly runtimeVolume: string;
   /** The engine's own when undefined. */
   readonly runtime: string | undefined;
+  readonly filterFile: string | undefined;
 }
 
 interface DockerLink extends Link {
@@ -78,12 +79,13 @@ export const dockerBackend: Backend = {
 
   async prepare(request: PrepareRequest, progress): Promise<DockerPrepared> {
     const engine = theEngine();
-    const runtime = await strongestRuntime(engine);
+    const { runtime, filterFile } = await strongestGuest(engine);
     const sidecars = await ensureSidecarsImage(engine, progress);
     if (request.plan.pipelock) await refuseWithoutPipelock(engine, sidecars);
     const image = await imageFor(engine, request.plan, progress);
     const runtimeVolume = await ensureRuntimeVolume(engine, sidecars);
-    return { backend: "docker", engine, tools: request.tools, sidecars, image, runtimeVolume, runtime };
+    const { tools } = request;
+    return { backend: "docker", engine, tools, sidecars, image, runtimeVolume, runtime, filterFile };
   },
 
   async reserve(prepared, request, scope): Promise<DockerLink> {
@@ -120,14 +122,14 @@ export const dockerBackend: Backend = {
   },
 
   async boot(prepared, link, options: BootOptions, scope): Promise<Guest> {
-    const { engine, image, runtime, tools } = prepared as DockerPrepared;
+    const { engine, image, runtime, filterFile, tools } = prepared as DockerPrepared;
     const { request, volumes } = link as DockerLink;
     const { id, plan, services, runtimeDir } = request;
     const name = `${PREFIX}${id}-guest`;
     scope.defer("guest", () => removeContainer(engine, name));
     const labels = bottleLabels(id);
     await makeGuestContainer(engine, {
-      ...{ id, name, image, runtime, labels, plan, tools, services, volumes, runtimeDir },
+      ...{ id, name, image, runtime, filterFile, labels, plan, tools, services, volumes, runtimeDir },
     });
     const { client, ended } = await startGuest(engine, name, scope);
     const env = {

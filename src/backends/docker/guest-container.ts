@@ -19,7 +19,9 @@ import { readTar } from "../../lib/archive/read-tar.ts";
 import { UserError } from "../../lib/errors.ts";
 import { printable } from "../../lib/printable.ts";
 import { directHosts } from "../../plan/direct-hosts.ts";
+import { nameFiles } from "../name-files.ts";
 import { agentLine, groupWithAgent, passwdWithAgent } from "./agent-user.ts";
+import { narrowedFilter } from "./guest-filter.ts";
 import { LINK, linkSockets } from "./link.ts";
 import { ownNode, RUNTIME, withoutStrange } from "./own-program.ts";
 
@@ -42,10 +44,6 @@ const SHELL = "/bin/sh";
 /** Each is a volume to make and to remove; an image that a person made has one or two. */
 const MAX_DECLARED = 16;
 
-const NO_RESOLVER = "# There is no DNS in a bottle; names are resolved by its egress proxy.\n";
-/** A look-up fails at once instead of waiting for somebody who answers. */
-const NAMES_FROM_FILES = "passwd: files\ngroup: files\nhosts: files\nprotocols: files\nservices: files\n";
-
 export interface GuestVolumes {
   readonly home: string;
   readonly etc: string;
@@ -61,6 +59,8 @@ export interface GuestContainerRequest {
   readonly name: string;
   readonly image: EngineImage;
   readonly runtime: string | undefined;
+  /** Of the engine's own rules for system calls, where they can be read and let too much pass. */
+  readonly filterFile: string | undefined;
   readonly labels: Readonly<Record<string, string>>;
   readonly plan: BottlePlan;
   readonly tools: readonly PlannedMount[];
@@ -104,9 +104,14 @@ function depthOf(place: string): number {
 
 /** Makes it, with the agent's user in its /etc. Nothing of it runs. @throws UserError */
 export async function makeGuestContainer(engine: Engine, request: GuestContainerRequest): Promise<void> {
-  const { plan, volumes } = request;
-  const resolver = join(request.runtimeDir, "resolv.conf");
-  await writeFile(resolver, NO_RESOLVER, { mode: 0o644 });
+  const { plan, volumes, runtimeDir, runtime } = request;
+  const names = nameFiles({ hostname: request.id, directHosts: directHosts(plan.routes), ipv6: true });
+  const put = async (name: string, text: string): Promise<string> => {
+    const path = join(runtimeDir, name);
+    await writeFile(path, text, { mode: 0o644 });
+    return path;
+  };
+  const filter = runtime === undefined && request.filterFile;
   const bind = ({ from, to }: PlannedMount): ContainerMount => ({ type: "bind", from, to, writable: false });
   await createContainer(engine, {
     name: request.name,
@@ -116,12 +121,12 @@ export async function makeGuestContainer(engine: Engine, request: GuestContainer
     labels: request.labels,
     network: { kind: "none" },
     hostname: request.id,
-    hosts: Object.fromEntries(directHosts(plan.routes).map((name) => [name, "127.0.0.1"])),
     user: `${GUEST.uid}:${GUEST.gid}`,
     passwdLine: agentLine(SHELL),
     pids: plan.resources.pids,
     shmBytes: TMP_BYTES,
-    ...(request.runtime !== undefined && { runtime: request.runtime }),
+    ...(runtime !== undefined && { runtime }),
+    ...(filter && { filterFile: await put("filter.json", await narrowedFilter(filter)) }),
     ...(plan.resources.memoryBytes !== undefined && { memoryBytes: plan.resources.memoryBytes }),
     ...(plan.resources.cpus !== undefined && { cpus: plan.resources.cpus }),
     mounts: [
@@ -133,7 +138,9 @@ export async function makeGuestContainer(engine: Engine, request: GuestContainer
       ...(volumes.link === undefined
         ? []
         : [{ type: "volume" as const, name: volumes.link, to: LINK, writable: false }]),
-      bind({ from: resolver, to: "/etc/resolv.conf" }),
+      // Engines write theirs from the host's own: podman's has every name that is in there.
+      bind({ from: await put("hosts", names.hosts), to: "/etc/hosts" }),
+      bind({ from: await put("resolv.conf", names["resolv.conf"]), to: "/etc/resolv.conf" }),
       ...request.tools.map(bind),
       ...plan.mounts.map(bind),
     ],
@@ -143,10 +150,10 @@ export async function makeGuestContainer(engine: Engine, request: GuestContainer
       ...linkSockets(request.services).map(({ port, path }) => `${port}=${path}`),
     ),
   });
-  await putAgentUser(engine, request.name);
+  await putAgentUser(engine, request.name, names["nsswitch.conf"]);
 }
 
-async function putAgentUser(engine: Engine, container: string): Promise<void> {
+async function putAgentUser(engine: Engine, container: string, nameSwitch: string): Promise<void> {
   const [passwd, group] = await Promise.all(
     ["/etc/passwd", "/etc/group"].map((path) => readFileOf(engine, container, path)),
   );
@@ -160,7 +167,7 @@ async function putAgentUser(engine: Engine, container: string): Promise<void> {
       packEntries([
         file("passwd", passwdWithAgent(passwd ?? "root:x:0:0:root:/root:/bin/sh\n", SHELL)),
         file("group", groupWithAgent(group ?? "root:x:0:\n")),
-        file("nsswitch.conf", NAMES_FROM_FILES),
+        file("nsswitch.conf", nameSwitch),
       ]),
     ),
   );

@@ -1,7 +1,6 @@
 /** What this host's engine can do for the `docker` backend, by its own word. */
 import type { Availability, Lack } from "../../contract/backend.ts";
-import type { Engine } from "../../engine/engine.ts";
-import { engineInfo, findEngine } from "../../engine/engine.ts";
+import { type Engine, engineInfo, findEngine, isPodman } from "../../engine/engine.ts";
 import { messageOf, UserError } from "../../lib/errors.ts";
 
 const NO_ENGINE: Lack = {
@@ -16,6 +15,10 @@ const OLD_FILTER: Lack = {
   what: "a system-call filter that keeps guests from vsock (where this host is itself a virtual machine, they can speak to its hypervisor)",
   remedy: "use Docker 23 or podman 5, or newer",
 };
+const NESTING_FILTER: Lack = {
+  what: "a system-call filter that keeps guests from new user namespaces and from keyrings (podman's lets containers nest, and is not on this host)",
+  remedy: "use podman on the host itself, or docker",
+};
 /** The first release of Docker whose default filter refuses sockets of that family. */
 const FILTERS_VSOCK = 23;
 const FIRST_DOCKER = 17;
@@ -28,14 +31,19 @@ export async function probeEngine(): Promise<Availability> {
   const engine = findEngine();
   if (engine === undefined) return { usable: false, lacks: [NO_ENGINE] };
   try {
-    const { version, runtimes } = await engineInfo(engine);
+    const { version, runtimes, filterFile } = await engineInfo(engine);
     const name = engine.program.split("/").at(-1);
+    const filter = filterFile === undefined ? "default seccomp" : "its default seccomp narrowed to docker's";
     return !runtimes.includes(GVISOR)
       ? {
           usable: true,
           isolation: "container",
-          strength: `${name} ${version}: a container without a network, shared kernel, default seccomp`,
-          lacks: [NO_GVISOR, ...(letsVsockPass(version) ? [OLD_FILTER] : [])],
+          strength: `${name} ${version}: a container without a network, shared kernel, ${filter}`,
+          lacks: [
+            NO_GVISOR,
+            ...(filterFile === undefined && letsVsockPass(version) ? [OLD_FILTER] : []),
+            ...(filterFile === undefined && isPodman(engine) ? [NESTING_FILTER] : []),
+          ],
         }
       : {
           usable: true,
@@ -55,8 +63,10 @@ function letsVsockPass(version: string): boolean {
   return major < FIRST_DOCKER ? major <= PODMAN_LETS_PASS : major < FILTERS_VSOCK;
 }
 
-/** Undefined: the engine's own default. */
-export async function strongestRuntime(engine: Engine): Promise<string | undefined> {
-  const { runtimes } = await engineInfo(engine);
-  return runtimes.includes(GVISOR) ? GVISOR : undefined;
+/** Of the engine's, as far as it says; undefined: its default. */
+export async function strongestGuest(
+  engine: Engine,
+): Promise<{ readonly runtime: string | undefined; readonly filterFile: string | undefined }> {
+  const { runtimes, filterFile } = await engineInfo(engine);
+  return { runtime: runtimes.includes(GVISOR) ? GVISOR : undefined, filterFile };
 }

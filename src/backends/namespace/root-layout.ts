@@ -6,6 +6,7 @@ import { GUEST } from "../../contract/backend.ts";
 import type { PlannedMount } from "../../contract/plan.ts";
 import type { Bind } from "../../jail/mounts.ts";
 import { packagePath } from "../../lib/package-root.ts";
+import { nameFiles } from "../name-files.ts";
 
 /** Where our own programs are inside. */
 export const TOOLS = "/opt/bottle";
@@ -109,14 +110,7 @@ function terminalLibrary(): readonly Bind[] {
 function etcFiles(hostname: string, directHosts: readonly string[]): Readonly<Record<string, string>> {
   const openssl = "/etc/ssl/openssl.cnf";
   return {
-    // No IPv6 for them: nobody listens there.
-    hosts: [
-      `127.0.0.1\tlocalhost ${hostname}\n::1\tlocalhost\n`,
-      ...directHosts.map((host) => `127.0.0.1\t${host}\n`),
-    ].join(""),
-    // No resolver: a look-up fails at once instead of waiting for one.
-    "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\nprotocols: files\nservices: files\n",
-    "resolv.conf": "# There is no DNS in a bottle; names are resolved by its egress proxy.\n",
+    ...nameFiles({ hostname, directHosts, ipv6: true }),
     ...(existsSync(openssl) && { "ssl/openssl.cnf": readFileSync(openssl, "utf8") }),
   };
 }

@@ -35,6 +35,8 @@ export interface BackendUnderTest {
   readonly losesProcesses?: string;
   /** Why its guests may open vsock sockets, where they may. */
   readonly opensVsock?: string;
+  /** Why its guests may make user namespaces and look into keyrings, where they may. */
+  readonly nests?: string;
   /** Breaks the link under a running guest, which must then make it anew; or why there is nothing that could break. */
   readonly link: { lose(bottle: TestBottle): Promise<void> } | Not;
   /** What makes the guest runs under another user than the agent, who may kill all there is of his own. */

@@ -37,7 +37,6 @@ if (lack === undefined) {
       not: "the limit is the one that docker's guests are tried with, and podman's monitor leaves a file `oom` in the folder it was started from",
     },
     link: { not: "its programs' way is its first process's own streams: who loses them has lost the guest" },
-    opensVsock: "the engine's own system-call filter lets them",
     crash: async ({ id }) => void (await runOk(["podman", "kill", `bot-bottle-${id}-guest`])),
     traces: (bottle) => engineTraces("podman", bottle),
   });

@@ -17,6 +17,7 @@ describeBackend(
     survivesItsAgent: true,
     room: { folder: GUEST.home },
     memory: "limited",
+    nests: "its kernel is its own",
     // Its command server, which listens to who knows the link's secret.
     ownPorts: [1],
     link: {

@@ -31,6 +31,7 @@ describe.skipIf(lack !== undefined).each(real === undefined ? RELEASES : [real])
       room: { not: "a stand-in's disk is the host's" },
       memory: { not: "a stand-in's memory is the host's" },
       link: { not: "smolvm makes a way of its own for each program: there is none that stays" },
+      nests: "its kernel would be its own; and a stand-in's guest has the host's",
       opensVsock: "smolvm reaches its guests by it; and a stand-in's guest has the host's kernel",
       async crash(bottle) {
         for (const pid of vmmOf(bottle)) process.kill(pid, "SIGKILL");

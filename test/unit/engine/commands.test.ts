@@ -117,6 +117,9 @@ describe("what an engine is told", () => {
       commands.createContainer({ ...SPEC, passwdLine: "node:x:1000:1000::/home/node:/bin/sh" }, true),
     ).toEqual(expect.arrayContaining(["--passwd-entry", "node:x:1000:1000::/home/node:/bin/sh"]));
     expect(commands.createContainer({ ...SPEC, passwdLine: "node" })).not.toContain("node");
+    expect(commands.createContainer({ ...SPEC, filterFile: "/r/filter.json" }, true).join(" ")).toContain(
+      "--security-opt no-new-privileges --security-opt seccomp=/r/filter.json",
+    );
     expect(commands.putArchive("c", "/etc", true)).toEqual(["cp", "--archive=false", "-", "c:/etc"]);
     expect(commands.putArchive("c", "/etc")).toEqual(["cp", "-", "c:/etc"]);
   });

@@ -68,4 +68,22 @@ describe("an engine", () => {
       limits: { memory: false, processes: true },
     });
   });
+
+  it("of podman's kind has its filter in a file, unless that is another host's", async () => {
+    const said = (name: string, security: object, serviceIsRemote: boolean) => {
+      const host = { ociRuntime: { name: "crun" }, security, serviceIsRemote };
+      const info = JSON.stringify({ version: { Version: "5.4.2" }, host });
+      return engineInfo({ program: program(name, `echo '${info}'`), env: {} });
+    };
+    const seccompProfilePath = "/usr/share/containers/seccomp.json";
+    const filters = { seccompEnabled: true, seccompProfilePath };
+    expect(await said("pod1", filters, false)).toMatchObject({ filterFile: seccompProfilePath });
+    expect(await said("pod2", filters, true)).not.toHaveProperty("filterFile");
+    expect(await said("pod3", { seccompEnabled: false, seccompProfilePath }, false)).not.toHaveProperty(
+      "filterFile",
+    );
+    expect(await said("pod4", { ...filters, seccompProfilePath: "" }, false)).not.toHaveProperty(
+      "filterFile",
+    );
+  });
 });

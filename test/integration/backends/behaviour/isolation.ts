@@ -1,6 +1,6 @@
 /** The only thing that a guest reaches is its link: looked at from inside, each look with a control that finds something. */
 import { randomBytes } from "node:crypto";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { type Guest, type Link, SERVICE_PORTS } from "../../../../src/contract/backend.ts";
@@ -28,6 +28,10 @@ for my $port (1 .. 65535) {
     last if $! == 111;
   }
 }`;
+
+/** keyctl(KEYCTL_GET_KEYRING_ID, KEY_SPEC_SESSION_KEYRING, 0): which keys its user has. */
+const KEYRING = `my $call = { x86_64 => 250, aarch64 => 219 }->{(split " ", \`uname -m\`)[0]};
+print syscall($call, 0, -3, 0) == -1 ? "$!" : "ok";`;
 
 /** Local ports of all datagram sockets that this network has, with one of the program's own: a line each. */
 const DATAGRAM_PORTS = `socket my $s, 2, 2, 0 or die $!;
@@ -164,6 +168,35 @@ export function testIsolation(guest: () => Guest, link: () => Link, under: Backe
       if (existsSync("/dev/vsock")) expect(waiting).toBe("ok");
       else console.warn(`NO CONTROL for vsock: this host has none (${waiting})`);
     });
+
+  if (under.nests !== undefined) it.skip(`makes no user namespace and sees no keyring (${under.nests})`);
+  else
+    it("makes no user namespace, in which it would be root, and sees no keyring of its host's", async () => {
+      for (const words of [["--user", "--fork"], ["--user"]]) {
+        const { code } = await runIn(guest(), ["unshare", ...words, "true"]);
+        expect(code).not.toBe(0);
+      }
+      expect((await runIn(guest(), ["unshare", "--version"])).code).toBe(0);
+      const { stdout } = await runIn(guest(), ["perl", "-e", KEYRING]);
+      expect(stdout.toString()).toMatch(/not permitted|not implemented/);
+      // Control: a program of this host's may, unless it is in a container itself.
+      const outside = (await runOk(["perl", "-e", KEYRING])).stdout.toString();
+      if (outside !== "ok") console.warn(`NO CONTROL for keyrings: ${outside}`);
+    });
+
+  it("is told none of the names that its host knows of others", async () => {
+    const names = (text: string): string[] =>
+      text
+        .split("\n")
+        .flatMap((line) => line.replace(/#.*/, "").trim().split(/\s+/).slice(1))
+        .filter((name) => name !== "" && !/^(?:localhost|ip6-)/.test(name));
+    const theirs = names(readFileSync("/etc/hosts", "utf8"));
+    const { stdout } = await runIn(guest(), ["cat", "/etc/hosts"]);
+    expect(names(stdout.toString()).filter((name) => theirs.includes(name))).toEqual([]);
+    // Control: its own names are read.
+    expect(stdout.toString()).toMatch(/^127\.0\.0\.1\s+localhost/m);
+    if (theirs.length === 0) console.warn("NO CONTROL for names: this host's file knows none");
+  });
 
   it("reaches no abstract socket of its host", async () => {
     const { stdout } = await runIn(guest(), ["perl", "-e", SOCKETS["abstract"] ?? "", name]);
