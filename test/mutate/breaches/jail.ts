@@ -102,7 +102,7 @@ export const JAIL: readonly Breach[] = [
   },
   breach(
     "a name server is named",
-    "src/backends/namespace/root-layout.ts",
+    "src/backends/name-files.ts",
     '"resolv.conf": "# There is no DNS in a bottle; names are resolved by its egress proxy.\\n"',
     '"resolv.conf": "nameserver 1.1.1.1\\n"',
     ["name-configured"],
