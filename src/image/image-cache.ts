@@ -11,7 +11,7 @@
  *     work/<random>/              somebody is at work in it while its lock is held
  */
 import { createHash, randomBytes } from "node:crypto";
-import { mkdir, rm, utimes } from "node:fs/promises";
+import { mkdir, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
 import type { ImageConfig } from "../contract/image.ts";
@@ -131,7 +131,8 @@ export async function withWorkDir<T>(cache: ImageCache, use: (dir: string) => Pr
   await makePrivateDir(cache.work);
   await sweepWork(cache);
   const dir = join(cache.work, randomBytes(8).toString("hex"));
-  const lock = await acquireLock(`${dir}.lock`);
+  // Its name is new, but who looks for what the dead left may see the lock before it is ours.
+  const lock = await acquireLock(`${dir}.lock`, { waitMs: Number.POSITIVE_INFINITY });
   try {
     await mkdir(dir, { mode: 0o700 });
     return await use(dir);
@@ -149,6 +150,5 @@ export async function sweepWork(cache: ImageCache): Promise<void> {
     if (!("release" in lock)) continue;
     await removeTree(dir);
     await lock.release();
-    await rm(`${dir}.lock`, { force: true });
   }
 }

@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import {
   chmodSync,
   copyFileSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -16,6 +17,7 @@ import {
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { imageCacheIn, sweepWork, withWorkDir } from "../../../src/image/image-cache.ts";
 import { holdRootImage } from "../../../src/image/image-users.ts";
 import { keepRootImage, removeKept } from "../../../src/image/kept-image.ts";
 import { prepareRootImage, type RootImage, type RootImageRequest } from "../../../src/image/root-image.ts";
@@ -122,6 +124,26 @@ describe("the cache", () => {
     mkdirSync(`${dirname(image.disk)}.making`);
     expect(hashOf((await prepare()).disk)).toBe(before);
     expect(readdirSync(join(cache, "images/roots")).filter((name) => name.endsWith(".making"))).toEqual([]);
+  });
+
+  it("regression: gives everybody who builds a folder, while others look for what the dead left", async () => {
+    const images = imageCacheIn(cache);
+    let isOver = false;
+    const looking = [1, 2].map(async () => {
+      while (!isOver) await sweepWork(images);
+    });
+    try {
+      for (let i = 0; i < 150; i++) {
+        const builders = Array.from({ length: 10 }, () =>
+          withWorkDir(images, async (dir) => existsSync(dir)),
+        );
+        expect(await Promise.all(builders)).not.toContain(false);
+      }
+    } finally {
+      isOver = true;
+      await Promise.all(looking);
+    }
+    expect(readdirSync(images.work)).toEqual([]);
   });
 
   it("leaves nothing when a build is broken off", async () => {
