@@ -93,9 +93,19 @@ export async function chooseBackend(request: {
     const lacks = probed.flatMap(({ backend, availability }) =>
       availability.lacks.map(({ what, remedy }) => `${backend.name} lacks ${what}: ${remedy}`),
     );
-    throw new UserError(`no backend can run a bottle here\n  ${lacks.join("\n  ")}`, {
-      hint: "bottle doctor",
-    });
+    const unfit = named.filter((backend) => !candidates.includes(backend)).map(({ name }) => name);
+    const wished = unfit.length === 0 ? "" : ` with ${request.wishes?.map(({ what }) => what).join(" and ")}`;
+    const [only] = asked === undefined ? [] : named;
+    const who =
+      only === undefined
+        ? `no backend can run a bottle${wished} here`
+        : `${only.name} cannot run a bottle here`;
+    const why = [
+      ...(asked === undefined ? [] : [asked.why]),
+      ...(unfit.length === 0 ? [] : [`${unfit.join(" and ")} cannot have that`]),
+      ...lacks,
+    ];
+    throw new UserError([who, ...why].join("\n  "), { hint: "bottle doctor" });
   }
   if (minimum !== undefined && strength(best.availability.isolation) < strength(minimum)) {
     throw new UserError(

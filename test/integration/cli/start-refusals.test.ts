@@ -168,6 +168,15 @@ describe("a start that is refused", () => {
     expect(stderr).toMatch(/--prompt .*--detach/);
   });
 
+  it("says of a backend that was asked for what it lacks here, and not that there is none", async () => {
+    const env = { BOT_BOTTLE_ENGINE: "docker", DOCKER_HOST: `unix://${cli.path("no.sock")}` };
+    const { code, stderr } = await cli.run(["start", "worker", "--yes", "--backend", "docker"], { env });
+    expect(code).toBe(1);
+    expect(stderr).toMatch(
+      /^error: docker cannot run a bottle here\n {2}asked for by --backend\n {2}docker lacks /,
+    );
+  });
+
   it("does not go into the background unasked: --detach without a terminal wants --yes", async () => {
     const stderr = await refused(["worker", "--detach"]);
     expect(stderr).toContain("there is no terminal to ask: launch? [y/N]");

@@ -81,6 +81,7 @@ describe("YAML", () => {
     ["env: {A: !!binary aGk=}", "2:19 env.A: uses the YAML tag"],
     ["env: !!omap [A: x]", "uses the YAML tag"],
     ["supervise: yes", "2:12 supervise: must be true or false or a map, not text"],
+    ["supervise: {notify: notify-send}", "2:21 supervise.notify: must be a list, not text"],
     ["env: {A: 2001-12-14}", undefined],
     ["env: {constructor: a, toString: b, hasOwnProperty: c}", undefined],
   ])("reads %j and says %j", (yaml, expected) => {
