@@ -316,6 +316,13 @@ Examples:
   program
     .command("completion <shell>")
     .description("print a completion script: bash, zsh or fish")
+    .addHelpText(
+      "after",
+      `
+Examples:
+  source <(bottle completion bash)       in ~/.bashrc; with zsh likewise, in ~/.zshrc
+  bottle completion fish | source        in ~/.config/fish/config.fish`,
+    )
     .action(
       act(async () => {
         const { completion } = await import("./commands/completion.ts");

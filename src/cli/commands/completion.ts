@@ -23,7 +23,7 @@ const TAKES: Readonly<Record<string, readonly string[]>> = {
     ],
     ...["git log", "audit verify", "audit report"],
   ],
-  agent: ["start", "info", "edit"],
+  agent: ["start", "info", "edit", "egress test"],
   image: ["image build", "image inspect"],
   ticket: ["inbox show", "inbox approve", "inbox edit", "inbox deny", "inbox revoke"],
 };
@@ -33,6 +33,10 @@ const LISTED: Readonly<Record<string, string>> = {
   image: "bottle image list 2>/dev/null | awk 'NR>1{print $2}'",
   ticket: "bottle inbox 2>/dev/null | awk '$1 ~ /^[0-9a-f]+$/{print $1}'",
 };
+
+/** bashcompinit stands on compinit, which a plain zsh has not run; whoever has keeps it as it is. */
+const ZSH = `(( $+functions[compdef] )) || { autoload -U compinit && compinit }
+autoload -U +X bashcompinit && bashcompinit`;
 
 interface Known {
   /** `inbox`, or `inbox show`. */
@@ -52,7 +56,7 @@ export async function completion(shell: string, program: Command): Promise<numbe
       print(bash(commands));
       return 0;
     case "zsh":
-      print(`autoload -U +X bashcompinit && bashcompinit\n${bash(commands)}`);
+      print(`${ZSH}\n${bash(commands)}`);
       return 0;
     case "fish":
       print(fish(commands));

@@ -222,14 +222,19 @@ describe("bottle completion", () => {
       COMP_WORDS=(bottle inbox ap) COMP_CWORD=2; _bottle; echo "\${COMPREPLY[*]}"
       COMP_WORDS=(bottle inbox approve --dig) COMP_CWORD=3; _bottle; echo "\${COMPREPLY[*]}"
       COMP_WORDS=(bottle audit report wor) COMP_CWORD=3; _bottle; echo "\${COMPREPLY[*]}"
+      bottle() { printf 'AGENT FROM\\nclaude built-in\\n'; }
+      COMP_WORDS=(bottle egress test cl) COMP_CWORD=3; _bottle; echo "\${COMPREPLY[*]}"
       bottle() { printf 'TICKET BOTTLE\\n0123abcd worker-00000\\nGRANT BOTTLE\\n4567abcd worker-00000\\n'; }
       COMP_WORDS=(bottle inbox revoke 4) COMP_CWORD=3; _bottle; echo "\${COMPREPLY[*]}"`;
     const child = spawn("bash", ["--norc"], { stdio: ["pipe", "pipe", "inherit"] });
     child.stdin.end(complete);
     let text = "";
     for await (const chunk of child.stdout.setEncoding("utf8")) text += chunk;
-    expect(text).toBe("start\nworker-00000\n--label\napprove\n--digest\nworker-00000\n4567abcd\n");
-    expect((await cli.run(["completion", "zsh"])).stdout).toContain("bashcompinit");
+    expect(text).toBe("start\nworker-00000\n--label\napprove\n--digest\nworker-00000\nclaude\n4567abcd\n");
+    // In a zsh that completes nothing yet it would fail without the first line.
+    expect((await cli.run(["completion", "zsh"])).stdout).toMatch(
+      /^\(\( \$\+functions\[compdef\] \)\) \|\| \{ autoload -U compinit && compinit \}\n.*bashcompinit\n/,
+    );
     expect((await cli.run(["completion", "fish"])).stdout).toMatch(/^complete -c bottle .* -a start -d '/m);
   });
 });
