@@ -205,10 +205,12 @@ function identityLines({ git }: PreflightView): readonly string[] {
   return parts.length === 0 ? [] : [parts.join(" ")];
 }
 
-function resourceLine({ resources }: PreflightView): string {
+function resourceLine({ resources, backend }: PreflightView): string {
+  // A machine is made with some; what it has unless told is said of its backend.
+  const rest = backend.isolation === "vm" ? "the machine's" : "all";
   return [
-    resources.cpus === undefined ? "processors: all" : `processors: ${resources.cpus}`,
-    resources.memoryBytes === undefined ? "memory: all" : `memory: ${memoryText(resources.memoryBytes)}`,
+    `processors: ${resources.cpus ?? rest}`,
+    `memory: ${resources.memoryBytes === undefined ? rest : memoryText(resources.memoryBytes)}`,
     ...(resources.diskBytes === undefined ? [] : [`disk: ${memoryText(resources.diskBytes)}`]),
     `processes: ${resources.pids}`,
   ].join(", ");

@@ -1,8 +1,10 @@
 /** What this host must have for micro-VMs, and the exact words that add what is missing. */
 import { statSync } from "node:fs";
+import { join } from "node:path";
 import type { Lack } from "../../contract/backend.ts";
 import { UserError } from "../../lib/errors.ts";
 import { run } from "../../lib/processes.ts";
+import { shellQuoted } from "../../provision/shell-quoted.ts";
 import { findKernel, type Kernel } from "./kernel.ts";
 import { type MachineArch, machineArch, qemuBinary } from "./machine.ts";
 import { findPart, PARTS } from "./ram-disk.ts";
@@ -62,12 +64,15 @@ function kernelOrLack(arch: MachineArch, cache: string): Kernel | Lack {
 /** Unpacked and not installed: an installed kernel would become one that the host starts. */
 function kernelRemedy(arch: MachineArch, cache: string): string {
   const metapackage = `linux-image-cloud-${KERNEL_ARCH[arch]}`;
-  return [
-    "cd $(mktemp -d)",
+  const place = shellQuoted(join(cache, "kernel"));
+  const steps = [
+    'cd "$(mktemp -d)"',
     `apt-get download $(apt-cache depends ${metapackage} | sed -n 's/.*Depends: \\(linux-image-[0-9]\\)/\\1/p')`,
-    `mkdir -p ${cache}/kernel`,
-    `dpkg-deb -x linux-image-*.deb ${cache}/kernel`,
-  ].join(" && ");
+    `mkdir -p ${place}`,
+    `dpkg-deb -x linux-image-*.deb ${place}`,
+  ];
+  // Whoever pastes it stays in their folder.
+  return `(${steps.join(" && ")})`;
 }
 
 const versions = new Map<string, Promise<string | undefined>>();

@@ -204,6 +204,15 @@ describe("the preflight", () => {
     expect(shown.backend).toMatchObject({ usable: false, meetsMinimum: false });
   });
 
+  it("does not promise a machine all of the host", () => {
+    const machine: BottlePlan = { ...PLAN, backend: "qemu", resources: { pids: 4096, cpus: 2 } };
+    const shown = describePlan(machine, {
+      availability: { usable: true, isolation: "vm", strength: "a machine", lacks: [] },
+      availableEnv,
+    });
+    expect(textOf(shown)).toContain("resources: processors: 2, memory: the machine's, processes: 4096");
+  });
+
   it("I2: shows no value of a variable, a credential or a header, neither as text nor as JSON", () => {
     for (const shown of [textOf(view()), JSON.stringify(view())]) {
       for (const value of ["literal-value", "placeholder-value", "header-value"])
