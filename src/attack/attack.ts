@@ -7,6 +7,7 @@ import { packagePath } from "../lib/package-root.ts";
 import { exited } from "../lib/processes.ts";
 import { removeTree } from "../lib/remove-tree.ts";
 import { SITES } from "./capabilities.ts";
+import type { Outcome } from "./judge.ts";
 import type { Capabilities } from "./probe.ts";
 import { probesFor } from "./probes/all.ts";
 import type { ProbeResult } from "./runner.ts";
@@ -40,6 +41,13 @@ export interface AttackReport {
   readonly seconds: number;
   /** Every probe ran and held, and nothing went wrong besides. */
   readonly holds: boolean;
+}
+
+/** How many came to what: one that is only stated is not said to have held. */
+export function countsOf(results: readonly Pick<ProbeResult, "outcome" | "held">[]): string {
+  const count = (outcome: Outcome): number => results.filter((result) => result.outcome === outcome).length;
+  const failed = results.filter(({ held }) => !held).length;
+  return `${count("held")} held, ${count("stated")} as stated, ${failed} failed`;
 }
 
 /** @throws UserError for an `only` that names nothing, or a host on which it cannot run. */

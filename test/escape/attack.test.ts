@@ -319,7 +319,7 @@ describe("bottle doctor --deep", () => {
       expect(found, stdout).toMatchObject({ state: "ok", lacks: [] });
       expect(found?.detail).toMatch(
         new RegExp(
-          `^${PROBES.length} of ${PROBES.length} probes held, in [\\d.]+ s; bottle attack shows each$`,
+          `^${PROBES.length} of ${PROBES.length} probes tried: \\d+ held, \\d+ as stated, 0 failed, in [\\d.]+ s; bottle attack shows each$`,
         ),
       );
       expect(code).toBe(0);

@@ -1,5 +1,5 @@
 /** `bottle attack`: tries to get out of a real bottle in every way that we know, and says what came of each. */
-import { type AttackReport, attack as run } from "../../attack/attack.ts";
+import { type AttackReport, countsOf, attack as run } from "../../attack/attack.ts";
 import { expectationOf } from "../../attack/judge.ts";
 import { junit } from "../../attack/junit.ts";
 import { probesFor } from "../../attack/probes/all.ts";
@@ -129,15 +129,12 @@ function printResult({
 
 function printSummary(report: AttackReport): void {
   const { backend, results, probes, problems, seconds, capabilities, holds } = report;
-  const count = (outcome: string): number => results.filter((result) => result.outcome === outcome).length;
   const missing = Object.entries(capabilities ?? {}).flatMap(([name, has]) => (has ? [] : [name]));
   print("");
   for (const problem of problems) print(`${style("red", "problem:")} ${problem}`);
   if (capabilities !== null && !capabilities.outerNetwork)
     print("no network without a way out could be made: impostors stood on this host's own addresses");
   if (missing.length > 0) print(`without: ${missing.join(", ")}`);
-  print(
-    `${backend}: ${results.length} of ${probes} probes tried, ${count("held")} held, ${count("stated")} as stated, ${results.filter(({ held }) => !held).length} failed; ${seconds} s`,
-  );
+  print(`${backend}: ${results.length} of ${probes} probes tried, ${countsOf(results)}; ${seconds} s`);
   print(holds ? "nothing got out" : "something is wrong: see above");
 }

@@ -41,7 +41,7 @@ export async function doctor(flags: { readonly json?: true; readonly deep?: true
 
 /** Each probe that did not hold is told as what is missing. */
 async function attackFinding(): Promise<Finding> {
-  const { attack } = await import("../../attack/attack.ts");
+  const { attack, countsOf } = await import("../../attack/attack.ts");
   const { backend } = await chooseBackend({ environment: process.env["BOT_BOTTLE_BACKEND"] });
   const progress = progressLine();
   progress.show(`attacking a bottle of ${backend.name}, which takes some minutes`);
@@ -51,11 +51,10 @@ async function attackFinding(): Promise<Finding> {
     onResult: () => progress.show(`attacking a bottle of ${backend.name}`),
   }).finally(() => progress.clear());
   interrupted.throwIfAborted();
-  const held = results.filter((result) => result.held).length;
   return {
     part: `attack ${backend.name}`,
     state: holds ? "ok" : "failed",
-    detail: `${held} of ${probes} probes held, in ${seconds} s; bottle attack shows each`,
+    detail: `${results.length} of ${probes} probes tried: ${countsOf(results)}, in ${seconds} s; bottle attack shows each`,
     lacks: [
       ...problems.map((problem) => ({ what: problem, remedy: "bottle attack" })),
       ...results

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
+import { countsOf } from "../../../src/attack/attack.ts";
 import { junit } from "../../../src/attack/junit.ts";
 import { GROUPS, INVARIANTS } from "../../../src/attack/probe.ts";
 import { PROBES, probesFor } from "../../../src/attack/probes/all.ts";
@@ -72,6 +73,14 @@ describe("the probes", () => {
     });
     expect(listed.sort()).toEqual(PROBES.map(({ id, invariant }) => `${invariant} ${id}`).sort());
   });
+});
+
+it("those that are only stated are not counted among those that held", () => {
+  const results = (["held", "held", "stated", "escaped", "not-run"] as const).map((outcome) => ({
+    outcome,
+    held: outcome === "held" || outcome === "stated",
+  }));
+  expect(countsOf(results)).toBe("2 held, 1 as stated, 2 failed");
 });
 
 describe("JUnit's XML", () => {
