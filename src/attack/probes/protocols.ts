@@ -20,11 +20,17 @@ const NEEDS_ROOT: Otherwise = {
   seen: ["EPERM", "EACCES"],
   because: "an ordinary user of the host may not either",
 };
+const OWN_KERNEL: Otherwise = {
+  without: ["sharedKernel"],
+  seen: ["got"],
+  because: "it is the guest's own kernel, and a socket leads no further than its own machine's devices",
+};
+/** Some of them know no network namespace: what they lead to is the host's. */
 const UNFILTERED: Otherwise = {
   without: ["syscallFilter"],
   seen: ["got"],
   because:
-    "there is no filter of system calls: the socket exists, and the guest's network has nothing that it leads to",
+    "there is no filter of system calls, which leaves the host's own code for it to be reached; bottle doctor says so",
 };
 
 /** Of linux/sockios.h: what `ip` does by netlink, for guests that have no `ip`. */
@@ -85,17 +91,18 @@ my $r = ""; vec($r, fileno($s), 1) = 1; select($r, undef, undef, 1.5) or refused
   ),
   protocol("vsock", "opens a socket to the hypervisor", 'does("socket", 40, 1, 0)', {
     otherwise: [
-      UNFILTERED,
+      OWN_KERNEL,
       {
         without: ["ownFilter"],
         seen: ["got"],
         because:
-          "the default filter of an older engine lets it pass; on a host that is itself a virtual machine it leads to the hypervisor, and bottle doctor says so",
+          "no filter of system calls is there, or the default one of an older engine, which lets it pass: on a host that is itself a virtual machine it leads to the hypervisor, and bottle doctor says so",
       },
     ],
   }),
   protocol("netlink-audit", "opens a socket to the kernel's audit", 'does("socket", 16, 3, 9)', {
     otherwise: [
+      OWN_KERNEL,
       UNFILTERED,
       {
         without: ["ownFilter"],
@@ -109,13 +116,13 @@ my $r = ""; vec($r, fileno($s), 1) = 1; select($r, undef, undef, 1.5) or refused
     "crypto-socket",
     "opens a socket to the kernel's own ciphers, where bugs were that give root",
     'does("socket", 38, 5, 0)',
-    { otherwise: [UNFILTERED] },
+    { otherwise: [OWN_KERNEL, UNFILTERED] },
   ),
   protocol(
     "bluetooth",
     "opens a Bluetooth socket, of a family that knows no network namespace",
     'does("socket", 31, 3, 1)',
-    { otherwise: [UNFILTERED] },
+    { otherwise: [OWN_KERNEL, UNFILTERED] },
   ),
   protocol(
     "interface",

@@ -52,6 +52,16 @@ describe("the probes", () => {
         if (seen.includes("got") && id !== "own-mcp-bearer") expect(without.length, id).toBeGreaterThan(0);
   });
 
+  it.each([
+    ["protocol-vsock", /hypervisor.*bottle doctor says so/],
+    ["kernel-keyrings", /operator's session.*bottle doctor says so/],
+    ["protocol-bluetooth", /the host's own code.*bottle doctor says so/],
+  ])("say what is open to a guest on the host's kernel without a filter: %s", (id, words) => {
+    const { otherwise = [] } = probesFor([id]).probes[0] ?? {};
+    const stated = otherwise.find(({ without = [] }) => !without.includes("sharedKernel"));
+    expect(stated?.because).toMatch(words);
+  });
+
   it("are chosen by id, group and invariant", () => {
     const { probes } = probesFor(["I5", "names", "push-file"]);
     expect(
