@@ -36,6 +36,7 @@ export const SITES: Readonly<Record<BackendName, Site>> = {
       hiddenSys: true,
       memoryLimit: limitable().includes("memory"),
       processLimit: limitable().includes("pids") || countsProcesses(),
+      fileLimit: true,
       nativeProcessor: true,
     }),
     inOuterNetwork: true,
@@ -49,6 +50,7 @@ export const SITES: Readonly<Record<BackendName, Site>> = {
       hiddenSys: true,
       memoryLimit: true,
       processLimit: true,
+      fileLimit: false,
       nativeProcessor: await isAccelerated(),
     }),
     fetch: async (progress, signal) => {
@@ -72,6 +74,7 @@ export const SITES: Readonly<Record<BackendName, Site>> = {
       hiddenSys: true,
       memoryLimit: true,
       processLimit: false,
+      fileLimit: false,
       nativeProcessor: true,
     }),
     inOuterNetwork: process.platform === "linux",
@@ -90,6 +93,7 @@ export const SITES: Readonly<Record<BackendName, Site>> = {
         hiddenSys: onGvisor,
         memoryLimit: limits.memory,
         processLimit: limits.processes && !onGvisor,
+        fileLimit: false,
         nativeProcessor: true,
       };
     },

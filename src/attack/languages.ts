@@ -2,7 +2,10 @@
 import { type SeccompArch, SYSCALL_NAMES, syscallNumber } from "../jail/syscalls.ts";
 import type { Program } from "./probe.ts";
 
-/** `$scratch` may be written; `got words`, `refused CODE words`, `cannot words` end the program; `try command…` does it and tells by its end. */
+/**
+ * `$scratch` may be written; `got words`, `refused CODE words`, `cannot words` end the program; `try command…` does it and tells by its end;
+ * `has_token` succeeds when one that only a sidecar holds is in what it reads.
+ */
 const SHELL_KIT = `export LC_ALL=C
 scratch=\${TRIES:-/tmp}
 say() { printf '\\n@@{"seen":"%s","code":"%s","words":"%s"}\\n' "$1" "$2" "$(printf %s "$3" | tr -c 'A-Za-z0-9 ._/:=+-' '?' | cut -c 1-200)"; exit 0; }
@@ -21,9 +24,16 @@ code_of() {
     *"Resource temporarily unavailable"*) echo EAGAIN ;;
     *"Cannot allocate memory"*) echo ENOMEM ;;
     *"Network is unreachable"*) echo ENETUNREACH ;;
+    *"not supported"*) echo EOPNOTSUPP ;;
     *"not found"*) echo not-found ;;
     *) echo failed ;;
   esac
+}
+has_token() {
+  for token in $(tr '\\0' '\\n' | grep -ao 'gh[p]_[0-9a-f]\\{36\\}' | sort -u); do
+    case $(printf %s "$token" | sha256sum | cut -d' ' -f1) in "$TOKEN_SHA256" | "$GIT_TOKEN_SHA256") return 0 ;; esac
+  done
+  return 1
 }
 try() {
   words=$("$@" 2>&1) && got "$* $words"
@@ -33,15 +43,11 @@ try() {
 
 /** Calls that only probes make, beside those that the filter names. Same source. */
 const FURTHER_CALLS: Readonly<Record<string, readonly [x64: number, arm64: number]>> = {
-  mknodat: [259, 33],
   setuid: [105, 146],
   setgid: [106, 144],
   setgroups: [116, 159],
   ptrace: [101, 117],
-  process_vm_readv: [310, 270],
-  kill: [62, 129],
-  bind: [49, 200],
-  getpid: [39, 172],
+  prlimit64: [302, 261],
 };
 
 /**

@@ -51,6 +51,8 @@ export interface Capabilities {
   readonly hiddenSys: boolean;
   readonly memoryLimit: boolean;
   readonly processLimit: boolean;
+  /** A process can open no more files than this project says. */
+  readonly fileLimit: boolean;
   /** Its programs run on the host's processor, and not on one that is emulated. */
   readonly nativeProcessor: boolean;
   /** Host and impostors are alone in a network without a way out. */

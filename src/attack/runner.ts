@@ -98,7 +98,6 @@ export async function runProbes(
     for (const probe of members) conclude(probe, best.get(probe.id), controls.get(probe.id));
   }
   if (afterwards.length > 0) {
-    world.note();
     await world.endBottles();
     world.look("AFTER");
     allowedMs = 0;

@@ -180,11 +180,12 @@ const STATED: Readonly<Record<string, Stated>> = {
   docker: {
     ofBackend: [
       ...["file-sys", "kernel-io-uring", "kernel-paste-into-console", "kernel-type-into-terminal"],
-      ...["own-mcp-bearer", "protocol-netlink-audit", "protocol-vsock"],
+      ...["own-mcp-bearer", "protocol-netlink-audit", "protocol-vsock", "resource-descriptors"],
     ],
     ofMachine: [
       ...[...NO_SUCH_CODE, ...NOT_EVEN_ROOT, "left-groups", "left-listeners"],
       ...["file-folders", "file-shadow", "file-system", "name-configured", "name-stub"],
+      "operator-resolvers",
     ],
   },
   // Of the groups that are tried in short; those that are also late are told apart.

@@ -9,9 +9,10 @@ export function judgeHttp(
   const { ms, otherwise = "closed" } = more;
   const code = /^x-bottle-denied: *([a-z-]+)/im.exec(text)?.[1];
   const timing = ms === undefined ? {} : { ms };
+  // Of several answers a refusal may be the first: whoever hears the word at all got through.
+  if (text.includes(env["WORD"] ?? "")) return got(lastLine(text));
   if (code !== undefined)
     return refused(code, { ...timing, explained: isExplained(text, code), words: lastLine(text) });
-  if (text.includes(env["WORD"] ?? "")) return got(lastLine(text));
   const status = [...text.matchAll(/^HTTP\/[\d.]+ (\d{3})/gm)].at(-1)?.[1];
   return refused(status === undefined ? otherwise : `http-${status}`, { ...timing, words: lastLine(text) });
 }

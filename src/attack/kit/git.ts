@@ -1,5 +1,6 @@
 /** git's own client, and other programs. */
 import { spawnSync } from "node:child_process";
+import { type Answered, ask } from "./http.ts";
 import { cannot, got, refused } from "./verdict.ts";
 
 /** git, as it is set up; refused when the gate says so. */
@@ -34,4 +35,16 @@ export function must(command: string, ...args: readonly string[]): string {
   if (error !== undefined || status !== 0)
     cannot(`${command} ${args.join(" ").slice(0, 60)}: ${error?.message ?? stderr}`);
   return stdout.trim();
+}
+
+/** Asks the bottle's gate for what git asks for first, or for a path as it is written, which git's own client would put in order. */
+export function gate({
+  repository = "/app.git",
+  path = "/info/refs?service=git-upload-pack",
+  isBare = false,
+} = {}): Promise<Answered> {
+  const { origin } = new URL(must("git", "ls-remote", "--get-url", "git-gate:app"));
+  const bearer = must("git", "config", "--includes", "--get", `http.${origin}/.extraHeader`);
+  const headers = isBare ? {} : Object.fromEntries([bearer.split(/: */)]);
+  return ask(origin, { path: repository + path, headers });
 }

@@ -1,15 +1,15 @@
 /** What an agent asks supervise. */
-import { env, refused } from "./verdict.ts";
+import { readFileSync } from "node:fs";
+import { type Answered, ask } from "./http.ts";
+import { env } from "./verdict.ts";
 
-/** A call of the bottle's MCP server. @returns its answer's HTTP text. */
-export async function mcp(
+/** A call of the bottle's MCP server. */
+export function mcp(
   tool: string,
   args: object,
   headers: Readonly<Record<string, string | undefined>> = {},
   path?: string,
-): Promise<{ readonly status: number; readonly text: string; readonly ms: number }> {
-  const { readFileSync } = await import("node:fs");
-  const { request } = await import("node:http");
+): Promise<Answered> {
   const { url, headers: own } = (
     JSON.parse(readFileSync(env["BOTTLE_MCP_CONFIG"] ?? "", "utf8")) as {
       mcpServers: { bottle: { url: string; headers?: Record<string, string> } };
@@ -29,26 +29,9 @@ export async function mcp(
     method: "tools/call",
     params: { name: tool, arguments: args },
   });
-  const from = performance.now();
-  return new Promise((resolve) => {
-    const sent = request(
-      path === undefined ? url : new URL(path, url),
-      { method: "POST", headers: Object.fromEntries(given) },
-      (response) => {
-        let text = Object.entries(response.headers)
-          .map(([name, value]) => `${name}: ${value}`)
-          .join("\n");
-        text = `HTTP/1.1 ${response.statusCode}\n${text}\n\n`;
-        response.on("data", (chunk) => {
-          text += String(chunk);
-        });
-        response.on("end", () =>
-          resolve({ status: response.statusCode ?? 0, text, ms: performance.now() - from }),
-        );
-      },
-    );
-    sent.setTimeout(8_000, () => sent.destroy(new Error("silence")));
-    sent.on("error", (error: NodeJS.ErrnoException) => refused(error.code ?? error.message));
-    sent.end(body);
-  });
+  return ask(
+    path === undefined ? url : new URL(path, url),
+    { method: "POST", headers: Object.fromEntries(given) },
+    body,
+  );
 }

@@ -4,7 +4,7 @@ import { connect as connectTcp, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { judgeHttp } from "./answer.ts";
 import { SILENCE_MS } from "./reach.ts";
-import { cannot, env, refused } from "./verdict.ts";
+import { cannot, env, got, refused } from "./verdict.ts";
 
 /** curl, through the proxy of the environment. */
 export function curl(...args: readonly string[]): never {
@@ -33,14 +33,14 @@ export function proxy(): { readonly host: string; readonly port: number; readonl
   };
 }
 
-function readAll(socket: Socket): Promise<string> {
+function readAll(socket: Socket, until = env["WORD"] ?? ""): Promise<string> {
   return new Promise((resolve) => {
     let text = "";
     socket.setTimeout(SILENCE_MS, () => socket.destroy());
     socket.on("error", () => {});
     socket.on("data", (chunk: Buffer) => {
       text += chunk.toString("latin1");
-      if (text.includes(env["WORD"] ?? "")) socket.destroy();
+      if (text.includes(until)) socket.destroy();
     });
     socket.on("close", () => resolve(text));
   });
@@ -59,6 +59,22 @@ export async function raw(bytes: string | Buffer, port?: number | string): Promi
   return judgeHttp(text, { ms: performance.now() - from });
 }
 
+/** Reads so far and no further. @returns nothing, or why there is no more. */
+function heard(socket: Socket, until: string): Promise<string> {
+  return new Promise((resolve) => {
+    let text = "";
+    const read = (chunk: Buffer): void => {
+      text += chunk.toString("latin1");
+      if (!text.includes(until)) return;
+      socket.off("data", read);
+      resolve("");
+    };
+    socket.on("data", read);
+    socket.once("close", () => resolve("closed"));
+    setTimeout(() => resolve("silence"), SILENCE_MS).unref();
+  });
+}
+
 export interface TunnelOptions {
   /** What CONNECT names. */
   readonly to: string;
@@ -67,10 +83,15 @@ export interface TunnelOptions {
   readonly sni?: string;
   readonly plain?: boolean;
   readonly alpn?: readonly string[];
+  /** Said before, to whoever is allowed; its answer ends so. */
+  readonly before?: { readonly say: string; readonly until: string };
+  /** What has to come back, where the word alone says nothing. */
+  readonly wanted?: string;
 }
 
 /** CONNECT, then TLS with any SNI, then any bytes: what no honest client does. */
-export async function tunnel({ to, say: bytes, sni, plain = false, alpn }: TunnelOptions): Promise<never> {
+export async function tunnel(options: TunnelOptions): Promise<never> {
+  const { to, say: bytes, sni, plain = false, alpn, before, wanted } = options;
   const { host, port, header } = proxy();
   const from = performance.now();
   const socket = connectTcp({ host, port });
@@ -103,7 +124,14 @@ export async function tunnel({ to, say: bytes, sni, plain = false, alpn }: Tunne
   const broken = new Promise<string>((resolve) =>
     tls.on("error", (error: NodeJS.ErrnoException) => resolve(error.code ?? "tls-refused")),
   );
+  if (before !== undefined) {
+    tls.write(before.say, "latin1");
+    if ((await Promise.race([heard(tls, before.until), broken])) !== "")
+      cannot("what is allowed was not answered");
+  }
   tls.write(bytes, "latin1");
-  const text = await Promise.race([readAll(tls), broken.then((code) => code)]);
+  const text = await Promise.race([readAll(tls, wanted), broken]);
+  if (wanted !== undefined && text.includes(env["WORD"] ?? ""))
+    return text.includes(wanted) ? got("it came back") : refused("left-out");
   return judgeHttp(text, { ms: performance.now() - from, otherwise: text === "" ? "closed" : text });
 }

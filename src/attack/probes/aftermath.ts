@@ -68,17 +68,6 @@ export const AFTERMATH: readonly Probe[] = [
       "host",
     ),
   ]),
-  left(
-    "resolvers",
-    "had a name of its own choosing looked up for it",
-    [
-      sh(
-        '[ "$SIDE" = bottle ] || { echo secret.example.com >"$TRIES/asked"; ASKED="$TRIES/asked"; }; words=$(grep -v -e "^inner.test$" "$ASKED" | grep -e "\\.allowed\\.test$" -e "^wanted" -e "early" -e secret.example.com) && [ "$SIDE" != bottle ] && got "$words"; [ "$SIDE" = bottle ] && words=$(grep -e "allowed\\.test$" -e denied.test "$ASKED") && got "$words"; refused none',
-        "host",
-      ),
-    ],
-    { invariant: "I1" },
-  ),
   {
     ...left("daemon", "leaves a process that has left its session and ignores every signal", []),
     attack: [

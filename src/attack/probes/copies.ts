@@ -9,11 +9,11 @@ export const COPIES: readonly Probe[] = [
     "has the operator copy out a link to a file of theirs",
     [
       sh(
-        'd=$scratch/linked; mkdir -p "$d" && ln -sfn "$OPERATOR/.ssh" "$d/keys" && ln -sf "$OPERATOR/.ssh/id_ed25519" "$d/key" && got "they are there"',
+        'd=$scratch/linked; mkdir -p "$d" && ln -sfn "$OPERATOR/.ssh" "$d/keys" && ln -sf "$OPERATOR/.ssh/id_ed25519" "$d/key" && echo x >"$d/file" && got "they are there"',
       ),
       sh(
         `${takeOut("linked")}
-cat "$out/key" >/dev/null 2>&1 && got "the copy leads to the key"; cat "$out/keys/id_ed25519" >/dev/null 2>&1 && got "the copy leads to the keys"; refused no-link`,
+[ -f "$out/file" ] || cannot "nothing was copied"; cat "$out/key" >/dev/null 2>&1 && got "the copy leads to the key"; cat "$out/keys/id_ed25519" >/dev/null 2>&1 && got "the copy leads to the keys"; refused no-link`,
         "host",
       ),
     ],
@@ -50,21 +50,17 @@ cat "$out/key" >/dev/null 2>&1 && got "the copy leads to the key"; cat "$out/key
     ["left-out"],
     { slow: "a copy is taken out by a command" },
   ),
-  file(
-    "copied-hook",
-    "has the operator copy out a repository whose hooks and configuration run a command",
-    [
-      sh(
-        `d=$scratch/hooked; rm -rf "$d"; mkdir -p "$d" && cd "$d" && git init -q . && git config core.fsmonitor "touch ran-by-git;false" && printf '#!/bin/sh\\ntouch ran-by-hook\\n' >.git/hooks/post-checkout && chmod +x .git/hooks/post-checkout && got "they are there"`,
-      ),
-      sh(
-        `${takeOut("hooked")}
-cd "$out" || cannot "nothing was copied"; git status >/dev/null 2>&1; git checkout -q -b other >/dev/null 2>&1; for f in ran-by-git ran-by-hook; do [ -e "$f" ] && got "$f"; done; refused nothing-ran`,
-        "host",
-      ),
-    ],
-    ["nothing-ran"],
-    { slow: "a copy is taken out by a command" },
+  armed(
+    "hook",
+    "has the operator copy out a repository in which a hook runs a command",
+    `printf '#!/bin/sh\\ntouch ran\\n' >.git/hooks/pre-commit && chmod +x .git/hooks/pre-commit`,
+    "git commit -q --allow-empty -m x",
+  ),
+  armed(
+    "settings",
+    "has the operator copy out a repository whose settings run a command",
+    'git config core.fsmonitor "touch ran;false"',
+    "git status",
   ),
   file(
     "pulled-hook",
@@ -84,6 +80,27 @@ if [ "$SIDE" = bottle ]; then $BOTTLE diff "$ID" >/dev/null 2>&1 || cannot "bott
     { slow: "its work is taken out by commands" },
   ),
 ];
+
+/** A repository that is made so by the guest, and used so by the operator. */
+function armed(what: string, tries: string, make: string, use: string): Probe {
+  const name = `armed-${what}`;
+  return file(
+    `copied-${what}`,
+    tries,
+    [
+      sh(
+        `d=$scratch/${name}; rm -rf "$d"; mkdir -p "$d" && cd "$d" && git init -q . && ${make} && got "it is there"`,
+      ),
+      sh(
+        `${takeOut(name)}
+cd "$out" && [ "$(git rev-parse --git-dir)" = .git ] || cannot "no repository was copied"; ${use} >/dev/null 2>&1; [ -e ran ] && got "it ran"; refused nothing-ran`,
+        "host",
+      ),
+    ],
+    ["nothing-ran"],
+    { slow: "a copy is taken out by a command" },
+  );
+}
 
 /** As the operator takes it out of a bottle; outside, as one copies things. Both leave it in `$out`. */
 function takeOut(name: string): string {

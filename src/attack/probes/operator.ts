@@ -1,10 +1,10 @@
 /** I2, I5, I7, I8: what a bottle does to its operator's side, looked at from there. */
-import { node, type Probe, type Step, sh } from "../probe.ts";
+import { node, type Otherwise, type Probe, type Step, sh } from "../probe.ts";
 
-/** Done in the bottle first, so that there is something to look at. */
+/** Done in the bottle first, so that there is something to look at; by their paths these are told from whatever else was refused. */
 const TRIED: readonly Step[] = [
   sh(
-    `for how in "-d note=$BOUND https://$ALLOWED_HOST/" "https://$DENIED_HOST/" "-d note=clean https://$ALLOWED_HOST/" "-d note=$FOUND https://$ALLOWED_HOST/"; do curl -sS -o /dev/null $how; done; got "it was tried"`,
+    `for how in "-d note=$BOUND https://$ALLOWED_HOST" "https://tried-by-$ID.test" "-d note=clean https://$ALLOWED_HOST" "-d note=$FOUND https://$ALLOWED_HOST"; do curl -sS -o /dev/null $how/tried-by-$ID; done; got "it was tried"`,
   ),
 ];
 
@@ -27,6 +27,17 @@ function side(
     ...more,
   };
 }
+
+const UNPLAYED: Otherwise = {
+  without: ["outerNetwork"],
+  seen: ["unplayed"],
+  because: "without an outer network nobody plays the resolver, and what a real one is asked is not seen",
+};
+/** Of the rest that was asked, what is listed and what was approved was asked by egress, and the others by controls. */
+const ASKED_FOR = `[ -n "$PLAYED" ] || refused unplayed
+if [ "$SIDE" = bottle ]; then grep -qx "$INNER_HOST" "$ASKED" || cannot egress asked for nothing at all; words=$(grep -vxE "$INNER_HOST|later.test|secret.example.com|host.local|(outside[.])?$NAME.*" "$ASKED" | sort -u)
+else words=$(grep -x "outside.$NAME" "$ASKED"); fi
+[ -n "$words" ] && got $words; refused none`;
 
 export const OPERATOR: readonly Probe[] = [
   side(
@@ -64,25 +75,25 @@ words=$(BOT_BOTTLE_HOME="$copy" $BOTTLE audit verify "$ID" 2>&1) && refused veri
     "log-complete",
     "was refused without that being on the log",
     `[ "$SIDE" = bottle ] && codes="host-not-allowed secret-found" || codes=never-refused
-for code in $codes; do grep -q "\\"$code\\"" "$AUDIT" || got "$code is not on the log"; done; refused on-the-log`,
+for code in $codes; do grep "tried-by-$ID" "$AUDIT" | grep -q "\\"$code\\"" || got "$code is not on the log"; done; refused on-the-log`,
     ["on-the-log"],
     { first: TRIED },
   ),
   side(
     "log-secrets",
-    "left a secret on its log or among the bottle's own files",
-    `[ "$SIDE" = bottle ] && where="$BOTTLE_HOME/audit $XDG_RUNTIME_DIR" || where="$OPERATOR/.env"
-tokens=$(grep -rhao 'gh[p]_[0-9a-f]\\{36\\}' $where 2>/dev/null | sort -u); for token in $tokens; do [ "$(printf %s "$token" | sha256sum | cut -d' ' -f1)" = "$TOKEN_SHA256" ] && got "the token is there"; done; refused not-there`,
+    "left a token or the key on its log or among the bottle's own files",
+    `[ "$SIDE" = bottle ] && set -- "$BOTTLE_HOME" "$XDG_RUNTIME_DIR" || set -- "$OPERATOR"
+content() { find "$@" -type f -size -32M -exec cat {} + 2>/dev/null; }
+content "$@" | has_token && got "a token is there"; content "$@" | grep -qaF "$(sed -n 3p "$OPERATOR/.ssh/id_ed25519")" && got "the key is there"; refused not-there`,
     ["not-there"],
     { invariant: "I2" },
   ),
   side(
     "arguments",
-    "left a secret in an argument or the environment of a process of the bottle's",
+    "left a secret in an argument of any process, or the environment of one of the bottle's",
     `[ "$SIDE" = bottle ] && words='bottle.js (keeper|sidecar)|guest-[i]nit' || words="$MARK"; looked=0
-for p in /proc/[0-9]*; do tr '\\0' ' ' <$p/cmdline 2>/dev/null | grep -qE "$words" || continue; looked=$((looked + 1))
-  for token in $(cat $p/cmdline $p/environ 2>/dev/null | tr '\\0' '\\n' | grep -o 'gh[p]_[0-9a-f]\\{36\\}'); do [ "$(printf %s "$token" | sha256sum | cut -d' ' -f1)" = "$TOKEN_SHA256" ] && got "$p"; done
-done
+cat /proc/[0-9]*/cmdline 2>/dev/null | has_token && got "it is an argument"
+for p in /proc/[0-9]*; do tr '\\0' ' ' <$p/cmdline 2>/dev/null | grep -qE "$words" || continue; looked=$((looked + 1)); has_token 2>/dev/null <$p/environ && got "$p"; done
 [ "$looked" -gt 0 ] || cannot no process was looked at; refused not-there`,
     ["not-there"],
     { invariant: "I2", controlOtherwise: [] },
@@ -96,6 +107,21 @@ refused not-there`,
     ["not-there"],
     { invariant: "I3", first: TRIED },
   ),
+  side("resolvers", "had a name of its own choosing looked up for it", ASKED_FOR, ["none"], {
+    invariant: "I1",
+    first: [
+      node(
+        `import { spawnSync } from "node:child_process"; for (const host of [env.INNER_HOST, "chosen." + env.ALLOWED_HOST, "chosen.test"]) spawnSync("curl", ["-sS", "https://" + host + "/"]);
+const answer = await mcp("request_access", { host: "chosen.example.com", methods: ["GET"], paths: ["/"], justification: "an attack on it" }); /ticket/.test(answer.text) ? got("it was tried") : cannot(answer.text.slice(-200))`,
+      ),
+    ],
+    otherwise: [UNPLAYED],
+    control: [
+      sh('[ -z "$PLAYED" ] || getent hosts "outside.$NAME"; got "it was looked up"', "host"),
+      sh(ASKED_FOR, "host"),
+    ],
+    controlOtherwise: [UNPLAYED],
+  }),
   side(
     "upstream-refs",
     "had anything arrive in a repository that it may not change",
@@ -153,9 +179,9 @@ words=$($BOTTLE start "$name" --dry-run 2>&1) && got "it would be started"; case
     "brings a bottle in its repository",
     `cd "$PROJECT" || cannot no project
 if [ "$SIDE" = bottle ]; then dir=$PROJECT/.bot-bottle; else dir=$BOTTLE_HOME; fi
-mkdir -p "$dir/bottles"; printf -- '---\\nagent_provider: {template: command, command: ["true"]}\\n---\\n' >"$dir/bottles/wide.md"; printf -- '---\\nbottle: wide\\n---\\nx\\n' >"$dir/agents/wide.md"; chmod 600 "$dir/bottles/wide.md" "$dir/agents/wide.md"
+mkdir -p "$dir/bottles"; printf -- '---\\nrepo_agents: true\\nagent_provider: {template: command, command: ["true"]}\\n---\\n' >"$dir/bottles/wide.md"; printf -- '---\\nbottle: wide\\n---\\nx\\n' >"$dir/agents/wide.md"; chmod 600 "$dir/bottles/wide.md" "$dir/agents/wide.md"
 words=$($BOTTLE start wide --dry-run 2>&1); code=$?; rm -f "$dir/bottles/wide.md" "$dir/agents/wide.md"; [ "$SIDE" = bottle ] && rmdir "$dir/bottles"
-[ "$code" = 0 ] && got "it would be started"; refused no-such-bottle "$words"`,
+[ "$code" = 0 ] && got "it would be started"; case $words in *'there is no bottle "wide"'*) refused no-such-bottle ;; esac; refused failed "$words"`,
     ["no-such-bottle"],
     { invariant: "I5" },
   ),

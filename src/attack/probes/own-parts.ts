@@ -1,5 +1,6 @@
 /** I1, I6, I10: the bottle's own parts. What a guest may speak to answers it as what it is, and to nobody's name but its own. */
 import { node, type Otherwise, type Probe, perl, probesOf, sh } from "../probe.ts";
+import { GATE_ASKED } from "./pushes.ts";
 
 const part = probesOf("own-parts", "own");
 
@@ -9,10 +10,7 @@ const NO_BEARER: Otherwise = {
   because: "the link is a socket inside of the guest's own network, where nobody else is to show a bearer",
 };
 /** A call that is let through, so that the other one's refusal is not silence. */
-const ASKED = node(
-  "const answer = await mcp('list_capabilities', {}); answer.status === 200 ? got('it answered') : judgeHttp(answer.text)",
-);
-
+const ASKED = node("judgeAnswer(await mcp('list_capabilities', {}))");
 function mcp(
   what: string,
   tries: string,
@@ -20,17 +18,7 @@ function mcp(
   refused: readonly string[],
   more: Partial<Probe> = {},
 ): Probe {
-  return part(
-    what,
-    tries,
-    [
-      node(
-        `const answer = await ${call}; answer.status === 200 ? got('it answered') : judgeHttp(answer.text, { ms: answer.ms })`,
-      ),
-    ],
-    refused,
-    { control: [ASKED], ...more },
-  );
+  return part(what, tries, [node(`judgeAnswer(await ${call})`)], refused, { control: [ASKED], ...more });
 }
 
 export const OWN_PARTS: readonly Probe[] = [
@@ -185,7 +173,7 @@ words=$($BOTTLE inbox approve "$ticket" --yes --digest "$digest" 2>&1) || cannot
           "host",
         ),
         node(
-          `import { spawnSync } from "node:child_process"; const { stdout } = spawnSync("curl", ["-sS", "-i", "--max-time", "10", "https://later.test/"], { encoding: "latin1" }); const code = /^x-bottle-denied: *([a-z-]+)/im.exec(stdout)?.[1]; code === "host-not-allowed" ? refused(code) : got("it is no longer the list that keeps it: " + (code ?? stdout.slice(0, 60)))`,
+          `import { spawnSync } from "node:child_process"; const { stdout } = spawnSync("curl", ["-sS", "-i", "--max-time", "10", "https://later.test/"], { encoding: "latin1" }); const code = /^x-bottle-denied: *([a-z-]+)/im.exec(stdout)?.[1]; stdout === "" ? cannot("nobody answered") : code === "host-not-allowed" ? refused(code) : got("it is no longer the list that keeps it: " + (code ?? stdout.slice(0, 60)))`,
         ),
       ],
     },
@@ -193,37 +181,15 @@ words=$($BOTTLE inbox approve "$ticket" --yes --digest "$digest" 2>&1) || cannot
   part(
     "gate-bearer",
     "asks git-gate without the bottle's bearer",
-    [
-      node(`import { execFileSync } from "node:child_process"; import { request } from "node:http";
-const listed = execFileSync("git", ["config", "--get-regexp", "^url\\\\..*\\\\.insteadof"], { encoding: "utf8" }).split("\\n").map((line) => /^url\\.(http\\S+)\\.insteadof git-gate:/i.exec(line)?.[1]).find(Boolean); if (listed === undefined) cannot("git knows no gate");
-const from = performance.now(); const asked = request(listed.replace(/\\/$/, "") + "/app.git/info/refs?service=git-upload-pack", (response) => { let text = "HTTP/1.1 " + response.statusCode + "\\n" + Object.entries(response.headers).map(([k, v]) => k + ": " + v).join("\\n") + "\\n\\n"; response.on("data", (chunk) => { text += chunk; }); response.on("end", () => response.statusCode === 200 ? got("it answered") : judgeHttp(text, { ms: performance.now() - from })); }); asked.on("error", (error) => refused(error.code)); asked.end();`),
-    ],
+    [node("judgeAnswer(await gate({ isBare: true }))")],
     ["bearer-required", "http-401"],
-    {
-      invariant: "I4",
-      control: [
-        sh(
-          'words=$(git ls-remote git-gate:app 2>&1) && got with it the gate answers; refused failed "$words"',
-        ),
-      ],
-    },
+    { invariant: "I4", control: [GATE_ASKED] },
   ),
   part(
     "gate-dumb",
     "fetches the gate's files one by one, as the dumb protocol does",
-    [
-      node(`import { execFileSync } from "node:child_process"; const url = execFileSync("git", ["ls-remote", "--get-url", "git-gate:app"], { encoding: "utf8" }).trim();
-const auth = execFileSync("git", ["config", "--get-all", "--includes", "http." + new URL(url).origin + "/.extraHeader"], { encoding: "utf8" }).trim();
-const from = performance.now(); const { request } = await import("node:http"); const asked = request(url + "/objects/info/packs", { headers: Object.fromEntries([auth.split(/: */)]) }, (response) => { let text = "HTTP/1.1 " + response.statusCode + "\\n" + Object.entries(response.headers).map(([k, v]) => k + ": " + v).join("\\n") + "\\n\\n"; response.on("data", (chunk) => { text += chunk; }); response.on("end", () => response.statusCode === 200 ? got("it answered") : judgeHttp(text, { ms: performance.now() - from })); }); asked.on("error", (error) => refused(error.code)); asked.end();`),
-    ],
+    [node('judgeAnswer(await gate({ path: "/objects/info/packs" }))')],
     ["dumb-http-refused", "not-git"],
-    {
-      control: [
-        sh(
-          'words=$(git ls-remote git-gate:app 2>&1) && got asked properly the gate answers; refused failed "$words"',
-        ),
-      ],
-      invariant: "I4",
-    },
+    { invariant: "I4", control: [GATE_ASKED] },
   ),
 ];

@@ -133,6 +133,20 @@ export const PROXY: readonly Probe[] = [
     ["host-mismatch"],
   ),
   game(
+    "second-host",
+    "names it in the second request of a tunnel, whose first was answered",
+    "await tunnel({ to: env.ALLOWED_HOST + ':443', before: { say: 'POST / HTTP/1.1\\r\\nHost: ' + env.ALLOWED_HOST + '\\r\\nContent-Length: 11\\r\\n\\r\\nthat-is-all', until: 'that-is-all' }, say: " +
+      get("env.DENIED_HOST") +
+      " })",
+    ["host-mismatch"],
+  ),
+  game(
+    "tunnel-absolute",
+    "names it in the request's line, in a tunnel",
+    "await tunnel({ to: env.ALLOWED_HOST + ':443', say: 'GET https://' + env.DENIED_HOST + '/ HTTP/1.1\\r\\nHost: ' + env.ALLOWED_HOST + '\\r\\nConnection: close\\r\\n\\r\\n' })",
+    ["host-mismatch"],
+  ),
+  game(
     "two-hosts",
     "sends two Host headers",
     "await tunnel({ to: env.ALLOWED_HOST + ':443', say: " +

@@ -30,16 +30,14 @@ function pushing(
   };
 }
 
-/** git shows no more than a status of what is refused before it speaks its own protocol. */
-function quiet(what: string, tries: string, name: string, refused: readonly string[]): Probe {
-  const { explained: _, ...probe } = pushing(
-    what,
-    tries,
-    `const at = must("git", "ls-remote", "--get-url", env.REMOTE); git("ls-remote", process.env.TRIES === undefined ? at.replace("app.git", "${name}.git") : at)`,
-    refused,
-  );
-  return probe;
+/** Asks the gate, and not by git, which shows no more than a status of what is refused before it speaks its own protocol. */
+function asking(what: string, tries: string, text: string, refused: readonly string[]): Probe {
+  const { slow: _, ...probe } = pushing(what, tries, "", refused);
+  return { ...probe, attack: [node(text)], control: [GATE_ASKED] };
 }
+
+/** Of the gate, for what it serves. */
+export const GATE_ASKED = node("judgeAnswer(await gate())");
 
 const SECRET = ["secret-found"] as const;
 
@@ -152,14 +150,19 @@ export const PUSHES: readonly Probe[] = [
     "commit('big.bin', 'version https://git-lfs.github.com/spec/v1\\noid sha256:' + 'a'.repeat(64) + '\\nsize 12345\\n'); push()",
     ["lfs-pointer"],
   ),
-  // Who does not know the gate has nothing to ask it for: the client's own error comes first.
-  quiet("other-repository", "asks the gate for a repository that is not its own", "elsewhere", [
-    "repo-unknown",
-    "http-404",
-  ]),
-  quiet("climb", "climbs out of the gate's folder", "../../etc", [
-    ...["repo-unknown", "not-git", "request-malformed", "http-404", "http-400", "http-401"],
-  ]),
+  asking(
+    "other-repository",
+    "asks the gate for a repository that is not its own",
+    'judgeAnswer(await gate({ repository: "/elsewhere.git" }))',
+    ["repo-unknown"],
+  ),
+  asking(
+    "climb",
+    "climbs in the gate's folders, by dots and slashes in whatever spelling",
+    `for (const way of ["/elsewhere/..", "/elsewhere/%2e%2e", "/..", "/", "/elsewhere/..%2f", "/.", "/elsewhere%2f..%2f"]) { const { status } = await gate({ repository: way + "/app.git" }); if (status === 200) got(way); }
+judgeAnswer(await gate({ repository: "/../../etc/app.git" }))`,
+    ["not-git"],
+  ),
   pushing(
     "directly",
     "pushes over git's own protocol and ssh to an upstream's address, past the gate",

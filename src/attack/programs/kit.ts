@@ -3,7 +3,8 @@
  * of it in one line, and ends the program. Built to one file that needs nothing, because that is what a guest has.
  */
 export { judgeHttp } from "../kit/answer.ts";
-export { git, must } from "../kit/git.ts";
+export { gate, git, must } from "../kit/git.ts";
+export { judgeAnswer } from "../kit/http.ts";
 export { mcp } from "../kit/mcp.ts";
 export { curl, proxy, raw, tunnel } from "../kit/proxy.ts";
 export { first, hear, hearUdp, hearUnix, question, tryTcp, tryUdp, tryUnix } from "../kit/reach.ts";

@@ -4,6 +4,7 @@
  * on the host's own addresses alone, so that no real machine is ever spoken to.
  */
 import { createSocket } from "node:dgram";
+import { appendFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { networkInterfaces } from "node:os";
 import { join } from "node:path";
@@ -42,8 +43,6 @@ const UDP_PORTS = { DNS_PORT: 53, HTTPS_PORT: 443, MDNS_PORT: 5353, NTP_PORT: 12
 export interface Impostors {
   /** Variables that name their addresses, ports and sockets. */
   readonly env: Readonly<Record<string, string>>;
-  /** Names that were asked of the resolvers. */
-  readonly asked: readonly string[];
   close(): void;
 }
 
@@ -51,10 +50,11 @@ export async function startImpostors(options: {
   readonly word: string;
   readonly folder: string;
   readonly outer: boolean;
+  /** Names that the resolvers were asked are written there, each in a line. */
+  readonly asked: string;
 }): Promise<Impostors> {
-  const { word, folder, outer } = options;
+  const { word, folder, outer, asked } = options;
   const closing: (() => void)[] = [];
-  const asked: string[] = [];
   const serve = async (at: { readonly port: number; readonly host: string } | string): Promise<Server> => {
     const server = createServer((socket) => {
       socket.on("error", () => {});
@@ -86,7 +86,7 @@ export async function startImpostors(options: {
     socket.on("error", () => {});
     socket.on("message", (message, from) => {
       const name = nameIn(message);
-      if (name !== undefined) asked.push(name);
+      if (name !== undefined) appendFileSync(asked, `${name}\n`);
       socket.send(name === undefined ? word : addressOf(message), from.port, from.address);
     });
     return new Promise((resolve) => {
@@ -119,7 +119,6 @@ export async function startImpostors(options: {
     await serve(env[name] ?? "");
   return {
     env,
-    asked,
     close() {
       for (const close of closing) close();
     },

@@ -25,6 +25,7 @@ export const HOSTS = {
   INNER: "inner.test",
   GIT: "git.test",
   DENIED: "denied.test",
+  WIDE: "wide.test",
 } as const;
 /** By which whoever runs this has chosen an engine. */
 const ENGINE_VARIABLES = [
@@ -180,6 +181,7 @@ function writeManifests(options: OperatorOptions, write: (name: string, content:
           auth: { scheme: "Bearer", token_ref: "ATTACK_TOKEN" },
         },
         { host: HOSTS.BOUND, connect_to: tls },
+        { host: `*.${HOSTS.WIDE}`, connect_to: tls },
         { host: HOSTS.SEALED, connect_to: tls, tls: "passthrough" },
         { host: HOSTS.CLEAR, connect_to: `${upstream.host}:${upstream.plainPort}` },
         { host: HOSTS.GIT, connect_to: tls },

@@ -36,7 +36,13 @@ export const GUEST_KIT = `${GUEST.home}/.attack`;
 const KIT_FILES = ["attack-kit.mjs", "attack-run.mjs", "attack-one.mjs"] as const;
 
 /** Names that are asked for and that no route has: outside the upstream has them all. */
-const FURTHER_NAMES = ["dns.test", `*.${HOSTS.ALLOWED}`, `not${HOSTS.ALLOWED}`, "early.test"];
+const FURTHER_NAMES = [
+  "dns.test",
+  `*.${HOSTS.ALLOWED}`,
+  `*.${HOSTS.WIDE}`,
+  `not${HOSTS.ALLOWED}`,
+  "early.test",
+];
 
 export interface WorldOptions {
   readonly backend: BackendName;
@@ -56,8 +62,6 @@ export interface World {
   readonly folders: { readonly host: string; readonly outside: string };
   /** Writes what there is now, where programs find it under `name`. */
   look(name: "BEFORE" | "DURING" | "AFTER"): void;
-  /** Puts down what the resolvers were asked. */
-  note(): void;
   endBottles(): Promise<void>;
   close(): Promise<void>;
 }
@@ -113,7 +117,10 @@ async function build(options: WorldOptions, scope: Scope, tell: (text: string) =
     writeFileSync(path(file), "");
   const proxy = await startObligingProxy("127.0.0.1", free);
   scope.defer("proxy", () => proxy.close());
-  const impostors = await startImpostors({ word, folder: path("sockets"), outer });
+  const impostors = await startImpostors({
+    ...{ word, folder: path("sockets"), outer },
+    asked: path("asked-of-resolvers"),
+  });
   scope.defer("impostors", () => impostors.close());
   const credential = { username: "git", token: secrets.gitToken };
   const gitSite = await startGitSite(await authority.issue([host]), path("upstream"), credential, host);
@@ -193,6 +200,8 @@ async function build(options: WorldOptions, scope: Scope, tell: (text: string) =
     ...impostors.env,
     ...Object.fromEntries(Object.entries(HOSTS).map(([name, value]) => [`${name}_HOST`, value])),
     NAME: outer ? "some-name.example.com" : hostname(),
+    /** Whether somebody plays the resolvers. */
+    PLAYED: outer ? "yes" : "",
     FOUND: secrets.found,
     TOKEN_SHA256: digest(secrets.token),
     GIT_TOKEN_SHA256: digest(secrets.gitToken),
@@ -250,7 +259,6 @@ async function build(options: WorldOptions, scope: Scope, tell: (text: string) =
     kit: path("kit"),
     ids,
     look,
-    note: () => writeFileSync(path("asked-of-resolvers"), impostors.asked.join("\n")),
     env: {
       guest: { ...shared, REMOTE: "git-gate:app", SECRET_FOLDERS: "/", KIT: GUEST_KIT, SIDE: "guest" },
       host: {

@@ -18,6 +18,13 @@ export const JAIL: readonly Breach[] = [
     "protocol-netlink-audit",
     "protocol-vsock",
   ]),
+  breach(
+    "the filter compares more of a call than the kernel reads",
+    "src/jail/seccomp.ts",
+    '    case "one-of":\n      return [\n        loaded,',
+    '    case "one-of":\n      return [\n        load(OFFSET_ARGUMENTS + 8 * condition.argument + 4),\n        jump("eq", 0, 0, condition.values.length + 1 + skip),\n        loaded,',
+    ["kernel-type-into-terminal"],
+  ),
   {
     name: "capabilities are kept, and may be gained",
     changes: [
@@ -135,6 +142,13 @@ export const JAIL: readonly Breach[] = [
     ],
     probes: ["resource-processes", "resource-memory", "resource-shared-memory", "resource-temporary-files"],
   },
+  breach(
+    "a process may raise its number of open files",
+    "src/jail/jail.ts",
+    'add("nofile", hardLimit("open files", openFiles));',
+    'options.push(["--nofile=", openFiles, ":"].join(""));',
+    ["resource-descriptors"],
+  ),
   {
     name: "every refusal is told by itself, and whole",
     changes: [

@@ -17,7 +17,18 @@ const SECRETS = [
     "json",
     "form-file",
   ],
-  ...["file-name", "base64", "hex", "twice", "gzip", "chunks", "clear", "websocket", "bound-elsewhere"],
+  ...[
+    "file-name",
+    "host-name",
+    "base64",
+    "hex",
+    "twice",
+    "gzip",
+    "chunks",
+    "clear",
+    "websocket",
+    "bound-elsewhere",
+  ],
   ...["bound-elsewhere-header", "decoy", "decoy-encoded", "through-token-host"],
 ].map((what) => `exfiltrate-${what}`);
 
@@ -49,13 +60,49 @@ export const SIDECARS: readonly Breach[] = [
     "if (host !== undefined ||",
     ["proxy-sni", "proxy-sealed-front"],
   ),
-  breach(
-    "Host may differ",
-    `${EGRESS}/target/target.ts`,
-    "if (other?.host !== host || (other.port ?? PORTS[scheme]) !== PORTS[scheme]) return mismatch(host);",
-    "if (other === undefined && 0 === 1) return mismatch(host);",
-    ["proxy-host-header", "proxy-two-hosts", "proxy-absolute-form", "proxy-http2-authority"],
-  ),
+  {
+    name: "Host may differ",
+    changes: [
+      {
+        file: `${EGRESS}/target/target.ts`,
+        find: "if (other?.host !== host || (other.port ?? PORTS[scheme]) !== PORTS[scheme]) return mismatch(host);",
+        replace: "if (other === undefined && 0 === 1) return mismatch(host);",
+      },
+      {
+        file: `${EGRESS}/target/target.ts`,
+        find: "if (target.allow && target.value.host !== host) return mismatch(host);",
+        replace: "if (target.allow && 0 === 1) return mismatch(host);",
+      },
+    ],
+    probes: [
+      ...[
+        "host-header",
+        "second-host",
+        "tunnel-absolute",
+        "two-hosts",
+        "absolute-form",
+        "http2-authority",
+      ].map((what) => `proxy-${what}`),
+    ],
+  },
+  {
+    name: "what comes after a body is passed on unseen",
+    changes: [
+      {
+        file: `${EGRESS}/client/http1.ts`,
+        find: "this.body = request;",
+        replace:
+          'this.body = request;\n    request.once("end", () => Object.assign(globalThis, { after: request.rawTrailers.join(": ") }));',
+      },
+      {
+        file: `${EGRESS}/upstream/connection.ts`,
+        find: 'if (this.#chunked) this.#head += "0\\r\\n\\r\\n";',
+        replace:
+          'if (this.#chunked) this.#head += ["0", (globalThis as { after?: string }).after, "", ""].join("\\r\\n");',
+      },
+    ],
+    probes: ["exfiltrate-trailer"],
+  },
   breach(
     "CONNECT leads to any port",
     `${EGRESS}/target/target.ts`,
@@ -302,7 +349,7 @@ export const SIDECARS: readonly Breach[] = [
     `${EGRESS}/allow-list/allow-list.ts`,
     "export function routesOf(policy: CompiledPolicy, host: string): Verdict<HostRoutes> {",
     'export function routesOf(policy: CompiledPolicy, host: string): Verdict<HostRoutes> {\n  void import("node:dns").then(({ promises }) => promises.lookup(host)).catch(() => {});',
-    ["left-resolvers"],
+    ["operator-resolvers"],
   ),
   breach(
     "any number of connections is kept",
@@ -316,7 +363,14 @@ export const SIDECARS: readonly Breach[] = [
     `${GATE}/http/front.ts`,
     "if (!options.repos.has(target.repo)) {",
     'if (!options.repos.has(target.repo)) return { ...target, repo: [...options.repos.keys()][0] ?? "" };\n    if (!options.repos.has(target.repo)) {',
-    ["push-other-repository", "push-climb"],
+    ["push-other-repository"],
+  ),
+  breach(
+    "the gate puts paths in order",
+    `${GATE}/http/target.ts`,
+    "PATH.exec(url) ?? [];",
+    'PATH.exec(new URL(decodeURIComponent(url), "http://gate").href.slice(11)) ?? [];',
+    ["push-climb"],
   ),
   breach(
     "an agent has a tool that approves",

@@ -12,8 +12,6 @@ export const UNBROKEN: Readonly<Record<string, string>> = {
   "kernel-kexec": NOT_EVEN_ROOT,
   "proxy-smuggle-lengths":
     "Node's parser refuses two lengths in whatever way it is set up: no line of ours could let them through",
-  "resource-descriptors":
-    "it asks for more than whatever limit there is: without ours there is the operator's, which nothing of ours lifts",
   "resource-crowded-out":
     "a neighbour's sidecars are processes of their own: that they are is how bottles are made, and no switch",
   "own-mcp-bearer":

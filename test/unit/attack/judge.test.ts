@@ -10,6 +10,7 @@ const has: Capabilities = {
   hiddenSys: true,
   memoryLimit: true,
   processLimit: true,
+  fileLimit: true,
   nativeProcessor: true,
   outerNetwork: true,
   hostRoot: true,
