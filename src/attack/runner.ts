@@ -231,7 +231,7 @@ async function runBatch(
     );
     complaint = stderr;
   } else {
-    complaint = await runHere(stdin, env, lines, signal);
+    complaint = await runHere(runs === "outside" ? APART : [], stdin, env, lines, signal);
   }
   signal.throwIfAborted();
   const said = new Map<string, Said[]>();
@@ -250,13 +250,29 @@ async function runBatch(
   });
 }
 
+/**
+ * Where there is no outer world a control runs on the host itself: the file system that root is to be seen to mount
+ * would lie over everybody's homes from then on. Who may make no namespace for it may not mount either.
+ */
+const APART = [
+  ...[
+    "sh",
+    "-c",
+    'unshare --mount true 2>/dev/null && exec unshare --mount --propagation private "$@"; exec "$@"',
+  ],
+  "sh",
+];
+
 async function runHere(
+  words: readonly string[],
   stdin: string,
   env: Readonly<Record<string, string>>,
   lines: string[],
   signal: AbortSignal,
 ): Promise<string> {
-  const child = spawn(process.execPath, [join(packagePath("dist/programs"), "attack-run.mjs")], {
+  const program = [...words, process.execPath, join(packagePath("dist/programs"), "attack-run.mjs")];
+  const [command = "", ...args] = program;
+  const child = spawn(command, args, {
     env: { ...env },
     stdio: ["pipe", "pipe", "pipe"],
   });
