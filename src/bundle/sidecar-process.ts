@@ -164,7 +164,7 @@ async function serve(started: Started, options: SidecarOptions): Promise<Sidecar
   if (listeners.size > 0) await within(awaitsListener);
   for (const [role, server] of listeners) {
     if (child === undefined) throw new Error(`${options.name} runs where no listener can be handed over`);
-    await handOver(child, { listener: options.name, role }, server);
+    await within(handOver(child, { listener: options.name, role }, server));
   }
   await within(ready);
 
@@ -180,10 +180,14 @@ async function serve(started: Started, options: SidecarOptions): Promise<Sidecar
     recorded: (receipt) => send({ type: "recorded", receipt }),
     answer: (ask, answer) => send({ type: "answer", ask, answer }),
     take(socket) {
-      if (child === undefined) socket.destroy();
+      let isTaken = false;
       child?.send({ connection: options.name }, socket, {}, (error) => {
-        if (error !== null) socket.destroy();
+        isTaken = error === null;
+        if (!isTaken) socket.destroy();
       });
+      const drop = (): void => void (isTaken || socket.destroy());
+      if (child === undefined) drop();
+      else void started.ended.then(drop);
     },
     kill: () => started.kill(),
     async stop() {
@@ -280,6 +284,7 @@ function resolverFolders(): readonly Bind[] {
     : [{ from: folder, to: folder }];
 }
 
+/** Of a second handle Node never calls back when the process ends before it has acknowledged the first. */
 function handOver(
   child: ChildProcess,
   message: { readonly listener: SidecarName; readonly role: ListenerRole },

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { get } from "node:http";
 import { type AddressInfo, createServer, type Server } from "node:net";
 import { join } from "node:path";
@@ -6,7 +6,8 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { keepSidecar, type SidecarNotice } from "../../../src/bundle/bundle.ts";
 import { mintAuthority } from "../../../src/bundle/certificate-authority.ts";
 import { egressConfig } from "../../../src/bundle/egress-settings.ts";
-import type { Endpoint } from "../../../src/contract/backend.ts";
+import { startSidecar } from "../../../src/bundle/sidecar-process.ts";
+import type { Endpoint, ListenerRole } from "../../../src/contract/backend.ts";
 import { createScope, type Scope } from "../../../src/lib/scope.ts";
 import { eventually, isAlive } from "../../support/bottle-cli.ts";
 import { realPid } from "../../support/pid-of.ts";
@@ -53,9 +54,20 @@ const endpoint = (): Endpoint => ({
   guestUrl: "http://127.0.0.1:9099",
 });
 
+async function validConfig(at: Endpoint): Promise<unknown> {
+  return egressConfig({
+    id: "x-00000",
+    authority: await mintAuthority("x-00000"),
+    endpoint: at,
+    bearer: undefined,
+    policy: POLICY,
+    findingsKey: "00".repeat(32),
+  });
+}
+
 async function keep(config?: unknown) {
-  const authority = await mintAuthority("x-00000");
   const place = endpoint();
+  const valid = await validConfig(place);
   return keepSidecar(
     {
       name: "egress",
@@ -63,16 +75,7 @@ async function keep(config?: unknown) {
       place: { kind: "jail", rootDir: join(folder, "root") },
       endpoint: Promise.resolve(place),
       policy: () => inForce,
-      config: async () =>
-        config ??
-        egressConfig({
-          id: "x-00000",
-          authority,
-          endpoint: place,
-          bearer: undefined,
-          policy: POLICY,
-          findingsKey: "00".repeat(32),
-        }),
+      config: async () => config ?? valid,
       onNotice: async (notice) => void notices.push(notice),
     },
     scope,
@@ -145,6 +148,47 @@ describe("a kept sidecar", () => {
     expect(sidecar.pid()).toBe(0);
     expect(sidecar.restarts()).toBe(0);
     await expect(ask()).rejects.toMatchObject({ code: "ECONNREFUSED" });
+  });
+
+  it("regression: is given up when it dies between two listeners that it is handed", async () => {
+    const children = `/proc/${process.pid}/task/${process.pid}/children`;
+    const before = readFileSync(children, "utf8").split(" ");
+    const listener = async (): Promise<Server> => {
+      const { listen } = endpoint();
+      if (listen.kind !== "inherited") throw new Error("not inherited");
+      port = 0;
+      const server = (await listen.open()).get("main");
+      if (server === undefined) throw new Error("no listener");
+      return server;
+    };
+    const [main, tls] = [await listener(), await listener()];
+    /** The second is asked for once the first was sent, and has not been taken yet. */
+    class Deadly extends Map<ListenerRole, Server> {
+      override *[Symbol.iterator](): MapIterator<[ListenerRole, Server]> {
+        const born = readFileSync(children, "utf8")
+          .split(" ")
+          .filter((pid) => !before.includes(pid));
+        const pid = realPid(Number(born[0]));
+        process.kill(pid, "SIGSTOP");
+        yield ["main", main];
+        setTimeout(() => process.kill(pid, "SIGKILL"), 100);
+        yield ["tls", tls];
+      }
+    }
+    const starting = startSidecar({
+      name: "egress",
+      id: "x-00000",
+      place: { kind: "plain" },
+      config: validConfig(endpoint()),
+      listeners: Promise.resolve(
+        new Deadly([
+          ["main", main],
+          ["tls", tls],
+        ]),
+      ),
+      onMessage: () => {},
+    });
+    await expect(starting).rejects.toThrow("egress ended (SIGKILL)");
   });
 
   it("is not started with a configuration that it does not take; the error is in its words", async () => {
