@@ -297,7 +297,7 @@ describe("provisioning a guest", () => {
 
   it("stops at what cannot be done, by name", async () => {
     const plan = planWith({ workspaceFrom: operator.path("nowhere") });
-    await expect(provision(guest, plan, material())).rejects.toThrow(/cannot use .*nowhere: ENOENT/);
+    await expect(provision(guest, plan, material())).rejects.toThrow(/there is no folder .*nowhere/);
     const named = planWith({ git: { name: "a\nb" } });
     await expect(provision(guest, named, material())).rejects.toThrow(/control character/);
     expect(lstatSync(operator.path("state")).isDirectory()).toBe(true);

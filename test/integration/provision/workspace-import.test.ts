@@ -385,7 +385,7 @@ describe("a plain folder", () => {
 
 describe("what cannot be a workspace", () => {
   it("is a folder that is not there, a file, a bare repository, the inside of .git", async () => {
-    await expect(bring("none")).rejects.toThrow(/cannot use .*none: ENOENT/);
+    await expect(bring("none")).rejects.toThrow(/there is no folder .*none/);
     operator.write("file", "x");
     await expect(bring("file")).rejects.toThrow(/is no folder/);
     operator.repository("repo");
