@@ -15,7 +15,7 @@
 import { type SeccompArch, type SyscallName, syscallNumber } from "./syscalls.ts";
 
 /** Same numbers on both architectures (include/uapi/asm-generic/errno*.h). */
-const ERRNO = { EPERM: 1, ENOSYS: 38, EPROTONOSUPPORT: 93, EAFNOSUPPORT: 97 } as const;
+const ERRNO = { EPERM: 1, ENOSYS: 38, EPROTONOSUPPORT: 93, ESOCKTNOSUPPORT: 94, EAFNOSUPPORT: 97 } as const;
 type ErrnoName = keyof typeof ERRNO;
 
 /** A test of an argument's low 32 bits. */
@@ -37,12 +37,19 @@ const UNSHARE_HARMLESS = 0x0005_0f00;
 
 const AF = { UNIX: 1, INET: 2, INET6: 10, NETLINK: 16 } as const;
 const NETLINK_ROUTE = 0;
+/** What is no stream, datagram or raw socket: SOCK_{RDM,SEQPACKET,DCCP} have the one bit, SOCK_PACKET the other; flags have neither. */
+const STRANGE_SOCKETS = 0x4 | 0x8;
+/** IPPROTO_{IP,ICMP,TCP,UDP,ICMPV6}. Not SCTP, DCCP, L2TP, UDP-Lite and MPTCP, where bugs were that give root; programs do without. */
+const IP_PROTOCOLS = [0, 1, 6, 17, 58];
 
 /** PER_LINUX, PER_LINUX32, both with UNAME26, and the question "which am I". Others switch protections off (ADDR_NO_RANDOMIZE, READ_IMPLIES_EXEC). */
 const PERSONALITIES = [0x0, 0x8, 0x2_0000, 0x2_0008, 0xffff_ffff];
 
-/** TIOCSTI types into a terminal as if its owner had; TIOCLINUX pastes into a console. */
-const TYPING_IOCTLS = [0x5412, 0x541c];
+/**
+ * TIOCSTI types into a terminal as if its owner had; TIOCLINUX pastes into a console; TIOCSETD puts a modem's or a radio's
+ * driver behind any terminal, loaded on demand, of which several had bugs that give root.
+ */
+const TERMINAL_IOCTLS = [0x5412, 0x541c, 0x5423];
 
 const RULES: readonly Rule[] = [
   // The file system's shape: the allow-list root stays what the launch made it.
@@ -77,7 +84,7 @@ const RULES: readonly Rule[] = [
   { calls: ["init_module", "finit_module", "delete_module"], errno: "EPERM" },
   { calls: ["settimeofday", "clock_settime", "adjtimex", "clock_adjtime"], errno: "EPERM" },
   { calls: ["syslog", "vhangup"], errno: "EPERM" },
-  { calls: ["ioctl"], errno: "EPERM", when: [{ argument: 1, is: "one-of", values: TYPING_IOCTLS }] },
+  { calls: ["ioctl"], errno: "EPERM", when: [{ argument: 1, is: "one-of", values: TERMINAL_IOCTLS }] },
   { calls: ["create_module", "query_module", "get_kernel_syms", "nfsservctl"], errno: "ENOSYS" },
   { calls: ["lookup_dcookie", "uselib", "_sysctl"], errno: "ENOSYS" },
 
@@ -87,6 +94,22 @@ const RULES: readonly Rule[] = [
     calls: ["socket", "socketpair"],
     errno: "EAFNOSUPPORT",
     when: [{ argument: 0, is: "none-of", values: Object.values(AF) }],
+  },
+  {
+    calls: ["socket", "socketpair"],
+    errno: "ESOCKTNOSUPPORT",
+    when: [
+      { argument: 0, is: "one-of", values: [AF.INET, AF.INET6] },
+      { argument: 1, is: "any-bit-of", mask: STRANGE_SOCKETS },
+    ],
+  },
+  {
+    calls: ["socket", "socketpair"],
+    errno: "EPROTONOSUPPORT",
+    when: [
+      { argument: 0, is: "one-of", values: [AF.INET, AF.INET6] },
+      { argument: 2, is: "none-of", values: IP_PROTOCOLS },
+    ],
   },
   {
     calls: ["socket", "socketpair"],

@@ -16,8 +16,9 @@ const OLD_FILTER: Lack = {
   remedy: "use Docker 23 or podman 5, or newer",
 };
 const NESTING_FILTER: Lack = {
-  what: "a system-call filter that keeps guests from new user namespaces and from keyrings (podman's lets containers nest, and is not on this host)",
-  remedy: "use podman on the host itself, or docker",
+  what: "a system-call filter that keeps guests from new user namespaces and from keyrings (podman's lets containers nest, and cannot be read on this host)",
+  remedy:
+    "use podman on the host itself, with its seccomp.json (Debian: golang-github-containers-common), or docker",
 };
 /** The first release of Docker whose default filter refuses sockets of that family. */
 const FILTERS_VSOCK = 23;

@@ -45,6 +45,7 @@ const ERRNO_NAMES: Readonly<Record<number, string>> = {
   1: "EPERM",
   38: "ENOSYS",
   93: "EPROTONOSUPPORT",
+  94: "ESOCKTNOSUPPORT",
   97: "EAFNOSUPPORT",
 };
 
@@ -162,13 +163,13 @@ describe("the seccomp program", () => {
     }
   });
 
-  it("refuses to type into a terminal, also with a bit set that the kernel drops", () => {
+  it("refuses to type into a terminal or to put a driver behind it, also with a bit set that the kernel drops", () => {
     for (const arch of ARCHES) {
       const { ioctl } = BY_NUMBER[arch];
-      for (const request of [0x5412, 0x541c, 0x1_0000_5412n, 0xffff_ffff_0000_541cn]) {
+      for (const request of [0x5412, 0x541c, 0x5423, 0x1_0000_5412n, 0xffff_ffff_0000_541cn]) {
         expect(decide(arch, ioctl, 0, request)).toBe("EPERM");
       }
-      for (const request of [0x5401, 0x5413, 0x5411, 0x541b, 0x541d]) {
+      for (const request of [0x5401, 0x5413, 0x5411, 0x541b, 0x541d, 0x5424]) {
         expect(decide(arch, ioctl, 0x5412, request)).toBe("allow");
       }
     }
@@ -195,11 +196,30 @@ describe("the seccomp program", () => {
         }
         for (const protocol of [1, 4, 9, 12, 15, 16, 21]) {
           expect(decide(arch, call, 16, 3, protocol)).toBe("EPROTONOSUPPORT");
-          expect(decide(arch, call, 2, 3, protocol)).toBe("allow");
+          expect(decide(arch, call, 1, 3, protocol)).toBe("allow");
         }
         expect(decide(arch, call, 0xffff_ffff_0000_0028n, 1, 0)).toBe("EAFNOSUPPORT");
         expect(decide(arch, call, 0x1_0000_0010n, 3, 0x1_0000_0009n)).toBe("EPROTONOSUPPORT");
       }
+    }
+  });
+
+  it("allows TCP, UDP and ICMP of the internet's protocols, and no kind of socket that only others have", () => {
+    const [flags, sctp] = [0x80800, 132];
+    for (const arch of ARCHES) {
+      const { socket } = BY_NUMBER[arch];
+      for (const family of [2, 10]) {
+        for (const protocol of [0, 1, 6, 17, 58])
+          for (const type of [1, 2, 3, 1 | flags, 2 | flags])
+            expect(decide(arch, socket, family, type, protocol)).toBe("allow");
+        // GRE, DCCP, L2TP, SCTP, UDP-Lite, raw, MPTCP.
+        for (const protocol of [47, 33, 115, sctp, 136, 255, 262])
+          expect(decide(arch, socket, family, 1, protocol)).toBe("EPROTONOSUPPORT");
+        for (const type of [4, 5, 6, 10, 6 | flags])
+          expect(decide(arch, socket, family, type, 0)).toBe("ESOCKTNOSUPPORT");
+      }
+      // Of Unix sockets those with packets are in use.
+      expect(decide(arch, socket, 1, 5, 0)).toBe("allow");
     }
   });
 
