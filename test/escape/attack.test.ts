@@ -415,7 +415,7 @@ describe("bottle attack", () => {
         : Promise.race([heard, once(child, "close")]));
       child.kill("SIGTERM");
       const [code] = await once(child, "close");
-      expect(code, said).toBe(130);
+      expect(code, said).toBe(143);
       expect(readdirSync(folder)).toEqual([]);
       await new Promise((resolve) => setTimeout(resolve, LATE_MS));
       expect(readdirSync(folder)).toEqual([]);

@@ -35,6 +35,7 @@ if (lack === undefined) {
     backend: dockerBackend,
     variant: "on gVisor",
     hasRoot: false,
+    nests: "its kernel is its own",
     room: { folder: "/tmp" },
     memory: {
       not: "it is all one process's of the host, gVisor's kernel, which is killed with all that it runs",

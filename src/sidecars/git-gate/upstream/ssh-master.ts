@@ -97,6 +97,8 @@ export function createSshMaster(
       all.delete(running);
       // Upstreams close what is quiet; the next talk opens another.
       if (current === connection) current = undefined;
+      // One that is killed before it listens for signals leaves its socket; before the next one it would be removed.
+      if (closed) return rm(control, { force: true });
     });
     const deadline = performance.now() + PATIENCE_MS;
     while (!over && !existsSync(control) && performance.now() < deadline) await sleep(POLL_MS);
