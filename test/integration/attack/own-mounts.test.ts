@@ -29,7 +29,8 @@ describe.skipIf(lack !== undefined)("the control of a probe that mounts", () => 
     const env = { ...engine.env, BOT_BOTTLE_HOME: cli.home, BOT_BOTTLE_IMAGE_BASE: engine.base };
     const args = ["attack", "--backend", "docker", "--only", "kernel-mount", "--json"];
     const { code, stdout, stderr } = await cli.run(args, { env, wrapper: HOST });
-    expect({ code, left: stderr.split("\n").filter((line) => /^[<>]/.test(line)) }, stderr).toEqual({
+    // What is gone is another engine's, whose folders were removed meanwhile.
+    expect({ code, left: stderr.split("\n").filter((line) => line.startsWith(">")) }, stderr).toEqual({
       code: 0,
       left: [],
     });
