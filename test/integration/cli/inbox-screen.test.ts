@@ -177,7 +177,7 @@ describe("bottle inbox --watch", () => {
     }
     await tmux.resize(80, 24);
     // All of it: until it is drawn anew, tmux shows what is left of the larger one.
-    const text = await tmux.shows(/^bottle inbox[^]*^> .*h030\.test[^]*a approve/m);
+    const text = await tmux.shows(/^bottle inbox(?:.|\n)*^> .*h030\.test(?:.|\n)*a approve/m);
     expect(text).toContain("bottles, and what they were given");
     expect(text).toContain("would newly be possible");
   });
