@@ -15,7 +15,13 @@
 import { type SeccompArch, type SyscallName, syscallNumber } from "./syscalls.ts";
 
 /** Same numbers on both architectures (include/uapi/asm-generic/errno*.h). */
-const ERRNO = { EPERM: 1, ENOSYS: 38, EPROTONOSUPPORT: 93, ESOCKTNOSUPPORT: 94, EAFNOSUPPORT: 97 } as const;
+export const ERRNO = {
+  EPERM: 1,
+  ENOSYS: 38,
+  EPROTONOSUPPORT: 93,
+  ESOCKTNOSUPPORT: 94,
+  EAFNOSUPPORT: 97,
+} as const;
 type ErrnoName = keyof typeof ERRNO;
 
 /** A test of an argument's low 32 bits. */
@@ -31,12 +37,12 @@ interface Rule {
 }
 
 /** CLONE_NEW{NS,CGROUP,UTS,IPC,USER,PID,NET}. In clone, NEWTIME's bit belongs to the exit signal. */
-const CLONE_NEW = 0x7e02_0000;
+export const CLONE_NEW = 0x7e02_0000;
 /** What unshare may still split off: CLONE_{VM,FS,FILES,SIGHAND,THREAD,SYSVSEM}. An allow-list, so that a future namespace is refused. */
 const UNSHARE_HARMLESS = 0x0005_0f00;
 
-const AF = { UNIX: 1, INET: 2, INET6: 10, NETLINK: 16 } as const;
-const NETLINK_ROUTE = 0;
+export const AF = { UNIX: 1, INET: 2, INET6: 10, NETLINK: 16 } as const;
+export const NETLINK_ROUTE = 0;
 /** What is no stream, datagram or raw socket: SOCK_{RDM,SEQPACKET,DCCP} have the one bit, SOCK_PACKET the other; flags have neither. */
 const STRANGE_SOCKETS = 0x4 | 0x8;
 /** IPPROTO_{IP,ICMP,TCP,UDP,ICMPV6}. Not SCTP, DCCP, L2TP, UDP-Lite and MPTCP, where bugs were that give root; programs do without. */

@@ -7,6 +7,7 @@
  */
 import { readFile } from "node:fs/promises";
 import * as z from "zod";
+import { AF, CLONE_NEW, ERRNO, NETLINK_ROUTE } from "../../jail/seccomp.ts";
 import { messageOf, UserError } from "../../lib/errors.ts";
 
 /** Each of them whole: Docker's needs CAP_SYS_ADMIN for most. `socketcall` is all of 32-bit x86's sockets, behind a pointer. */
@@ -18,12 +19,10 @@ const EPERM = [
 /** Programs go on without these; what clone3 is asked lies behind a pointer, and they ask clone then. */
 const ENOSYS = ["clone3", "io_uring_setup", "io_uring_enter", "io_uring_register"];
 
-/** CLONE_NEW{NS,CGROUP,UTS,IPC,USER,PID,NET} */
-const NEW_NAMESPACES = [17, 25, 26, 27, 28, 29, 30].map((bit) => 2 ** bit);
+const NEW_NAMESPACES = Array.from({ length: 31 }, (_, bit) => 2 ** bit).filter(
+  (flag) => (CLONE_NEW & flag) !== 0,
+);
 const SOCKETS = ["socket", "socketpair"];
-const AF = { UNIX: 1, INET: 2, INET6: 10, NETLINK: 16 } as const;
-const NETLINK_ROUTE = 0;
-const ERRNO = { EPERM: 1, ENOSYS: 38, EPROTONOSUPPORT: 93, EAFNOSUPPORT: 97 } as const;
 
 type Comparison = "SCMP_CMP_EQ" | "SCMP_CMP_NE" | "SCMP_CMP_GT" | "SCMP_CMP_MASKED_EQ";
 interface Argument {
@@ -50,11 +49,11 @@ const argument = (index: number, op: Comparison, value: number, valueTwo?: numbe
   ...(valueTwo !== undefined && { valueTwo }),
 });
 
-/** What none of these names is refused by podman's default, as what it does not know. */
+/** What none of these allows of a call that they name is refused by podman's default, like what it does not know. */
 const RULES = [
   refuse("EPERM", EPERM),
   refuse("ENOSYS", ENOSYS),
-  allow(["clone"], argument(0, "SCMP_CMP_MASKED_EQ", sum(NEW_NAMESPACES), 0)),
+  allow(["clone"], argument(0, "SCMP_CMP_MASKED_EQ", CLONE_NEW, 0)),
   ...NEW_NAMESPACES.map((flag) => refuse("EPERM", ["clone"], argument(0, "SCMP_CMP_MASKED_EQ", flag, flag))),
   // Other families load modules on demand and know nothing of network namespaces.
   ...[AF.UNIX, AF.INET, AF.INET6].map((family) => allow(SOCKETS, argument(0, "SCMP_CMP_EQ", family))),
@@ -93,8 +92,4 @@ export async function narrowedFilter(file: string): Promise<string> {
       cause,
     });
   }
-}
-
-function sum(numbers: readonly number[]): number {
-  return numbers.reduce((total, each) => total + each, 0);
 }

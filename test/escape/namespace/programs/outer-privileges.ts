@@ -57,6 +57,7 @@ const CALLS: readonly string[] = [
   `a raw IPv6 socket=${number("socket")}=10,3,58`,
   `a vsock socket=${number("socket")}=40,1,0`,
   `a socket to the kernel's audit=${number("socket")}=16,3,9`,
+  `a multipath TCP socket=${number("socket")}=2,1,262`,
   `swapping=${number("swapoff")}=:/nonexistent`,
 ];
 
