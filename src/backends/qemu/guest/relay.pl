@@ -8,12 +8,13 @@ sub relay {
   my ($port, $left) = @_;
   $SIG{PIPE} = 'IGNORE';
   while (1) {
-    my $nonce = await_sync($port, $left);
-    syswrite $port, "BOTTLE synced $nonce\n";
     # PF_UNIX, SOCK_STREAM
     socketpair my $ours, my $theirs, 1, 1, 0 or die "socketpair: $!\n";
+    # It takes longer to begin than the host to say its number.
     my $ssh = start(sub { run_ssh($theirs) });
     close $theirs;
+    my $nonce = await_sync($port, $left);
+    syswrite $port, "BOTTLE synced $nonce\n";
     my $writer = start(sub { carry_out($ours, $port) });
     $left = carry_in($port, $ours);
     kill KILL => $ssh, $writer;
