@@ -1,7 +1,7 @@
 /** How a decoded text came about, and which bytes of the raw one a part of it stands for. */
 import type { Decoding } from "./finding.ts";
 import type { Frame } from "./frame.ts";
-import { squeeze } from "./squeeze.ts";
+import { squeezeBytes } from "./squeeze.ts";
 import { type Doubling, type Origins, TextCleaner } from "./text-cleaner.ts";
 import { GROUPS, type Packing } from "./unpack.ts";
 
@@ -69,7 +69,7 @@ function originsOf(step: Step): Origins {
       doubling: step.doubling,
     });
   else if (step.kind === "squeeze") {
-    squeeze(bytes, step.from, step.to, Buffer.alloc(room), step.hex, origins.from);
+    squeezeBytes(bytes, step.from, step.to, Buffer.alloc(room), step.hex, origins.from);
     for (const [i, position] of origins.from.entries()) origins.to[i] = position + 1;
   }
   return origins;

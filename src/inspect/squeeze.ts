@@ -1,5 +1,6 @@
 /** Takes out what stands between the digits of base64, base32 and hex: white space, its escapes, separators. */
 import { BASE64_VALUE, HEX_VALUE } from "./byte-classes.ts";
+import type { Frame } from "./frame.ts";
 
 /** What becomes of a byte; odd: it is kept. */
 const DROPPED = 0;
@@ -13,11 +14,19 @@ const KINDS_IN_HEX = kindsBy((byte) => (HEX_VALUE[byte] as number) < 16);
 const KINDS_IN_BASE64 = kindsBy((byte) => (BASE64_VALUE[byte] as number) < 64);
 KINDS_IN_HEX[0x30] = ZERO;
 
+/** Writes the digits of `source[from, to)` into the frame, without what stands between them; says how many there are. */
+export function squeeze(source: Frame, from: number, to: number, into: Frame, hex: boolean): number {
+  const out = into.reserve(to - from);
+  const { kernels, address } = source;
+  return kernels === undefined
+    ? squeezeBytes(source.bytes, from, to, out, hex)
+    : kernels.squeeze(address.bytes + from, to - from, into.address.bytes, hex);
+}
+
 /**
- * Writes the digits of `source[from, to)` to `out`, and where each stood to `positions`; says how many there are.
- * In hex, the `0x` and `\x` before a pair go too.
+ * The same, byte by byte; writes where each stood to `positions`. In hex, the `0x` and `\x` before a pair go too.
  */
-export function squeeze(
+export function squeezeBytes(
   source: Uint8Array,
   from: number,
   to: number,

@@ -280,11 +280,10 @@ export class Unpacker {
     while (start < end && ((BYTE_CLASSES[bytes[end - 1] as number] as number) & digits) === 0) end--;
     if (!hex && !isMixed(frame, start, end)) return;
     if (this.#regions.covers(start, end) || !this.#ledger.afford(BEGINNING.look + end - start)) return;
-    const out = this.#squeezed.reserve(end - start);
-    const count = squeeze(bytes, start, end, out, hex);
+    const count = squeeze(frame, start, end, this.#squeezed, hex);
     if (count === end - start || count < 16) return;
     const isPlainHex = hex && count < DISGUISED_IN_HEX;
-    if (isPlainHex && !mayBeHexOfText(out, count)) return;
+    if (isPlainHex && !mayBeHexOfText(this.#squeezed.bytes, count)) return;
     this.#squeezed.commit(count);
     // What is read without its separators is not read with them.
     if (hex) this.#done.fill(end, EVEN_HEX, ODD_HEX + 1);

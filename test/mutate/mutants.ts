@@ -199,6 +199,24 @@ const SHORTCUTS: readonly Mutant[] = [
   },
   {
     ...decoder(
+      "escapes between digits, over the end of a turn, wide",
+      "simd/squeeze-program.ts",
+      "...before.set(i32.shrU(escaped.get, i32.const(TURN))),",
+      "",
+    ),
+    tests: [SIMD],
+  },
+  {
+    ...decoder(
+      "`0x` before pairs of hex, wide",
+      "simd/squeeze-program.ts",
+      "hex ? dropPrefixes : dropEscapes,",
+      "hex ? [] : dropEscapes,",
+    ),
+    tests: [SIMD],
+  },
+  {
+    ...decoder(
       "digits around a disguise",
       "disguise-regions.ts",
       "const ENCODED = 3072;",

@@ -30,6 +30,7 @@ export const i32 = {
   ne: operation(0x47),
   ltU: operation(0x49),
   ctz: operation(0x68),
+  popcnt: operation(0x69),
   add: operation(0x6a),
   sub: operation(0x6b),
   mul: operation(0x6c),
@@ -48,6 +49,8 @@ export const i32 = {
 /** Sixteen bytes at once; the names are those of the standard, without `i8x16.` where it is clear. */
 export const v128 = {
   load: atMemory([0xfd, 0x00], 0),
+  /** Eight bytes, and zeros. */
+  loadHalf: atMemory([0xfd, 0x5d], 0),
   store: atMemory([0xfd, 0x0b], 0),
   const: (bytes: readonly number[]): Code => [0xfd, 0x0c, ...bytes],
   swizzle: wide(0x0e),

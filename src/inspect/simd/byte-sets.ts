@@ -3,6 +3,7 @@
  * looked up and ANDed. What one bit of that says is a rectangle: these upper halves with these lower ones. A set is a union
  * of rectangles, eight to a pair of tables, here called a bank.
  */
+import { BYTE_CLASSES } from "../byte-classes.ts";
 
 interface Rectangle {
   readonly upper: readonly number[];
@@ -81,6 +82,11 @@ export function bankBits(contains: (byte: number) => boolean): readonly number[]
   for (let byte = 0; byte < 256; byte++)
     if (isIn(bits, byte) !== contains(byte)) throw new Error(`no rectangles for byte ${byte}`);
   return bits;
+}
+
+/** The same for the bytes that are of a class. */
+export function classBits(of: number): readonly number[] {
+  return bankBits((byte) => ((BYTE_CLASSES[byte] ?? 0) & of) !== 0);
 }
 
 function bytesOf({ upper, lower }: Rectangle): number[] {

@@ -9,11 +9,13 @@ import { base64Program, TURN_DIGITS } from "./base64-program.ts";
 import { copyProgram } from "./copy-program.ts";
 import { gramProgram } from "./gram-program.ts";
 import { runProgram } from "./run-program.ts";
+import { PLACES, squeezeProgram } from "./squeeze-program.ts";
 
 const PAGE = 65_536;
 /** Before the room for texts. */
 const GRAM_BITS = 0;
 const FOLLOWING = GRAM_WORDS * 4;
+const PLACES_OF_MASKS = FOLLOWING + MAY_FOLLOW.length;
 const TABLES = PAGE;
 
 /** A program: what it reads and writes are addresses in the memory; its result is where its output ended. */
@@ -22,6 +24,8 @@ interface Programs {
   noteGrams(text: number, end: number, out: number): number;
   unpackBase64(digits: number, end: number, out: number): number;
   copyPlain(text: number, end: number, out: number): number;
+  squeezeBase64(text: number, end: number, out: number): number;
+  squeezeHex(text: number, end: number, out: number): number;
 }
 
 /** What of WebAssembly is used here; the types of node know no more than its name. */
@@ -54,9 +58,18 @@ export interface Kernels {
   unpackBase64(at: number, digits: number, out: number): number;
   /** Copies what is PLAIN from `text` on, at most `length` bytes, and says how many those were. Writes 16 bytes at a time. */
   copyPlain(text: number, length: number, out: number): number;
+  /** Copies the digits of `length` bytes without what stands between them, and says how many those are. Writes 16 bytes at a time. */
+  squeeze(text: number, length: number, out: number, hex: boolean): number;
 }
 
-const PROGRAMS = [runProgram, () => gramProgram(GRAM_BITS), base64Program, copyProgram] as const;
+const PROGRAMS = [
+  runProgram,
+  () => gramProgram(GRAM_BITS),
+  base64Program,
+  copyProgram,
+  () => squeezeProgram("squeezeBase64", false, PLACES_OF_MASKS),
+  () => squeezeProgram("squeezeHex", true, PLACES_OF_MASKS),
+] as const;
 
 /** @param engine {@link engineHere} has it. */
 export function openWorkspace(size: number, engine: Engine | undefined): Workspace {
@@ -83,6 +96,7 @@ export function engineHere(): Engine | undefined {
 
 function kernelsOf(programs: Programs, memory: ArrayBuffer): Kernels {
   new Uint8Array(memory, FOLLOWING, MAY_FOLLOW.length).set(MAY_FOLLOW);
+  new Uint8Array(memory, PLACES_OF_MASKS, PLACES.length).set(PLACES);
   const gramBits = new Int32Array(memory, GRAM_BITS, GRAM_WORDS);
   let loaded: Int32Array | undefined;
   return {
@@ -99,5 +113,7 @@ function kernelsOf(programs: Programs, memory: ArrayBuffer): Kernels {
       return turns;
     },
     copyPlain: (text, length, out) => Math.min(length, programs.copyPlain(text, text + length, out) - text),
+    squeeze: (text, length, out, hex) =>
+      (hex ? programs.squeezeHex : programs.squeezeBase64)(text, text + length, out) - out,
   };
 }

@@ -9,7 +9,6 @@ import {
   BASE32_UPPER,
   BASE64,
   BASE64_VALUE,
-  BYTE_CLASSES,
   CAPITALS,
   DIGITS,
   HEX,
@@ -32,7 +31,7 @@ import {
   v128,
   when,
 } from "./assembler.ts";
-import { bankBits } from "./byte-sets.ts";
+import { bankBits, classBits } from "./byte-sets.ts";
 import { disguiseMarks } from "./disguise-marks.ts";
 import { openTurn, TURN, VECTORS } from "./turn.ts";
 
@@ -99,11 +98,9 @@ export function runProgram(): Program {
     ...where.set(begins(run(kind.both.get))),
   ];
 
-  const setOf = (bit: number): readonly number[] =>
-    bankBits((byte) => ((BYTE_CLASSES[byte] ?? 0) & bit) !== 0);
-  const base64 = setOf(BASE64);
-  const hex = setOf(HEX);
-  const loud = setOf(LOUD);
+  const base64 = classBits(BASE64);
+  const hex = classBits(HEX);
+  const loud = classBits(LOUD);
 
   /** Only words in such a run of a wider class can be in a run of a narrower one; the last word's may go on. */
   const isWorthwhile = (run: (x: Code) => Code, { both, before }: Tracked): Code =>
@@ -126,9 +123,9 @@ export function runProgram(): Program {
   const orLater = (x: Local, ...words: readonly number[]): Code =>
     words.reduce((sum: Code, shift) => i32.or(sum, later(x.get, shift)), i32.const(0));
   const separatedRuns: Code = [
-    ...follow(spacedHex, wordsOf(setOf(HEX_SEPARATED))),
+    ...follow(spacedHex, wordsOf(classBits(HEX_SEPARATED))),
     ...note(HEX_SEPARATED).set(begins(and(run6(spacedHex.both.get), i32.xor(longHex.get, i32.const(-1))))),
-    ...follow(spaced, wordsOf(setOf(SPACED))),
+    ...follow(spaced, wordsOf(classBits(SPACED))),
     ...follow(shouted, wordsOf(loud)),
     ...follow(
       audible,
@@ -163,12 +160,12 @@ export function runProgram(): Program {
       return v128.equal32(v128.select(isIn(k, upperHalf), isIn(k, hex), places), same(0xff));
     });
   const alphanumericRuns: Code = [
-    ...look(alphanumeric, wordsOf(setOf(ALPHANUMERICS)), run12),
+    ...look(alphanumeric, wordsOf(classBits(ALPHANUMERICS)), run12),
     ...choose(
       isWorthwhile(run4, alphanumeric.kind),
       [
-        look(upper32, wordsOf(setOf(BASE32_UPPER)), run4),
-        look(lower32, wordsOf(setOf(BASE32_LOWER)), run4),
+        look(upper32, wordsOf(classBits(BASE32_UPPER)), run4),
+        look(lower32, wordsOf(classBits(BASE32_LOWER)), run4),
         follow(digitsOf16.kind, wordsOf(hex)),
         digitsOf16.where.set(begins(longHex.tee(run6(digitsOf16.kind.both.get)))),
         choose(
@@ -188,18 +185,18 @@ export function runProgram(): Program {
   const numericRuns: Code = [
     ...follow(
       numeric,
-      wordsOfNumbers(setOf(DIGITS).map((some, bank) => some | (setOf(CAPITALS)[bank] ?? 0))),
+      wordsOfNumbers(classBits(DIGITS).map((some, bank) => some | (classBits(CAPITALS)[bank] ?? 0))),
     ),
     ...choose(
       isWorthwhile(run2, numeric),
       [
-        look(digitsOf10, wordsOfNumbers(setOf(DIGITS)), run2),
-        look(capitals, wordsOfNumbers(setOf(CAPITALS)), run3),
+        look(digitsOf10, wordsOfNumbers(classBits(DIGITS)), run2),
+        look(capitals, wordsOfNumbers(classBits(CAPITALS)), run3),
       ],
       [forget(digitsOf10, capitals)],
     ),
   ];
-  const phraseRuns: Code = look(phrase, wordsOf(setOf(PHRASE)), run8);
+  const phraseRuns: Code = look(phrase, wordsOf(classBits(PHRASE)), run8);
 
   // Base64 of ASCII. Bit `place` of a byte: it can be the digit at that place of a group.
   const phases = VECTORS.map((phase) => ({ phase, ...kind(1 << phase) }));
@@ -223,7 +220,7 @@ export function runProgram(): Program {
               v128.swizzle(byLower, v128.and(worth.get, same(15))),
               v128.swizzle(byUpper, turn.upperHalves(worth.get)),
             ),
-            isIn(k, setOf(ALPHANUMERICS)),
+            isIn(k, classBits(ALPHANUMERICS)),
           ),
           v128.and(isIn(k, base64), same(0b1000)),
         ),

@@ -29,16 +29,19 @@ export interface Turn {
   readonly wordsOfNumbers: (bits: readonly number[]) => Code;
 }
 
-/** @param at where the turn's bytes are. */
-export function openTurn(locals: Locals, at: Local): Turn {
+/**
+ * @param at where the turn's bytes are.
+ * @param vectors fewer for shorter turns; masks of words are of all four.
+ */
+export function openTurn(locals: Locals, at: Local, vectors: readonly number[] = VECTORS): Turn {
   const constant = (value: (place: number) => number): Code =>
     locals.constant(Array.from({ length: 16 }, (_, place) => value(place) & 0xff));
   const same = (byte: number): Code => constant(() => byte);
   const ZERO = same(0);
-  const bytes = VECTORS.map(() => locals.new("v128"));
-  const banks = VECTORS.map(() => BANKS.map(() => locals.new("v128")));
-  const spaces = VECTORS.map(() => locals.new("v128"));
-  const scratch = VECTORS.map(() => locals.new("v128"));
+  const bytes = vectors.map(() => locals.new("v128"));
+  const banks = vectors.map(() => BANKS.map(() => locals.new("v128")));
+  const spaces = vectors.map(() => locals.new("v128"));
+  const scratch = vectors.map(() => locals.new("v128"));
   const upper = locals.new("v128");
   const vector = <T>(list: readonly T[], k: number): T => list[k] as T;
 
@@ -74,7 +77,7 @@ export function openTurn(locals: Locals, at: Local): Turn {
 
   return {
     at,
-    load: VECTORS.flatMap(load),
+    load: vectors.flatMap(load),
     constant,
     same,
     bytes: (k) => vector(bytes, k).get,

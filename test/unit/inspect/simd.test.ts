@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest";
 import { FRAME_SIZE, Frame } from "../../../src/inspect/frame.ts";
 import { addGram, addNeighbour, GRAM_WORDS } from "../../../src/inspect/gram-table.ts";
 import { engineHere, openWorkspace } from "../../../src/inspect/simd/kernels.ts";
+import { squeeze } from "../../../src/inspect/squeeze.ts";
 import { sweep } from "../../../src/inspect/sweep.ts";
 import { unpack } from "../../../src/inspect/unpack.ts";
 
@@ -36,6 +37,17 @@ function noted(text: Uint8Array): readonly { readonly events: number[]; readonly
   });
 }
 
+/** What of a part of a text is left without what stands between its digits: in plain JavaScript, and wide. */
+function squeezed(text: Uint8Array, from: number, to: number, hex: boolean): readonly string[] {
+  return [
+    { source: plainFrame, into: plainUnpacked },
+    { source: frame, into: unpacked },
+  ].map(({ source, into }) => {
+    source.load(text);
+    return into.bytes.toString("latin1", 0, squeeze(source, from, to, into, hex));
+  });
+}
+
 const ALPHABETS = [
   "0123456789abcdef",
   "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567",
@@ -47,6 +59,7 @@ const ALPHABETS = [
   "0a1B:,; '\"xX\\-\n",
   'and the word, "so". it\'s\n',
   "aghpbask-bkeyb",
+  "0xX\\nrtx9a\n",
   "%\\&\u0000\u00c2\u0080uUxn/04#ag\u00e1\u00bf",
 ];
 
@@ -147,5 +160,37 @@ describe("what is done in wide registers", () => {
       }),
       { numRuns: 1000 },
     );
+  });
+
+  it("squeezes out of any part of a text what is squeezed out without them", () => {
+    fc.assert(
+      fc.property(stretches, fc.nat(), fc.nat(), fc.boolean(), (text, begin, size, hex) => {
+        const from = begin % (text.length + 1);
+        const to = from + (size % (text.length - from + 1));
+        const [plain, wide] = squeezed(text, from, to, hex);
+        expect(wide).toBe(plain);
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
+  it("squeezes every byte as it is squeezed without them, at each place of a turn, behind and before every other that counts", () => {
+    for (const hex of [false, true])
+      for (const beside of ["\\", "0", "x", "n", "Q", " "])
+        for (let byte = 0; byte < 256; byte++)
+          for (let at = 1; at < 19; at++) {
+            const text = Buffer.from("4\\n0xF Q".repeat(5), "latin1");
+            text[at] = byte;
+            text[at - 1] = text[at + 1] = beside.charCodeAt(0);
+            for (const [from, to] of [
+              [0, text.length],
+              [0, at + 1],
+              [at, at + 17],
+            ] as const) {
+              const [plain, wide] = squeezed(text, from, to, hex);
+              if (wide !== plain)
+                expect(wide, `${JSON.stringify(text.toString("latin1"))}, ${at}`).toBe(plain);
+            }
+          }
   });
 });
