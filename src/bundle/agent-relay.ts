@@ -4,11 +4,11 @@
  * gets by where the agent would not talk to it, which under root runs as another user.
  * Protocol: draft-ietf-sshm-ssh-agent.
  */
-import { chown, mkdir } from "node:fs/promises";
+import { chown } from "node:fs/promises";
 import { connect, createServer, type Socket } from "node:net";
 import { dirname } from "node:path";
 import { isRoot } from "../jail/host-uid.ts";
-import { checkSocketPath } from "../lib/paths.ts";
+import { checkSocketPath, makePrivateDir } from "../lib/paths.ts";
 import { removeTree } from "../lib/remove-tree.ts";
 import type { Scope } from "../lib/scope.ts";
 
@@ -34,7 +34,7 @@ export async function relayAgent(
 ): Promise<void> {
   const folder = dirname(path);
   scope.defer("ssh-agent relay's folder", () => removeTree(folder));
-  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await makePrivateDir(folder);
   const server = createServer((client) => relay(client, agent));
   server.maxConnections = MAX_CONNECTIONS;
   server.on("error", () => {});

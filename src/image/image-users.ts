@@ -1,9 +1,9 @@
 /** Which bottles' disks stand on a disk of the cache: it is not removed while one of them is there. */
-import { mkdir, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { isBottleId } from "../lib/names.ts";
 import { namesIn, statOf } from "../lib/on-disk.ts";
-import { writeFileAtomic } from "../lib/paths.ts";
+import { makePrivateDir, writeFileAtomic } from "../lib/paths.ts";
 import type { RootImage } from "./root-disk.ts";
 
 const USERS = "bottles";
@@ -11,7 +11,7 @@ const USERS = "bottles";
 /** Says that a bottle's disk stands on this one, for as long as the bottle's folder `stateDir` is there. */
 export async function holdRootImage(root: Pick<RootImage, "disk">, stateDir: string): Promise<void> {
   const users = join(dirname(root.disk), USERS);
-  await mkdir(users, { recursive: true, mode: 0o700 });
+  await makePrivateDir(users);
   await writeFileAtomic(join(users, basename(stateDir)), stateDir);
 }
 

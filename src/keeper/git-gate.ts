@@ -3,7 +3,7 @@
  * the operator has them, in this process's memory, and on the gate's stdin (I2).
  */
 import { chownSync, existsSync, statSync } from "node:fs";
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { relayAgent } from "../bundle/agent-relay.ts";
 import type { SidecarRequest } from "../bundle/bundle.ts";
@@ -19,6 +19,7 @@ import { MIN_KNOWN } from "../inspect/known-secret.ts";
 import { hostUidOf, isRoot } from "../jail/host-uid.ts";
 import type { Bind } from "../jail/mounts.ts";
 import { UserError } from "../lib/errors.ts";
+import { makePrivateDir } from "../lib/paths.ts";
 import type { Pending } from "../lib/pending.ts";
 import { removeTree } from "../lib/remove-tree.ts";
 import type { Scope } from "../lib/scope.ts";
@@ -101,7 +102,7 @@ export async function gateRequest(
   const [stateDir, rootDir] = [join(paths.state, "git-gate"), join(paths.state, "git-gate-root")];
   scope.defer("git-gate root", () => removeTree(rootDir));
   scope.defer("git-gate mirrors", () => removeTree(stateDir));
-  await mkdir(stateDir, { recursive: true, mode: 0o700 });
+  await makePrivateDir(stateDir);
   if (isRoot()) chownSync(stateDir, uid, uid);
 
   // In a jail it is 1000, whoever it is to the host.

@@ -2,10 +2,10 @@
  * Takes work out of a bottle that no keeper runs any more: its guest is booted once more, without a sidecar
  * and so without any way out, and without its agent. The workspace is only ever touched from inside.
  */
-import { mkdir } from "node:fs/promises";
 import { backendNamed } from "../backends/registry.ts";
 import type { Progress } from "../contract/backend.ts";
 import { UserError } from "../lib/errors.ts";
+import { makePrivateDir } from "../lib/paths.ts";
 import { removeTree } from "../lib/remove-tree.ts";
 import { createScope } from "../lib/scope.ts";
 import { exportWork } from "../provision/workspace/export.ts";
@@ -28,7 +28,7 @@ export async function salvageWork(
     const lock = await lockBottle(id, paths);
     scope.defer("bottle lock", () => lock.release());
     progress(`booting the guest of ${id} once more, to take its work out`);
-    await mkdir(paths.runtime, { recursive: true, mode: 0o700 });
+    await makePrivateDir(paths.runtime);
     scope.defer("runtime directory", () => removeTree(paths.runtime));
     const backend = backendNamed(plan.backend);
     const prepared = await backend.prepare({ plan, tools: [] }, progress);

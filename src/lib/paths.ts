@@ -3,8 +3,8 @@
  * written beside and renamed so that no reader ever sees half of one.
  */
 import { createHash, randomBytes } from "node:crypto";
-import { chmodSync, existsSync, lstatSync, mkdirSync, realpathSync } from "node:fs";
-import { mkdir, open, rename, rm, stat } from "node:fs/promises";
+import { chmodSync, existsSync, lstatSync, mkdirSync, realpathSync, statSync } from "node:fs";
+import { open, rename, rm } from "node:fs/promises";
 import { homedir, hostname, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { codeOf, UserError } from "./errors.ts";
@@ -67,7 +67,7 @@ export function runtimeDir(env: Environment = process.env): string {
   const uid = ownUid();
   const dir = base ? join(base, "bot-bottle") : join(tmpdir(), `bot-bottle-${uid}`);
   try {
-    mkdirSync(dir, { recursive: true, mode: 0o700 });
+    makeFolders(dir);
   } catch (cause) {
     throw new UserError(`cannot create ${dir}: ${codeOf(cause) ?? String(cause)}`, {
       hint: `set ${base ? "XDG_RUNTIME_DIR" : "TMPDIR"} to a directory you can write`,
@@ -95,33 +95,49 @@ export function checkSocketPath(path: string): string {
 }
 
 /**
- * Creates a directory that only the operator can enter.
- * @throws UserError naming `BOT_BOTTLE_HOME` when the disk is read-only, full or not ours.
+ * Creates a directory that only the operator can enter, and those above it.
+ * @throws UserError naming what to set, when the disk is read-only, full or not ours, or takes no directories at all.
  */
 export async function makePrivateDir(path: string): Promise<void> {
   try {
-    await makeFolders(path);
+    makeFolders(path);
   } catch (cause) {
+    const variable = movedBy(path);
     throw new UserError(`cannot create ${path}: ${codeOf(cause) ?? String(cause)}`, {
-      hint: "set BOT_BOTTLE_HOME to a directory you can write",
+      hint:
+        variable === undefined
+          ? `see that ${dirname(path)} is a directory you can write`
+          : `set ${variable} to a directory you can write`,
       cause,
     });
   }
 }
 
-/** Not by mkdir's own recursion, which calls a read-only disk ENOENT. */
-async function makeFolders(path: string): Promise<void> {
+/** The variable that says where `path` is. */
+function movedBy(path: string): string | undefined {
+  const places = [
+    [cacheOf(), "BOT_BOTTLE_CACHE"],
+    [homeOf().root, "BOT_BOTTLE_HOME"],
+  ] as const;
+  return places.find(([place]) => path === place || path.startsWith(`${place}/`))?.[1];
+}
+
+/**
+ * Not by mkdir's own recursion: it calls a read-only disk ENOENT, and goes on for ever where a directory takes none
+ * (/proc), since that is ENOENT too.
+ */
+function makeFolders(path: string, isParentThere = false): void {
   try {
-    await mkdir(path, { mode: 0o700 });
+    mkdirSync(path, { mode: 0o700 });
   } catch (error) {
     switch (codeOf(error)) {
       case "EEXIST":
-        if (!(await stat(path)).isDirectory()) throw error;
+        if (!statSync(path).isDirectory()) throw error;
         return;
       case "ENOENT":
-        if (dirname(path) === path) throw error;
-        await makeFolders(dirname(path));
-        await makeFolders(path);
+        if (isParentThere || dirname(path) === path) throw error;
+        makeFolders(dirname(path));
+        makeFolders(path, true);
         return;
       default:
         throw error;

@@ -12,6 +12,7 @@ import { pipeline } from "node:stream/promises";
 import type { Progress } from "../contract/backend.ts";
 import { codeOf, messageOf, UserError } from "../lib/errors.ts";
 import { acquireLock } from "../lib/lock-file.ts";
+import { makePrivateDir } from "../lib/paths.ts";
 import { type RunResult, run, runOk } from "../lib/processes.ts";
 import { recordHolds, writeRecord } from "./installed-record.ts";
 import { npmFailure } from "./npm-failure.ts";
@@ -46,7 +47,7 @@ export async function installPackage(
   const isInstalled = (): Promise<boolean> => recordHolds(dir, pin.integrity, Object.keys(pin.files));
   if (await isInstalled()) return;
   try {
-    await mkdir(dirname(dir), { recursive: true, mode: 0o700 });
+    await makePrivateDir(dirname(dir));
     const lock = await acquireLock(`${dir}.lock`, {
       waitMs: Number.POSITIVE_INFINITY,
       onWait: () => options.progress(`waiting for another bottle to finish installing ${pin.product}`),

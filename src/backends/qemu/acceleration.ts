@@ -5,10 +5,9 @@
  */
 import { createHash } from "node:crypto";
 import { accessSync, constants, readFileSync, statSync } from "node:fs";
-import { mkdir } from "node:fs/promises";
 import { release, version } from "node:os";
 import { join } from "node:path";
-import { writeFileAtomic } from "../../lib/paths.ts";
+import { makePrivateDir, writeFileAtomic } from "../../lib/paths.ts";
 import type { Accelerator, MachineArch } from "./machine.ts";
 
 const DEVICE = "/dev/kvm";
@@ -45,7 +44,7 @@ export async function chooseAcceleration(
     () => false,
   );
   const answer = works ? candidate : "tcg";
-  await mkdir(join(request.cache, "qemu"), { recursive: true, mode: 0o700 });
+  await makePrivateDir(join(request.cache, "qemu"));
   await writeFileAtomic(answerPath(request), answer);
   return answer;
 }

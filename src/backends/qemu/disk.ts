@@ -4,12 +4,12 @@
  */
 import { randomBytes } from "node:crypto";
 import { constants, existsSync } from "node:fs";
-import { chmod, copyFile, mkdir, readFile, rename, rm } from "node:fs/promises";
+import { chmod, copyFile, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
 import type { RootImage } from "../../image/root-image.ts";
 import { UserError } from "../../lib/errors.ts";
-import { cacheOf, writeFileAtomic } from "../../lib/paths.ts";
+import { cacheOf, makePrivateDir, writeFileAtomic } from "../../lib/paths.ts";
 import { runOk } from "../../lib/processes.ts";
 import { BASE_PLACE, type Disk } from "./machine.ts";
 
@@ -52,7 +52,7 @@ async function emptyDisk(sizeBytes: number): Promise<string> {
   const folder = join(cacheOf(), "qemu");
   const path = join(folder, `empty-${sizeBytes}.qcow2`);
   if (existsSync(path)) return path;
-  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await makePrivateDir(folder);
   const making = `${path}.${randomBytes(4).toString("hex")}`;
   try {
     // -u: the image is where it says only once QEMU runs.

@@ -9,9 +9,10 @@
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { closeSync, openSync, readlinkSync } from "node:fs";
-import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
+import { readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { makePrivateDir } from "../../lib/paths.ts";
 import { isProcessAlive, ownProcessStart } from "../../lib/process-start.ts";
 import { runOk } from "../../lib/processes.ts";
 import type { Scope } from "../../lib/scope.ts";
@@ -188,7 +189,7 @@ const RECORD = /^(\d{1,10})\.([0-9a-f-]+)\.(\d{1,10})\.(bottle-[0-9a-f]{24})$/;
 
 async function tellOthers(heldBy: string, name: string, fd: number): Promise<string> {
   const record = join(heldBy, `${process.pid}.${await ownProcessStart()}.${fd}.${name}`);
-  await mkdir(heldBy, { recursive: true, mode: 0o700 });
+  await makePrivateDir(heldBy);
   await writeFile(record, "");
   return record;
 }

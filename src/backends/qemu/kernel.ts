@@ -5,11 +5,10 @@
  */
 import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { mkdir } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { UserError } from "../../lib/errors.ts";
-import { writeFileAtomic } from "../../lib/paths.ts";
+import { makePrivateDir, writeFileAtomic } from "../../lib/paths.ts";
 import { runOk } from "../../lib/processes.ts";
 import { LZ4_LEGACY, unpackLz4 } from "./lz4.ts";
 import { madeFrom } from "./made-from.ts";
@@ -140,7 +139,7 @@ async function unpackKernel(imagePath: string, cache: string): Promise<string> {
   const folder = join(cache, "qemu");
   const path = join(folder, `vmlinux-${createHash("sha256").update(image).digest("hex").slice(0, 32)}`);
   if (existsSync(path)) return path;
-  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await makePrivateDir(folder);
   const payload = payloadOf(image);
   await writeFileAtomic(path, payload === undefined ? image : await unpacked(payload), 0o444);
   return path;

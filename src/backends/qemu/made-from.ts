@@ -3,12 +3,11 @@
  * names and how they looked are written down with it.
  */
 import { createHash } from "node:crypto";
-import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
 import { fileStamp } from "../../lib/file-stamp.ts";
 import { cachedRecord } from "../../lib/on-disk.ts";
-import { writeFileAtomic } from "../../lib/paths.ts";
+import { makePrivateDir, writeFileAtomic } from "../../lib/paths.ts";
 
 const recordSchema = z.strictObject({
   made: z.string(),
@@ -33,7 +32,7 @@ export async function madeFrom(
     return path;
   });
   const from = [...files].map(([path, stamp = ""]) => [path, stamp]);
-  await mkdir(join(record, ".."), { recursive: true, mode: 0o700 });
+  await makePrivateDir(join(record, ".."));
   await writeFileAtomic(record, JSON.stringify({ made, from }));
   return made;
 }

@@ -4,10 +4,9 @@
  */
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, realpathSync } from "node:fs";
-import { mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { packagePath } from "../../lib/package-root.ts";
-import { writeFileAtomic } from "../../lib/paths.ts";
+import { makePrivateDir, writeFileAtomic } from "../../lib/paths.ts";
 import { runOk } from "../../lib/processes.ts";
 import { packCpio, type RamDiskEntry } from "./cpio.ts";
 import { DISK_MODULES, type Kernel, LINK_MODULES, readModule } from "./kernel.ts";
@@ -57,7 +56,7 @@ async function build(kernel: Kernel, cache: string, from: (path: string) => stri
   const folder = join(cache, "qemu");
   const path = join(folder, `ramdisk-${createHash("sha256").update(archive).digest("hex").slice(0, 32)}`);
   if (!existsSync(path)) {
-    await mkdir(folder, { recursive: true, mode: 0o700 });
+    await makePrivateDir(folder);
     await writeFileAtomic(path, archive, 0o444);
   }
   return path;

@@ -14,6 +14,7 @@ import { pipeline } from "node:stream/promises";
 import { setTimeout as pause } from "node:timers/promises";
 import type { Progress } from "../../contract/backend.ts";
 import { acquireLock } from "../../lib/lock-file.ts";
+import { makePrivateDir } from "../../lib/paths.ts";
 import { removeTree } from "../../lib/remove-tree.ts";
 import { createScope, type Scope } from "../../lib/scope.ts";
 import { awaitHello, HELLO_TIMEOUT_MS } from "./greeting.ts";
@@ -65,7 +66,7 @@ export function templatePath(spec: TemplateSpec, qemuVersion: string, cache: str
 export async function makeTemplate(path: string, spec: TemplateSpec, progress: Progress): Promise<void> {
   if (existsSync(path)) return;
   const folder = join(path, "..");
-  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await makePrivateDir(folder);
   const lock = await acquireLock(`${path}.lock`, {
     waitMs: WAIT_MS,
     onWait: ({ pid }) => progress(`qemu: waiting for process ${pid}, which boots it`),

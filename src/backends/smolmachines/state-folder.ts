@@ -3,10 +3,10 @@
  * so deep in there that their paths would be too long for the system, so it is shown a short link to it.
  */
 import { createHash } from "node:crypto";
-import { lstat, mkdir, readdir, readlink, rm, symlink } from "node:fs/promises";
+import { lstat, readdir, readlink, rm, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { codeOf, UserError } from "../../lib/errors.ts";
-import { ownUid } from "../../lib/paths.ts";
+import { makePrivateDir, ownUid } from "../../lib/paths.ts";
 import type { Scope } from "../../lib/scope.ts";
 
 /** Not the system's idea of a temporary folder: on macOS that is 49 characters by itself. */
@@ -24,10 +24,9 @@ export interface StateFolder {
 /** Makes both. @throws UserError when somebody else has the short name. */
 export async function makeStateFolder(stateDir: string, scope: Scope): Promise<StateFolder> {
   const folder = stateFolderIn(stateDir);
-  await mkdir(folder.path, { recursive: true, mode: 0o700 });
+  await makePrivateDir(folder.path);
   // Without it, some releases take another place for it.
-  for (const name of ["data", "cache", "config", "run"])
-    await mkdir(join(folder.path, name), { recursive: true, mode: 0o700 });
+  for (const name of ["data", "cache", "config", "run"]) await makePrivateDir(join(folder.path, name));
   try {
     await symlink(folder.path, folder.short);
   } catch (error) {

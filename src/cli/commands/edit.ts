@@ -1,9 +1,9 @@
 /** `bottle edit`: the operator's editor on an agent's file, and a check when it returns. */
 import { existsSync } from "node:fs";
-import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { readFile, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { UserError } from "../../lib/errors.ts";
-import { homeOf } from "../../lib/paths.ts";
+import { homeOf, makePrivateDir } from "../../lib/paths.ts";
 import { loadIndex } from "../../manifest/index-scan.ts";
 import { validateFile } from "../../manifest/load.ts";
 import { confirm, hasTerminal } from "../ask.ts";
@@ -20,7 +20,7 @@ export async function edit(agent: string): Promise<number> {
   const isNew = !existsSync(path);
   if (isNew) {
     if (!NAME.test(agent)) throw new UserError(`${agent} cannot be the name of an agent's file`);
-    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    await makePrivateDir(dirname(path));
     await writeFile(path, NEW_AGENT, { mode: 0o600, flag: "wx" });
     tell(`new: ${path}`);
   }

@@ -84,7 +84,7 @@ describe("the host's key", () => {
     writeFileSync(join(dir, "..", "file"), "");
     await expect(hostKey(join(dir, "..", "file", "audit"))).rejects.toMatchObject({
       name: "UserError",
-      hint: expect.stringContaining("BOT_BOTTLE_HOME"),
+      hint: expect.stringContaining("a directory you can write"),
     });
     expect(existsSync(dir)).toBe(false);
   });

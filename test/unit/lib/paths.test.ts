@@ -1,0 +1,66 @@
+import { mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { UserError } from "../../../src/lib/errors.ts";
+import { makePrivateDir, runtimeDir } from "../../../src/lib/paths.ts";
+
+let root: string;
+beforeEach(() => {
+  root = mkdtempSync("/tmp/bb-paths-");
+});
+afterEach(() => rmSync(root, { recursive: true }));
+
+const failure = (path: string): Promise<UserError> =>
+  makePrivateDir(path).then(
+    () => {
+      throw new Error("it was made");
+    },
+    (error: UserError) => error,
+  );
+
+describe("a private directory", () => {
+  it("is made with those above it, for nobody else, and is left as it is where there is one", async () => {
+    await makePrivateDir(join(root, "a/b"));
+    for (const made of ["a", "a/b"]) expect(statSync(join(root, made)).mode & 0o777).toBe(0o700);
+    mkdirSync(join(root, "real"), { mode: 0o755 });
+    symlinkSync("real", join(root, "link"));
+    await makePrivateDir(join(root, "link"));
+    expect(statSync(join(root, "real")).mode & 0o777).toBe(0o755);
+  });
+
+  it("is refused in the place of a file, by name", async () => {
+    writeFileSync(join(root, "file"), "");
+    for (const path of ["file", "file/below"]) {
+      const error = await failure(join(root, path));
+      expect(error).toBeInstanceOf(UserError);
+      expect(error.message).toMatch(/^cannot create .*: (?:EEXIST|ENOTDIR)$/);
+    }
+  });
+
+  it.runIf(process.platform === "linux")(
+    "regression: is refused where a directory takes none, which mkdir's own recursion tries for ever",
+    async () => {
+      for (const path of ["/proc/x", "/proc/x/y/z"])
+        expect((await failure(path)).message).toMatch(/^cannot create \/proc\/x.*: ENOENT$/);
+      expect(() => runtimeDir({ XDG_RUNTIME_DIR: "/proc/x" })).toThrow("cannot create /proc/x/bot-bottle");
+    },
+  );
+
+  it("names what says where it is", async () => {
+    const before = { ...process.env };
+    writeFileSync(join(root, "file"), "");
+    try {
+      Object.assign(process.env, {
+        BOT_BOTTLE_CACHE: join(root, "file/c"),
+        BOT_BOTTLE_HOME: join(root, "file/h"),
+      });
+      expect((await failure(join(root, "file/c/qemu"))).hint).toContain("set BOT_BOTTLE_CACHE to");
+      expect((await failure(join(root, "file/h/state"))).hint).toContain("set BOT_BOTTLE_HOME to");
+      expect((await failure(join(root, "file/else"))).hint).toBe(
+        `see that ${join(root, "file")} is a directory you can write`,
+      );
+    } finally {
+      process.env = before;
+    }
+  });
+});
