@@ -69,9 +69,14 @@ export function ask(ledger: Ledger, policy: Policy, request: Omit<Request, "outc
   return { kind: "new", event: { event: "request.asked", data: { ...request, ask: wanted, justification } } };
 }
 
-/** People's and agents' words: what the log holds can be shown anywhere, and fits there uncut. */
+/**
+ * People's and agents' words: what the log holds can be shown anywhere, and fits there uncut. Bounded as it is written,
+ * since what cannot be shown is written longer than it is: an event with more is none when the log is replayed.
+ */
 function onOneLine(text: string): string {
-  return printable(text.replace(/\s+/g, " ").trim(), ASK_LIMITS.justification);
+  const most = ASK_LIMITS.justification;
+  const line = printable(text.replace(/\s+/g, " ").trim(), most);
+  return line.length <= most ? line : printable(line, most - 1);
 }
 
 /** Why no operator could give this, or undefined. */

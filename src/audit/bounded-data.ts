@@ -5,8 +5,8 @@
  */
 import { isPlainObject, type JsonValue } from "./canonical-json.ts";
 
-/** Of one event's data as JSON. Room for a long denial with its headers; a million events stay a few GiB at worst. */
-export const MAX_DATA_BYTES = 32 * 1024;
+/** Of one event's data as JSON. Room for the largest request with its answer, and for every ref that one push may have. */
+export const MAX_DATA_BYTES = 64 * 1024;
 /** Of one string: longer than any URL that servers accept. */
 const MAX_STRING_CHARACTERS = 8 * 1024;
 /** Of one member's name. */
@@ -17,6 +17,8 @@ const MAX_ITEMS = 256;
 const MAX_DEPTH = 8;
 /** An escaped control character is `\u0000`. */
 const MAX_ESCAPED_BYTES = 6;
+/** Around a list or an object, empty ones too. */
+const BRACKET_BYTES = 2;
 
 export type EventData = Readonly<Record<string, JsonValue>>;
 
@@ -53,6 +55,7 @@ function bounded(value: unknown, budget: Budget, depth: number): JsonValue {
 
 function boundedArray(items: readonly unknown[], budget: Budget, depth: number): readonly JsonValue[] {
   const out: JsonValue[] = [];
+  budget.bytes -= BRACKET_BYTES;
   for (const item of items) {
     if (out.length >= MAX_ITEMS || budget.bytes <= 0) {
       out.push(`…[${items.length - out.length} more items]`);
@@ -66,7 +69,10 @@ function boundedArray(items: readonly unknown[], budget: Budget, depth: number):
 
 function boundedObject(value: Readonly<Record<string, unknown>>, budget: Budget, depth: number): EventData {
   const members = Object.entries(value).filter(([, member]) => member !== undefined);
+  // Who, when and how often come before what is many: a list that a guest made long must not push them off the line.
+  members.sort(([, a], [, b]) => Number(isMany(a)) - Number(isMany(b)));
   const out: [name: string, value: JsonValue][] = [];
+  budget.bytes -= BRACKET_BYTES;
   for (const [name, member] of members) {
     if (out.length >= MAX_ITEMS || budget.bytes <= 0) {
       out.push(["…", `${members.length - out.length} more members`]);
@@ -76,6 +82,10 @@ function boundedObject(value: Readonly<Record<string, unknown>>, budget: Budget,
   }
   // fromEntries defines; an assignment would let a member called __proto__ become the prototype.
   return Object.fromEntries(out);
+}
+
+function isMany(value: unknown): boolean {
+  return typeof value === "object" && value !== null;
 }
 
 function boundedString(text: string, maxCharacters: number, budget: Budget): string {

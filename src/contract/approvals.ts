@@ -43,11 +43,12 @@ export const LASTING_EXCEPTION_CODES = GIT_EXCEPTION_CODES.filter((code) => code
 export type LastingExceptionCode = Exclude<(typeof GIT_EXCEPTION_CODES)[number], "secret-found">;
 
 const { items, subjects, subjectLength, methods, itemLength, justification } = ASK_LIMITS;
+/** Of what can be seen: each is written on the log as it is, and shown so. */
 const plainLine = z
   .string()
   .min(1)
   .max(subjectLength)
-  .regex(/^[^\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Zl}\p{Zp}]+$/u);
+  .regex(/^[^\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]+$/u);
 
 /** That egress lets one value pass to one host. */
 const findingAskSchema = z.strictObject({

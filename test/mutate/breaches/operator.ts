@@ -86,7 +86,7 @@ export const OPERATOR: readonly Breach[] = [
     changes: [
       {
         file: "src/approvals/decide.ts",
-        find: 'return printable(text.replace(/\\s+/g, " ").trim(), ASK_LIMITS.justification);',
+        find: "return line.length <= most ? line : printable(line, most - 1);",
         replace: "return text;",
       },
       {

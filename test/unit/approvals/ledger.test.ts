@@ -95,9 +95,11 @@ function keeper(planned: Allowed = PLANNED) {
         approve(ledger, { ticket, lifetime, digest: digest ?? "", by: "me", ...more }, moment(now)),
       );
     },
-    deny: (ticket: string, now: number) => decide(deny(ledger, { ticket, by: "me", reason: "no need" }, now)),
+    deny: (ticket: string, now: number, reason = "no need") =>
+      decide(deny(ledger, { ticket, by: "me", reason }, now)),
     withdraw: (ticket: string, now: number) => decide(withdraw(ledger, ticket, now)),
-    revoke: (ticket: string, now: number) => decide(revoke(ledger, { ticket, by: "me" }, now)),
+    revoke: (ticket: string, now: number, reason = "enough") =>
+      decide(revoke(ledger, { ticket, by: "me", reason }, now)),
     use(ticket: string, now: number, uses = 1, bytes = 0) {
       const events = use(ledger, { ticket, uses, bytes }, now);
       for (const event of events) write(event);
@@ -214,7 +216,7 @@ describe("asking", () => {
     const said = k.ledger().get(T1)?.justification ?? "";
     expect(said).not.toMatch(/[\p{Cc}\p{Cf}]/u);
     expect(said).toContain("\\u{1b}]0;owned\\u{7} line one\\u{202e}");
-    expect(said.length).toBeLessThanOrEqual(ASK_LIMITS.justification + 1);
+    expect(said.length).toBeLessThanOrEqual(ASK_LIMITS.justification);
   });
 });
 
@@ -422,7 +424,7 @@ describe("the largest request", () => {
     const wanted: Ask = {
       kind: "host",
       host,
-      methods: Array.from({ length: methods }, (_, i) => `M${"X".repeat(i)}`),
+      methods: Array.from({ length: methods }, (_, i) => `${"ABCDEFGHIJKLMNOP"[i]}${"X".repeat(31)}`),
       paths: Array.from({ length: items }, (_, i) => ({ type: "exact", value: longest(i) })),
     };
     const asked = { kind: "request", ask: wanted, justification: "\u20ac".repeat(justification) };
@@ -432,15 +434,42 @@ describe("the largest request", () => {
       kind: "git-exception",
       repo: "app",
       code: "path-protected",
-      subjects: Array.from({ length: subjects }, (_, i) => longest(i).slice(0, subjectLength)),
+      subjects: Array.from(
+        { length: subjects },
+        (_, i) => `${String(i).padStart(2, "0")}${"\u6f22".repeat(subjectLength - 2)}`,
+      ),
     };
-    const k = keeper();
-    k.ask(exception, 0, asked.justification);
-    expect(k.approve(ticketOf(1), 1, { reason: asked.justification })).toBe("decided");
-    k.ask(wanted, 0, asked.justification);
-    expect(k.approve(ticketOf(2), 1, { reason: asked.justification })).toBe("decided");
-    expect(k.log.length).toBe(4);
-    for (const { data } of k.log) expect(boundedData(data)).toEqual(data);
+    // Some take more room than they have letters: three bytes for one, or eight letters to show what has no shape.
+    for (const words of [
+      asked.justification,
+      "\u200b".repeat(justification),
+      `${"x".repeat(justification - 1)}\u200b`,
+    ]) {
+      const k = keeper();
+      for (const [n, each] of [exception, wanted].entries()) {
+        expect(k.ask(each, 0, words).kind).toBe("new");
+        expect(k.approve(ticketOf(n + 1), 1, { reason: words, by: "\u20ac".repeat(200) })).toBe("decided");
+      }
+      expect(k.revoke(ticketOf(1), 2, words)).toBe("decided");
+      expect(k.ask(HOST, 2, words).kind).toBe("new");
+      expect(k.deny(ticketOf(3), 3, words)).toBe("decided");
+      expect(k.log.length).toBe(7);
+      for (const { data } of k.log) expect(boundedData(data)).toEqual(data);
+      expect(replay(k.log.flatMap(({ event, data }) => approvalEvent(event, data) ?? []))).toEqual(
+        k.ledger(),
+      );
+    }
+  });
+
+  it("has nothing in it that is on the log and cannot be seen", () => {
+    for (const unseen of ["\ufe00", "\u{e0100}", "\u3164", "\u200b", "\u001b"]) {
+      const subjects = [`a${unseen}b`];
+      expect(
+        keeper().ask({ kind: "git-exception", repo: "app", code: "path-protected", subjects }, 0),
+      ).toMatchObject({
+        kind: "refused",
+      });
+    }
   });
 });
 

@@ -63,6 +63,17 @@ describe("an event's data", () => {
     }
   });
 
+  it("keeps who and when, however long a list before them is", () => {
+    const data = {
+      list: Array(200).fill("\u20ac".repeat(8192)),
+      by: "ann",
+      at: 7,
+      none: null,
+      more: { x: 1 },
+    };
+    expect(boundedData(data)).toMatchObject({ by: "ann", at: 7, none: null, "…": "1 more members" });
+  });
+
   it("never makes a line that a reader refuses, whatever it is given", () => {
     const hostile = [
       { s: "\u0000".repeat(1_000_000) },
@@ -70,6 +81,8 @@ describe("an event's data", () => {
       { map: Object.fromEntries(Array.from({ length: 256 }, (_, i) => [`${i}`.padEnd(200, "\u0002"), i])) },
       Object.fromEntries(Array.from({ length: 256 }, (_, i) => [`${"é".repeat(150)}${i}`, "€".repeat(9000)])),
       wide(8, 256),
+      { empty: Array(256).fill(Array(256).fill([])) },
+      { empty: Array(256).fill(Array(256).fill({})) },
     ];
     for (const data of hostile) {
       expect(sizeOf(boundedData(data))).toBeLessThan(MAX_DATA_BYTES * 1.25);
