@@ -30,6 +30,8 @@ export interface Life extends Collector {
 
 export function createLife(): Life {
   const rows = createRows();
+  // A guest can have sidecars say things all day: that must not push off the page what happened.
+  const said = createRows();
   let [agent, manifest, backend] = ["", "", ""];
   let hosts: readonly string[] = [];
   let [launches, commands, frozen] = [0, 0, 0];
@@ -84,9 +86,14 @@ export function createLife(): Life {
       if (event === "exec.started") commands += 1;
       if (event === "bottle.frozen" || event === "bottle.out-of-room") frozen += 1;
       const words = wordsOf(entry);
-      if (words !== undefined) rows.add([timeText(time), own(words.what), words.details]);
+      if (words === undefined) return;
+      const into = SIDECARS.some((prefix) => event.startsWith(prefix)) ? said : rows;
+      into.add([timeText(time), own(words.what), words.details]);
     },
-    sections: () => [rows.section("What happened", ["Time", "What", "Details"], "Nothing happened.")],
+    sections: () => [
+      rows.section("What happened", ["Time", "What", "Details"], "Nothing happened."),
+      said.section("Of its sidecars", ["Time", "What", "Details"], "Nothing else is on the log of them."),
+    ],
   };
 }
 
@@ -106,6 +113,8 @@ const ELSEWHERE = [
   "egress.budget",
 ];
 const ELSEWHERE_WHOLLY = ["git.", "request.", "grant.", "review.", "deploy-key."];
+/** What sidecars say, and the keeper of them. */
+const SIDECARS = ["egress.", "git-gate.", "supervise.", "pipelock."];
 
 /** What the operator gave a resumed bottle besides what it had. */
 function given(data: Entry["data"]): string {

@@ -20,7 +20,9 @@ export interface Repositories extends Collector {
 const ID_LENGTH = 10;
 
 export function createRepositories(): Repositories {
+  // Each with rows of its own: an agent that is refused a thousand times must not push off the page what it pushed.
   const pushes = createRows();
+  const refusals = createRows();
   const fetched = new Map<string, number>();
   let [pushed, refused, fetches] = [0, 0, 0];
 
@@ -31,6 +33,8 @@ export function createRepositories(): Repositories {
     take({ event, data, time }) {
       const add = (result: string, repo: string, refs: Cell, details: Cell): void =>
         pushes.add([timeText(time), own(result), shown(repo), refs, details]);
+      const addRefused = (repo: string, refs: Cell, details: Cell): void =>
+        refusals.add([timeText(time), shown(repo), refs, details]);
       switch (event) {
         case "git.fetched": {
           fetches += 1;
@@ -50,13 +54,13 @@ export function createRepositories(): Repositories {
         case "git.refused": {
           refused += timesOf(data);
           const parsed = gitEventSchemas[event].safeParse(data);
-          if (!parsed.success) return add("refused", textOf(data, "repo"), "", shown(data));
+          if (!parsed.success) return addRefused(textOf(data, "repo"), "", shown(data));
           const { repo, code, reason, target, updates, findings, count } = parsed.data;
           const places = findings.map(
             ({ rule, path = "", line }) => `${rule} ${path}${line === undefined ? "" : `:${line}`}`,
           );
           const details = [`${code}: ${reason}`, ...places, ...(count > 1 ? [`${count} times`] : [])];
-          return add("refused", repo ?? target, refsText(updates), shown(details.join("; ")));
+          return addRefused(repo ?? target, refsText(updates), shown(details.join("; ")));
         }
         case "git.unresolved": {
           const parsed = gitEventSchemas[event].safeParse(data);
@@ -73,10 +77,11 @@ export function createRepositories(): Repositories {
       const counts = createRows();
       for (const [repo, times] of fetched) counts.add([shown(repo), own(String(times))]);
       return [
-        pushes.section(
-          "Pushed, and refused there",
-          ["Time", "Result", "Repository", "Refs", "Details"],
-          "Nothing was pushed.",
+        pushes.section("Pushed", ["Time", "Result", "Repository", "Refs", "Details"], "Nothing was pushed."),
+        refusals.section(
+          "Refused at repositories",
+          ["Time", "Repository", "Refs", "Details"],
+          "Nothing was refused there.",
         ),
         counts.section("Fetched", ["Repository", "Times"], "No repository was fetched from."),
       ];

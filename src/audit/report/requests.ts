@@ -28,13 +28,15 @@ interface Asked {
   uses: number;
   bytes: number;
   ended: Cell;
+  /** Answered, and with anything but a yes. */
+  isNo: boolean;
 }
 
 export interface Requests extends Collector {
   readonly totals: { readonly asked: number; readonly given: number; readonly denied: number };
 }
 
-/** Tickets that are followed; later ones are only counted. */
+/** Tickets that are followed; the others are only counted. */
 const MAX_TICKETS = MAX_ROWS;
 
 const reviewAsked = z.looseObject({
@@ -50,8 +52,11 @@ export function createRequests(describeAsk: (ask: Ask) => string): Requests {
 
   function begin(ticket: string, time: string, what: string, words: string): void {
     asked += 1;
-    if (tickets.size >= MAX_TICKETS || tickets.has(ticket)) return;
-    const nothing = { by: "", reason: "", given: "", uses: 0, bytes: 0, ended: "" };
+    if (tickets.has(ticket)) return;
+    // An agent that asks and takes back all day must not push off the page what it was given in the end.
+    if (tickets.size >= MAX_TICKETS) tickets.delete([...tickets].find(([, { isNo }]) => isNo)?.[0] ?? "");
+    if (tickets.size >= MAX_TICKETS) return;
+    const nothing = { by: "", reason: "", given: "", uses: 0, bytes: 0, ended: "", isNo: false };
     tickets.set(ticket, { time, asked: what, words, answer: own("none yet"), ...nothing });
   }
 
@@ -95,14 +100,14 @@ export function createRequests(describeAsk: (ask: Ask) => string): Requests {
         case "request.denied":
         case "review.refused":
           denied += 1;
-          settle(ticket, { ...answered, answer: at("denied", time) });
+          settle(ticket, { ...answered, answer: at("denied", time), isNo: true });
           return;
         case "request.expired":
           denied += 1;
-          settle(ticket, { answer: at("nobody answered: no", time) });
+          settle(ticket, { answer: at("nobody answered: no", time), isNo: true });
           return;
         case "request.withdrawn":
-          settle(ticket, { answer: at("taken back by the agent", time) });
+          settle(ticket, { answer: at("taken back by the agent", time), isNo: true });
           return;
         case "grant.used": {
           const known = tickets.get(ticket);

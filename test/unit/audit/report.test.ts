@@ -139,9 +139,11 @@ describe("a report", () => {
     expect(reviewed?.slice(2, 7)).toEqual([
       ...["that a push to thing is let through: thing", "", "denied (2030-01-01 00:00:16)", "thing", "thing"],
     ]);
-    expect(rowsOf(page, "Pushed, and refused there").map(([, result]) => result)).toEqual([
-      ...["pushed", "refused", "UNKNOWN", "deploy-key.left"],
+    expect(rowsOf(page, "Pushed").map(([, result]) => result)).toEqual([
+      ...["pushed", "UNKNOWN", "deploy-key.left"],
     ]);
+    expect(rowsOf(page, "Refused at repositories").map(([, repo]) => repo)).toEqual(["thing"]);
+    expect(rowsOf(page, "Of its sidecars").map(([, what]) => what)).toEqual(["supervise.misbehaved"]);
     expect(rowsOf(page, "What happened").map(([, what]) => what)).toEqual([
       ...[
         "launch",
@@ -160,7 +162,6 @@ describe("a report", () => {
         "thawed",
         "FROZEN: no room to record",
         "room again",
-        "supervise.misbehaved",
         "work taken out",
         "ended",
       ],
@@ -193,6 +194,28 @@ describe("a report", () => {
     const text = markdownOf(page);
     expect(text).toContain("And 9500 more.");
     expect(text.length).toBeLessThan(200_000);
+  });
+
+  it("tells what was given, pushed and done, however much the agent was refused and had sidecars say before", () => {
+    const noise = Array.from({ length: 2 * MAX_ROWS }, (_, i) => {
+      const ticket = i.toString(16).padStart(32, "0");
+      return [
+        [
+          "git.refused",
+          { repo: "app", code: "c", reason: "r", target: "t", rule: "r", updates: [], findings: [] },
+        ],
+        ["supervise.refused", { code: "rate", count: 9 }],
+        ["request.asked", { ticket, ask: ASK, justification: "x", at: 0, deadline: 1 }],
+        ["request.withdrawn", { ticket, at: 1 }],
+      ] as const;
+    }).flat();
+    const page = pageOf([...noise, ...story("thing")]);
+    expect(rowsOf(page, "Pushed").map(([, result]) => result)).toContain("pushed");
+    expect(rowsOf(page, "What happened").map(([, what]) => what)).toContain("FROZEN");
+    expect(
+      rowsOf(page, "Asked and given").find(([, ticket]) => ticket === TICKET.slice(0, 8))?.[7],
+    ).toContain("thing");
+    expect(page.sections.find(({ title }) => title === "Asked and given")?.omitted).toBe(MAX_ROWS + 2);
   });
 
   it("says that there were more hosts than it tells apart", () => {
