@@ -4,12 +4,14 @@ import type { SidecarNotice } from "../bundle/bundle.ts";
 import type { BottlePlan } from "../contract/plan.ts";
 import type { Inbox } from "./inbox.ts";
 
+/** Less than nothing would give back what was used: a sidecar that was taken over could so widen another's grants. */
+const amount = z.number().int().min(0).optional();
 const used = z.looseObject({
   grant: z.string().optional(),
   grants: z.array(z.string()).optional(),
-  up: z.number().optional(),
-  down: z.number().optional(),
-  count: z.number().optional(),
+  up: amount,
+  down: amount,
+  count: amount,
 });
 
 /** Events that make use of a grant, and how much of it. */

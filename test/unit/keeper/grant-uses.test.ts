@@ -34,3 +34,18 @@ describe("the decoy", () => {
     expect(inbox.state.frozen).toBe(false);
   });
 });
+
+describe("a use", () => {
+  it("never gives back what was used, whatever a sidecar says", async () => {
+    const inbox = testInbox();
+    const ask = { kind: "repository", repo: "app", refs: ["refs/heads/main"], force: false, delete: false };
+    await inbox.ask({ kind: "request", ask, justification: "" });
+    const [waiting] = inbox.view().pending;
+    const { ticket = "", digest = "" } = waiting ?? {};
+    const lifetime = { kind: "once" } as const;
+    await inbox.approve({ op: "approve", token: "", ticket, digest, by: "ann", lifetime });
+    await countUses(notice("git.forwarding", { grants: [ticket] }), inbox, plan(false));
+    await countUses(notice("egress.excepted", { grants: [ticket], count: -5 }), inbox, plan(false));
+    expect(inbox.requests()).toMatchObject([{ grant: { status: "used-up", usesLeft: 0 } }]);
+  });
+});
