@@ -3,7 +3,9 @@
  * decision.
  */
 import { spawn } from "node:child_process";
-import { approvalEvent, replay } from "../approvals/ledger.ts";
+import type { Allowed } from "../approvals/allowed.ts";
+import { type ApprovalEvent, approvalEvent, type Ledger, record, replay } from "../approvals/ledger.ts";
+import { outgrown } from "../approvals/outgrown.ts";
 import type { Entry } from "../audit/entry.ts";
 import type { AuditLog } from "../audit/log.ts";
 import { eachEvent } from "../audit/read-events.ts";
@@ -38,14 +40,12 @@ export async function openInbox(request: InboxRequest, scope: Scope): Promise<In
   const { ledger, frozen, until } = request.resumed
     ? await recalled(log.path)
     : { ledger: replay([]), frozen: false, until: 0 };
+  const planned = plannedAllowed(id, plan);
+  const clock = createSteadyClock(until);
   const inbox = createInbox({
-    bottle: id,
-    log,
-    planned: plannedAllowed(id, plan),
+    ...{ bottle: id, log, planned, clock, frozen },
     secrets: request.secrets,
-    ledger,
-    frozen,
-    clock: createSteadyClock(until),
+    ledger: await withoutOutgrown(planned, ledger, log, clock()),
     patienceMs: plan.supervise?.patienceMs ?? PATIENCE_MS,
     apply: request.apply,
     lack: request.lack,
@@ -54,6 +54,26 @@ export async function openInbox(request: InboxRequest, scope: Scope): Promise<In
   });
   scope.defer("inbox", async () => inbox.close());
   return inbox;
+}
+
+/** The manifest may be another than when they were given. */
+async function withoutOutgrown(
+  planned: Allowed,
+  recalled: Ledger,
+  log: AuditLog,
+  at: number,
+): Promise<Ledger> {
+  let ledger = recalled;
+  for (const ticket of outgrown(planned, recalled)) {
+    const reason = "by the manifest as it is now it would allow what was not shown when it was given";
+    const ended: ApprovalEvent = {
+      event: "grant.ended",
+      data: { ticket, how: "revoked", by: "keeper", reason, at },
+    };
+    await log.append(ended.event, ended.data);
+    ledger = record(ledger, ended);
+  }
+  return ledger;
 }
 
 async function recalled(path: string) {
