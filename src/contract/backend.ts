@@ -275,6 +275,8 @@ export interface BottleDisks {
 export interface CommitRequest {
   readonly id: string;
   readonly plan: BottlePlan;
+  /** What was provisioned: paths in the guest. */
+  readonly provisioned: readonly string[];
   readonly stateDir: string;
   /** For sockets: 0700, short, and there. */
   readonly runtimeDir: string;

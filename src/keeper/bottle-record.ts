@@ -58,6 +58,8 @@ const recordSchema = z.looseObject({
   /** The starting state of the workspace, as provisioning recorded it. */
   base: z.unknown().optional(),
   plan: z.custom<BottlePlan>((value) => typeof value === "object" && value !== null),
+  /** Of launches that never got as far as a record of their own: what else they may have put into the guest, by path. */
+  attempted: z.array(z.string()).optional(),
 });
 export type BottleRecord = z.infer<typeof recordSchema>;
 

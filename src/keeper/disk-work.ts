@@ -1,9 +1,10 @@
 /** What is done with the disk of a bottle: of one that runs as it is at one moment, by its keeper; of another under its lock. */
-import { mkdir, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { backendNamed } from "../backends/registry.ts";
 import type { BottleDisks, Progress } from "../contract/backend.ts";
 import type { BottlePlan } from "../contract/plan.ts";
 import { UserError } from "../lib/errors.ts";
+import { makePrivateDir } from "../lib/paths.ts";
 import { removeTree } from "../lib/remove-tree.ts";
 import { lockBottle } from "./bottle-lock.ts";
 import { openBottleLog } from "./bottle-log.ts";
@@ -15,6 +16,7 @@ import {
   writeRecord,
 } from "./bottle-record.ts";
 import { tryConnectKeeper } from "./control-client.ts";
+import { putInto } from "./put-into.ts";
 import { newBottle, type Reserved } from "./reservation.ts";
 
 /**
@@ -48,16 +50,20 @@ export async function forkBottle(id: string, count: number): Promise<readonly st
  */
 export async function commitBottle(id: string, name: string, progress: Progress): Promise<void> {
   const paths = bottlePaths(id);
-  const { plan } = await readRecord(paths);
+  const record = await readRecord(paths);
+  const { plan } = record;
   const disks = disksOf(plan.backend);
   const image = `kept:${name}`;
   await withNewBottles(plan, 1, async (copies) => {
     const wasRunning = await copyDisk({ id, paths, disks, why: `commit ${image}` }, copies);
     for (const copy of copies) {
       const { runtime: runtimeDir, state: stateDir } = copy.paths;
-      await mkdir(runtimeDir, { recursive: true, mode: 0o700 });
+      await makePrivateDir(runtimeDir);
       try {
-        await disks.commit({ id: copy.id, plan, stateDir, runtimeDir, name }, progress);
+        await disks.commit(
+          { id: copy.id, plan, provisioned: putInto(record), stateDir, runtimeDir, name },
+          progress,
+        );
       } finally {
         await removeTree(runtimeDir);
       }

@@ -27,6 +27,7 @@ import { planSidecars, startSidecars } from "./launch-sidecars.ts";
 import { endpointOf } from "./link-endpoint.ts";
 import { openInbox } from "./open-inbox.ts";
 import { placePipelock } from "./pipelock.ts";
+import { putInto } from "./put-into.ts";
 import { reserveBottle } from "./reservation.ts";
 import { createStandstill, refresh, type Standstill } from "./standstill.ts";
 import { verifyIsolation } from "./verification.ts";
@@ -181,6 +182,7 @@ export async function launchBottle(
 
   await verify(guest, link, log);
   markVerified();
+  await reservation.attempt(plan);
   const base = await provision(endingWith(signal, guest), plan, {
     certificate: authority.certificate,
     ...(planned.gate !== undefined && {
@@ -192,7 +194,7 @@ export async function launchBottle(
     decoy,
     stateDir: paths.state,
     resumedFrom: earlier?.base as BaseSnapshot | undefined,
-    earlierPlan: earlier?.plan,
+    earlierPaths: earlier === undefined ? [] : putInto(earlier),
     progress: hooks.progress,
   });
   // From here on it may be resumed, also after a machine that ended without a word.

@@ -5,6 +5,7 @@
  */
 import { mkdir, rm, statfs } from "node:fs/promises";
 import type { AuditLog } from "../audit/log.ts";
+import type { BottlePlan } from "../contract/plan.ts";
 import { codeOf, messageOf, UserError } from "../lib/errors.ts";
 import { type Lock, tryLock } from "../lib/lock-file.ts";
 import { newBottleId } from "../lib/names.ts";
@@ -21,6 +22,7 @@ import {
   readRecord,
   writeRecord,
 } from "./bottle-record.ts";
+import { withAttempt } from "./put-into.ts";
 
 /** Room for the state of a bottle and a small workspace; less means that something will be half written. */
 const MIN_FREE_BYTES = 64 * 1024 * 1024;
@@ -38,6 +40,8 @@ export interface Reservation {
    * is removed, since nothing is in it yet that anybody could miss; a resumed one is as it was.
    */
   decide(fate: "kept" | "removed"): void;
+  /** Of a resumed bottle: before anything is put into its guest that its record does not name. */
+  attempt(plan: BottlePlan): Promise<void>;
   /** Whether the scope's end, were it now, left the guest's disk. */
   keepsDisk(): boolean;
 }
@@ -73,7 +77,7 @@ export async function reserveBottle(
   // Under the lock: until it was ours, somebody else may have changed or removed it.
   if (request.resume !== undefined) earlier = await readRecord(paths);
   scope.defer("runtime directory", () => removeTree(paths.runtime));
-  await mkdir(paths.runtime, { recursive: true, mode: 0o700 });
+  await makePrivateDir(paths.runtime);
   scope.defer("token", () => rm(paths.token, { force: true }));
   await newToken(paths);
   const log = await openBottleLog(id, request.logTrouble);
@@ -85,6 +89,13 @@ export async function reserveBottle(
     earlier,
     decide(decided) {
       fate = decided;
+    },
+    async attempt(plan) {
+      if (earlier === undefined) return;
+      const record = withAttempt(earlier, plan);
+      if (record === earlier) return;
+      earlier = record;
+      await writeRecord(paths, record);
     },
     keepsDisk: () => fate === "kept" || (fate === "undone" && request.resume !== undefined),
   };

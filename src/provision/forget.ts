@@ -14,7 +14,7 @@ import { type GuestExec, runInGuestOk } from "./guest-command.ts";
 import { GUEST_SKILLS } from "./skills.ts";
 
 /** Every file and folder of the agent's that provisioning makes for `plan`. */
-function agentsPaths(plan: BottlePlan): readonly string[] {
+export function provisionedPaths(plan: BottlePlan): readonly string[] {
   const provider = providerNamed(plan.provider.name);
   return [
     GUEST.mcpConfig,
@@ -32,14 +32,15 @@ function agentsPaths(plan: BottlePlan): readonly string[] {
 /**
  * Of an earlier life, before the next one is given its own: what the operator has taken out of the manifest since is
  * gone, and nothing that the agent put in such a place is in the way.
+ * @param paths as {@link provisionedPaths} has them.
  */
-export async function forgetEarlier(exec: GuestExec, plan: BottlePlan): Promise<void> {
-  await runInGuestOk(exec, ["rm", "-rf", "--", ...agentsPaths(plan)], { cwd: "/" });
+export async function forgetEarlier(exec: GuestExec, paths: readonly string[]): Promise<void> {
+  if (paths.length > 0) await runInGuestOk(exec, ["rm", "-rf", "--", ...paths], { cwd: "/" });
 }
 
 /** @param exec as root of a guest, with `rm` and `sed` that are not the image's. */
-export async function forgetProvisioned(exec: GuestExec, plan: BottlePlan): Promise<void> {
-  await runInGuestOk(exec, ["rm", "-rf", "--", GUEST_CA.ca, ...agentsPaths(plan)]);
+export async function forgetProvisioned(exec: GuestExec, paths: readonly string[]): Promise<void> {
+  await runInGuestOk(exec, ["rm", "-rf", "--", GUEST_CA.ca, ...paths]);
   // The bundle of roots only got one more.
   const [begin, end] = CA_MARKS;
   await runInGuestOk(exec, ["sed", "-i", `/^${begin}$/,/^${end}$/d`, GUEST_CA.bundle]);

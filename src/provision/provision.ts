@@ -32,8 +32,8 @@ export interface ProvisionMaterial {
   readonly stateDir: string;
   /** What an earlier life of this bottle started from: its workspace is there and stays as the agent left it. */
   readonly resumedFrom: BaseSnapshot | undefined;
-  /** What that life was provisioned by. */
-  readonly earlierPlan: BottlePlan | undefined;
+  /** What earlier lives put there, which this one may not have. */
+  readonly earlierPaths: readonly string[];
   readonly progress: Progress;
 }
 
@@ -48,7 +48,7 @@ export async function provision(
 ): Promise<BaseSnapshot> {
   const provider = providerNamed(plan.provider.name);
   await provisionCa(guest, material.certificate, material.stateDir);
-  if (material.earlierPlan !== undefined) await forgetEarlier(guest.exec, material.earlierPlan);
+  await forgetEarlier(guest.exec, material.earlierPaths);
   await writeGuestFiles(guest.exec, [
     ...(plan.presets ?? []).flatMap(({ files }) => files),
     ...plan.provider.files,

@@ -23,7 +23,7 @@ const PROCESSES = 64;
 
 /** @throws UserError when there is such an image already, or no disk. */
 export async function commitDisk(request: CommitRequest, progress: Progress): Promise<void> {
-  const { id, plan, stateDir, runtimeDir, name } = request;
+  const { id, plan, provisioned, stateDir, runtimeDir, name } = request;
   const disk = await keptDisk(stateDir);
   const machine = await prepareMachine(plan.resources, progress);
   await keepRootImage({
@@ -52,7 +52,7 @@ export async function commitDisk(request: CommitRequest, progress: Progress): Pr
         );
         const asRoot: typeof guest.exec = (argv, options) =>
           guest.exec([BUSYBOX, ...argv], { ...options, user: "root", cwd: "/" });
-        await forgetProvisioned(asRoot, plan);
+        await forgetProvisioned(asRoot, provisioned);
         // All of it on the disk, and nothing left in the journal.
         await runInGuestOk(asRoot, ["mount", "-o", "remount,ro", "/"], { name: "ending the file system" });
         // Room on the host, and no more than that: of what is free, the kernel keeps some for itself.

@@ -1,7 +1,7 @@
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { type BottleCli, createBottleCli } from "../../support/bottle-cli.ts";
+import { type BottleCli, createBottleCli, eventually, killIfThere } from "../../support/bottle-cli.ts";
 
 let cli: BottleCli;
 let id: string;
@@ -31,6 +31,9 @@ async function kept(bottle?: Readonly<Record<string, unknown>>): Promise<void> {
   expect(run.code).toBe(1);
   id = cli.kept()[0] ?? "none";
 }
+const attempted = (): readonly string[] | undefined =>
+  (JSON.parse(readFileSync(join(cli.home, "state", id, "bottle.json"), "utf8")) as { attempted?: string[] })
+    .attempted;
 const resume = (wanted: readonly string[], text: string, env: Record<string, string | undefined> = {}) =>
   cli.run(["resume", id, ...wanted.flatMap((what) => ["--with", what]), "-p", text], {
     env: { SITE_TOKEN: "value", ...env },
@@ -96,6 +99,32 @@ describe("bottle resume --with", () => {
       expect(run.stderr).toContain(`  ${line}\n`);
     expect((await resume(["manifest"], "exit 1")).stderr).toContain("nothing differs from its earlier life");
   });
+
+  it.each(["killed", "failed"] as const)(
+    "names what it gives before it does: of a launch that %s half-way the next takes it away",
+    async (how) => {
+      await kept();
+      const write = (file: string, text: string): void => void cli.write(`h/skills/${file}`, text);
+      write("given/SKILL.md", "x");
+      // Put in after it, and for a while.
+      for (let i = 0; i < 6; i++) write(`large/${i}`, "x".repeat(10 * 1024 * 1024));
+      if (how === "failed") symlinkSync("/etc/passwd", cli.path("h/skills/large/leaves"));
+      cli.agent("sh", ["sh", "-c"], { bottle: BOTTLE, agent: { skills: ["given", "large"] } });
+      const env = { SITE_TOKEN: "value" };
+      const run = cli.begin(["resume", id, "--with", "manifest", "-p", "true"], { env });
+      if (how === "killed") {
+        await eventually("the attempt on its record", () => attempted());
+        const keeper = cli.processes().find((pid) => /bottle\.js keeper$/.test(cli.commandOf(pid)));
+        killIfThere(keeper ?? 0, "SIGKILL");
+      }
+      expect((await run.ended).code).not.toBe(0);
+      expect(cli.log(id).filter(({ event }) => event === "bottle.ready")).toHaveLength(1);
+      expect(attempted()).toContain("/home/node/.claude/skills/given");
+      const list = "cat file; ls ~/.claude/skills 2>/dev/null; exit 1";
+      expect((await resume([], list)).stdout).toBe("mine\n");
+      expect(attempted()).toBeUndefined();
+    },
+  );
 
   it("refuses what a manifest would be refused for, and what it is not told in a known form", async () => {
     await kept();

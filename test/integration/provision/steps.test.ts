@@ -14,6 +14,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import type { BottlePlan } from "../../../src/contract/plan.ts";
 import { caEnvironment } from "../../../src/provision/ca-environment.ts";
 import { provisionCa } from "../../../src/provision/ca-store.ts";
+import { provisionedPaths } from "../../../src/provision/forget.ts";
 import { type ProvisionMaterial, provision } from "../../../src/provision/provision.ts";
 import { provisionSkills } from "../../../src/provision/skills.ts";
 import { createLocalGuest, type LocalGuest } from "../../support/local-guest.ts";
@@ -76,7 +77,7 @@ function material(parts: Partial<ProvisionMaterial> = {}): ProvisionMaterial {
     certificate: ca.certificate,
     stateDir: operator.path("state"),
     resumedFrom: undefined,
-    earlierPlan: undefined,
+    earlierPaths: [],
     progress: () => {},
     ...parts,
   };
@@ -281,7 +282,11 @@ describe("provisioning a guest", () => {
     const list = "cd; find . -type f -not -path './workspace/*' | sort";
     expect(await guest.sh(list)).toContain("./.claude/skills/old/SKILL.md");
     await guest.sh("mkdir -p ~/.claude/skills/own; echo x > ~/.claude/skills/own/SKILL.md");
-    await provision(guest, planWith({}), material({ resumedFrom: base, earlierPlan: given }));
+    await provision(
+      guest,
+      planWith({}),
+      material({ resumedFrom: base, earlierPaths: provisionedPaths(given) }),
+    );
     expect(await guest.sh(list)).toBe(
       ["./.claude/skills/own/SKILL.md", "./.config/backup/credentials.json", "./.gitconfig", ""].join("\n"),
     );
@@ -291,7 +296,7 @@ describe("provisioning a guest", () => {
     const plan = planWith({});
     const base = await provision(guest, plan, material());
     await guest.sh("rm ~/.gitconfig; mkdir -p ~/.gitconfig/in-the-way");
-    await provision(guest, plan, material({ resumedFrom: base, earlierPlan: plan }));
+    await provision(guest, plan, material({ resumedFrom: base, earlierPaths: provisionedPaths(plan) }));
     expect(await guest.sh("git config user.name")).toBe("bottle agent\n");
   });
 
