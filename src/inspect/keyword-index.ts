@@ -24,8 +24,13 @@ export class KeywordIndex<T> {
   addWhole(bytes: Uint8Array, ignoreCase: boolean, target: T): void {
     for (const parity of [0, 1]) {
       let best = -1;
-      for (let offset = parity; offset + 3 <= bytes.length; offset += 2)
-        if (best < 0 || commonness(bytes, offset) < commonness(bytes, best)) best = offset;
+      let least = Number.POSITIVE_INFINITY;
+      for (let offset = parity; offset + 3 <= bytes.length; offset += 2) {
+        const cost = commonness(bytes, offset) + this.#crowd(bytes, offset);
+        if (cost >= least) continue;
+        best = offset;
+        least = cost;
+      }
       if (best >= 0) this.#add({ bytes, ignoreCase, offset: best, target }, false);
       else this.#addOpenEnded({ bytes, ignoreCase, offset: parity, target });
     }
@@ -70,6 +75,12 @@ export class KeywordIndex<T> {
   #add(entry: Entry<T>, isPiece: boolean): void {
     const { bytes, offset } = entry;
     this.#addTriples(entry, [bytes[offset], bytes[offset + 1], bytes[offset + 2]], isPiece);
+  }
+
+  /** How many others show the same three bytes: where they stand, all of them are compared. */
+  #crowd(bytes: Uint8Array, offset: number): number {
+    const [a = 0, b = 0, c = 0] = bytes.subarray(offset, offset + 3);
+    return this.#entries.get(a | (b << 8) | (c << 16))?.length ?? 0;
   }
 
   /** A keyword of three bytes at an odd position shows two of them, and any third byte. */
