@@ -21,6 +21,10 @@ const LONGEST_WORD = 8;
 
 /** The sweep notices a phrase in its eighth whole word of four bytes, which begins so far behind the phrase's beginning at most. */
 const NOTICED = 31;
+/** Bytes at the beginning of those that need not be of the run. */
+const NOTICED_WHOLE = 4;
+/** Of the bytes between two probes, one in so many is asked whether the phrase can go on. */
+const SAMPLED = 16;
 
 /** What may stand between two words: white space, commas, quotes, and numbers (`1. abandon 2. ability`). */
 const BETWEEN = Uint8Array.from({ length: 256 }, (_, byte) =>
@@ -96,7 +100,10 @@ export class WordList {
     const { bytes, length } = frame;
     let settled = from;
     let at = from + stride - 1;
-    for (; at < length && ((BYTE_CLASSES[bytes[at] as number] as number) & PHRASE) !== 0; at += stride) {
+    for (; at < length; at += stride) {
+      // The sweep notices what begins behind a break for itself.
+      const end = breakIn(bytes, at - stride + NOTICED_WHOLE, at);
+      if (end >= 0) return end;
       at = wordAt(bytes, at, length);
       if (!this.#mayBeOne(bytes, at, wordEnd(bytes, at, length))) continue;
       settled = this.#searchAround(frame, at, settled, ledger);
@@ -183,6 +190,13 @@ export class WordList {
       Buffer.from(textOf(words)),
     );
   }
+}
+
+/** The last byte of `bytes[from, to]` over which no phrase goes on, or -1, of one in SAMPLED. */
+function breakIn(bytes: Uint8Array, from: number, to: number): number {
+  let at = to;
+  while (at >= from && ((BYTE_CLASSES[bytes[at] as number] as number) & PHRASE) !== 0) at -= SAMPLED;
+  return at < from ? -1 : at;
 }
 
 function textOf(words: readonly Word[]): string {

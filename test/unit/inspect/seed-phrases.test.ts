@@ -55,6 +55,12 @@ describe("seed phrases", () => {
     );
   });
 
+  it("finds one behind what is no text, however long the text before that was", () => {
+    for (const words of phrases(4))
+      for (let size = 100; size < 200; size++)
+        expect(isFound(`${PROSE.slice(0, size)}${"{;".repeat(20)}${words.join(" ")};`), `${size}`).toBe(true);
+  });
+
   it("leaves words of the list alone that are no phrase, in any case", () => {
     const wrong = [...phrase.slice(1), phrase[0] ?? ""];
     expect(isSeedPhrase(wrong)).toBe(false);
