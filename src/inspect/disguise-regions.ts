@@ -9,7 +9,6 @@ import type { Frame } from "./frame.ts";
 import { Offsets } from "./offsets.ts";
 import type { Span } from "./path.ts";
 import { textBegin, textEnd } from "./plausible-text.ts";
-import { stretchEnd } from "./stretch.ts";
 
 /** A cleaned text reaches this far from the escape: as far as an escape can stand from the rest of its value. */
 const NEIGHBOURHOOD = 256;
@@ -17,6 +16,8 @@ const NEIGHBOURHOOD = 256;
 const WHOLE_WORDS = 64;
 /** Digits of an encoding go on for longer: so long is a value of 36 bytes in spaced hex in spaced hex, four times. */
 const ENCODED = 3072;
+/** Either of them, all along: not first one and then the other. */
+const DIGITS = HEX_SEPARATED | SPACED;
 /** Escapes so close to the last one change nothing: the neighbourhood is that much longer. */
 const NOT_AGAIN = 32;
 /** Shorter ones hold nothing that is looked for. */
@@ -61,12 +62,12 @@ export class Regions {
 
   /** The region, and as much again as a value could go on on either side. */
   widened(region: number, frame: Frame): Span {
-    const { bytes, length } = frame;
+    const { length } = frame;
     const begin = this.begin(region);
     const end = this.end(region);
     const first = Math.max(0, begin - NEIGHBOURHOOD);
     const last = Math.min(length, end + NEIGHBOURHOOD);
-    return { start: textBegin(bytes, begin, first, first), end: textEnd(bytes, end, last, last) };
+    return { start: textBegin(frame, begin, first, first), end: textEnd(frame, end, last, last) };
   }
 
   /** Whether a keyword of `frame` stands in it: to be asked of one region after the other. */
@@ -101,11 +102,11 @@ export class Regions {
       const last = bounds.at(bounds.count - 1) ?? -1;
       // It ends where no text goes on, or every binary file would be cleaned whole.
       const first = Math.max(0, last, at - NEIGHBOURHOOD);
-      const text = at <= last ? last : textBegin(bytes, at, first, this.#beginBefore(frame, at));
+      const text = at <= last ? last : textBegin(frame, at, first, this.#beginBefore(frame, at));
       const begin = text <= last ? last : digitsBegin(bytes, text, Math.max(0, last, at - ENCODED));
       // What the last one reached is not read again.
       const far = Math.min(length, at + NEIGHBOURHOOD + NOT_AGAIN);
-      const goesOn = textEnd(bytes, Math.max(this.#reach, at + 1), far, at + WHOLE_WORDS);
+      const goesOn = textEnd(frame, Math.max(this.#reach, at + 1), far, at + WHOLE_WORDS);
       const end = digitsEnd(bytes, goesOn, Math.min(length, at + ENCODED));
       this.#reach = end;
       if (begin <= last) bounds.replaceLast(Math.max(last, end));
@@ -127,17 +128,21 @@ export class Regions {
 
 /** Where the digits begin that go on at `at`, in hex or base64, with what stands between them; at least at `limit`. */
 function digitsBegin(bytes: Uint8Array, at: number, limit: number): number {
-  return Math.min(beginOf(bytes, at, limit, HEX_SEPARATED), beginOf(bytes, at, limit, SPACED));
-}
-
-function beginOf(bytes: Uint8Array, at: number, limit: number, of: number): number {
-  let start = at;
-  while (start > limit && ((BYTE_CLASSES[bytes[start - 1] as number] as number) & of) !== 0) start--;
-  return start;
+  let begin = at;
+  for (let alive = DIGITS; begin > limit; begin--) {
+    alive &= BYTE_CLASSES[bytes[begin - 1] as number] as number;
+    if (alive === 0) break;
+  }
+  return begin;
 }
 
 function digitsEnd(bytes: Uint8Array, at: number, limit: number): number {
-  return Math.max(stretchEnd(bytes, at, limit, HEX_SEPARATED), stretchEnd(bytes, at, limit, SPACED));
+  let end = at;
+  for (let alive = DIGITS; end < limit; end++) {
+    alive &= BYTE_CLASSES[bytes[end] as number] as number;
+    if (alive === 0) break;
+  }
+  return end;
 }
 
 export const NO_REGIONS = new Regions();

@@ -1,5 +1,7 @@
 /** Tells text from what comes out when something else is decoded, cheaply: most of what looks packed is not. */
 
+import type { Frame } from "./frame.ts";
+
 /** No value that is looked for has less. */
 const PRINTABLE_STREAK = 8;
 /** Letters in disguise: two to four bytes each. */
@@ -85,12 +87,12 @@ export function isReadable(bytes: Uint8Array, length: number): boolean {
 const SAMPLES = 512;
 
 /** Where the text that `at` is in begins, at least at `limit`; before `whole` it begins with a word. */
-export function textBegin(bytes: Uint8Array, at: number, limit: number, whole: number): number {
+export function textBegin(frame: Frame, at: number, limit: number, whole: number): number {
+  const { bytes } = frame;
   let begin = at;
   // ASCII beside ASCII, of which most texts are, is text without more ado.
   const sure = Math.max(limit, whole);
-  if (begin > sure && KINDS[bytes[begin] as number] === ASCII)
-    while (begin > sure && KINDS[bytes[begin - 1] as number] === ASCII) begin--;
+  if (begin > sure && KINDS[bytes[begin] as number] === ASCII) begin = asciiBegin(frame, begin, sure);
   while (begin > limit && areNeighbours(bytes[begin - 1] as number, bytes[begin] as number)) {
     begin--;
     if (begin < whole && endsWord(bytes[begin] as number)) break;
@@ -99,16 +101,40 @@ export function textBegin(bytes: Uint8Array, at: number, limit: number, whole: n
 }
 
 /** Where the text that goes on up to `at` ends, at most at `limit`; behind `whole` it ends with a word. */
-export function textEnd(bytes: Uint8Array, at: number, limit: number, whole: number): number {
+export function textEnd(frame: Frame, at: number, limit: number, whole: number): number {
+  const { bytes } = frame;
   let end = at;
   const sure = Math.min(limit, whole);
-  if (end < sure && (bytes[end - 1] as number) < 0x80)
-    while (end < sure && KINDS[bytes[end] as number] === ASCII) end++;
+  if (end < sure && (bytes[end - 1] as number) < 0x80) end = asciiEnd(frame, end, sure);
   while (end < limit && areNeighbours(bytes[end - 1] as number, bytes[end] as number)) {
     end++;
     if (end > whole && endsWord(bytes[end - 1] as number)) break;
   }
   return end;
+}
+
+/** By words where it can: texts are read from escape to escape. */
+function asciiBegin({ bytes, words }: Frame, at: number, limit: number): number {
+  let begin = at;
+  for (;;) {
+    if ((begin & 3) === 0 && begin - 4 >= limit && isPrintable(words[(begin >> 2) - 1] as number)) begin -= 4;
+    else if (begin > limit && KINDS[bytes[begin - 1] as number] === ASCII) begin--;
+    else return begin;
+  }
+}
+
+function asciiEnd({ bytes, words }: Frame, at: number, limit: number): number {
+  let end = at;
+  for (;;) {
+    if ((end & 3) === 0 && end + 4 <= limit && isPrintable(words[end >> 2] as number)) end += 4;
+    else if (end < limit && KINDS[bytes[end] as number] === ASCII) end++;
+    else return end;
+  }
+}
+
+/** Whether none of a word's bytes is a control character, DEL, or beyond ASCII. */
+function isPrintable(word: number): boolean {
+  return ((word | (word + 0x01010101) | (word - 0x20202020)) & 0x80808080) === 0;
 }
 
 /** White space, quotes, commas, braces: what no token goes on over. */

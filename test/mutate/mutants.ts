@@ -224,6 +224,24 @@ const SHORTCUTS: readonly Mutant[] = [
     ),
     tests: [NEIGHBOURHOODS],
   },
+  {
+    ...decoder(
+      "bytes that end a text, by words",
+      "plausible-text.ts",
+      "word | (word + 0x01010101) |",
+      "word |",
+    ),
+    tests: ["test/unit/inspect/plausible-text.test.ts"],
+  },
+  {
+    ...decoder(
+      "phrases behind a break",
+      "word-list.ts",
+      "if (end >= 0) return end;",
+      "if (end >= 0) return at;",
+    ),
+    tests: ["test/unit/inspect/seed-phrases.test.ts"],
+  },
   decoder("hex of text among separated hex", "unpack.ts", "if (next === PAIRS_OF_TEXT) return true;", ""),
   decoder("letters in disguise in base64", "unpacker.ts", "| (run6 & BASE64_UTF8)", ""),
   {
