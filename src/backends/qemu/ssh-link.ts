@@ -24,6 +24,8 @@ const MAX_SERVED = 512;
 const HANDSHAKE_TIMEOUT_MS = 20_000;
 /** Between attempts to make a lost connection anew; after the last one the guest is given up. */
 const RECONNECT_PAUSES_MS = [0, 200, 1_000, 3_000] as const;
+/** From the begin of one to that of the next: a guest that ends each of them must not keep a processor busy with handshakes. */
+const RECONNECT_EVERY_MS = 1_000;
 
 export interface SshLink {
   /** A connection to the guest's command server. */
@@ -53,6 +55,7 @@ interface Connection {
 /** @throws Error when the first connection cannot be made. */
 export async function openSshLink(request: SshLinkRequest): Promise<SshLink> {
   let closed = false;
+  let begun = performance.now();
   let current: Promise<Connection> = establish(request.port, request, onEnd);
 
   function onEnd(reason: string): void {
@@ -65,10 +68,12 @@ export async function openSshLink(request: SshLinkRequest): Promise<SshLink> {
 
   async function reconnect(reason: string): Promise<Connection> {
     let last: unknown = new Error(reason);
+    await pause(Math.max(0, begun + RECONNECT_EVERY_MS - performance.now()));
     for (const milliseconds of RECONNECT_PAUSES_MS) {
       await pause(milliseconds);
       if (closed) break;
       let port: Socket | undefined;
+      begun = performance.now();
       try {
         port = await request.reach();
         await synchronise(port);

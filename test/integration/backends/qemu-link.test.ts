@@ -46,11 +46,15 @@ interface Hostile {
   readonly theirs: Duplex;
 }
 
+interface Behaviour {
+  readonly otherKey?: boolean;
+  readonly ident?: string;
+  /** Makes a lost connection anew: what was written to the new port goes to the same server. */
+  readonly reach?: (server: ssh2.Server) => Socket;
+}
+
 /** A guest that has its keys, and answers as `behave` says. */
-function hostile(
-  behave: (connection: Connection) => void = () => {},
-  options: { otherKey?: boolean; ident?: string } = {},
-): Hostile {
+function hostile(behave: (connection: Connection) => void = () => {}, options: Behaviour = {}): Hostile {
   const { keys } = makeIdentity({ hostname: "x", etc: {}, mounts: [] });
   const own = makeSshKeyPair();
   const server = new ssh2.Server({
@@ -70,7 +74,10 @@ function hostile(
   server.injectSocket(theirs as Socket);
   const link = openSshLink({
     port: ours,
-    reach: () => Promise.reject(new Error("gone")),
+    reach: async () => {
+      if (options.reach === undefined) throw new Error("gone");
+      return options.reach(server);
+    },
     keys: {
       ...keys,
       hostKey:
@@ -110,6 +117,7 @@ const rawOf = (connection: Connection): Raw =>
 const idOf = (channel: Duplex): number =>
   (channel as unknown as { readonly outgoing: { readonly id: number } }).outgoing.id;
 const STDERR = 1;
+const FEW_SECONDS = 3;
 
 /** What the keeper's library wants proved, of a server that says that it is OpenSSH. */
 function tellsKey(raw: Raw): void {
@@ -360,6 +368,30 @@ describe("a guest that is its own SSH server", () => {
     theirs.resume();
     await new Promise((resolve) => stream.end(resolve));
     expect(taken).toBe(100);
+  });
+
+  it("that ends each connection has few of them made anew", async () => {
+    let made = 0;
+    // Once it is made: by then it forwards what was asked for.
+    const ends = (connection: Connection): void => {
+      connection.once("request", () => setTimeout(() => connection.end(), 100));
+    };
+    const { link } = hostile(ends, {
+      reach: (server) => {
+        made += 1;
+        const [ours, theirs] = wire();
+        theirs.once("data", (chunk: Buffer) => {
+          const [, nonce = ""] = /sync ([0-9a-f]{32})/.exec(chunk.toString("latin1")) ?? [];
+          theirs.write(`BOTTLE synced ${nonce}\n`);
+          server.injectSocket(theirs as Socket);
+        });
+        return ours;
+      },
+    });
+    await link;
+    await new Promise((resolve) => setTimeout(resolve, FEW_SECONDS * 1_000));
+    expect(made).toBeGreaterThan(0);
+    expect(made).toBeLessThanOrEqual(FEW_SECONDS + 1);
   });
 
   it("is given up when it makes us ask and ask, and answers nothing", async () => {
