@@ -167,7 +167,10 @@ interface Stated {
   readonly ofMachine: readonly string[];
 }
 
-const NO_SUCH_CODE = ["protocol-bluetooth", "protocol-crypto-socket", "protocol-sctp", "file-sysrq"];
+const NO_SUCH_CODE = [
+  ...["protocol-bluetooth", "protocol-crypto-socket", "protocol-sctp", "file-sysrq"],
+  ...["protocol-dccp-socket", "protocol-l2tp-socket", "protocol-sctp-socket"],
+];
 const NOT_EVEN_ROOT = ["kernel-kexec", "kernel-module", "kernel-module-file"];
 
 /** Where everything is there that a host can give. */
@@ -179,8 +182,14 @@ const STATED: Readonly<Record<string, Stated>> = {
   // With Debian 12's engine, and without a network around its containers.
   docker: {
     ofBackend: [
-      ...["file-sys", "kernel-io-uring", "kernel-paste-into-console", "kernel-type-into-terminal"],
-      ...["own-mcp-bearer", "protocol-netlink-audit", "protocol-vsock", "resource-descriptors"],
+      ...["file-sys", "kernel-io-uring", "kernel-line-discipline", "kernel-paste-into-console"],
+      ...[
+        "kernel-type-into-terminal",
+        "own-mcp-bearer",
+        "protocol-multipath-socket",
+        "protocol-netlink-audit",
+      ],
+      ...["protocol-udplite-socket", "protocol-vsock", "resource-descriptors"],
     ],
     ofMachine: [
       ...[...NO_SUCH_CODE, ...NOT_EVEN_ROOT, "left-groups", "left-listeners"],
@@ -190,7 +199,10 @@ const STATED: Readonly<Record<string, Stated>> = {
   },
   // Of the groups that are tried in short; those that are also late are told apart.
   qemu: {
-    ofBackend: ["own-mcp-bearer", "own-ports", "protocol-netlink-audit", "protocol-vsock"],
+    ofBackend: [
+      ...["kernel-line-discipline", "own-mcp-bearer", "own-ports", "protocol-multipath-socket"],
+      ...["protocol-netlink-audit", "protocol-udplite-socket", "protocol-vsock"],
+    ],
     ofMachine: [...NO_SUCH_CODE, "left-daemon", "left-groups", "left-listeners"],
   },
 };

@@ -217,6 +217,26 @@ export const KERNEL: readonly Probe[] = [
   rare("paste-into-console", "pastes into the console", 'reaches("ioctl", 0, 0x541c, 0)', {
     otherwise: [OWN_KERNEL, UNFILTERED, NO_TERMINAL],
   }),
+  rare(
+    "line-discipline",
+    "puts a driver behind a terminal",
+    // The one that is there already: which others a kernel has, or loads, is its own matter.
+    'open(my $terminal, "+<", "/dev/ptmx") or cannot("a terminal: " . error_name()); my $n = pack("i", 0); does("ioctl", fileno($terminal), 0x5423, $n)',
+    {
+      // Of a terminal that is one, gVisor's kernel has no such call.
+      refused: [...REFUSED, "ENOTTY"],
+      otherwise: [
+        OWN_KERNEL,
+        UNFILTERED,
+        {
+          without: ["ownFilter"],
+          seen: ["got"],
+          because:
+            "an engine's default filter lets the call pass, which leaves the host's own drivers to be reached, and loaded where its kernel does that for anybody",
+        },
+      ],
+    },
+  ),
   {
     ...privilege("no-new-privileges", "is a process that may gain privileges at all", ""),
     attack: [

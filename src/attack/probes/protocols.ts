@@ -32,6 +32,13 @@ const UNFILTERED: Otherwise = {
   because:
     "there is no filter of system calls, which leaves the host's own code for it to be reached; bottle doctor says so",
 };
+/** The socket itself is no way out, and is asked for on both of the internet's families. */
+const OWN_NETWORK: Otherwise = {
+  without: ["ownFilter"],
+  seen: ["got"],
+  because:
+    "an engine's default filter lets every protocol of the internet's pass, or there is none: the host's own code for it is reached, though it leads no further than the guest's network",
+};
 
 /** Of linux/sockios.h: what `ip` does by netlink, for guests that have no `ip`. */
 const SIOCADDRT = 0x890b;
@@ -51,6 +58,17 @@ function protocol(what: string, tries: string, text: string, more: Partial<Probe
     controlOtherwise: [KERNEL_WITHOUT, NEEDS_ROOT],
     ...more,
   };
+}
+
+/** Code that is loaded on demand, or that few have walked, with a history of bugs that give root. */
+function strange(what: string, tries: string, type: number, number: number): Probe {
+  return protocol(
+    what,
+    tries,
+    `my %came = map { call("socket", $_, ${type}, ${number}) => $_ } 2, 10; $came{ok} and got("of family $came{ok}"); refused(join("+", sort keys %came), "socket")`,
+    // The last is how gVisor's kernel says that it is no protocol.
+    { invariant: "I7", refused: [...REFUSED, "EINVAL"], otherwise: [OWN_KERNEL, OWN_NETWORK] },
+  );
 }
 
 export const PROTOCOLS: readonly Probe[] = [
@@ -89,6 +107,11 @@ my $r = ""; vec($r, fileno($s), 1) = 1; select($r, undef, undef, 1.5) or refused
     "sends UDP-Lite datagrams",
     `use Socket; socket(my $s, 2, 2, 136) or refused(error_name(), "socket"); send($s, "x", 0, pack_sockaddr_in(53, inet_aton($ENV{LAN}))) ? got("it was sent") : refused(error_name(), "send")`,
   ),
+  strange("sctp-socket", "opens an SCTP socket", 1, 132),
+  strange("udplite-socket", "opens a UDP-Lite socket", 2, 136),
+  strange("multipath-socket", "opens a multipath TCP socket", 1, 262),
+  strange("dccp-socket", "opens a DCCP socket", 6, 33),
+  strange("l2tp-socket", "opens an L2TP socket", 2, 115),
   protocol("vsock", "opens a socket to the hypervisor", 'does("socket", 40, 1, 0)', {
     otherwise: [
       OWN_KERNEL,

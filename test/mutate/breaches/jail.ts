@@ -13,10 +13,10 @@ export const JAIL: readonly Breach[] = [
       "clock",
       "type-into-terminal",
       "paste-into-console",
+      "line-discipline",
       "handles",
     ].map((what) => `kernel-${what}`),
-    "protocol-netlink-audit",
-    "protocol-vsock",
+    ...["multipath-socket", "netlink-audit", "udplite-socket", "vsock"].map((what) => `protocol-${what}`),
   ]),
   breach(
     "the filter compares more of a call than the kernel reads",

@@ -4,6 +4,9 @@ const NOT_EVEN_ROOT = "root may not do it either on the machines that this is tr
 
 export const UNBROKEN: Readonly<Record<string, string>> = {
   "protocol-sctp": NO_SUCH_CODE,
+  "protocol-sctp-socket": NO_SUCH_CODE,
+  "protocol-dccp-socket": NO_SUCH_CODE,
+  "protocol-l2tp-socket": NO_SUCH_CODE,
   "protocol-bluetooth": NO_SUCH_CODE,
   "protocol-crypto-socket": NO_SUCH_CODE,
   "file-sysrq": NO_SUCH_CODE,
