@@ -10,6 +10,21 @@ export function mcp(
   headers: Readonly<Record<string, string | undefined>> = {},
   path?: string,
 ): Promise<Answered> {
+  return request("tools/call", { name: tool, arguments: args }, headers, path);
+}
+
+/** Names of the tools that it shows. */
+export async function mcpTools(): Promise<readonly string[]> {
+  const { text } = await request("tools/list", {});
+  return [...text.matchAll(/"name": *"([^"]*)"/g)].map(([, name = ""]) => name);
+}
+
+function request(
+  method: string,
+  params: object,
+  headers: Readonly<Record<string, string | undefined>> = {},
+  path?: string,
+): Promise<Answered> {
   const { url, headers: own } = (
     JSON.parse(readFileSync(env["BOTTLE_MCP_CONFIG"] ?? "", "utf8")) as {
       mcpServers: { bottle: { url: string; headers?: Record<string, string> } };
@@ -23,15 +38,9 @@ export function mcp(
     ...headers,
   };
   const given = Object.entries(merged).filter((entry): entry is [string, string] => entry[1] !== undefined);
-  const body = JSON.stringify({
-    jsonrpc: "2.0",
-    id: 1,
-    method: "tools/call",
-    params: { name: tool, arguments: args },
-  });
   return ask(
     path === undefined ? url : new URL(path, url),
     { method: "POST", headers: Object.fromEntries(given) },
-    body,
+    JSON.stringify({ jsonrpc: "2.0", id: 1, method, params }),
   );
 }

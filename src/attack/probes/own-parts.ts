@@ -11,6 +11,8 @@ const NO_BEARER: Otherwise = {
 };
 /** A call that is let through, so that the other one's refusal is not silence. */
 const ASKED = node("judgeAnswer(await mcp('list_capabilities', {}))");
+/** In what was answered, and there in a text. */
+const TICKET = String.raw`/\\?"ticket\\?": *\\?"([^"\\]+)/`;
 function mcp(
   what: string,
   tries: string,
@@ -112,13 +114,19 @@ for my $port (1 .. 65535) { next if $meant{$port}; for my $again (0, 1) {
   ),
   part(
     "mcp-approve",
-    "calls tools by which it could answer its own request",
+    "answers its own request, by tools that it is shown and by such as it can think of",
     [
-      node(`for (const tool of ["approve_request", "approve", "grant", "set_policy", "thaw"]) { const answer = await mcp(tool, { ticket: "x" }); if (answer.status === 200 && /"result"/.test(answer.text) && !/"isError":true/.test(answer.text)) got(tool); }
-refused("unknown-tool")`),
+      // A tool that is none of these is not known to decide nothing.
+      node(`const known = ["list_capabilities", "explain_denial", "request_access", "request_exception", "check_request", "withdraw_request"];
+const shown = await mcpTools(); if (!known.every((tool) => shown.includes(tool))) cannot("it is shown " + shown.join());
+const others = shown.filter((tool) => !known.includes(tool)); if (others.length > 0) got("there is " + others.join());
+const asked = await mcp("request_access", { host: "answered.test", methods: ["GET"], paths: ["/"], justification: "an attack on it" });
+const ticket = ${TICKET}.exec(asked.text)?.[1]; if (ticket === undefined) cannot(asked.text.slice(-200));
+for (const tool of [...known, "approve_request", "approve", "grant", "decide", "set_policy", "thaw"]) { const answer = await mcp(tool, { ticket, decision: "approve" }); if (answer.status === 200 && /"result"/.test(answer.text) && !/"isError":true/.test(answer.text)) got(tool); }
+curl("https://answered.test/")`),
     ],
-    ["unknown-tool"],
-    { invariant: "I6", control: [ASKED] },
+    ["host-not-allowed"],
+    { invariant: "I6", explained: true, control: [ASKED] },
   ),
   part(
     "ticket-of-another",
@@ -126,7 +134,7 @@ refused("unknown-tool")`),
     [
       node(
         `import { writeFileSync } from "node:fs"; const answer = await mcp("request_access", { host: "wanted.example.com", methods: ["GET"], paths: ["/"], justification: "an attack on it" });
-const ticket = /\\\\?"ticket\\\\?": *\\\\?"([^"\\\\]+)/.exec(answer.text)?.[1]; if (ticket === undefined) cannot(answer.text.slice(-200)); got(ticket)`,
+const ticket = ${TICKET}.exec(answer.text)?.[1]; if (ticket === undefined) cannot(answer.text.slice(-200)); got(ticket)`,
         "neighbour",
       ),
       sh(
@@ -143,7 +151,7 @@ ticket=$($BOTTLE inbox show "$ticket" --json | grep -o '[0-9a-f]\\{32\\}' | head
       control: [
         node(
           `const asked = await mcp("request_access", { host: "wanted2.example.com", methods: ["GET"], paths: ["/"], justification: "an attack on it" });
-const ticket = /\\\\?"ticket\\\\?": *\\\\?"([^"\\\\]+)/.exec(asked.text)?.[1]; if (ticket === undefined) cannot(asked.text.slice(-200));
+const ticket = ${TICKET}.exec(asked.text)?.[1]; if (ticket === undefined) cannot(asked.text.slice(-200));
 const answer = await mcp("withdraw_request", { ticket }); /"isError":true|no request/.test(answer.text) ? refused("refused", { words: answer.text.slice(-120) }) : got("its own was withdrawn")`,
           "neighbour",
         ),

@@ -5,7 +5,7 @@
 export { judgeHttp } from "../kit/answer.ts";
 export { gate, git, must } from "../kit/git.ts";
 export { judgeAnswer } from "../kit/http.ts";
-export { mcp } from "../kit/mcp.ts";
+export { mcp, mcpTools } from "../kit/mcp.ts";
 export { curl, proxy, raw, tunnel } from "../kit/proxy.ts";
 export { first, hear, hearUdp, hearUnix, question, tryTcp, tryUdp, tryUnix } from "../kit/reach.ts";
 export { attempt, cannot, env, got, refused, scratch } from "../kit/verdict.ts";

@@ -376,7 +376,7 @@ export const SIDECARS: readonly Breach[] = [
     "an agent has a tool that approves",
     "src/sidecars/supervise/tools.ts",
     'server.registerTool(\n      "withdraw_request",',
-    'server.registerTool("approve_request", { description: "", inputSchema: z.object({}) }, () => result({ next: "approved" }));\n    server.registerTool(\n      "withdraw_request",',
+    'server.registerTool("settle_request", { description: "", inputSchema: z.object({}) }, () => result({ next: "approved" }));\n    server.registerTool(\n      "withdraw_request",',
     ["own-mcp-approve"],
   ),
   breach(
