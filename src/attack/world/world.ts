@@ -181,8 +181,11 @@ async function build(options: WorldOptions, scope: Scope, tell: (text: string) =
     const { code, stderr } = await operator.bottle(["cp", path("kit"), `${id}:${GUEST_KIT}`]);
     if (code !== 0) throw new Error(`the kit cannot be put into ${id}: ${stderr.trim()}`);
   }
-  scope.defer("namespaces", pinNamespaces(root, [attacked, neighbour]));
-  look("DURING");
+  const observe = (): void => {
+    scope.defer("namespaces", pinNamespaces(root, [attacked, neighbour]));
+    look("DURING");
+  };
+  observe();
 
   const decoy = await operator.bottle([
     "exec",
@@ -260,7 +263,13 @@ async function build(options: WorldOptions, scope: Scope, tell: (text: string) =
     ids,
     look,
     env: {
-      guest: { ...shared, REMOTE: "git-gate:app", SECRET_FOLDERS: "/", KIT: GUEST_KIT, SIDE: "guest" },
+      guest: {
+        ...shared,
+        REMOTE: "git-gate:app",
+        SECRET_FOLDERS: "/ /dev/shm",
+        KIT: GUEST_KIT,
+        SIDE: "guest",
+      },
       host: {
         ...operator.env,
         ...shared,
@@ -275,6 +284,8 @@ async function build(options: WorldOptions, scope: Scope, tell: (text: string) =
     },
     folders: { host: operator.repository, outside: path("outside/workspace") },
     async endBottles() {
+      // Parts that are only there once they are needed have to be gone as well.
+      observe();
       const { code, stderr } = await operator.bottle(["rm", "--force", attacked, neighbour]);
       if (code !== 0) throw new Error(`bottle rm: exit ${code}: ${stderr.trim()}`);
     },

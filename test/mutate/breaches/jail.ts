@@ -105,6 +105,8 @@ export const JAIL: readonly Breach[] = [
         ],
       ].map((what) => `address-${what}`),
       ...["push-directly", "protocol-quic"],
+      // It is begun although it was not found isolated.
+      "operator-verified",
     ],
   },
   breach(

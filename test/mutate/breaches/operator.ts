@@ -54,10 +54,10 @@ export const OPERATOR: readonly Breach[] = [
     ["file-copied-set-id"],
   ),
   breach(
-    "links are copied out wherever they lead",
-    "src/lib/archive/extract-tar.ts",
-    "return reasonAgainstLink(path, entry.target);",
-    "return undefined;",
+    "links that climb are copied out",
+    "src/lib/archive/entry-path.ts",
+    "if (climbs > path.length - 1) return",
+    "if (climbs > path.length + 10) return",
     ["file-copied-link"],
   ),
   breach(
@@ -66,6 +66,13 @@ export const OPERATOR: readonly Breach[] = [
     "export async function removeGroup(group: string): Promise<void> {",
     'export async function removeGroup(group: string): Promise<void> {\n  if (group !== "") return;',
     ["left-groups", "left-cleanup"],
+  ),
+  breach(
+    "what was begun by the first request goes on",
+    "src/bundle/on-first-use.ts",
+    "    sidecar ??= start();",
+    '    if (sidecar === undefined)\n      void import("node:child_process").then(({ spawn }) =>\n        spawn("sleep", ["300"], { detached: true, stdio: "ignore" }).unref(),\n      );\n    sidecar ??= start();',
+    ["left-processes"],
   ),
   breach(
     "a repository brings bottles",
@@ -160,10 +167,24 @@ export const OPERATOR: readonly Breach[] = [
     ["exfiltrate-search-environments"],
   ),
   breach(
-    "the operator's key is in the guest's /etc",
-    "src/backends/namespace/root-layout.ts",
-    'const openssl = "/etc/ssl/openssl.cnf";\n  return {',
-    'const openssl = "/etc/ssl/openssl.cnf";\n  return {\n    key: readFileSync(join(process.env["HOME"] ?? "", ".ssh/id_ed25519"), "utf8"),',
+    "the operator's key is in the guest's memory, written as JSON",
+    "src/provision/provision.ts",
+    "    decoyFile(material.decoy),\n",
+    '    decoyFile(material.decoy),\n    { path: "/dev/shm/key.json", content: JSON.stringify((await import("node:fs")).readFileSync(String(process.env["HOME"]) + "/.ssh/id_ed25519", "utf8")), mode: 0o600 },\n',
     ["exfiltrate-search-files"],
+  ),
+  breach(
+    "a push is looked at once it has left",
+    "src/sidecars/git-gate/push/push.ts",
+    "  if (!names.allow) return names;\n",
+    "  if (!names.allow) return names;\n  await forward(git, place, context.remote, push.updates, () => {});\n",
+    ["operator-upstream-refs"],
+  ),
+  breach(
+    "a request leaves while its body is looked into",
+    `${EGRESS}/limits.ts`,
+    "heldBytes: 512 * 1024,",
+    "heldBytes: 0,",
+    ["operator-received"],
   ),
 ];
