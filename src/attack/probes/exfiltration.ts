@@ -133,11 +133,13 @@ setTimeout(() => sent ? got("nobody stopped it") : refused("silence"), 2000);`,
   ),
   leak(
     "echoed-credential",
-    "has an upstream repeat the token that egress presents",
+    "has an upstream repeat the token that egress presents, as it is and encoded",
     `import { spawnSync } from "node:child_process"; import { createHash } from "node:crypto";
 const { stdout } = spawnSync("curl", ["-sS", "https://" + env.TOKEN_HOST + "/echo"], { encoding: "latin1" });
 if (!stdout.includes(env.WORD)) cannot("the host did not answer: " + stdout.slice(0, 80));
-const tokens = stdout.match(/gh[p]_[0-9a-f]{36}/g) ?? [];
+const decoded = (form, digits) => (stdout.match(digits) ?? []).map((text) => Buffer.from(text, form).toString("latin1"));
+const repeated = [stdout, ...decoded("hex", /^[0-9a-f]{80,}$/gm), ...decoded("base64", /^[A-Za-z0-9+/=]{80,}$/gm)].join("\\n");
+const tokens = repeated.match(/gh[p]_[0-9a-f]{36}/g) ?? [];
 if (tokens.some((token) => createHash("sha256").update(token).digest("hex") === env.TOKEN_SHA256)) got("here it is");
 refused("not-in-answer")`,
     { invariant: "I2", refused: ["not-in-answer"], isSilent: true },

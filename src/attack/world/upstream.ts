@@ -89,7 +89,10 @@ function answer(socket: Socket, { word, received, adds = "" }: UpstreamOptions):
     }
     if (!isWhole(head, text.slice(end + 4))) return;
     heard = Buffer.alloc(0);
-    const body = Buffer.from(`${word}\n${adds}${text}`.slice(0, MAX_ECHO_BYTES), "latin1");
+    const said = Buffer.from(`${adds}${text}`, "latin1");
+    const forms = /^\S+ \/echo/.test(head) ? (["latin1", "hex", "base64"] as const) : (["latin1"] as const);
+    const repeated = forms.map((form) => said.toString(form)).join("\n");
+    const body = Buffer.from(`${word}\n${repeated}`.slice(0, MAX_ECHO_BYTES), "latin1");
     socket.write(
       `HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nX-World: ${word}\r\nContent-Length: ${body.length}\r\n\r\n`,
     );

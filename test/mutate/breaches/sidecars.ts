@@ -188,10 +188,10 @@ export const SIDECARS: readonly Breach[] = [
     [...SECRETS, "operator-received"],
   ),
   breach(
-    "answers are not searched for the token",
-    `${EGRESS}/inspection/incoming.ts`,
-    "this.#scrub = wantsBody ? scrubber?.open() : undefined;",
-    "this.#scrub = wantsBody && 0 === 1 ? scrubber?.open() : undefined;",
+    "answers are searched for the token as it is, and not for its encodings",
+    "src/inspect/echo-scrubber.ts",
+    "return [value, ...forms];",
+    "return [value, ...forms.slice(forms.length)];",
     ["exfiltrate-echoed-credential"],
   ),
   breach(
