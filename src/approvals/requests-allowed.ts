@@ -88,8 +88,20 @@ function coversPath(wide: PathMatch | undefined, narrow: PathMatch | undefined):
     case "regex":
       if (narrow.type === "regex") return narrow.value === wide.value;
       if (narrow.type === "prefix" || ambiguityOf(narrow.value) !== undefined) return false;
-      return RE2JS.compile(wide.value).testExact(narrow.value);
+      return compiled(wide.value).testExact(narrow.value);
   }
+}
+
+/**
+ * Compiled once each: only a manifest has patterns, and each of the hundreds of requests that an agent can ask for at once
+ * is held against all of them. Compiled every time, an agent that asked for much kept its keeper busy for minutes.
+ */
+const patterns = new Map<string, RE2JS>();
+
+function compiled(pattern: string): RE2JS {
+  const known = patterns.get(pattern) ?? RE2JS.compile(pattern);
+  patterns.set(pattern, known);
+  return known;
 }
 
 /** A prefix of `/` asks nothing of a path, not even that it is read in one way only. */

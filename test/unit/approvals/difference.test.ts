@@ -1,8 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { type Allowed, withGrant } from "../../../src/approvals/allowed.ts";
+import { MAX_PENDING } from "../../../src/approvals/decide.ts";
 import { describeChange, difference } from "../../../src/approvals/difference.ts";
-import type { Ask, Change } from "../../../src/contract/approvals.ts";
+import { ASK_LIMITS, type Ask, type Change } from "../../../src/contract/approvals.ts";
 import { matchesRef } from "../../../src/lib/git-ref.ts";
 import { judgeRefs } from "../../../src/sidecars/git-gate/policy/refs.ts";
 import {
@@ -327,5 +328,24 @@ describe("refs, held against git-gate's own judgement", () => {
       "force-push to refs/heads/main in app",
       "push to refs/heads/main in app",
     ]);
+  });
+});
+
+describe("a host with patterns", () => {
+  it("regression: is asked about as much as may be without keeping the keeper from all else: that took minutes", () => {
+    const patterns = Array.from({ length: 8 }, (_, i) => ({
+      type: "regex" as const,
+      value: `/v${i}/[a-z]{1,1000}`,
+    }));
+    const before = routes({ host: "api.x.test", matches: [{ paths: patterns }] });
+    const ask: Ask = {
+      kind: "host",
+      host: "api.x.test",
+      methods: Array.from({ length: ASK_LIMITS.methods }, (_, i) => `M${"X".repeat(i)}`),
+      paths: Array.from({ length: ASK_LIMITS.items }, (_, i) => ({ type: "exact", value: `/p${i}` })),
+    };
+    // As many as may wait at once.
+    for (let i = 0; i < MAX_PENDING; i++)
+      expect(difference(before, withGrant(before, ask, "t"))).toHaveLength(ASK_LIMITS.items);
   });
 });
