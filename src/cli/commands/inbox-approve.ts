@@ -8,6 +8,7 @@ import { planAlways } from "../inbox/always.ts";
 import { findPending } from "../inbox/inboxes.ts";
 import { type LifetimeFlags, termsOf, termsText } from "../inbox/lifetime.ts";
 import { operatorName } from "../inbox/operator.ts";
+import { flagsFor, isPromise, PROMISE_QUESTION, promiseText } from "../inbox/promise.ts";
 import { reasonPart } from "../inbox/reason.ts";
 import { showPassages, showPending } from "../inbox/show.ts";
 import { tell } from "../output.ts";
@@ -21,9 +22,8 @@ export interface ApproveFlags extends LifetimeFlags {
 export async function inboxApprove(prefix: string, flags: ApproveFlags): Promise<number> {
   const found = await findPending(prefix);
   const { keeper, pending } = found;
-  // A word that is kept when the bottle is resumed: there is no time for which it holds.
-  const isPromise = pending.kind === "request" && pending.ask.kind === "environment";
-  const terms = termsOf(isPromise && !flags.always ? { session: true } : flags);
+  const ask = pending.kind === "request" ? pending.ask : undefined;
+  const terms = termsOf(flagsFor(ask, flags));
   const isPush = pending.kind === "push";
   if (
     isPush &&
@@ -38,7 +38,9 @@ export async function inboxApprove(prefix: string, flags: ApproveFlags): Promise
   if (plan !== undefined) showPassages(plan.passages, tell);
   const question = isPush
     ? "let this push through?"
-    : `approve ${isPromise ? "this, to be given by bottle resume" : termsText(terms)}?`;
+    : isPromise(ask)
+      ? PROMISE_QUESTION
+      : `approve ${termsText(terms)}?`;
   if (!flags.yes) {
     const hint = `bottle inbox show ${prefix} --json has the digest; add --yes --digest <it> to approve just that`;
     if (!(await confirm(question, hint))) {
@@ -57,8 +59,7 @@ export async function inboxApprove(prefix: string, flags: ApproveFlags): Promise
     });
   };
   await (plan === undefined ? approve() : plan.carryOut(approve));
-  if (isPromise)
-    tell(`agreed; it is given by bottle resume ${found.view.bottle} --with …, once the bottle has ended`);
+  if (isPromise(ask)) tell(promiseText(found.view.bottle));
   else
     tell(isPush ? "approved" : `approved ${termsText(terms)}; bottle inbox revoke ${prefix} takes it back`);
   return 0;

@@ -6,6 +6,7 @@ import { editAsk } from "../inbox/edit-ask.ts";
 import { findPending } from "../inbox/inboxes.ts";
 import { type LifetimeFlags, termsOf, termsText } from "../inbox/lifetime.ts";
 import { operatorName } from "../inbox/operator.ts";
+import { flagsFor, isPromise, PROMISE_QUESTION, promiseText } from "../inbox/promise.ts";
 import { reasonPart } from "../inbox/reason.ts";
 import { showPassages, showPending } from "../inbox/show.ts";
 import { tell } from "../output.ts";
@@ -14,7 +15,8 @@ export async function inboxEdit(
   prefix: string,
   flags: LifetimeFlags & { readonly reason?: string },
 ): Promise<number> {
-  const terms = termsOf(flags);
+  // Refused before anything is shown.
+  termsOf(flags);
   const found = await findPending(prefix);
   const { keeper, pending } = found;
   if (pending.kind === "push") {
@@ -34,6 +36,7 @@ export async function inboxEdit(
   const reply = await keeper.ask({ op: "preview", ticket: pending.ticket, ask });
   if (!("preview" in reply)) throw new Error("the keeper did not tell what it would allow");
   const { preview } = reply;
+  const terms = termsOf(flagsFor(preview.ask, flags));
   showPassages(
     [
       {
@@ -47,7 +50,8 @@ export async function inboxEdit(
   const plan =
     terms.lifetime.kind === "always" ? await planAlways(found.view.bottle, preview.ask) : undefined;
   if (plan !== undefined) showPassages(plan.passages, tell);
-  if (!(await confirm(`approve that ${termsText(terms)}?`, ""))) {
+  const question = isPromise(preview.ask) ? PROMISE_QUESTION : `approve that ${termsText(terms)}?`;
+  if (!(await confirm(question, ""))) {
     tell("not approved; it still waits");
     return 1;
   }
@@ -63,6 +67,7 @@ export async function inboxEdit(
     });
   };
   await (plan === undefined ? approve() : plan.carryOut(approve));
-  tell(`approved ${termsText(terms)}; bottle inbox revoke ${prefix} takes it back`);
+  if (isPromise(preview.ask)) tell(promiseText(found.view.bottle));
+  else tell(`approved ${termsText(terms)}; bottle inbox revoke ${prefix} takes it back`);
   return 0;
 }

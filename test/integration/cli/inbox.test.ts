@@ -302,6 +302,22 @@ describe("bottle inbox edit", () => {
     expect(readFileSync(cli.path("w", "seen"), "utf8")).toContain("#   GET, POST api.x.test/v1/*");
   });
 
+  it("names no time for what is only kept when the bottle is resumed", async () => {
+    const one = await bottle();
+    const ticket = await one.ask({ kind: "environment", variables: ["ONE", "TWO"], files: [], programs: [] });
+    const env = { EDITOR: editor(`sed -i -e '/- TWO/d' "$1"\n`) };
+    const terminal = cli.terminal(["inbox", "edit", ticket, "--once"], { env });
+    try {
+      await terminal.shows("approve this, to be given by bottle resume? [y/N]");
+      terminal.type("y\r");
+      await terminal.shows(`agreed; it is given by bottle resume ${one.id} --with`);
+      expect(await terminal.exit).toBe(0);
+    } finally {
+      await terminal.close();
+    }
+    expect(one.inbox.view().grants).toMatchObject([{ ticket, expiresAt: null, usesLeft: null }]);
+  });
+
   it("asks for another try at what cannot be read, and does nothing when nothing was changed", async () => {
     const one = await bottle();
     const ticket = await one.ask(askHost("api.x.test"));
