@@ -13,6 +13,7 @@ import {
   HEX,
   HEX_ASCII,
   HEX_SEPARATED,
+  PHRASE,
   SPACED,
   WORD_TABLES,
 } from "./byte-classes.ts";
@@ -29,6 +30,7 @@ import {
   isMixed,
   isMonotonous,
   MONOTONOUS,
+  stretchEnd,
   stretchEndByWords,
   stretchStart,
 } from "./stretch.ts";
@@ -45,8 +47,8 @@ export const SMALLEST_UNPACKED = 6;
 const NOTICED_AFTER = 20;
 /** So many digits of hex are noticed whatever stands between them. */
 const NOTICED_HEX = 32;
-/** What separates digits of base64 and not of hex: a backslash, with the letter behind it, and padding. */
-const OTHER_SEPARATORS: readonly number[] = [0x5c, 0x3d];
+/** Of what is SPACED, all but what separates digits of base64 and not of hex: a backslash, with the letter behind it, and padding. */
+const SPACED_LIKE_HEX = BASE64 | PHRASE;
 /** Words of base64 that are looked at in one go. */
 const STRIP = 512;
 /** `AAAA`: three bytes of zero. */
@@ -292,7 +294,7 @@ export class Unpacker {
       this.#done[WALKED] = end;
     }
     // What only white space separates is noticed as separated hex too, and read as that.
-    const isReadTwice = !hex && !OTHER_SEPARATORS.some((byte) => bytes.subarray(start, end).includes(byte));
+    const isReadTwice = !hex && stretchEnd(bytes, start, end, SPACED_LIKE_HEX) === end;
     this.#longestHex = isReadTwice ? NOTICED_HEX : Number.POSITIVE_INFINITY;
     this.#unpackSqueezed(frame, start, end, hex);
     this.#longestHex = Number.POSITIVE_INFINITY;

@@ -242,6 +242,12 @@ const SHORTCUTS: readonly Mutant[] = [
     ),
     tests: ["test/unit/inspect/seed-phrases.test.ts"],
   },
+  decoder(
+    "hex between escapes of white space",
+    "unpacker.ts",
+    "!hex && stretchEnd(bytes, start, end, SPACED_LIKE_HEX) === end",
+    "!hex",
+  ),
   decoder("hex of text among separated hex", "unpack.ts", "if (next === PAIRS_OF_TEXT) return true;", ""),
   decoder("letters in disguise in base64", "unpacker.ts", "| (run6 & BASE64_UTF8)", ""),
   {
