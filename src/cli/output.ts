@@ -2,6 +2,7 @@
 import { styleText } from "node:util";
 import { codeOf, isLackOfRoom, messageOf, UserError } from "../lib/errors.ts";
 import { printableLines } from "../lib/printable.ts";
+import { textWidth, wrapped } from "./inbox/text-width.ts";
 
 type Style = Parameters<typeof styleText>[0];
 
@@ -46,17 +47,27 @@ export function jsonText(value: unknown, indent = 0): string {
   );
 }
 
+/** Fewer cells than these are no room for a text. */
+const LEAST_CELLS = 24;
+
+/**
+ * `text` behind `head`; on a terminal in rows that are set in, as many as it takes. A terminal would go on at its edge,
+ * where rows begin: what an agent calls a file, or asks for, could pass there for a row of ours.
+ */
+export function rowsBehind(head: string, text: string, stream: NodeJS.WriteStream): readonly string[] {
+  if (stream.isTTY !== true) return [head + text];
+  const inset = stream.columns - textWidth(head) < LEAST_CELLS ? 4 : textWidth(head);
+  const [first = "", ...more] = wrapped(text, stream.columns - inset).map((row) => " ".repeat(inset) + row);
+  return inset === textWidth(head) ? [head + first.slice(inset), ...more] : [head.trimEnd(), first, ...more];
+}
+
 /** Columns as wide as they need be, without trailing spaces. No header when there are no rows. */
 export function printTable(header: readonly string[], rows: readonly (readonly string[])[]): void {
   if (rows.length === 0) return;
   const widths = header.map((title, i) => Math.max(title.length, ...rows.map((row) => row[i]?.length ?? 0)));
   for (const row of [header, ...rows]) {
-    print(
-      row
-        .map((cell, i) => cell.padEnd(widths[i] ?? 0))
-        .join("  ")
-        .trimEnd(),
-    );
+    const cells = row.slice(0, -1).map((cell, i) => `${cell.padEnd(widths[i] ?? 0)}  `);
+    for (const line of rowsBehind(cells.join(""), row.at(-1) ?? "", process.stdout)) print(line.trimEnd());
   }
 }
 

@@ -7,8 +7,7 @@ import { bottlePaths, listBottleIds, noSuchBottle } from "../../keeper/bottle-re
 import { codeOf } from "../../lib/errors.ts";
 import { homeOf } from "../../lib/paths.ts";
 import { printable } from "../../lib/printable.ts";
-import { wrapped } from "../inbox/text-width.ts";
-import { print, printJson, tell } from "../output.ts";
+import { print, printJson, rowsBehind, tell } from "../output.ts";
 
 /** `git-gate.` are the keeper's words about the gate itself. */
 const PREFIXES = ["git.", "git-gate.", "deploy-key.", "review."];
@@ -34,12 +33,8 @@ export async function gitLog(id: string, flags: { readonly json?: true }): Promi
   return damaged > 0 ? 1 : 0;
 }
 
-/** A terminal would go on with a long line at its edge, where rows begin: what an agent calls a file could be one. */
 function printBehind(head: string, text: string): void {
-  const width = process.stdout.isTTY === true ? process.stdout.columns : Number.POSITIVE_INFINITY;
-  const [first = "", ...more] = wrapped(text, width - INDENT);
-  print(head + first);
-  for (const line of more) print(" ".repeat(INDENT) + line);
+  for (const row of rowsBehind(head, text, process.stdout)) print(row);
 }
 
 async function eventsOf(id: string): ReturnType<typeof readEvents> {

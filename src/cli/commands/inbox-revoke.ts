@@ -4,7 +4,7 @@ import { findTicket } from "../inbox/inboxes.ts";
 import { operatorName } from "../inbox/operator.ts";
 import { reasonPart } from "../inbox/reason.ts";
 import { grantSummary } from "../inbox/words.ts";
-import { tell } from "../output.ts";
+import { rowsBehind, tell } from "../output.ts";
 
 export async function inboxRevoke(prefix: string, flags: { readonly reason?: string }): Promise<number> {
   const found = await findTicket(prefix);
@@ -19,6 +19,7 @@ export async function inboxRevoke(prefix: string, flags: { readonly reason?: str
     by: operatorName(),
     ...reasonPart(flags.reason),
   });
-  tell(`revoked: ${found.view.bottle}: ${grantSummary(found.grant)}`);
+  const head = `revoked: ${found.view.bottle}: `;
+  for (const row of rowsBehind(head, grantSummary(found.grant), process.stderr)) tell(row);
   return 0;
 }

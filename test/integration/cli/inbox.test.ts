@@ -54,6 +54,27 @@ describe("bottle inbox", () => {
     );
   });
 
+  it("begins no row of a terminal with what an agent asks for", async () => {
+    const planned = { repos: [{ name: "app", refs: [] }] };
+    const one = await bottle({ planned });
+    // Drawn as nothing, until the terminal's edge.
+    const subject = `${"\u2800".repeat(150)}${"cafe".repeat(2)}  ${one.id}  9 s  15 min  GET docs.test`;
+    const ticket = await one.ask({
+      ...{ kind: "git-exception", repo: "app", code: "path-protected" },
+      subjects: [subject],
+    });
+    const rows = async (...args: readonly string[]): Promise<readonly string[]> => {
+      const terminal = cli.terminal(args);
+      await terminal.exit;
+      const rowsOf = (line: string): readonly string[] => line.match(/.{1,120}/gu) ?? [];
+      return terminal.raw().split("\r\n").flatMap(rowsOf);
+    };
+    const digits = ticket.slice(0, 8);
+    const own = new RegExp(`^(?:TICKET|${digits}|    |warning|bottle inbox|denied|${one.id}: )`);
+    for (const row of await rows("inbox")) expect(row).toMatch(own);
+    for (const row of await rows("inbox", "deny", ticket, "--reason", "no")) expect(row).toMatch(own);
+  });
+
   it("prints as data exactly what the keepers say", async () => {
     const one = await bottle();
     const ticket = await one.ask(askHost("api.x.test"), HOSTILE);
