@@ -59,12 +59,14 @@ export function ownUid(): number {
 
 /**
  * The 0700 directory under which each running bottle has its sockets: `$XDG_RUNTIME_DIR/bot-bottle`,
- * else `/tmp/bot-bottle-<uid>`.
+ * else `/tmp/bot-bottle-<uid>`. One that others can change (`sudo -E` keeps the caller's) is as good as none: they could
+ * put another directory in the place of ours, and answer for our bottles.
  * @throws UserError when that name in /tmp belongs to another user or is a link: somebody is waiting there.
  */
 export function runtimeDir(env: Environment = process.env): string {
-  const base = env["XDG_RUNTIME_DIR"];
   const uid = ownUid();
+  const told = env["XDG_RUNTIME_DIR"];
+  const base = told && !othersChange(told, uid) ? told : undefined;
   const dir = base ? join(base, "bot-bottle") : join(tmpdir(), `bot-bottle-${uid}`);
   try {
     makeFolders(dir);
@@ -82,6 +84,15 @@ export function runtimeDir(env: Environment = process.env): string {
   }
   if ((stat.mode & 0o077) !== 0) chmodSync(dir, 0o700);
   return dir;
+}
+
+/** What is in it they replace: it is somebody else's, or leads to such a one, or all may write there and no sticky bit minds. */
+function othersChange(path: string, uid: number): boolean {
+  const place = lstatSync(path, { throwIfNoEntry: false });
+  if (place === undefined) return false;
+  const folder = statSync(path, { throwIfNoEntry: false });
+  if (folder === undefined || place.uid !== uid || folder.uid !== uid) return true;
+  return (folder.mode & 0o022) !== 0 && (folder.mode & 0o1000) === 0;
 }
 
 /** @throws UserError naming the limit; the caller's path would be silently cut otherwise. */

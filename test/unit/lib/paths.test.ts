@@ -1,6 +1,16 @@
-import { mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  lchownSync,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { UserError } from "../../../src/lib/errors.ts";
 import { makePrivateDir, runtimeDir } from "../../../src/lib/paths.ts";
 
@@ -8,7 +18,10 @@ let root: string;
 beforeEach(() => {
   root = mkdtempSync("/tmp/bb-paths-");
 });
-afterEach(() => rmSync(root, { recursive: true }));
+afterEach(() => {
+  vi.unstubAllEnvs();
+  rmSync(root, { recursive: true });
+});
 
 const failure = (path: string): Promise<UserError> =>
   makePrivateDir(path).then(
@@ -45,6 +58,28 @@ describe("a private directory", () => {
       expect(() => runtimeDir({ XDG_RUNTIME_DIR: "/proc/x" })).toThrow("cannot create /proc/x/bot-bottle");
     },
   );
+
+  it("has sockets nowhere that others can change", () => {
+    vi.stubEnv("TMPDIR", root);
+    const elsewhere = join(root, `bot-bottle-${process.getuid?.()}`);
+    const chosen = (name: string): string => runtimeDir({ XDG_RUNTIME_DIR: join(root, name) });
+    mkdirSync(join(root, "own"), { mode: 0o700 });
+    expect(chosen("own")).toBe(join(root, "own/bot-bottle"));
+    chmodSync(join(root, "own"), 0o1777);
+    expect(chosen("own")).toBe(join(root, "own/bot-bottle"));
+    for (const mode of [0o777, 0o720]) {
+      chmodSync(join(root, "own"), mode);
+      expect(chosen("own"), mode.toString(8)).toBe(elsewhere);
+    }
+    if (process.getuid?.() !== 0) return;
+    mkdirSync(join(root, "theirs"), { mode: 0o700 });
+    symlinkSync("theirs", join(root, "link"));
+    chownSync(join(root, "theirs"), 12_345, 12_345);
+    for (const name of ["theirs", "link"]) expect(chosen(name), name).toBe(elsewhere);
+    chownSync(join(root, "theirs"), 0, 0);
+    lchownSync(join(root, "link"), 12_345, 12_345);
+    expect(chosen("link")).toBe(elsewhere);
+  });
 
   it("names what says where it is", async () => {
     const before = { ...process.env };
