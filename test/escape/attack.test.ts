@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import * as z from "zod";
-import { GROUPS, INVARIANTS } from "../../src/attack/probe.ts";
+import { GROUPS, type Group, INVARIANTS } from "../../src/attack/probe.ts";
 import { PROBES } from "../../src/attack/probes/all.ts";
 import { namespaceBackend } from "../../src/backends/namespace/backend.ts";
 import type { BackendName } from "../../src/contract/isolation.ts";
@@ -95,6 +95,8 @@ interface Tried {
   /** Below it. */
   readonly on?: string;
   readonly lack: string | undefined;
+  /** Groups of its probes that are not tried. */
+  readonly but?: readonly Group[];
   /** Probes that get through on what stands in for the real thing here, which has what they miss. */
   readonly lacking?: readonly string[];
   start(): Promise<{ readonly env: Readonly<Record<string, string>>; close(): Promise<void> }>;
@@ -148,6 +150,8 @@ const TRIED: readonly Tried[] = [
   {
     backend: "qemu",
     lack: machinesLack,
+    // What is asked of sidecars takes minutes by an emulated guest's git and node, and they are the same as above: in a soak.
+    ...(process.env["SOAK"] === undefined && { but: ["proxy", "exfiltration", "pushes"] as const }),
     start: async () => ({ env: { BOT_BOTTLE_CACHE: VM_CACHE }, close: nothing }),
   },
   // Minutes: `npm run soak -- attack`.
@@ -216,7 +220,7 @@ const tries = TRIED.map((each) => ({
   name: [each.backend, each.on].filter((word) => word !== undefined).join(" on "),
 }));
 
-describe.each(tries)("a bottle of $name", ({ name, backend, lack, lacking = [], start }) => {
+describe.each(tries)("a bottle of $name", ({ name, backend, lack, but = [], lacking = [], start }) => {
   if (lack !== undefined) {
     console.warn(`SKIPPED: bottle attack on ${name}: ${lack}`);
     it.skip(`holds every probe that there is (${lack})`);
@@ -227,11 +231,19 @@ describe.each(tries)("a bottle of $name", ({ name, backend, lack, lacking = [], 
     world = await start();
   }, 300_000);
   afterAll(() => world?.close(), 60_000);
+  const groups = GROUPS.filter((group) => !but.includes(group));
+  const wanted = PROBES.filter(({ group }) => groups.includes(group));
 
   it(
     "holds every probe that is tried, each with a control that succeeds or is stated not to",
     async () => {
-      const words = ["attack", "--backend", backend, "--json"];
+      const words = [
+        "attack",
+        "--backend",
+        backend,
+        "--json",
+        ...groups.flatMap((group) => ["--only", group]),
+      ];
       const { code, stdout, stderr } = await bottleIn({ ...env, ...world.env }, words);
       const { reports } = outputSchema.parse(
         JSON.parse(stdout === "" ? `{"stderr":${JSON.stringify(stderr)}}` : stdout),
@@ -240,7 +252,7 @@ describe.each(tries)("a bottle of $name", ({ name, backend, lack, lacking = [], 
       const [report] = reports;
       expect(report?.problems).toEqual([]);
       expect(report?.results.flatMap(({ id, held }) => (held ? [] : [id]))).toEqual(lacking);
-      expect(report?.results.map(({ id }) => id).sort()).toEqual(PROBES.map(({ id }) => id).sort());
+      expect(report?.results.map(({ id }) => id).sort()).toEqual(wanted.map(({ id }) => id).sort());
       for (const { outcome, control, why, id } of report?.results ?? []) {
         if (outcome === "stated") expect(why, id).toMatch(/ /);
         else expect(control, id).toMatch(/^succeeded: /);
@@ -259,7 +271,7 @@ describe.each(tries)("a bottle of $name", ({ name, backend, lack, lacking = [], 
       const isWhole =
         WHOLE.every((each) => report?.capabilities[each]) &&
         (report?.capabilities["syscallFilter"] || report?.capabilities["sharedKernel"] === false);
-      if (expected === undefined || !isWhole) expect(stated?.length).toBeLessThan(PROBES.length / 4);
+      if (expected === undefined || !isWhole) expect(stated?.length).toBeLessThan(wanted.length / 4);
       else {
         expect(ofMachine.filter((id) => !expected.ofMachine.includes(id))).toEqual([]);
         if (report?.capabilities["nativeProcessor"]) expect(ofBackend).toEqual(expected.ofBackend);
