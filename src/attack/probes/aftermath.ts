@@ -40,7 +40,7 @@ export const AFTERMATH: readonly Probe[] = [
   }),
   left("mounts", "leaves a mount", still("mounts"), { controlOtherwise: [NONE_EVER] }),
   left("sockets", "leaves a socket that somebody listens on", still("sockets")),
-  left("listeners", "leaves a port that somebody listens on", still("listeners"), {
+  left("listeners", "leaves a port that somebody listens on", still("listeners", "", "listening"), {
     controlOtherwise: [NONE_EVER],
   }),
   left("groups", "leaves a group of processes", still("groups"), { controlOtherwise: [NONE_EVER] }),

@@ -18,7 +18,10 @@ export interface HostState {
   readonly inhabited: readonly string[];
   readonly mounts: readonly string[];
   readonly sockets: readonly string[];
+  /** That processes of theirs hold. */
   readonly listeners: readonly string[];
+  /** Anybody's: other programs of the host begin to listen while an attack is under way. */
+  readonly listening: readonly string[];
   readonly files: readonly string[];
   readonly groups: readonly string[];
   readonly interfaces: readonly string[];
@@ -28,6 +31,8 @@ export function hostState(root: string, ids: readonly string[]): HostState {
   const pids = alive();
   const isOurs = belongsTo(root, ids);
   const ours = processesOf(pids, isOurs);
+  const held = new Set(ours.flatMap(socketsOf));
+  const listening = listeningHere();
   const namespacesOf = (pid: string): readonly string[] =>
     NAMESPACES.flatMap((kind) => {
       try {
@@ -58,13 +63,8 @@ export function hostState(root: string, ids: readonly string[]): HostState {
         .filter(isOurs)
         .map((line) => line.split(" ").at(-1) ?? ""),
     ),
-    listeners: ["tcp", "tcp6"].flatMap((name) =>
-      contentOf(`/proc/net/${name}`)
-        .split("\n")
-        .map((line) => line.trim().split(/\s+/))
-        .filter((fields) => fields[3] === "0A")
-        .map((fields) => `${name} ${fields[1]}`),
-    ),
+    listeners: listening.filter(({ inode }) => held.has(inode)).map(({ place }) => place),
+    listening: listening.map(({ place }) => place),
     files: walk(root),
     groups: groupsBelow("/sys/fs/cgroup", GROUP_DEPTH).filter((path) => ids.some((id) => path.includes(id))),
     interfaces: unique(
@@ -75,6 +75,34 @@ export function hostState(root: string, ids: readonly string[]): HostState {
       }),
     ),
   };
+}
+
+interface Listening {
+  readonly place: string;
+  readonly inode: string;
+}
+
+/** In the network of whoever asks (proc(5), `/proc/net/tcp`). */
+function listeningHere(): readonly Listening[] {
+  return ["tcp", "tcp6"].flatMap((name) =>
+    contentOf(`/proc/net/${name}`)
+      .split("\n")
+      .map((line) => line.trim().split(/\s+/))
+      .filter((fields) => fields[3] === "0A")
+      .map((fields) => ({ place: `${name} ${fields[1]}`, inode: fields[9] ?? "" })),
+  );
+}
+
+/** By inode. */
+function socketsOf(pid: string): readonly string[] {
+  return entriesOf(`/proc/${pid}/fd`).flatMap((fd) => {
+    try {
+      return /^socket:\[(\d+)\]$/.exec(readlinkSync(`/proc/${pid}/fd/${fd}`))?.[1] ?? [];
+    } catch {
+      // Closed meanwhile.
+      return [];
+    }
+  });
 }
 
 /**
