@@ -6,7 +6,7 @@ import { PassThrough, Readable, type Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import * as zlib from "node:zlib";
 import { ArchiveError } from "../lib/archive/tar-format.ts";
-import { UserError } from "../lib/errors.ts";
+import { isLackOfRoom, UserError } from "../lib/errors.ts";
 import { checked } from "./digest.ts";
 import { beginsAsZstd, inFrames } from "./zstd-frames.ts";
 
@@ -52,7 +52,7 @@ export async function withLayerTar(
       await read(layer.diffId === undefined ? tar : checked("the layer's content", tar, layer.diffId));
     } catch (error) {
       // The pipeline would tell of what it broke off for that, and not why.
-      if (error instanceof UserError || error instanceof ArchiveError) refusal = error;
+      if (error instanceof UserError || error instanceof ArchiveError || isLackOfRoom(error)) refusal = error;
       throw error;
     }
   };

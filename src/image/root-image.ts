@@ -9,7 +9,7 @@ import { join } from "node:path";
 import type { Progress } from "../contract/backend.ts";
 import { packTar } from "../lib/archive/pack-tar.ts";
 import { ArchiveError } from "../lib/archive/tar-format.ts";
-import { UserError } from "../lib/errors.ts";
+import { codeOf, isLackOfRoom, UserError } from "../lib/errors.ts";
 import { acquireLock } from "../lib/lock-file.ts";
 import { makePrivateDir } from "../lib/paths.ts";
 import { removeTree } from "../lib/remove-tree.ts";
@@ -90,7 +90,11 @@ export async function prepareRootImage(
   return making.catch((error: unknown) => {
     // Streams and programs that were stopped say so in words of their own.
     signal?.throwIfAborted();
-    throw error;
+    if (!isLackOfRoom(error)) throw error;
+    throw new UserError(`there is no room for the image ${name} in ${request.cache}: ${codeOf(error)}`, {
+      hint: "make room there, bottle image prune for one, or set BOT_BOTTLE_CACHE to a folder on another disk",
+      cause: error,
+    });
   });
 }
 

@@ -6,7 +6,7 @@ import { createReadStream } from "node:fs";
 import { link, open, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { codeOf, UserError } from "../../lib/errors.ts";
+import { codeOf, isLackOfRoom, UserError } from "../../lib/errors.ts";
 import { acquireLock } from "../../lib/lock-file.ts";
 import { statOf } from "../../lib/on-disk.ts";
 import { makePrivateDir } from "../../lib/paths.ts";
@@ -164,7 +164,7 @@ function startsAt(header: string | undefined, first: number): boolean {
 }
 
 function asUserError(part: Part, error: unknown): unknown {
-  if (error instanceof UserError || codeOf(error) === "ENOSPC") return error;
+  if (error instanceof UserError || isLackOfRoom(error)) return error;
   return new UserError(`the download of ${part.digest} broke off: ${codeOf(error) ?? String(error)}`, {
     hint: "start it again: it goes on where it stopped",
     cause: error,

@@ -1,8 +1,9 @@
 /** `bottle image` at the hands of an operator. */
-import { existsSync, mkdirSync, readdirSync, utimesSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { type BottleCli, createBottleCli } from "../../support/bottle-cli.ts";
+import { withMounts } from "../../support/own-mounts.ts";
 import { readerOf } from "../../support/raw-disk.ts";
 
 let cli: BottleCli;
@@ -112,6 +113,25 @@ describe("bottle image build", () => {
     expect(done.code).toBe(130);
     expect(namesIn("roots")).toEqual(before);
     expect(namesIn("work")).toEqual([]);
+  });
+});
+
+describe("bottle image build on a disk that is full", () => {
+  it("says where there is no room, leaves nothing, and works once there is some", async () => {
+    writeFileSync(join(root, "big"), Buffer.alloc(40_000_000, "x"));
+    const small = cli.path("small");
+    mkdirSync(small);
+    const wrapper = withMounts(`mount -t tmpfs -o size=20m,mode=700 none ${small}
+      if "$@" 2>${small}.first; then exit 9; fi
+      find ${small} -type f >${small}.left
+      mount -o remount,size=100m ${small}`);
+    const done = await cli.run(build(), { wrapper, env: { BOT_BOTTLE_CACHE: small } });
+    expect(readFileSync(`${small}.first`, "utf8")).toContain(
+      `\nerror: there is no room for the image dir:${root} in ${small}: ENOSPC\nnext:  make room there`,
+    );
+    expect(readFileSync(`${small}.left`, "utf8")).toBe("");
+    expect(done.stdout).toMatch(/^sha256:[0-9a-f]{64}\n$/);
+    expect(done.code).toBe(0);
   });
 });
 

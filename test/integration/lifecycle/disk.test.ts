@@ -2,6 +2,7 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, renameSync } from "node:
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { type BottleCli, createBottleCli, eventually, isRoot } from "../../support/bottle-cli.ts";
+import { withMounts } from "../../support/own-mounts.ts";
 
 let cli: BottleCli;
 beforeAll(() => {
@@ -10,13 +11,6 @@ beforeAll(() => {
 });
 afterEach(() => cli.expectNothingLeft());
 afterAll(() => cli.remove());
-
-/** Runs what follows in a mount namespace of its own, after `mounts`. */
-const withMounts = (mounts: string): readonly string[] => [
-  "unshare",
-  ...(isRoot ? [] : ["--user", "--map-root-user"]),
-  ...["--mount", "--", "sh", "-ec", `${mounts}\nexec "$@"`, "sh"],
-];
 
 describe("a home that cannot be written", () => {
   it("is refused before anything runs when its disk is full, with how much is needed", async () => {
