@@ -27,11 +27,12 @@ import { newBottle, type Reserved } from "./reservation.ts";
  */
 export async function forkBottle(id: string, count: number): Promise<readonly string[]> {
   const paths = bottlePaths(id);
-  const { ended: _ended, work: _work, waits: _waits, ...record } = await readRecord(paths);
-  const disks = disksOf(record.plan.backend);
-  return withNewBottles(record.plan, count, async (copies) => {
+  const { plan } = await readRecord(paths);
+  const disks = disksOf(plan.backend);
+  return withNewBottles(plan, count, async (copies) => {
     const why = `fork ${copies.map((copy) => copy.id).join(" ")}`;
-    await copyDisk({ id, paths, disks, why }, copies);
+    const copied = await copyDisk({ id, paths, disks, why }, copies);
+    const { ended: _ended, work: _work, waits: _waits, ...record } = copied.record;
     for (const copy of copies) {
       const log = await openBottleLog(copy.id);
       await log.append("bottle.forked", { from: id }).finally(() => log.close());
@@ -50,12 +51,11 @@ export async function forkBottle(id: string, count: number): Promise<readonly st
  */
 export async function commitBottle(id: string, name: string, progress: Progress): Promise<void> {
   const paths = bottlePaths(id);
-  const record = await readRecord(paths);
-  const { plan } = record;
+  const { plan } = await readRecord(paths);
   const disks = disksOf(plan.backend);
   const image = `kept:${name}`;
   await withNewBottles(plan, 1, async (copies) => {
-    const wasRunning = await copyDisk({ id, paths, disks, why: `commit ${image}` }, copies);
+    const { wasRunning, record } = await copyDisk({ id, paths, disks, why: `commit ${image}` }, copies);
     for (const copy of copies) {
       const { runtime: runtimeDir, state: stateDir } = copy.paths;
       await makePrivateDir(runtimeDir);
@@ -101,7 +101,7 @@ async function withNewBottles<T>(
   }
 }
 
-/** @returns whether the bottle runs. */
+/** @returns the record as it is then: what it names as put in is all that the copies can have. */
 async function copyDisk(
   from: {
     readonly id: string;
@@ -110,18 +110,18 @@ async function copyDisk(
     readonly why: string;
   },
   copies: readonly Reserved[],
-): Promise<boolean> {
+): Promise<{ readonly wasRunning: boolean; readonly record: BottleRecord }> {
   const { id, paths, disks, why } = from;
   const to = copies.map((copy) => copy.paths.state);
   const keeper = await tryConnectKeeper(paths, id);
   if (keeper !== undefined) {
     await keeper.ask({ op: "copy-disk", to, why });
-    return true;
+    return { wasRunning: true, record: await readRecord(paths) };
   }
   const lock = await lockBottle(id, paths);
   try {
     for (const stateDir of to) await disks.fork(paths.state, stateDir);
-    return false;
+    return { wasRunning: false, record: await readRecord(paths) };
   } finally {
     await lock.release();
   }
