@@ -3,11 +3,11 @@
  * root where that is missing. apt checks what they download.
  */
 import { spawn } from "node:child_process";
-import { chmod, mkdtemp } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { chmod } from "node:fs/promises";
 import { join } from "node:path";
 import type { Progress } from "../contract/backend.ts";
 import { codeOf, UserError } from "../lib/errors.ts";
+import { makeTemporaryDir } from "../lib/paths.ts";
 import { printable } from "../lib/printable.ts";
 import { exited } from "../lib/processes.ts";
 import { removeTree } from "../lib/remove-tree.ts";
@@ -37,7 +37,7 @@ export async function* mmdebstrap(
   about: Making,
 ): AsyncGenerator<Buffer, void, void> {
   // In a folder of the operator's own the other user numbers of his could not work.
-  const area = await mkdtemp(join(tmpdir(), "bottle-recipe-"));
+  const area = makeTemporaryDir("bottle-recipe-");
   try {
     await chmod(area, 0o711);
     const argv = [

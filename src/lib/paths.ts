@@ -3,7 +3,7 @@
  * written beside and renamed so that no reader ever sees half of one.
  */
 import { createHash, randomBytes } from "node:crypto";
-import { chmodSync, existsSync, lstatSync, mkdirSync, realpathSync, statSync } from "node:fs";
+import { chmodSync, existsSync, lstatSync, mkdirSync, mkdtempSync, realpathSync, statSync } from "node:fs";
 import { open, rename, rm } from "node:fs/promises";
 import { homedir, hostname, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -119,6 +119,22 @@ export async function makePrivateDir(path: string): Promise<void> {
         variable === undefined
           ? `see that ${dirname(path)} is a directory you can write`
           : `set ${variable} to a directory you can write`,
+      cause,
+    });
+  }
+}
+
+/**
+ * A directory for a while, which only the operator can enter; whoever makes it removes it.
+ * @throws UserError naming `TMPDIR`.
+ */
+export function makeTemporaryDir(prefix: string): string {
+  const place = tmpdir();
+  try {
+    return mkdtempSync(join(place, prefix));
+  } catch (cause) {
+    throw new UserError(`cannot create a directory in ${place}: ${codeOf(cause) ?? String(cause)}`, {
+      hint: "set TMPDIR to a directory you can write",
       cause,
     });
   }

@@ -4,22 +4,15 @@
  */
 import { execFileSync, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import {
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  openSync,
-  realpathSync,
-  writeFileSync,
-} from "node:fs";
-import { hostname, tmpdir } from "node:os";
+import { copyFileSync, existsSync, mkdirSync, openSync, realpathSync, writeFileSync } from "node:fs";
+import { hostname } from "node:os";
 import { join } from "node:path";
 import { makeCertificateAuthority } from "../../../demo/upstreams/certificate-authority.ts";
 import { HOST_ITSELF } from "../../bundle/container-network.ts";
 import { GUEST, SERVICE_PORTS } from "../../contract/backend.ts";
 import type { BackendName } from "../../contract/isolation.ts";
 import { packagePath } from "../../lib/package-root.ts";
+import { makeTemporaryDir } from "../../lib/paths.ts";
 import { exited } from "../../lib/processes.ts";
 import { createScope, type Scope } from "../../lib/scope.ts";
 import { GUEST_CA } from "../../provision/ca-environment.ts";
@@ -69,7 +62,7 @@ export interface World {
 
 export function makeRoot(): string {
   // Short: sockets lie below it.
-  const root = realpathSync(mkdtempSync(join(tmpdir(), "bba-")));
+  const root = realpathSync(makeTemporaryDir("bba-"));
   // What the outer world shows in place of the host's.
   mkdirSync(join(root, "made"));
   writeFileSync(join(root, "made", "resolv.conf"), "nameserver 1.1.1.1\noptions timeout:1 attempts:1\n");

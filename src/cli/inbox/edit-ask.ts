@@ -1,9 +1,9 @@
 /** The operator's editor on what is asked for: in a private folder, gone afterwards. */
-import { mkdtemp, readFile, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Ask } from "../../contract/approvals.ts";
 import { UserError } from "../../lib/errors.ts";
+import { makeTemporaryDir } from "../../lib/paths.ts";
 import { removeTree } from "../../lib/remove-tree.ts";
 import { openEditor } from "../editor.ts";
 import { askFromText, textOfAsk } from "./ask-text.ts";
@@ -17,7 +17,7 @@ export async function editAsk(
   { ask, described }: { readonly ask: Ask; readonly described: readonly string[] },
   again: (fault: string) => Promise<boolean>,
 ): Promise<Ask | undefined> {
-  const folder = await mkdtemp(join(tmpdir(), "bottle-ask-"));
+  const folder = makeTemporaryDir("bottle-ask-");
   const file = join(folder, "request.yaml");
   try {
     const before = textOfAsk(ask, described);

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { UserError } from "../../../src/lib/errors.ts";
 import { acquireLock } from "../../../src/lib/lock-file.ts";
 import { runOk } from "../../../src/lib/processes.ts";
@@ -39,6 +39,7 @@ beforeAll(async () => {
   other = await makeTarball("#!/bin/sh\necho other\n");
 });
 
+afterEach(() => vi.unstubAllEnvs());
 afterAll(() => rm(root, { recursive: true, force: true }));
 
 let cache: string;
@@ -225,9 +226,10 @@ describe("what stops an install", () => {
 
   it("names BOT_BOTTLE_CACHE when the cache is not a directory", async () => {
     await writeFile(join(cache, "file"), "");
+    vi.stubEnv("BOT_BOTTLE_CACHE", join(cache, "file"));
     dir = join(cache, "file", "providers", "thing", "1.2.3");
     const error = await refusal(install());
-    expect(error.message).toContain("cannot write");
+    expect(error.message).toContain(`cannot create ${join(cache, "file/providers/thing")}: ENOTDIR`);
     expect(error.hint).toContain("BOT_BOTTLE_CACHE");
   });
 });

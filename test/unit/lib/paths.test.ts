@@ -12,7 +12,7 @@ import {
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { UserError } from "../../../src/lib/errors.ts";
-import { makePrivateDir, runtimeDir } from "../../../src/lib/paths.ts";
+import { makePrivateDir, makeTemporaryDir, runtimeDir } from "../../../src/lib/paths.ts";
 
 let root: string;
 beforeEach(() => {
@@ -58,6 +58,20 @@ describe("a private directory", () => {
       expect(() => runtimeDir({ XDG_RUNTIME_DIR: "/proc/x" })).toThrow("cannot create /proc/x/bot-bottle");
     },
   );
+
+  it("for a while is nobody else's either, and where none can be made what to set is named", () => {
+    vi.stubEnv("TMPDIR", root);
+    const made = makeTemporaryDir("for-");
+    expect(made).toMatch(new RegExp(`^${root}/for-.{6}$`));
+    expect(statSync(made).mode & 0o777).toBe(0o700);
+    vi.stubEnv("TMPDIR", join(root, "gone"));
+    expect(() => makeTemporaryDir("for-")).toThrow(
+      expect.objectContaining({
+        message: `cannot create a directory in ${root}/gone: ENOENT`,
+        hint: "set TMPDIR to a directory you can write",
+      }),
+    );
+  });
 
   it("has sockets nowhere that others can change", () => {
     vi.stubEnv("TMPDIR", root);
