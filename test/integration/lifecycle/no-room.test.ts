@@ -34,6 +34,8 @@ done`;
 /** A bottle needs 64 MiB. */
 const DISK_BYTES = 160 * 1024 * 1024;
 const TIMEOUT_MS = 90_000;
+/** In a mask of signals (proc(5)): SIGSTOP, the nineteenth. */
+const STOP = 1n << 18n;
 
 let host: PrivateHost;
 let cli: BottleCli;
@@ -77,12 +79,20 @@ const frozen = (): Promise<{ readonly id: string; readonly trouble?: string }> =
     const row = await only();
     return row?.state === "frozen" ? row : undefined;
   });
-/** Of the agent's shell and what it started. */
+/**
+ * Of the agent's shell and what it started. A shell that was told to stop while a child of its vfork(2) has not begun its
+ * program waits (D) for as long as that one is stopped, with its own stop to come: it is as good as stopped.
+ */
 const agentStates = (): readonly string[] =>
   host
     .processes()
     .filter((pid) => /answered|^sleep 0\.1|denied\.test/.test(cli.commandOf(pid)))
-    .map((pid) => readFileSync(`/proc/${pid}/stat`, "latin1").split(") ")[1]?.[0] ?? "")
+    .map((pid) => readFileSync(`/proc/${pid}/status`, "latin1"))
+    .map((status) => {
+      const state = /^State:\t(.)/m.exec(status)?.[1] ?? "";
+      const pending = BigInt(`0x${/^ShdPnd:\t([0-9a-f]+)/m.exec(status)?.[1] ?? "0"}`);
+      return state === "D" && (pending & STOP) !== 0n ? "T" : state;
+    })
     .filter((state) => state !== "Z");
 const keeperEnds = (): Promise<true> =>
   eventually("the keeper's end", () =>
