@@ -150,8 +150,10 @@ const TRIED: readonly Tried[] = [
   {
     backend: "qemu",
     lack: machinesLack,
-    // What is asked of sidecars takes minutes by an emulated guest's git and node, and they are the same as above: in a soak.
-    ...(process.env["SOAK"] === undefined && { but: ["proxy", "exfiltration", "pushes"] as const }),
+    // What is asked of sidecars, and what wears a guest out, takes minutes where it is emulated; those are the same as above. In a soak.
+    ...(process.env["SOAK"] === undefined && {
+      but: ["proxy", "exfiltration", "pushes", "resources"] as const,
+    }),
     start: async () => ({ env: { BOT_BOTTLE_CACHE: VM_CACHE }, close: nothing }),
   },
   // Minutes: `npm run soak -- attack`.

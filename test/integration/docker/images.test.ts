@@ -374,7 +374,7 @@ describe.each(ways)("a bottle of the operator's own image on $name", ({ name, la
     },
   );
 
-  test("has Claude Code do a turn with its tools in it", { timeout: START_MS }, async () => {
+  once("has Claude Code do a turn with its tools in it", { timeout: START_MS }, async () => {
     recipe(`FROM ${engine.base}`, "RUN echo made for it >/made");
     expect(await said("claude", "Look at it.")).toBe("It was made.");
     expect(api.toolResults().join()).toBe("made for it\nnode");
