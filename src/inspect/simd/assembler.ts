@@ -131,8 +131,9 @@ function local(index: number): Local {
 }
 
 /** As long as the condition, which is asked at the end of each turn. */
+/** The condition is asked before each turn, the first one too. */
 export function repeatWhile(condition: Code, ...body: readonly Code[]): Code {
-  return [0x03, 0x40, ...body.flat(), ...condition, 0x0d, 0, 0x0b];
+  return when(condition, [0x03, 0x40, ...body.flat(), ...condition, 0x0d, 0, 0x0b]);
 }
 
 export function when(condition: Code, ...body: readonly Code[]): Code {

@@ -1,5 +1,5 @@
 /** Decodes base64 of either alphabet, sixteen digits a turn. */
-import { type Code, i32, type Local, Locals, type Program, repeatWhile, v128, when } from "./assembler.ts";
+import { type Code, i32, type Local, Locals, type Program, repeatWhile, v128 } from "./assembler.ts";
 
 /** Digits a turn, and bytes. */
 export const TURN_DIGITS = 16;
@@ -45,31 +45,28 @@ export function base64Program(): Program {
     parameters: 3,
     locals,
     code: [
-      ...when(
+      ...repeatWhile(
         i32.ltU(at.get, end.get),
-        repeatWhile(
-          i32.ltU(at.get, end.get),
-          raw.set(v128.load(0, at.get)),
-          bits.set(
-            v128.add(
-              raw.get,
-              v128.swizzle(
-                toValue,
-                v128.and(
-                  v128.shiftRight16(raw.get, i32.const(4)),
-                  constant(() => 15),
-                ),
+        raw.set(v128.load(0, at.get)),
+        bits.set(
+          v128.add(
+            raw.get,
+            v128.swizzle(
+              toValue,
+              v128.and(
+                v128.shiftRight16(raw.get, i32.const(4)),
+                constant(() => 15),
               ),
             ),
           ),
-          ...corrections,
-          // Two digits to twelve bits, twice that to twenty-four.
-          bits.set(join(v128.shiftLeft16, 6, 0x0fc00fc0, v128.shiftRight16(bits.get, i32.const(8)))),
-          bits.set(join(v128.shiftLeft32, 12, 0x00fff000, v128.shiftRight32(bits.get, i32.const(16)))),
-          v128.store(0, out.get, v128.swizzle(bits.get, order)),
-          at.set(i32.add(at.get, i32.const(TURN_DIGITS))),
-          out.set(i32.add(out.get, i32.const(TURN_BYTES))),
         ),
+        ...corrections,
+        // Two digits to twelve bits, twice that to twenty-four.
+        bits.set(join(v128.shiftLeft16, 6, 0x0fc00fc0, v128.shiftRight16(bits.get, i32.const(8)))),
+        bits.set(join(v128.shiftLeft32, 12, 0x00fff000, v128.shiftRight32(bits.get, i32.const(16)))),
+        v128.store(0, out.get, v128.swizzle(bits.get, order)),
+        at.set(i32.add(at.get, i32.const(TURN_DIGITS))),
+        out.set(i32.add(out.get, i32.const(TURN_BYTES))),
       ),
       ...out.get,
     ],

@@ -21,18 +21,15 @@ export function copyProgram(): Program {
     parameters: 3,
     locals,
     code: [
-      ...when(
-        i32.ltU(at.get, end.get),
-        repeatWhile(
-          i32.and(i32.eqz(others.get), i32.ltU(at.get, end.get)),
-          raw.set(v128.load(0, at.get)),
-          v128.store(0, out.get, raw.get),
-          others.set(v128.bitmask(isOther)),
-          at.set(i32.add(at.get, i32.const(TURN))),
-          out.set(i32.add(out.get, i32.const(TURN))),
-        ),
-        when(others.get, at.set(i32.add(i32.sub(at.get, i32.const(TURN)), i32.ctz(others.get)))),
+      ...repeatWhile(
+        i32.and(i32.eqz(others.get), i32.ltU(at.get, end.get)),
+        raw.set(v128.load(0, at.get)),
+        v128.store(0, out.get, raw.get),
+        others.set(v128.bitmask(isOther)),
+        at.set(i32.add(at.get, i32.const(TURN))),
+        out.set(i32.add(out.get, i32.const(TURN))),
       ),
+      ...when(others.get, at.set(i32.add(i32.sub(at.get, i32.const(TURN)), i32.ctz(others.get)))),
       ...at.get,
     ],
   };

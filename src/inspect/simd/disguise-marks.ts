@@ -24,21 +24,16 @@ export function disguiseMarks(turn: Turn, { mayFollow, marks, scratch: [a, b, c]
     i32.shl(i32.and(i32.sub(byte, i32.shrU(byte, i32.const(6))), i32.const(3)), i32.const(8));
   const noteAscii = (k: number): Code => [
     ...a.set(v128.bitmask(scratch(k).get)),
-    ...when(
+    ...repeatWhile(
       a.get,
-      repeatWhile(
-        a.get,
-        b.set(i32.ctz(a.get)),
-        c.set(i32.load8(16 * k, i32.add(at.get, b.get))),
-        c.set(rowOf(c.get)),
-        c.set(
-          i32.load8(0, i32.add(mayFollow.get, i32.add(c.get, i32.load8(16 * k + 1, i32.add(at.get, b.get))))),
-        ),
-        marks.set(
-          i32.or(marks.get, i32.shl(c.get, i32.add(i32.shrU(b.get, i32.const(2)), i32.const(4 * k)))),
-        ),
-        a.set(i32.and(a.get, i32.sub(a.get, i32.const(1)))),
+      b.set(i32.ctz(a.get)),
+      c.set(i32.load8(16 * k, i32.add(at.get, b.get))),
+      c.set(rowOf(c.get)),
+      c.set(
+        i32.load8(0, i32.add(mayFollow.get, i32.add(c.get, i32.load8(16 * k + 1, i32.add(at.get, b.get))))),
       ),
+      marks.set(i32.or(marks.get, i32.shl(c.get, i32.add(i32.shrU(b.get, i32.const(2)), i32.const(4 * k))))),
+      a.set(i32.and(a.get, i32.sub(a.get, i32.const(1)))),
     ),
   ];
   return [

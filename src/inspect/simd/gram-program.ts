@@ -9,7 +9,7 @@ import {
   GRAM_WORD_SHIFT,
   GRAMS,
 } from "../gram-table.ts";
-import { type Code, i32, type Local, Locals, type Program, repeatWhile, when } from "./assembler.ts";
+import { type Code, i32, type Local, Locals, type Program, repeatWhile } from "./assembler.ts";
 
 /** Bytes a turn of the loop: texts go on behind their end for as long. */
 const TURN = 8;
@@ -51,20 +51,17 @@ export function gramProgram(bits: number): Program {
     ...hit.set(hits.get),
     ...last.set(out.get),
     ...out.set(hits.get),
-    ...when(
+    ...repeatWhile(
       i32.ltU(hit.get, last.get),
-      repeatWhile(
-        i32.ltU(hit.get, last.get),
-        at.set(i32.load(0, hit.get)),
-        keep(
-          i32.sub(at.get, text.get),
-          i32.or(
-            bitOf(BEFORE, i32.load(0, i32.sub(at.get, i32.const(1))), FOUR_MULTIPLIER),
-            bitOf(AFTER, i32.load(0, at.get), FOUR_MULTIPLIER),
-          ),
+      at.set(i32.load(0, hit.get)),
+      keep(
+        i32.sub(at.get, text.get),
+        i32.or(
+          bitOf(BEFORE, i32.load(0, i32.sub(at.get, i32.const(1))), FOUR_MULTIPLIER),
+          bitOf(AFTER, i32.load(0, at.get), FOUR_MULTIPLIER),
         ),
-        hit.set(i32.add(hit.get, i32.const(4))),
       ),
+      hit.set(i32.add(hit.get, i32.const(4))),
     ),
   ];
   return {
@@ -74,16 +71,13 @@ export function gramProgram(bits: number): Program {
     code: [
       ...at.set(text.get),
       ...out.set(hits.get),
-      ...when(
+      ...repeatWhile(
         i32.ltU(at.get, end.get),
-        repeatWhile(
-          i32.ltU(at.get, end.get),
-          look(0),
-          look(2),
-          look(4),
-          look(6),
-          at.set(i32.add(at.get, i32.const(TURN))),
-        ),
+        look(0),
+        look(2),
+        look(4),
+        look(6),
+        at.set(i32.add(at.get, i32.const(TURN))),
       ),
       ...sift,
       ...out.get,

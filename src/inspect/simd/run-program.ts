@@ -246,25 +246,22 @@ export function runProgram(): Program {
     i32.or(i32.add(i32.sub(at.get, begin.get), i32.shl(word.get, i32.const(2))), i32.const(kind));
   const writeEvents: Code = [
     ...any.set(noted.reduce((sum: Code, { where }) => i32.or(sum, where.get), marks.get)),
-    ...when(
+    ...repeatWhile(
       any.get,
-      repeatWhile(
-        any.get,
-        word.set(i32.ctz(any.get)),
-        classes.set(
-          noted.reduce(
-            (sum: Code, { bit, where }) =>
-              i32.or(
-                sum,
-                i32.shl(and(i32.shrU(where.get, word.get), i32.const(1)), i32.const(31 - Math.clz32(bit))),
-              ),
-            i32.const(0),
-          ),
+      word.set(i32.ctz(any.get)),
+      classes.set(
+        noted.reduce(
+          (sum: Code, { bit, where }) =>
+            i32.or(
+              sum,
+              i32.shl(and(i32.shrU(where.get, word.get), i32.const(1)), i32.const(31 - Math.clz32(bit))),
+            ),
+          i32.const(0),
         ),
-        when(classes.get, store(eventOf(RUN)), store(classes.get)),
-        when(and(i32.shrU(marks.get, word.get), i32.const(1)), store(eventOf(MARK))),
-        any.set(and(any.get, i32.sub(any.get, i32.const(1)))),
       ),
+      when(classes.get, store(eventOf(RUN)), store(classes.get)),
+      when(and(i32.shrU(marks.get, word.get), i32.const(1)), store(eventOf(MARK))),
+      any.set(and(any.get, i32.sub(any.get, i32.const(1)))),
     ),
   ];
 
@@ -274,21 +271,18 @@ export function runProgram(): Program {
     locals,
     code: [
       ...begin.set(at.get),
-      ...when(
+      ...repeatWhile(
         i32.ltU(at.get, end.get),
-        repeatWhile(
-          i32.ltU(at.get, end.get),
-          turn.load,
-          unbrokenRuns,
-          alphanumericRuns,
-          separatedRuns,
-          numericRuns,
-          phraseRuns,
-          phaseRuns,
-          disguiseMarks(turn, { mayFollow, marks, scratch: [a, b, c] }),
-          writeEvents,
-          at.set(i32.add(at.get, i32.const(TURN))),
-        ),
+        turn.load,
+        unbrokenRuns,
+        alphanumericRuns,
+        separatedRuns,
+        numericRuns,
+        phraseRuns,
+        phaseRuns,
+        disguiseMarks(turn, { mayFollow, marks, scratch: [a, b, c] }),
+        writeEvents,
+        at.set(i32.add(at.get, i32.const(TURN))),
       ),
       ...out.get,
     ],

@@ -54,18 +54,15 @@ export function squeezeProgram(name: string, hex: boolean, places: number): Prog
     parameters: 3,
     locals,
     code: [
-      ...when(
+      ...repeatWhile(
         i32.ltU(at.get, end.get),
-        repeatWhile(
-          i32.ltU(at.get, end.get),
-          turn.load,
-          kept.set(v128.bitmask(turn.isIn(0, classBits(hex ? HEX : BASE64)))),
-          hex ? dropPrefixes : dropEscapes,
-          when(i32.ltU(left, i32.const(TURN)), keep(i32.sub(i32.shl(i32.const(1), left), i32.const(1)))),
-          move(0),
-          move(HALF),
-          at.set(i32.add(at.get, i32.const(TURN))),
-        ),
+        turn.load,
+        kept.set(v128.bitmask(turn.isIn(0, classBits(hex ? HEX : BASE64)))),
+        hex ? dropPrefixes : dropEscapes,
+        when(i32.ltU(left, i32.const(TURN)), keep(i32.sub(i32.shl(i32.const(1), left), i32.const(1)))),
+        move(0),
+        move(HALF),
+        at.set(i32.add(at.get, i32.const(TURN))),
       ),
       ...out.get,
     ],
