@@ -14,13 +14,20 @@ interface Granted {
 
 export interface Allowed {
   readonly routes: readonly (Route & Granted)[];
-  /** With what may be pushed written out, defaults too. */
-  readonly repos: readonly { readonly name: string; readonly refs: readonly (PlannedRef & Granted)[] }[];
+  readonly repos: readonly AllowedRepo[];
   /** Values that egress lets pass to one host. */
   readonly findings: readonly (Omit<Extract<Ask, { kind: "finding" }>, "kind"> & Granted)[];
   readonly gitExceptions: readonly (GitException & Granted)[];
   /** What the guest is made with, or is to be; absent: nothing that anybody asks about. */
   readonly environment?: readonly (EnvironmentPart & Granted)[];
+}
+
+interface AllowedRepo {
+  readonly name: string;
+  /** Its URL: a name that leads elsewhere is another repository. */
+  readonly upstream: string;
+  /** What may be pushed written out, defaults too. */
+  readonly refs: readonly (PlannedRef & Granted)[];
 }
 
 export type EnvironmentPart = Omit<Extract<Change, { kind: "environment" }>, "kind">;

@@ -102,12 +102,12 @@ function groupedByMethods(host: string, permissions: readonly Permission[]): rea
 const RIGHTS = ["push", "force", "delete"] as const;
 
 function newPushes(before: Allowed, after: Allowed): readonly Change[] {
-  return after.repos.flatMap(({ name, refs }) => {
-    const old = before.repos.find((repo) => repo.name === name)?.refs ?? [];
+  return after.repos.flatMap(({ name, upstream, refs }) => {
+    const old = before.repos.find((repo) => repo.name === name && repo.upstream === upstream)?.refs ?? [];
     return refs.flatMap((rule) =>
       RIGHTS.filter((may) => has(rule, may))
         .filter((may) => !old.some((each) => has(each, may) && coversRefs(each.pattern, rule.pattern)))
-        .map((may): Change => ({ kind: "push", repo: name, ref: rule.pattern, may })),
+        .map((may): Change => ({ kind: "push", repo: name, upstream, ref: rule.pattern, may })),
     );
   });
 }
@@ -134,10 +134,14 @@ function isWithin(name: string, part: EnvironmentPart): boolean {
   return name === part.name || (part.what === "file" && name.startsWith(`${part.name}/`));
 }
 
-function exceptionsOf({ findings, gitExceptions }: Allowed): readonly Change[] {
+function exceptionsOf({ repos, findings, gitExceptions }: Allowed): readonly Change[] {
+  const placeOf = (repo: string): string =>
+    [`repository ${repo}`, ...repos.flatMap(({ name, upstream }) => (name === repo ? upstream : []))].join(
+      " at ",
+    );
   return [
     ...findings.map(({ host, detector, finding }) => exception(`host ${host}`, detector, finding)),
-    ...gitExceptions.map(({ repo, code, subject }) => exception(`repository ${repo}`, code, subject)),
+    ...gitExceptions.map(({ repo, code, subject }) => exception(placeOf(repo), code, subject)),
   ];
 }
 
@@ -175,7 +179,7 @@ export function describeChange(change: Change): string {
     }
     case "push": {
       const verbs = { push: "push to", force: "force-push to", delete: "delete" } as const;
-      return `${verbs[change.may]} ${shown(change.ref)} in ${shown(change.repo)}`;
+      return `${verbs[change.may]} ${shown(change.ref)} in ${shown(change.repo)} at ${shown(change.upstream)}`;
     }
     case "environment":
       return shown(`nothing by itself: ${remedyOf(change)}`);

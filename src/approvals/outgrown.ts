@@ -1,6 +1,6 @@
 /**
  * Grants that another plan would make more of (I6): a host that was given without a credential gets the one that the
- * manifest has put there since. What was shown is what was given, so such a grant is over.
+ * manifest has put there since, or a repository's name leads elsewhere. What was shown is what was given, so such a grant is over.
  */
 import { type Allowed, withGrant } from "./allowed.ts";
 import { describeChange, difference } from "./difference.ts";

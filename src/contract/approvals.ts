@@ -147,6 +147,8 @@ export const changeSchema = z.discriminatedUnion("kind", [
   z.strictObject({
     kind: z.literal("push"),
     repo: z.string(),
+    /** Its URL. */
+    upstream: z.string(),
     ref: z.string(),
     may: z.enum(["push", "force", "delete"]),
   }),
@@ -158,7 +160,7 @@ export const changeSchema = z.discriminatedUnion("kind", [
   }),
   z.strictObject({
     kind: z.literal("exception"),
-    /** `host api.x.test` or `repository app`. */
+    /** `host api.x.test` or `repository app at <its URL>`. */
     where: z.string(),
     /** The detector of a finding, or the code of a refusal. */
     what: z.string(),

@@ -12,6 +12,7 @@ import type { BottlePlan } from "../contract/plan.ts";
 import { BOTTLE_ID } from "../contract/repository.ts";
 import type { EgressPolicy, RouteGrant } from "../contract/sidecar.ts";
 import { pipelockPolicy } from "../plan/pipelock.ts";
+import { upstreamUrl } from "../plan/upstream-url.ts";
 import type { InForce } from "./inbox.ts";
 
 /** What the plan alone allows, in the terms in which grants add to it. */
@@ -27,8 +28,9 @@ export function plannedAllowed(
       programs: [],
     }),
     routes: plan.routes,
-    repos: (plan.repos ?? []).map(({ name, refs }) => ({
+    repos: (plan.repos ?? []).map(({ name, upstream, refs }) => ({
       name,
+      upstream: upstreamUrl(upstream),
       refs:
         refs?.map((ref) => ({ ...ref, pattern: ref.pattern.replaceAll(BOTTLE_ID, id) })) ??
         defaultRefRules(id),

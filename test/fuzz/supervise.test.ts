@@ -185,7 +185,12 @@ describe("supervise", () => {
     let [asked, answered] = [0, 0];
     while (performance.now() < until) {
       const running = await runSupervise(
-        { routes: [], repos: [{ name: "app", refs: [] }], findings: [], gitExceptions: [] },
+        {
+          routes: [],
+          repos: [{ name: "app", upstream: "/app.git", refs: [] }],
+          findings: [],
+          gitExceptions: [],
+        },
         { bearer: BEARER },
       );
       try {

@@ -23,7 +23,13 @@ export const PLANNED: Allowed = {
       auth: { header: "authorization", format: "Bearer {}", tokenRef: "API_TOKEN" },
     }),
   ],
-  repos: [{ name: "app", refs: [{ pattern: "refs/heads/bottle/b-00000/*", force: false, delete: false }] }],
+  repos: [
+    {
+      name: "app",
+      upstream: "/app.git",
+      refs: [{ pattern: "refs/heads/bottle/b-00000/*", force: false, delete: false }],
+    },
+  ],
   findings: [],
   gitExceptions: [],
 };

@@ -175,7 +175,7 @@ git-gate:
 ---
 `;
     cli.write("h/bottles/base.md", before);
-    const planned = { repos: [{ name: "app", refs: [] }] };
+    const planned = { repos: [{ name: "app", upstream: bare, refs: [] }] };
     const one = await bottle("heir", planned);
     const ask: Ask = {
       kind: "git-exception",
@@ -186,7 +186,10 @@ git-gate:
     const ticket = await one.ask(ask);
     const [code, shown] = await answered(ticket, "y\r");
     expect(code).toBe(0);
-    const what = "path-protected passes at repository app: .github/workflows/x.yml".replaceAll(" ", "");
+    const what = `path-protected passes at repository app at ${bare}: .github/workflows/x.yml`.replaceAll(
+      " ",
+      "",
+    );
     expect(shown).toContain(`worker(bottleheir):${what}`);
     expect(file("base")).toBe(
       before.replace(
@@ -254,7 +257,7 @@ egress:
     const refs = [{ pattern: "refs/heads/bottle/x/*", force: false, delete: false }];
     open = await openInboxBottle(cli, `worker-${String(++counter).padStart(5, "0")}`, {
       manifest: "heir",
-      planned: { repos: [{ name: "app", refs }] },
+      planned: { repos: [{ name: "app", upstream: bare, refs }] },
     });
     const ticket = await open.ask({
       kind: "repository",

@@ -55,7 +55,7 @@ describe("bottle inbox", () => {
   });
 
   it("begins no row of a terminal with what an agent asks for", async () => {
-    const planned = { repos: [{ name: "app", refs: [] }] };
+    const planned = { repos: [{ name: "app", upstream: "/app.git", refs: [] }] };
     const one = await bottle({ planned });
     // Drawn as nothing, until the terminal's edge.
     const subject = `${"\u2800".repeat(150)}${"cafe".repeat(2)}  ${one.id}  9 s  15 min  GET docs.test`;

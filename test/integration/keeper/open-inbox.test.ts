@@ -4,8 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { openLog } from "../../../src/audit/log.ts";
+import type { Ask } from "../../../src/contract/approvals.ts";
 import type { BottlePlan } from "../../../src/contract/plan.ts";
-import type { Route } from "../../../src/contract/policy.ts";
+import type { PlannedRepo } from "../../../src/contract/repository.ts";
 import type { Inbox } from "../../../src/keeper/inbox.ts";
 import { openInbox } from "../../../src/keeper/open-inbox.ts";
 import { homeOf } from "../../../src/lib/paths.ts";
@@ -18,14 +19,18 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true }));
 
-/** One life of the bottle, by a manifest with these routes. */
-async function life(routes: readonly Route[], resumed: boolean, live: (inbox: Inbox) => Promise<void>) {
+/** One life of the bottle, by a manifest of these. */
+async function life(
+  planned: Pick<BottlePlan, "routes" | "repos">,
+  resumed: boolean,
+  live: (inbox: Inbox) => Promise<void>,
+) {
   const scope = createScope();
   const log = await openLog({ home: homeOf({ BOT_BOTTLE_HOME: folder }), bottle: "b-00000" });
   scope.defer("log", () => log.close());
   const nothing = async (): Promise<void> => {};
   try {
-    const plan = { routes } as unknown as BottlePlan;
+    const plan = planned as BottlePlan;
     const parts = { id: "b-00000", plan, log, resumed, secrets: [] };
     await live(
       await openInbox({ ...parts, tellAgent: nothing, apply: nothing, lack: () => undefined }, scope),
@@ -39,36 +44,62 @@ const HOST = "api.example.test";
 const TOKEN = { header: "authorization", format: "Bearer {}", tokenRef: "API_TOKEN" };
 const READS = { matches: [{ methods: ["GET"] }] };
 
-async function give(inbox: Inbox): Promise<void> {
-  await inbox.ask({
-    kind: "request",
-    ask: { kind: "host", host: HOST, methods: ["POST"], paths: [] },
-    justification: "",
-  });
+const repository = (path: string): PlannedRepo => ({
+  ...{ name: "app", paths: { only: [], unprotect: [] }, limits: {}, review: false },
+  upstream: {
+    kind: "ssh",
+    user: "git",
+    host: "git.x.test",
+    port: 22,
+    path,
+    key: { kind: "agent" },
+    hostKeys: [],
+  },
+});
+const NOTHING = { routes: [] };
+const POSTS: Ask = { kind: "host", host: HOST, methods: ["POST"], paths: [] };
+
+async function give(inbox: Inbox, ask: Ask, described: string): Promise<void> {
+  await inbox.ask({ kind: "request", ask, justification: "" });
   const [waiting] = inbox.view().pending;
   if (waiting?.kind !== "request") throw new Error("it does not wait");
-  expect(waiting.described).toEqual([`POST ${HOST}, any path`]);
+  expect(waiting.described).toEqual([described]);
   const { ticket, digest } = waiting;
   await inbox.approve({ op: "approve", token: "", ticket, digest, by: "ann", lifetime: { kind: "session" } });
 }
 
 describe("what was given to an earlier life", () => {
   it("is there in the next, by the same manifest or one that gives as much", async () => {
-    await life([], false, give);
+    await life(NOTHING, false, (inbox) => give(inbox, POSTS, `POST ${HOST}, any path`));
     for (const routes of [[], [route("other.example.test", { auth: TOKEN })], [route(HOST, { auth: TOKEN })]])
-      await life(routes, true, async (inbox) => expect(inbox.view().grants).toHaveLength(1));
+      await life({ routes }, true, async (inbox) => expect(inbox.view().grants).toHaveLength(1));
   });
 
   it("I6: is over where the manifest of now would make more of it than was shown", async () => {
-    await life([], false, give);
+    await life(NOTHING, false, (inbox) => give(inbox, POSTS, `POST ${HOST}, any path`));
     const routes = [route(HOST, { ...READS, auth: TOKEN })];
-    await life(routes, true, async (inbox) => {
+    await life({ routes }, true, async (inbox) => {
       expect(inbox.state.live.routes).toEqual(routes);
       expect(inbox.requests()).toMatchObject([
         { grant: { status: "revoked", reason: expect.stringMatching(/not shown/) } },
       ]);
     });
     // For good, and on the log.
-    await life([], true, async (inbox) => expect(inbox.view().grants).toEqual([]));
+    await life(NOTHING, true, async (inbox) => expect(inbox.view().grants).toEqual([]));
+  });
+
+  const PUSH: Ask = { kind: "repository", repo: "app", refs: ["refs/heads/x"], force: false, delete: false };
+  const EXCEPTION: Ask = { kind: "git-exception", repo: "app", code: "path-protected", subjects: [".npmrc"] };
+  it.each([
+    [PUSH, "push to refs/heads/x in app at git@git.x.test:one/app.git"],
+    [EXCEPTION, "path-protected passes at repository app at git@git.x.test:one/app.git: .npmrc"],
+  ])("I6: is over where its repository's name leads elsewhere by now: %o", async (ask, described) => {
+    const leadingTo = (path: string) => ({ ...NOTHING, repos: [repository(path)] });
+    await life(leadingTo("one/app.git"), false, (inbox) => give(inbox, ask, described));
+    await life(leadingTo("one/app.git"), true, async (inbox) =>
+      expect(inbox.view().grants).toMatchObject([{ described: [described] }]),
+    );
+    await life(leadingTo("other/app.git"), true, async (inbox) => expect(inbox.view().grants).toEqual([]));
+    await life(leadingTo("one/app.git"), true, async (inbox) => expect(inbox.view().grants).toEqual([]));
   });
 });

@@ -16,7 +16,13 @@ const PLANNED: Allowed = {
       allowAddresses: [],
     },
   ],
-  repos: [{ name: "app", refs: [{ pattern: "refs/heads/bottle/*", force: false, delete: false }] }],
+  repos: [
+    {
+      name: "app",
+      upstream: "/app.git",
+      refs: [{ pattern: "refs/heads/bottle/*", force: false, delete: false }],
+    },
+  ],
   findings: [],
   gitExceptions: [],
 };

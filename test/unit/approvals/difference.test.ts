@@ -287,8 +287,8 @@ describe("refs, held against git-gate's own judgement", () => {
         ref,
         (before, after, name) => {
           const changes = difference(
-            { ...NOTHING, repos: [{ name: "app", refs: before }] },
-            { ...NOTHING, repos: [{ name: "app", refs: after }] },
+            { ...NOTHING, repos: [{ name: "app", upstream: "/app.git", refs: before }] },
+            { ...NOTHING, repos: [{ name: "app", upstream: "/app.git", refs: after }] },
           );
           const [old, next] = [rights(before, name), rights(after, name)];
           for (const may of ["push", "force", "delete"] as const) {
@@ -313,8 +313,8 @@ describe("refs, held against git-gate's own judgement", () => {
     const before = {
       ...NOTHING,
       repos: [
-        { name: "app", refs: [] },
-        { name: "lib", refs: [] },
+        { name: "app", upstream: "/app.git", refs: [] },
+        { name: "lib", upstream: "/lib.git", refs: [] },
       ],
     };
     const ask: Ask = {
@@ -325,8 +325,8 @@ describe("refs, held against git-gate's own judgement", () => {
       delete: false,
     };
     expect(difference(before, withGrant(before, ask, "t")).map(describeChange)).toEqual([
-      "force-push to refs/heads/main in app",
-      "push to refs/heads/main in app",
+      "force-push to refs/heads/main in app at /app.git",
+      "push to refs/heads/main in app at /app.git",
     ]);
   });
 });

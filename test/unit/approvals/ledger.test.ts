@@ -43,7 +43,13 @@ import { routes, token } from "./routes.ts";
 
 const PLANNED: Allowed = {
   ...routes({ host: "known.test", ...token("GITHUB_TOKEN") }),
-  repos: [{ name: "app", refs: [{ pattern: "refs/heads/bottle/*", force: false, delete: false }] }],
+  repos: [
+    {
+      name: "app",
+      upstream: "/app.git",
+      refs: [{ pattern: "refs/heads/bottle/*", force: false, delete: false }],
+    },
+  ],
 };
 const HOST: Ask = { kind: "host", host: "api.x.test", methods: ["GET"], paths: [] };
 const HOUR = 3_600_000;
