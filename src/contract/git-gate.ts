@@ -224,7 +224,7 @@ export const gitEventSchemas = {
     rule: z.string(),
     updates: z.array(updateSchema),
     findings: z.array(gitFindingSchema),
-    /** More than one when the guest asked so fast that some were counted together. */
+    /** More than one when the guest asked so fast that some were counted together: then without updates, and with one finding of each rule. */
     count: z.number().int(),
   }),
   /** Upstream went away before it said whether it took the push: the next fetch shows. */

@@ -81,7 +81,7 @@ export const LIMITS = {
   /** Lines of upstream's own words passed on, and characters of each. */
   wordsLines: 40,
   wordsLength: 500,
-  /** Events of refused requests told one by one in a second; others are counted. */
+  /** Refused requests, and refs and findings of refused pushes, told one by one in a second; others are counted. */
   eventsPerSecond: 20,
 
   /** Bytes of upstream's list of refs, or of one answer of git that is read whole. */

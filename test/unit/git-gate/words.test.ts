@@ -2,6 +2,7 @@ import { mkdtempSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import type { GitFinding } from "../../../src/contract/git-gate.ts";
 import { DENIAL_STATUS, denialOf, inWords, refuse } from "../../../src/sidecars/git-gate/denial.ts";
 import { createReporter } from "../../../src/sidecars/git-gate/events.ts";
 import { LIMITS } from "../../../src/sidecars/git-gate/limits.ts";
@@ -217,7 +218,7 @@ describe("docs/git-gate.md", () => {
 });
 
 describe("events", () => {
-  it("of refused requests are told one by one up to a rate, then counted", () => {
+  function reporter() {
     const told: { data: Record<string, unknown> }[] = [];
     const report = createReporter(
       (message) => {
@@ -226,12 +227,59 @@ describe("events", () => {
       async () => {},
       LIMITS,
     );
+    const count = () => told.reduce((sum, { data }) => sum + Number(data["count"]), 0);
+    return { told, report, count };
+  }
+
+  it("of refused requests are told one by one up to a rate, then counted", () => {
+    const { told, report, count } = reporter();
     const refusal = refuse("not-git", "r", "u");
     for (let i = 0; i < 1000; i++) report.refusedRequest(refusal, { action: "request", what: [`GET /${i}`] });
     expect(told).toHaveLength(LIMITS.eventsPerSecond);
     report.flush();
-    expect(told.reduce((sum, { data }) => sum + Number(data["count"]), 0)).toBe(1000);
+    expect(count()).toBe(1000);
     report.flush();
     expect(told).toHaveLength(LIMITS.eventsPerSecond + 1);
+  });
+
+  it("regression: of refused pushes are, too, by their refs: a loop of them filled the disk with the log", () => {
+    const { told, report, count } = reporter();
+    const [old, id] = ["0".repeat(40), "1".repeat(40)];
+    const refs = (push: number) =>
+      Array.from({ length: 100 }, (_, i) => ({ ref: `refs/heads/${push}-${i}`, old, new: id }));
+    const refusal = refuse("ref-not-allowed", "r", "u");
+    for (let i = 0; i < 1000; i++) report.refusedPush(refusal, "app", refs(i));
+    // The first of a second has all of its refs.
+    expect(told.map(({ data }) => data["updates"])).toEqual([refs(0)]);
+    const found = (rule: string, kind: string, path: string): GitFinding => ({
+      ...{ rule, kind, mark: "00", in: "file", path },
+    });
+    for (const [rule, kind, path] of [
+      ["aws-key", "pattern", "a"],
+      ["aws-key", "pattern", "b"],
+      ["decoy", "canary", "c"],
+    ] as const)
+      report.refusedPush(
+        refuse("secret-found", "r", "u", { findings: [found(rule, kind, path)] }),
+        "app",
+        refs(0),
+      );
+    report.refusedPush(refusal, "lib", refs(0));
+    report.flush();
+    expect(told.slice(1).map(({ data }) => data)).toEqual([
+      expect.objectContaining({ repo: "app", code: "ref-not-allowed", target: "push app", count: 999 }),
+      expect.objectContaining({
+        ...{ repo: "app", code: "secret-found", updates: [], count: 3 },
+        findings: [
+          { rule: "aws-key", kind: "pattern", mark: "00", in: "file" },
+          { rule: "decoy", kind: "canary", mark: "00", in: "file" },
+        ],
+      }),
+      expect.objectContaining({ repo: "lib", count: 1 }),
+    ]);
+    expect(count()).toBe(1004);
+    // The next second.
+    report.refusedPush(refusal, "app", refs(0));
+    expect(told.at(-1)?.data["updates"]).toEqual(refs(0));
   });
 });
