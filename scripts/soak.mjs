@@ -10,10 +10,10 @@ const SOAKS = {
   debootstrap: ["test/integration/image/debootstrap.test.ts"],
   fuzz: ["test/fuzz"],
   inspect: ["test/integration/inspect"],
-  git: ["life", "large", "many"].map((name) => `test/integration/git-gate/${name}.test.ts`),
+  git: ["kill", "life", "large", "many"].map((name) => `test/integration/git-gate/${name}.test.ts`),
   faults: ["test/integration/lifecycle/faults.test.ts"],
   aliases: ["reach", "contained"].map((name) => `test/integration/backends/smolmachines-${name}.test.ts`),
-  releases: ["test/integration/backends/smolmachines.test.ts"],
+  releases: ["test/integration/backends/smolmachines", "test/integration/smolmachines-bottle"],
   docker: ["test/integration/docker"],
   day: ["test/integration/lifecycle/day.test.ts"],
 };

@@ -32,3 +32,22 @@ export function dice(seed: number, first = 0.8): Dice {
     mostly: <T>(list: readonly T[]): T => (next() < first ? (list[0] as T) : pick(list)),
   };
 }
+
+export function shuffled<T>(list: readonly T[], next: () => number): readonly T[] {
+  return list
+    .map((each) => ({ each, at: next() }))
+    .sort((a, b) => a.at - b.at)
+    .map(({ each }) => each);
+}
+
+/**
+ * Some rows of a table whose every row takes seconds, in their order, drawn by a seed that is printed: SEED brings a draw back,
+ * and a soak tries them all.
+ */
+export function drawn<T>(what: string, rows: readonly T[], count: number): readonly T[] {
+  if (process.env["SOAK"] !== undefined) return rows;
+  const seed = Number(process.env["SEED"] ?? Math.floor(Math.random() * 2 ** 32));
+  const chosen = new Set(shuffled(rows, random(seed)).slice(0, count));
+  console.log(`${what}: ${chosen.size} of ${rows.length}; SEED=${seed}`);
+  return rows.filter((row) => chosen.has(row));
+}

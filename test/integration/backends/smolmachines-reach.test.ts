@@ -6,7 +6,8 @@ import { describe, expect, it } from "vitest";
 import { ALIASES } from "../../../src/backends/smolmachines/alias.ts";
 import { packagePath } from "../../../src/lib/package-root.ts";
 import { runOutside } from "../../support/outer-network.ts";
-import { because, standInLack } from "../../support/smolvm.ts";
+import { drawn } from "../../support/random.ts";
+import { because, SMOLVM_VERSIONS, standInLack } from "../../support/smolvm.ts";
 import type { AliasesReport } from "./programs/smolmachines-aliases.ts";
 import type { ReachInput, ReachReport } from "./programs/smolmachines-reach.ts";
 
@@ -43,7 +44,7 @@ function expectControls({ outside }: ReachReport, ...more: readonly string[]): v
 }
 
 describe.skipIf(lack !== undefined)(`a machine in a network namespace${because(lack)}`, () => {
-  it.each(["0.8.0", "1.1.3", "1.8.0", "1.9.3"])(
+  it.each(drawn("what machines reach", SMOLVM_VERSIONS, 2))(
     "of smolvm %s reaches its bundle and nothing else, whatever its filter does: 127.0.0.1:9 refuses",
     async (version) => {
       const report = await reach({ version, rooms: true });

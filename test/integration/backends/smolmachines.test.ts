@@ -2,21 +2,19 @@
 import { accessSync, constants } from "node:fs";
 import { afterAll, beforeAll, describe } from "vitest";
 import { smolmachinesBackend } from "../../../src/backends/smolmachines/backend.ts";
+import { drawn } from "../../support/random.ts";
 import { lastingTracesOf, useSmolvm, vmmOf } from "../../support/smolmachines-host.ts";
 import { because, realSmolvm, SMOLVM_VERSIONS, standInLack } from "../../support/smolvm.ts";
 import { describeBackend } from "./behaviour.ts";
 
 const real = realSmolvm();
-/** Those whose guests find their bundle in ways of their own; in a soak (`npm run soak -- releases`) all of them. */
-const RELEASES =
-  process.env["SOAK"] === undefined
-    ? SMOLVM_VERSIONS.filter((version) => version !== "1.1.3")
-    : SMOLVM_VERSIONS;
 
 const lack = real === undefined ? standInLack() : undefined;
 if (lack !== undefined) console.warn(`SKIPPED: machines of smolvm's: ${lack}`);
 
-describe.skipIf(lack !== undefined).each(real === undefined ? RELEASES : [real])(
+describe
+  .skipIf(lack !== undefined)
+  .each(real === undefined ? drawn("smolvm's behaviour", SMOLVM_VERSIONS, 2) : [real])(
   `smolvm %s${because(lack)}`,
   (version) => {
     let used: ReturnType<typeof useSmolvm> | undefined;

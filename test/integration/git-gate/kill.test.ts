@@ -13,6 +13,7 @@ import { bareUpstream, must, newFolder, OWN, run, siteConfig } from "../../suppo
 import { cloneFrom, type GateProcess, launchGate, leftovers, until } from "../../support/git-gate-process.ts";
 import { type PausedPrograms, pausedPrograms } from "../../support/paused-programs.ts";
 import { pidOf } from "../../support/pid-of.ts";
+import { drawn } from "../../support/random.ts";
 import { HAS_SSHD, type Sshd, startSshd } from "../../support/sshd.ts";
 import { stallingRelay } from "../../support/stalling-relay.ts";
 
@@ -107,6 +108,8 @@ const MATRIX: readonly (readonly [StepName, readonly Victim[]])[] = [
   ["the mirror's refs have moved, and the client was not told", ["gate", "http-backend", "receive-pack"]],
 ];
 const ROWS = MATRIX.flatMap(([step, victims]) => victims.map((victim) => [victim, step] as const));
+/** With `npm run soak -- git` all of them. */
+const TRIED = 18;
 
 interface World {
   readonly folder: string;
@@ -147,7 +150,7 @@ describe.skipIf(!HAS_SSHD || process.platform !== "linux")("kill -9", () => {
       await rm(folder, { recursive: true, force: true, maxRetries: 5 });
   });
 
-  it.each(ROWS)("of %s while %s", async (victim, name) => {
+  it.each(drawn("kill -9 during a push", ROWS, TRIED))("of %s while %s", async (victim, name) => {
     const step: Step = STEPS[name];
     const { folder, bare, programs, config } = world;
     gate ??= launchGate(config, { path: programs.path });

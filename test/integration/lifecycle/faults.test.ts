@@ -9,7 +9,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type BackendHost, CONTAINED, HOSTS } from "../../support/backend-hosts.ts";
 import { isRoot } from "../../support/bottle-cli.ts";
 import { FAULTS, stepsOf, strike, wholeOf } from "../../support/faults.ts";
-import { random } from "../../support/random.ts";
+import { random, shuffled } from "../../support/random.ts";
 import { buildSteppedPackage, type SteppedPackage } from "../../support/stepped-package.ts";
 
 const isWhole = process.env["SOAK"] !== undefined;
@@ -86,10 +86,3 @@ describe.each(tries)("a bottle on $on in whose life something goes wrong", (trie
     TIMEOUT_MS,
   );
 });
-
-function shuffled<T>(list: readonly T[], next: () => number): readonly T[] {
-  return list
-    .map((each) => ({ each, at: next() }))
-    .sort((a, b) => a.at - b.at)
-    .map(({ each }) => each);
-}

@@ -20,6 +20,7 @@ import { engineLack } from "../../support/docker-engine.ts";
 import { call } from "../../support/mcp-in-bottle.ts";
 import { realPid } from "../../support/pid-of.ts";
 import { installPipelock } from "../../support/pipelock.ts";
+import { drawn } from "../../support/random.ts";
 import { IDLE, pause, type RealBottle, shell } from "../../support/real-bottle.ts";
 import { searchHost } from "../../support/real-host.ts";
 import { because, installSmolvm } from "../../support/smolvm.ts";
@@ -48,7 +49,7 @@ describe.skipIf(lack !== undefined)(`a machine whose bundle is in a container${b
     rmSync(folder, { recursive: true, force: true });
   }, 60_000);
 
-  describe.each(["1.8.0", "1.9.3"])("of smolvm %s", (version) => {
+  describe.each(drawn("bundles in a container", ["1.8.0", "1.9.3"], 1))("of smolvm %s", (version) => {
     let bottle: RealBottle;
     beforeAll(async () => {
       bottle = await world.operator.start("contained", [], { env: env(version), timeoutMs: 200_000 });

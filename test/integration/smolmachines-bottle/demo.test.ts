@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { cacheOf } from "../../../src/lib/paths.ts";
 import { claude } from "../../../src/providers/claude.ts";
+import { drawn } from "../../support/random.ts";
 import { BOTTLE, runProgram } from "../../support/real-bottle.ts";
 import { because, installSmolvm, machineLack, SMOLVM_VERSIONS } from "../../support/smolvm.ts";
 
@@ -28,7 +29,7 @@ describe.skipIf(lack !== undefined)(`bottle demo in a machine${because(lack)}`, 
   }, 600_000);
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-  it.each(SMOLVM_VERSIONS)(
+  it.each(drawn("the demo in machines", SMOLVM_VERSIONS, 1))(
     "of smolvm %s shows that all holds",
     async (version) => {
       const run = await runProgram([process.execPath, BOTTLE, "demo", "--json"], {

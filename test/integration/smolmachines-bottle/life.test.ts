@@ -18,11 +18,12 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { makeCertificateAuthority } from "../../../demo/upstreams/certificate-authority.ts";
 import { startPlainSite } from "../../doubles/upstreams.ts";
 import { type BottleCli, createBottleCli, eventually, isAlive, pause } from "../../support/bottle-cli.ts";
+import { drawn } from "../../support/random.ts";
 import { searchHost, searchProcesses } from "../../support/real-host.ts";
 import { because, installSmolvm, machineLack } from "../../support/smolvm.ts";
 
 /** One whose guests have a filtered network in a namespace, and one whose guests have none. */
-const RELEASES = ["0.8.0", "1.9.3"] as const;
+const RELEASES = drawn("bottles in machines", ["0.8.0", "1.9.3"], 1);
 const lack = machineLack();
 if (lack !== undefined) console.warn(`SKIPPED: whole bottles in machines: ${lack}`);
 
