@@ -8,7 +8,7 @@ const HANGS_MS = 180_000;
  * Files of a few lines that take minutes. By themselves, large files go first: these would come last, when there is nothing
  * left to do beside them.
  */
-const SMALL_AND_LONG = /\/(?:day|faults|docker|podman|qemu|smolmachines)\.test\.ts$/;
+const SMALL_AND_LONG = /\/(?:day|faults|docker|kill|podman|qemu|smolmachines)\.test\.ts$/;
 
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {

@@ -6,7 +6,7 @@ import { spawnSync } from "node:child_process";
 
 const SOAKS = {
   commit: ["test/integration/backends/qemu-disks.test.ts"],
-  attack: ["test/escape/attack.test.ts"],
+  attack: ["test/escape/attack"],
   debootstrap: ["test/integration/image/debootstrap.test.ts"],
   fuzz: ["test/fuzz"],
   inspect: ["test/integration/inspect"],

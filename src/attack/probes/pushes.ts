@@ -1,9 +1,10 @@
 /** I4: git. The gate is the only remote, and every object of a push is looked at before any of it leaves. */
 import { node, type Probe } from "../probe.ts";
 
-/** A clone of its own, in which `commit` and `push` do what they say. */
-const CLONE = `import { mkdtempSync, writeFileSync, mkdirSync, appendFileSync, symlinkSync } from "node:fs"; import { dirname } from "node:path";
-const folder = mkdtempSync(scratch + "/push-"); must("git", "clone", "-q", env.REMOTE, folder); process.chdir(folder);
+/** A copy of its own of what the first of them cloned, in which `commit` and `push` do what they say. */
+const CLONE = `import { mkdtempSync, writeFileSync, mkdirSync, appendFileSync, symlinkSync, cpSync, existsSync } from "node:fs"; import { dirname } from "node:path";
+const clone = scratch + "/clone"; if (!existsSync(clone)) must("git", "clone", "-q", env.REMOTE, clone);
+const folder = mkdtempSync(scratch + "/push-"); cpSync(clone, folder, { recursive: true }); process.chdir(folder);
 const own = (name) => "refs/heads/bottle/" + env.ID + "/" + name + "-" + process.pid;
 const commit = (file, content, message = "change") => { mkdirSync(dirname(file), { recursive: true }); writeFileSync(file, content); must("git", "add", "-A", "-f"); must("git", "commit", "-q", "--allow-empty", "-m", message); };
 const push = (ref = own("x"), ...flags) => git("push", ...flags, "origin", "HEAD:" + ref);

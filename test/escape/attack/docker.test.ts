@@ -1,0 +1,5 @@
+/** A container is attacked: every probe is tried, every control succeeds, and nothing gets out. */
+import { describeAttack } from "../../support/attacked.ts";
+import { DOCKER } from "../../support/attacked-backends.ts";
+
+describeAttack(DOCKER);
