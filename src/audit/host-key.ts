@@ -11,11 +11,11 @@ import {
   createPublicKey,
   generateKeyPairSync,
   type KeyObject,
-  randomBytes,
 } from "node:crypto";
 import { constants } from "node:fs";
 import { type FileHandle, link, open, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { draftBeside } from "../lib/draft.ts";
 import { codeOf, messageOf, UserError } from "../lib/errors.ts";
 import { makePrivateDir, writeFileAtomic } from "../lib/paths.ts";
 
@@ -116,7 +116,7 @@ async function readKeyFile(path: string): Promise<string | undefined> {
 /** A link appears whole or not at all, and only for the first who makes it. */
 async function createKeyFile(path: string): Promise<string> {
   const { privateKey } = generateKeyPairSync("ed25519");
-  const beside = `${path}.${randomBytes(6).toString("hex")}.tmp`;
+  const beside = await draftBeside(path);
   try {
     await writeFileAtomic(beside, privateKey.export({ type: "pkcs8", format: "pem" }));
     await link(beside, path);

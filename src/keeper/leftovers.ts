@@ -11,6 +11,7 @@ import { sweepWriterMarks } from "../audit/writer-mark.ts";
 import { ownedResources } from "../backends/owned.ts";
 import { backends } from "../backends/registry.ts";
 import type { OwnedResource } from "../contract/backend.ts";
+import { sweepDrafts } from "../lib/draft.ts";
 import { messageOf } from "../lib/errors.ts";
 import { tryLock } from "../lib/lock-file.ts";
 import { namesIn } from "../lib/on-disk.ts";
@@ -98,9 +99,11 @@ async function removeWhatStrayLeft(id: string): Promise<void> {
     await remove(leftover, bottlePaths(id));
 }
 
-/** What is no bottle's: marks beside the logs, of writers that were killed, and what killed backends were at. */
+/** What is no bottle's: marks beside the logs, of writers that were killed, what they were writing, and what killed backends were at. */
 export async function sweepCommon(): Promise<void> {
-  await sweepWriterMarks(homeOf().audit);
+  const { root, bottles, audit } = homeOf();
+  await sweepWriterMarks(audit);
+  for (const folder of [root, bottles, audit]) await sweepDrafts(folder);
   for (const backend of backends) await backend.sweep?.();
 }
 

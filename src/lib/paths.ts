@@ -2,11 +2,12 @@
  * Where things are on the operator's disk, and how files are made there: 0700 directories, 0600 files,
  * written beside and renamed so that no reader ever sees half of one.
  */
-import { createHash, randomBytes } from "node:crypto";
+import { createHash } from "node:crypto";
 import { chmodSync, existsSync, lstatSync, mkdirSync, mkdtempSync, realpathSync, statSync } from "node:fs";
 import { open, rename, rm } from "node:fs/promises";
 import { homedir, hostname, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { draftBeside } from "./draft.ts";
 import { codeOf, UserError } from "./errors.ts";
 
 export interface Home {
@@ -174,7 +175,7 @@ function makeFolders(path: string, isParentThere = false): void {
 
 /** Replaces `path` whole: readers see the old file or the new one. Mode 0600 unless told otherwise. */
 export async function writeFileAtomic(path: string, data: string | Uint8Array, mode = 0o600): Promise<void> {
-  const beside = join(dirname(path), `.${randomBytes(6).toString("hex")}.tmp`);
+  const beside = await draftBeside(path);
   try {
     const file = await open(beside, "wx", mode);
     try {

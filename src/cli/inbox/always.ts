@@ -3,7 +3,6 @@
  * the manifest with it and computing what it allows: it must be what the grant allows, no more and no less, or nothing is
  * written. Other agents may inherit the file, so each is named with what it could do from then on.
  */
-import { randomBytes } from "node:crypto";
 import { readFileSync, realpathSync, statSync } from "node:fs";
 import { open, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
@@ -14,6 +13,7 @@ import { describeChange, difference } from "../../approvals/difference.ts";
 import type { Ask } from "../../contract/approvals.ts";
 import { bottlePaths, readRecord } from "../../keeper/bottle-record.ts";
 import { plannedAllowed } from "../../keeper/in-force.ts";
+import { draftBeside } from "../../lib/draft.ts";
 import { codeOf, messageOf, UserError } from "../../lib/errors.ts";
 import { homeOf, makePrivateDir } from "../../lib/paths.ts";
 import { printable } from "../../lib/printable.ts";
@@ -121,7 +121,7 @@ function newBottle(): string {
 
 async function stage({ file, before, after }: Written): Promise<string> {
   await makePrivateDir(dirname(file));
-  const staged = join(dirname(file), `.${randomBytes(6).toString("hex")}.tmp`);
+  const staged = await draftBeside(file);
   const mode = before === undefined ? 0o600 : statSync(file).mode & 0o777;
   const handle = await open(staged, "wx", mode);
   try {

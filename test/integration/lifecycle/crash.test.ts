@@ -1,8 +1,11 @@
+import { spawn } from "node:child_process";
 import { randomInt } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync } from "node:fs";
+import { once } from "node:events";
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { tryLock } from "../../../src/lib/lock-file.ts";
+import { processStart } from "../../../src/lib/process-start.ts";
 import {
   type BottleCli,
   createBottleCli,
@@ -203,6 +206,25 @@ describe("cleanup", () => {
     expect((await cli.list())[0]).toMatchObject({ id: "half-00000", state: "crashed" });
     expect((await cli.run(["cleanup", "--yes"])).stdout).toBe(`half-00000  unfinished  ${state}\n`);
     expect(existsSync(state)).toBe(false);
+  });
+
+  it("takes what a killed writer left half-written, and not what a living one is at", async () => {
+    const writer = spawn("sleep", ["600"]);
+    const { pid = 0 } = writer;
+    const draft = `.${pid}.${await processStart(pid)}.${"0".repeat(12)}.tmp`;
+    await cli.run(["start", "sh", "-p", "echo kept > file; exit 1"]);
+    const kept = join("state", cli.kept()[0] ?? "none");
+    const drafts = ["", "bottles", "audit", kept].map((folder) => join(cli.home, folder, draft));
+    for (const path of drafts) writeFileSync(path, "half");
+    await cli.run(["cleanup", "--yes"]);
+    // In its own folder a bottle's lock says who may be at something.
+    expect(drafts.filter((path) => existsSync(path))).toEqual(drafts.slice(0, -1));
+    for (const path of drafts) writeFileSync(path, "half");
+    writer.kill("SIGKILL");
+    await once(writer, "close");
+    await cli.run(["cleanup", "--yes"]);
+    expect(drafts.filter((path) => existsSync(path))).toEqual([]);
+    await cli.run(["rm", "--force", ...cli.kept()]);
   });
 
   it("leaves what belongs to another home on the same host alone", async () => {
