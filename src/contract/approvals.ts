@@ -264,6 +264,8 @@ export const supervisePolicySchema = z.strictObject({
   capabilities: capabilitiesSchema,
   /** Names of values that are known to be secret, and of decoys: no exception is ever made for those. */
   secrets: z.array(z.string()),
+  /** By the keeper's clock, as all times of requests are: the host's may have been set back since it began. */
+  now: instant,
   /** All that are pending, and the latest of the others. */
   requests: z.array(requestViewSchema),
   /** Nothing leaves the bottle until the operator thaws it. */

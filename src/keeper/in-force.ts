@@ -88,11 +88,17 @@ export function gateInForce(base: GitGatePolicy, { live, ledger, frozen }: InFor
 }
 
 export function superviseInForce(
-  { allowed, frozen }: InForce,
+  { now, allowed, frozen }: InForce,
   secrets: readonly string[],
   requests: readonly RequestView[],
 ): SupervisePolicy {
-  return { capabilities: capabilitiesOf(allowed), secrets: [...secrets], requests: [...requests], frozen };
+  return {
+    capabilities: capabilitiesOf(allowed),
+    secrets: [...secrets],
+    now,
+    requests: [...requests],
+    frozen,
+  };
 }
 
 function withGrant<T extends object>(

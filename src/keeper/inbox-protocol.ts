@@ -54,6 +54,8 @@ export const inboxSchema = z.strictObject({
   frozen: z.boolean(),
   /** Why, where it is not by a decision: nothing can be recorded. */
   lack: z.string().exactOptional(),
+  /** By the keeper's clock, as all times here are: the host's may have been set back since it began. */
+  now: instant,
   /** Oldest first. */
   pending: z.array(pendingSchema),
   grants: z.array(activeGrantSchema),

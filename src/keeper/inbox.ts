@@ -33,6 +33,8 @@ import { createPushReviews } from "./push-reviews.ts";
 
 /** What holds from now on. */
 export interface InForce {
+  /** By the inbox's clock. */
+  readonly now: number;
   /** With what was given and can be made use of. */
   readonly allowed: Allowed;
   /** With what was given and may be under way besides. */
@@ -75,7 +77,7 @@ export interface Inbox {
   review(data: unknown): Promise<GitReviewAnswer>;
   /** As the agent is told. */
   requests(): readonly RequestView[];
-  view(): Pick<InboxView, "frozen" | "lack" | "pending" | "grants">;
+  view(): Pick<InboxView, "frozen" | "lack" | "now" | "pending" | "grants">;
   preview(ticket: string, ask: Ask): Preview;
   approve(answer: Approve): Promise<void>;
   deny(answer: Deny): Promise<void>;
@@ -112,6 +114,7 @@ export function createInbox(options: InboxOptions): Inbox {
   const state = (): InForce => {
     const now = clock();
     return {
+      now,
       allowed: allowed(now),
       live: liveNow(planned, ledger, now),
       ledger,
@@ -239,12 +242,14 @@ export function createInbox(options: InboxOptions): Inbox {
     },
     requests: () => [...ledger.values()].map(viewOf),
     view() {
-      const requests = pendingRequests(ledger, moment(clock()));
+      const now = clock();
+      const requests = pendingRequests(ledger, moment(now));
       const pending = [...requests, ...pushes.pending()].sort((a, b) => a.at - b.at);
       const reason = lack();
       return {
         frozen: frozen || reason !== undefined,
         ...(reason !== undefined && { lack: reason }),
+        now,
         pending,
         grants: activeGrants(ledger),
       };

@@ -3,8 +3,14 @@
  * decision.
  */
 import { spawn } from "node:child_process";
-import type { Allowed } from "../approvals/allowed.ts";
-import { type ApprovalEvent, approvalEvent, type Ledger, record, replay } from "../approvals/ledger.ts";
+import {
+  type ApprovalEvent,
+  approvalEvent,
+  isLive,
+  type Ledger,
+  record,
+  replay,
+} from "../approvals/ledger.ts";
 import { outgrown } from "../approvals/outgrown.ts";
 import type { Entry } from "../audit/entry.ts";
 import type { AuditLog } from "../audit/log.ts";
@@ -37,15 +43,19 @@ const MOST_NOTIFIERS = 4;
 
 export async function openInbox(request: InboxRequest, scope: Scope): Promise<Inbox> {
   const { id, plan, log } = request;
-  const { ledger, frozen, until } = request.resumed
+  const { ledger, frozen, until, untimed } = request.resumed
     ? await recalled(log.path)
-    : { ledger: replay([]), frozen: false, until: 0 };
+    : { ledger: replay([]), frozen: false, until: 0, untimed: [] };
   const planned = plannedAllowed(id, plan);
   const clock = createSteadyClock(until);
+  const over = new Map<string, Ending>([
+    ...untimed.map((ticket) => [ticket, UNTIMED] as const),
+    ...outgrown(planned, ledger).map((ticket) => [ticket, OUTGROWN] as const),
+  ]);
   const inbox = createInbox({
     ...{ bottle: id, log, planned, clock, frozen },
     secrets: request.secrets,
-    ledger: await withoutOutgrown(planned, ledger, log, clock()),
+    ledger: await without(over, ledger, log, clock()),
     patienceMs: plan.supervise?.patienceMs ?? PATIENCE_MS,
     apply: request.apply,
     lack: request.lack,
@@ -56,37 +66,69 @@ export async function openInbox(request: InboxRequest, scope: Scope): Promise<In
   return inbox;
 }
 
-/** The manifest may be another than when they were given. */
-async function withoutOutgrown(
-  planned: Allowed,
+/** The manifest may be another than when it was given. */
+const OUTGROWN = {
+  how: "revoked",
+  reason: "by the manifest as it is now it would allow what was not shown when it was given",
+} as const;
+const UNTIMED = {
+  how: "expired",
+  reason: "the host's clock was set back since it was given: how much of its time is left is not known",
+} as const;
+type Ending = typeof OUTGROWN | typeof UNTIMED;
+
+/** Grants that end with a time. */
+function timed(ledger: Ledger): readonly string[] {
+  return [...ledger.values()].flatMap((request) =>
+    isLive(request) && request.outcome.status === "approved" && request.outcome.grant.terms.expiresAt !== null
+      ? [request.ticket]
+      : [],
+  );
+}
+
+async function without(
+  over: ReadonlyMap<string, Ending>,
   recalled: Ledger,
   log: AuditLog,
   at: number,
 ): Promise<Ledger> {
   let ledger = recalled;
-  for (const ticket of outgrown(planned, recalled)) {
-    const reason = "by the manifest as it is now it would allow what was not shown when it was given";
-    const ended: ApprovalEvent = {
-      event: "grant.ended",
-      data: { ticket, how: "revoked", by: "keeper", reason, at },
-    };
+  for (const [ticket, end] of over) {
+    const ended: ApprovalEvent = { event: "grant.ended", data: { ticket, ...end, by: "keeper", at } };
     await log.append(ended.event, ended.data);
     ledger = record(ledger, ended);
   }
   return ledger;
 }
 
+/**
+ * @returns `until`: the moment that it is by a clock which never goes back. All that the host's went on counts, between
+ *     two lives too, also after it was once far ahead. `untimed`: tickets whose time has gone on by nobody knows how much.
+ */
 async function recalled(path: string) {
   const isOurs = (event: string): boolean => /^(?:request|grant)\.|^bottle\.(?:frozen|thawed)$/.test(event);
   const entries: Entry[] = [];
-  let until = 0;
+  const replayed = (some: readonly Entry[]): Ledger =>
+    replay(some.flatMap(({ event, data }) => approvalEvent(event, data) ?? []));
+  let setBackAfter = 0;
+  let [until, last] = [0, 0];
+  const pass = (time: number): void => {
+    if (time < last) setBackAfter = entries.length;
+    until += Math.max(0, time - last);
+    last = time;
+  };
   await eachEvent(path, (entry) => {
-    until = Math.max(until, Date.parse(entry.time));
+    pass(Date.parse(entry.time));
     if (isOurs(entry.event)) entries.push(entry);
   });
-  const ledger = replay(entries.flatMap(({ event, data }) => approvalEvent(event, data) ?? []));
-  const last = entries.findLast(({ event }) => event.startsWith("bottle."));
-  return { ledger, frozen: last?.event === "bottle.frozen", until };
+  pass(Date.now());
+  const ledger = replayed(entries);
+  const before = timed(replayed(entries.slice(0, setBackAfter)));
+  const state = entries.findLast(({ event }) => event.startsWith("bottle."));
+  return {
+    ...{ ledger, frozen: state?.event === "bottle.frozen", until },
+    untimed: timed(ledger).filter((ticket) => before.includes(ticket)),
+  };
 }
 
 /** A fixed argv, and no word of the agent's in it: what happened is on its stdin, as data. */

@@ -37,5 +37,5 @@ export function grantOf(number: number): ActiveGrant {
 }
 
 export function viewOf(bottle: string, change: Partial<InboxView> = {}): InboxView {
-  return { bottle, agent: "worker", frozen: false, pending: [], grants: [], ...change };
+  return { bottle, agent: "worker", frozen: false, now: NOW, pending: [], grants: [], ...change };
 }

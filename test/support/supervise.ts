@@ -106,6 +106,7 @@ export function startSuperviseProcess(
 export const NO_POLICY: SupervisePolicy = {
   capabilities: { routes: [], repos: [] },
   secrets: [],
+  now: 0,
   requests: [],
   frozen: false,
 };
@@ -146,6 +147,7 @@ export function testKeeper(planned: Allowed, tell: (policy: SupervisePolicy) => 
   const policy = (): SupervisePolicy => ({
     capabilities: capabilitiesOf(allowed()),
     secrets: ["NPM_TOKEN"],
+    now: now(),
     requests: [...ledger.values()].map(viewOf),
     frozen: false,
   });

@@ -28,29 +28,31 @@ export async function inbox(flags: InboxFlags): Promise<number> {
   if (flags.json) {
     printJson({ bottles: read.inboxes.map(({ view }) => view), unreached: read.unreached });
   } else {
-    printInboxes(read, Date.now());
+    printInboxes(read);
   }
   for (const { bottle, reason } of read.unreached) tell(`warning: ${bottle}: ${printable(reason, 500)}`);
   if (read.inboxes.some(({ view }) => view.pending.length > 0)) return SOMETHING_WAITS;
   return read.unreached.length > 0 ? 1 : 0;
 }
 
-function printInboxes({ inboxes }: Inboxes, now: number): void {
+function printInboxes({ inboxes }: Inboxes): void {
   const views = inboxes.map(({ view }) => view);
   const digits = shownDigits(
     views.flatMap(({ pending, grants }) => [...pending, ...grants].map(({ ticket }) => ticket)),
   );
-  const pending = views.flatMap((view) => view.pending.map((each) => ({ ...each, bottle: view.bottle })));
-  const grants = views.flatMap((view) => view.grants.map((each) => ({ ...each, bottle: view.bottle })));
+  const pending = views.flatMap(({ bottle, now, pending }) =>
+    pending.map((each) => ({ ...each, bottle, now })),
+  );
+  const grants = views.flatMap(({ bottle, now, grants }) => grants.map((each) => ({ ...each, bottle, now })));
   printTable(
     ["TICKET", "BOTTLE", "WAITS", "REFUSED IN", "WOULD NEWLY BE POSSIBLE"],
     pending
-      .sort((a, b) => a.at - b.at)
+      .sort((a, b) => b.now - b.at - (a.now - a.at))
       .map((each) => [
         each.ticket.slice(0, digits),
         each.bottle,
-        durationText(now - each.at),
-        durationText(each.deadline - now),
+        durationText(each.now - each.at),
+        durationText(each.deadline - each.now),
         summaryOf(each),
       ]),
   );
@@ -60,7 +62,7 @@ function printInboxes({ inboxes }: Inboxes, now: number): void {
       each.ticket.slice(0, digits),
       each.bottle,
       printable(each.by),
-      remainderOf(each, now),
+      remainderOf(each, each.now),
       grantSummary(each),
     ]),
   );

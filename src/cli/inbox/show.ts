@@ -11,8 +11,8 @@ const USUAL_WIDTH = 100;
 export function showPending(
   { view, pending }: { readonly view: InboxView; readonly pending: Pending },
   write: (line: string) => void,
-  now = Date.now(),
 ): void {
+  const { now } = view;
   const kind = pending.kind === "push" ? "a push" : "a request";
   write(`${pending.ticket}  ${kind} of ${bottleText(view)}`);
   write(

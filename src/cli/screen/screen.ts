@@ -6,9 +6,11 @@
 import { writeSync } from "node:fs";
 import type { Keeper } from "../../keeper/control-client.ts";
 import { UserError, unreachable } from "../../lib/errors.ts";
+import { createSteadyClock } from "../../lib/steady-clock.ts";
 import { followInboxes } from "../inbox/follow.ts";
 import { report, tell } from "../output.ts";
 import { answer, createLasting, edit } from "./answers.ts";
+import { byClock } from "./by-clock.ts";
 import { createPainter, ENTER, LEAVE } from "./frame.ts";
 import { createKeyDecoder, type Key } from "./keys.ts";
 import { type Effect, initialState, type Size } from "./state.ts";
@@ -39,7 +41,8 @@ export async function openScreen(): Promise<number> {
   const failures: string[] = [];
   /** Keys that wait while somebody else has the terminal. */
   const typed: Key[] = [];
-  let state = initialState(sizeNow(), Date.now());
+  const clock = createSteadyClock();
+  let state = initialState(sizeNow(), clock());
   let isOurs = false;
   let isOver = false;
   let frame: NodeJS.Timeout | undefined;
@@ -182,11 +185,11 @@ export async function openScreen(): Promise<number> {
   stdin.on("data", onInput);
   stdin.once("end", () => finish(129));
   stdin.on("error", () => finish(129));
-  const tick = setInterval(() => dispatch({ kind: "tick", now: Date.now() }), TICK_MS);
+  const tick = setInterval(() => dispatch({ kind: "tick", now: clock() }), TICK_MS);
   const inboxes = followInboxes({
     onView(view, keeper) {
       keepers.set(view.bottle, keeper);
-      dispatch({ kind: "view", view });
+      dispatch({ kind: "view", view: byClock(view, clock()) });
     },
     onGone(bottle) {
       keepers.delete(bottle);

@@ -1,8 +1,11 @@
 /** The bottle's requests as the keeper last told them, and who waits for an answer to one. */
 import type { RequestView, SupervisePolicy } from "../../contract/approvals.ts";
+import { createSteadyClock } from "../../lib/steady-clock.ts";
 
 export interface Board {
   readonly policy: () => SupervisePolicy;
+  /** By the keeper's clock. */
+  readonly now: () => number;
   /** Replaces all of it; whoever waits for something that is settled now goes on. */
   replace(policy: SupervisePolicy): void;
   /** One request, newer than the policy. */
@@ -17,6 +20,7 @@ export interface Board {
 
 export function createBoard(first: SupervisePolicy): Board {
   let policy = first;
+  let clock = createSteadyClock(first.now);
   let views = byTicket(first);
   const waiters = new Set<{ readonly ticket: string; go(): void }>();
 
@@ -27,8 +31,10 @@ export function createBoard(first: SupervisePolicy): Board {
 
   return {
     policy: () => policy,
+    now: () => clock(),
     replace(next) {
       policy = next;
+      clock = createSteadyClock(next.now);
       views = byTicket(next);
       wake();
     },

@@ -46,7 +46,7 @@ export async function startSupervise(config: SuperviseConfig, options: Supervise
   const refusals = countRefusals(emit);
   const protocol = createProtocol({
     version: packageVersion(),
-    register: createTools({ board, keeper, now: Date.now }),
+    register: createTools({ board, keeper }),
     // Nearly always the guest's own mistake; its words do not belong into a log.
     onError: () => refusals.count("protocol-error"),
   });

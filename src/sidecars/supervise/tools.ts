@@ -20,13 +20,11 @@ type Name = keyof typeof CALLS;
 export interface ToolContext {
   readonly board: Board;
   readonly keeper: KeeperLine;
-  /** Milliseconds since 1970. */
-  readonly now: () => number;
 }
 
 /** What the calls of one bottle have in common, however many servers answer them. */
 export function createTools(context: ToolContext): (server: McpServer) => void {
-  const { board, keeper, now } = context;
+  const { board, keeper } = context;
   const buckets = new Map<Name, Bucket>();
   const take = (name: Name): number => {
     const bucket = buckets.get(name) ?? createBucket(CALLS[name].burst, CALLS[name].perMinute / 60);
@@ -51,7 +49,7 @@ export function createTools(context: ToolContext): (server: McpServer) => void {
     const answer = await keeper.ask({ kind: "request", ask: parsed.value, justification: words ?? "" });
     if (answer.kind === "refused") throw new Refused(notAsked(answer));
     board.put(answer.request);
-    return { ...tellRequest(answer.request, now()), ...(answer.joined && { asked_before: true }) };
+    return { ...tellRequest(answer.request, board.now()), ...(answer.joined && { asked_before: true }) };
   };
 
   return (server) => {
@@ -63,7 +61,7 @@ export function createTools(context: ToolContext): (server: McpServer) => void {
         inputSchema: z.strictObject({}),
         annotations: { readOnlyHint: true, openWorldHint: false },
       },
-      () => limited("list_capabilities", () => tellCapabilities(board.policy(), now())),
+      () => limited("list_capabilities", () => tellCapabilities(board.policy(), board.now())),
     );
     server.registerTool(
       "explain_denial",
@@ -116,7 +114,7 @@ export function createTools(context: ToolContext): (server: McpServer) => void {
           const wait = board.waiting() < LIMITS.waiting ? LIMITS.waitMs : 0;
           const view = await board.settled(args.ticket, wait, mcpReq.signal);
           if (view === undefined) throw new Refused(UNKNOWN_TICKET);
-          return tellRequest(view, now());
+          return tellRequest(view, board.now());
         }),
     );
     server.registerTool(
@@ -131,7 +129,7 @@ export function createTools(context: ToolContext): (server: McpServer) => void {
           const answer = await keeper.ask({ kind: "withdraw", ticket: args.ticket });
           if (answer.kind === "refused") throw new Refused(`Not withdrawn: ${answer.reason}.`);
           board.put(answer.request);
-          return tellRequest(answer.request, now());
+          return tellRequest(answer.request, board.now());
         }),
     );
   };

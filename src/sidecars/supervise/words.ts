@@ -25,8 +25,8 @@ export function tellRequest(view: RequestView, now: number): Told {
       return {
         next:
           `The operator has not answered yet. Call check_request with this ticket to wait for the answer (up to 25 s ` +
-          `a call), and do what does not depend on it meanwhile. Without an answer by ${iso(deadline)} ` +
-          `(${inMinutes(deadline - now)}) it is no.`,
+          `a call), and do what does not depend on it meanwhile. Without an answer by ${moment(deadline, now)} ` +
+          "it is no.",
         ...about,
       };
     case "denied":
@@ -44,7 +44,7 @@ export function tellRequest(view: RequestView, now: number): Told {
     case "approved":
       return grant === undefined
         ? { next: "Retry what was refused.", ...about }
-        : { ...tellGrant(grant), ...about };
+        : { ...tellGrant(grant, now), ...about };
   }
 }
 
@@ -53,12 +53,12 @@ const PROMISED =
   "The operator agreed. It is not there yet: it comes when this bottle is resumed, with your workspace and this session as " +
   "they are. Finish what does not need it, say what you wait for, and end.";
 
-function tellGrant(grant: NonNullable<RequestView["grant"]>): Told {
+function tellGrant(grant: NonNullable<RequestView["grant"]>, now: number): Told {
   const { ask, status, expiresAt, usesLeft, bytesLeft, reason } = grant;
   const given = {
     granted: describeAsk(ask),
     grant: status,
-    until: expiresAt === null ? "the bottle's end" : iso(expiresAt),
+    until: expiresAt === null ? "the bottle's end" : moment(expiresAt, now),
     ...(usesLeft !== null && { uses_left: usesLeft }),
     ...(bytesLeft !== null && { bytes_left: bytesLeft }),
     ...(reason !== undefined && { ended_because: reason }),
@@ -126,11 +126,8 @@ function repoInWords({ name, refs }: Capabilities["repos"][number]): string {
   return `${name}: push to ${rules.join(", ") || "nothing"}`;
 }
 
-function iso(at: number): string {
-  return new Date(at).toISOString();
-}
-
-function inMinutes(milliseconds: number): string {
-  const minutes = Math.max(0, Math.round(milliseconds / MINUTE_MS));
-  return minutes === 1 ? "in 1 minute" : `in ${minutes} minutes`;
+/** The keeper's clock may be ahead of the guest's: how long it is until then counts. */
+function moment(at: number, now: number): string {
+  const minutes = Math.max(0, Math.round((at - now) / MINUTE_MS));
+  return `${new Date(at).toISOString()} (in ${minutes} ${minutes === 1 ? "minute" : "minutes"})`;
 }

@@ -241,7 +241,7 @@ async function supervise(bundle: BundleContainer) {
     listen: { kind: "tcp", host: "0.0.0.0", port: 9100 },
     bearer: BEARER,
     hosts: [ALIAS],
-    policy: { capabilities: { routes: [], repos: [] }, secrets: [], requests: [], frozen: false },
+    policy: { capabilities: { routes: [], repos: [] }, secrets: [], now: 0, requests: [], frozen: false },
   };
   const ready = new Promise<string>((resolve) => {
     sidecar.stdout.on("data", (chunk: Buffer) => {

@@ -82,7 +82,9 @@ describe("bottle inbox", () => {
     expect(code).toBe(3);
     const { bottles, unreached } = JSON.parse(stdout);
     expect(unreached).toEqual([]);
-    expect(bottles).toEqual([{ bottle: one.id, agent: "worker", ...one.inbox.view() }]);
+    expect(bottles).toEqual([
+      { bottle: one.id, agent: "worker", ...one.inbox.view(), now: expect.any(Number) },
+    ]);
     expect(bottles[0].pending[0]).toMatchObject({ ticket, described: ["GET api.x.test/v1/*"] });
   });
 

@@ -2,7 +2,8 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { Lifetime } from "../../../src/approvals/decide.ts";
 import { openLog } from "../../../src/audit/log.ts";
 import type { Ask } from "../../../src/contract/approvals.ts";
 import type { BottlePlan } from "../../../src/contract/plan.ts";
@@ -59,13 +60,18 @@ const repository = (path: string): PlannedRepo => ({
 const NOTHING = { routes: [] };
 const POSTS: Ask = { kind: "host", host: HOST, methods: ["POST"], paths: [] };
 
-async function give(inbox: Inbox, ask: Ask, described: string): Promise<void> {
+async function give(
+  inbox: Inbox,
+  ask: Ask,
+  described: string,
+  lifetime: Lifetime = { kind: "session" },
+): Promise<void> {
   await inbox.ask({ kind: "request", ask, justification: "" });
   const [waiting] = inbox.view().pending;
   if (waiting?.kind !== "request") throw new Error("it does not wait");
   expect(waiting.described).toEqual([described]);
   const { ticket, digest } = waiting;
-  await inbox.approve({ op: "approve", token: "", ticket, digest, by: "ann", lifetime: { kind: "session" } });
+  await inbox.approve({ op: "approve", token: "", ticket, digest, by: "ann", lifetime });
 }
 
 describe("what was given to an earlier life", () => {
@@ -101,5 +107,45 @@ describe("what was given to an earlier life", () => {
     );
     await life(leadingTo("other/app.git"), true, async (inbox) => expect(inbox.view().grants).toEqual([]));
     await life(leadingTo("one/app.git"), true, async (inbox) => expect(inbox.view().grants).toEqual([]));
+  });
+
+  describe("by a host's clock that was once years ahead", () => {
+    const [HOUR, NOW] = [3_600_000, Date.now()];
+    const at = (moment: number): void => void vi.setSystemTime(moment);
+    const giveAnHour = (inbox: Inbox): Promise<void> =>
+      give(inbox, POSTS, `POST ${HOST}, any path`, { kind: "for", milliseconds: HOUR });
+    beforeEach(() => vi.useFakeTimers({ toFake: ["Date"], now: NOW + 30_000 * HOUR }));
+    afterEach(() => vi.useRealTimers());
+
+    it.each(["a life", "two lives"])(
+      "is over after that was set back within %s: nobody knows how much is left",
+      async (when) => {
+        await life(NOTHING, false, async (inbox) => {
+          await giveAnHour(inbox);
+          if (when === "a life") at(NOW);
+        });
+        at(NOW);
+        await life(NOTHING, true, async (inbox) =>
+          expect(inbox.requests()).toMatchObject([
+            { grant: { status: "expired", reason: expect.stringMatching(/set back/) } },
+          ]),
+        );
+      },
+    );
+
+    it("regression: loses the time in which no keeper ran: it was given for as long as the clock had been ahead", async () => {
+      await life(NOTHING, false, async () => {});
+      at(NOW);
+      await life(NOTHING, true, giveAnHour);
+      at(NOW + 0.75 * HOUR);
+      await life(NOTHING, true, async (inbox) => {
+        const { now, grants } = inbox.view();
+        const left = (grants[0]?.expiresAt ?? 0) - now;
+        expect(left).toBeGreaterThan(0);
+        expect(left).toBeLessThan(0.26 * HOUR);
+      });
+      at(NOW + 1.1 * HOUR);
+      await life(NOTHING, true, async (inbox) => expect(inbox.state.live.routes).toEqual([]));
+    });
   });
 });

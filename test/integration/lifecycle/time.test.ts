@@ -122,6 +122,12 @@ describe.skipIf(library === undefined)("a host whose clock is set", () => {
     expect(await status("/later")).toBe("403");
     expect(await status("/open")).toBe("404");
     setClock(0);
+    // By then the keeper's clock is hours ahead of this one, and so are the ends of what is given.
+    await given("/left", "1h");
+    const listed = await operator.bottle(["inbox"]);
+    expect(listed.stdout).toMatch(/ (?:59|60) min .*\/left/);
+    const { told } = await call(bottle, "list_capabilities", {});
+    expect(told["granted"]).toMatchObject([{ until: expect.stringMatching(/ \(in (?:59|60) minutes\)$/) }]);
   });
 
   it("by days: the bottle's certificates are in force for whoever has that clock", async () => {

@@ -22,7 +22,7 @@ describe("what a manifest excepts", () => {
         ]),
       ],
     });
-    const inForce = { allowed, live: allowed, ledger: EMPTY_LEDGER, frozen: false };
+    const inForce = { now: 0, allowed, live: allowed, ledger: EMPTY_LEDGER, frozen: false };
     expect(gateInForce(NOTHING, inForce).exceptions).toEqual([
       { repo: "app", code: "ref-not-allowed", subject: "refs/heads/dev-00000/a" },
       { repo: "app", code: "ref-not-allowed", subject: "refs/heads/b" },

@@ -134,7 +134,7 @@ describe("the explanations", () => {
     } as const;
     const capabilities = capabilitiesOf({ routes: [route], repos: [], findings: [], gitExceptions: [] });
     const said = JSON.stringify([
-      tellCapabilities({ capabilities, secrets: [], requests: [], frozen: false }, 0),
+      tellCapabilities({ capabilities, secrets: [], now: 0, requests: [], frozen: false }, 0),
       explain(
         { code: "header-not-allowed", ask: { tool: "x", arguments: { host: "a.test" } } },
         capabilities,
