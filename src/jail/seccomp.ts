@@ -44,9 +44,9 @@ const UNSHARE_HARMLESS = 0x0005_0f00;
 export const AF = { UNIX: 1, INET: 2, INET6: 10, NETLINK: 16 } as const;
 export const NETLINK_ROUTE = 0;
 /** What is no stream, datagram or raw socket: SOCK_{RDM,SEQPACKET,DCCP} have the one bit, SOCK_PACKET the other; flags have neither. */
-const STRANGE_SOCKETS = 0x4 | 0x8;
+export const STRANGE_SOCKETS = 0x4 | 0x8;
 /** IPPROTO_{IP,ICMP,TCP,UDP,ICMPV6}. Not SCTP, DCCP, L2TP, UDP-Lite and MPTCP, where bugs were that give root; programs do without. */
-const IP_PROTOCOLS = [0, 1, 6, 17, 58];
+export const IP_PROTOCOLS = [0, 1, 6, 17, 58];
 
 /** PER_LINUX, PER_LINUX32, both with UNAME26, and the question "which am I". Others switch protections off (ADDR_NO_RANDOMIZE, READ_IMPLIES_EXEC). */
 const PERSONALITIES = [0x0, 0x8, 0x2_0000, 0x2_0008, 0xffff_ffff];

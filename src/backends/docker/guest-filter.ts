@@ -1,13 +1,14 @@
 /**
  * The system-call filter of a guest on podman. Podman's own lets containers nest: a guest may make user namespaces, in which
  * it has every capability, look into the operator's keyring, do calls by io_uring that no filter sees and, up to its
- * version 4, speak to the hypervisor. Docker's does not. So a guest gets podman's, less these.
+ * version 4, speak to the hypervisor. Docker's does not. So a guest gets podman's, less these, and less the internet's rarer
+ * protocols, which no guest of ours on this kernel is to reach where the filter is ours to write.
  *
  * https://github.com/opencontainers/runtime-spec/blob/main/config-linux.md#seccomp, in the form in which engines keep it.
  */
 import { readFile } from "node:fs/promises";
 import * as z from "zod";
-import { AF, CLONE_NEW, ERRNO, NETLINK_ROUTE } from "../../jail/seccomp.ts";
+import { AF, CLONE_NEW, ERRNO, IP_PROTOCOLS, NETLINK_ROUTE, STRANGE_SOCKETS } from "../../jail/seccomp.ts";
 import { messageOf, UserError } from "../../lib/errors.ts";
 
 /** Each of them whole: Docker's needs CAP_SYS_ADMIN for most. `socketcall` is all of 32-bit x86's sockets, behind a pointer. */
@@ -49,6 +50,23 @@ const argument = (index: number, op: Comparison, value: number, valueTwo?: numbe
   ...(valueTwo !== undefined && { valueTwo }),
 });
 
+/**
+ * Of a family of the internet's. Rules of one call must not overlap, and none may look at an argument twice: so a protocol
+ * between those that are allowed is left to the default.
+ */
+function ofInternet(family: number) {
+  const [one, other] = [STRANGE_SOCKETS & -STRANGE_SOCKETS, STRANGE_SOCKETS & (STRANGE_SOCKETS - 1)];
+  const its = argument(0, "SCMP_CMP_EQ", family);
+  const plain = argument(1, "SCMP_CMP_MASKED_EQ", STRANGE_SOCKETS, 0);
+  return [
+    ...IP_PROTOCOLS.map((protocol) => allow(SOCKETS, its, plain, argument(2, "SCMP_CMP_EQ", protocol))),
+    refuse("EPROTONOSUPPORT", SOCKETS, its, plain, argument(2, "SCMP_CMP_GT", Math.max(...IP_PROTOCOLS))),
+    ...[one, other, STRANGE_SOCKETS].map((bits) =>
+      refuse("ESOCKTNOSUPPORT", SOCKETS, its, argument(1, "SCMP_CMP_MASKED_EQ", STRANGE_SOCKETS, bits)),
+    ),
+  ];
+}
+
 /** What none of these allows of a call that they name is refused by podman's default, like what it does not know. */
 const RULES = [
   refuse("EPERM", EPERM),
@@ -56,7 +74,8 @@ const RULES = [
   allow(["clone"], argument(0, "SCMP_CMP_MASKED_EQ", CLONE_NEW, 0)),
   ...NEW_NAMESPACES.map((flag) => refuse("EPERM", ["clone"], argument(0, "SCMP_CMP_MASKED_EQ", flag, flag))),
   // Other families load modules on demand and know nothing of network namespaces.
-  ...[AF.UNIX, AF.INET, AF.INET6].map((family) => allow(SOCKETS, argument(0, "SCMP_CMP_EQ", family))),
+  allow(SOCKETS, argument(0, "SCMP_CMP_EQ", AF.UNIX)),
+  ...[AF.INET, AF.INET6].flatMap(ofInternet),
   allow(SOCKETS, argument(0, "SCMP_CMP_EQ", AF.NETLINK), argument(2, "SCMP_CMP_EQ", NETLINK_ROUTE)),
   refuse(
     "EPROTONOSUPPORT",

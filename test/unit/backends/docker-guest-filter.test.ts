@@ -14,11 +14,17 @@ function file(content: string): string {
   return path;
 }
 
+interface Argument {
+  readonly index: number;
+  readonly value: number;
+  readonly valueTwo?: number;
+  readonly op: "SCMP_CMP_EQ" | "SCMP_CMP_NE" | "SCMP_CMP_GT" | "SCMP_CMP_MASKED_EQ";
+}
 interface Rule {
   readonly names: readonly string[];
   readonly action: string;
   readonly errnoRet?: number;
-  readonly args?: readonly { readonly index: number; readonly value: number; readonly op: string }[];
+  readonly args?: readonly Argument[];
   readonly includes?: object;
 }
 
@@ -41,9 +47,10 @@ const THEIRS = {
 
 describe("the filter of a guest on podman", () => {
   it("is podman's own, but for the calls that docker's refuses", async () => {
-    const narrowed = JSON.parse(await narrowedFilter(file(JSON.stringify(THEIRS)))) as typeof THEIRS & {
-      readonly syscalls: readonly Rule[];
-    };
+    const narrowed = JSON.parse(await narrowedFilter(file(JSON.stringify(THEIRS)))) as Omit<
+      typeof THEIRS,
+      "syscalls"
+    > & { readonly syscalls: readonly Rule[] };
     expect(narrowed).toMatchObject({ defaultErrnoRet: 38, archMap: THEIRS.archMap });
     const of = (name: string): readonly Rule[] =>
       narrowed.syscalls.filter(({ names }) => names.includes(name));
@@ -62,9 +69,46 @@ describe("the filter of a guest on podman", () => {
     expect(allowed("clone")).toMatchObject([
       { args: [{ index: 0, op: "SCMP_CMP_MASKED_EQ", value: 0x7e02_0000, valueTwo: 0 }] },
     ]);
-    expect(allowed("socket").map(({ args = [] }) => args.map(({ value }) => value))).toEqual([
-      ...[[1], [2], [10], [16, 0]],
+  });
+
+  it("has what the filter on namespaces has of the internet's protocols, each decided by one rule at most", async () => {
+    const { syscalls } = JSON.parse(await narrowedFilter(file(JSON.stringify(THEIRS)))) as {
+      syscalls: readonly Rule[];
+    };
+    const meets = (given: readonly bigint[], { index, op, value, valueTwo = 0 }: Argument): boolean => {
+      const [is, one, two] = [given[index] ?? 0n, BigInt(value), BigInt(valueTwo)];
+      const met = { SCMP_CMP_EQ: is === one, SCMP_CMP_NE: is !== one, SCMP_CMP_GT: is > one };
+      return { ...met, SCMP_CMP_MASKED_EQ: (is & one) === two }[op];
+    };
+    const answer = (...given: readonly (number | bigint)[]): string => {
+      const words = given.map(BigInt);
+      const [rule, ...others] = syscalls.filter(
+        ({ names, args = [] }) => names.includes("socket") && args.every((each) => meets(words, each)),
+      );
+      expect(others, given.join(" ")).toEqual([]);
+      return rule === undefined ? "default" : `${rule.action === "SCMP_ACT_ALLOW" ? "ok" : rule.errnoRet}`;
+    };
+    const CLOEXEC = 0o2000000;
+    for (const family of [2, 10]) {
+      for (const [type, protocol] of [
+        ...[[1, 0] as const, [1, 6] as const, [2, 17] as const, [2, 1] as const, [2, 58] as const],
+        ...[[3, 1] as const, [1 | CLOEXEC, 6] as const],
+      ])
+        expect(answer(family, type, protocol)).toBe("ok");
+      // SCTP, UDP-Lite, L2TP, multipath TCP, and TCP in words of which the kernel drops a half.
+      for (const protocol of [132, 136, 115, 262, 0x1_0000_0006])
+        expect(answer(family, 1, protocol)).toBe("93");
+      expect(answer(family, 1, 33)).toBe("default");
+      // SCTP's own kind and DCCP's, where no protocol is named.
+      for (const type of [4, 5, 6, 10, 12, 5 | CLOEXEC]) expect(answer(family, type, 0)).toBe("94");
+    }
+    expect([answer(1, 5, 0), answer(16, 3, 0), answer(16, 3, 9), answer(40, 1, 0)]).toEqual([
+      "ok",
+      "ok",
+      "93",
+      "97",
     ]);
+    expect([answer(3, 5, 0), answer(0x1_0000_0002n, 1, 262)]).toEqual(["default", "97"]);
   });
 
   it("is refused, where podman's cannot be taken over", async () => {
