@@ -36,6 +36,7 @@ export interface InboxBottleOptions {
   readonly patienceMs?: number;
   /** Whose record there is, for commands that look for the bottle's manifest. */
   readonly manifest?: string;
+  readonly copyDisk?: ControlHandlers["copyDisk"];
 }
 
 export function askHost(host: string, methods: readonly string[] = ["GET"], path = "/v1"): Ask {
@@ -78,12 +79,7 @@ export async function openInboxBottle(
     notify: () => {},
   });
   scope.defer("inbox", async () => inbox.close());
-  await serveControl(
-    join(runtime, "control.sock"),
-    token,
-    handlersOf(id, agent, options.label, inbox),
-    scope,
-  );
+  await serveControl(join(runtime, "control.sock"), token, handlersOf(id, agent, options, inbox), scope);
   return {
     id,
     inbox,
@@ -98,10 +94,16 @@ export async function openInboxBottle(
   };
 }
 
-function handlersOf(id: string, agent: string, label: string | undefined, inbox: Inbox): ControlHandlers {
-  const refuse = async (): Promise<never> => {
-    throw new Error("there is no guest behind it");
-  };
+const refuse = async (): Promise<never> => {
+  throw new Error("there is no guest behind it");
+};
+
+function handlersOf(
+  id: string,
+  agent: string,
+  { label, copyDisk = refuse }: InboxBottleOptions,
+  inbox: Inbox,
+): ControlHandlers {
   return {
     status: () => ({
       ...{ id, agent, backend: "namespace", startedAt: new Date(0).toISOString(), keeperPid: process.pid },
@@ -114,7 +116,7 @@ function handlersOf(id: string, agent: string, label: string | undefined, inbox:
     dial: refuse,
     copyIn: refuse,
     copyOut: refuse,
-    copyDisk: refuse,
+    copyDisk,
     exportWork: refuse,
     stop: refuse,
     inbox,
