@@ -117,11 +117,13 @@ export function keywordOffsets(probe: Probe, keyword: Uint8Array): readonly numb
 export function mayBegin(ready: Readiness, bytes: Uint8Array, at: number, length: number): boolean {
   const { places, allowed, before, min } = ready;
   if (at < 0 || at + min > length) return false;
+  // Within a run of digits this settles all places but the first.
+  if (at > 0 && before[bytes[at - 1] as number] === 0) return false;
   for (let i = 0; i < places.length; i++) {
     const place = places[i] as number;
     if (allowed[(place << 8) | (bytes[at + place] as number)] === 0) return false;
   }
-  return at === 0 || before[bytes[at - 1] as number] === 1;
+  return true;
 }
 
 /** The match that begins at `at` of the text, if there is one and what it holds is credible. */
