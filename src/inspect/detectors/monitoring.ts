@@ -1,4 +1,5 @@
 import { endsInHexCrc32 } from "../checks/crc32.ts";
+import { jsonObject } from "../checks/json.ts";
 import { isMixedCase, looksRandom } from "../checks/randomness.ts";
 import type { Detector } from "../detector.ts";
 import { assignedTo, nameOf, UUID, upTo } from "./patterns.ts";
@@ -204,10 +205,6 @@ export const MONITORING: readonly Detector[] = [
 
 /** Whether the base64 is the JSON object that Grafana issues: a key `k` besides what it is for. */
 function isGrafanaKey(token: string): boolean {
-  try {
-    const value: unknown = JSON.parse(Buffer.from(token.replace(/^glc_/, ""), "base64").toString("utf8"));
-    return typeof value === "object" && value !== null && "k" in value && "n" in value;
-  } catch {
-    return false;
-  }
+  const fields = jsonObject(Buffer.from(token.replace(/^glc_/, ""), "base64").toString("utf8"));
+  return fields !== undefined && "k" in fields && "n" in fields;
 }

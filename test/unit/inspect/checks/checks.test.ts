@@ -5,6 +5,7 @@ import { isBech32 } from "../../../../src/inspect/checks/bech32.ts";
 import { isSeedPhrase } from "../../../../src/inspect/checks/bip39.ts";
 import { BIP39_WORDS } from "../../../../src/inspect/checks/bip39-words.ts";
 import { isIban } from "../../../../src/inspect/checks/iban.ts";
+import { isJson } from "../../../../src/inspect/checks/json.ts";
 import { isJwt } from "../../../../src/inspect/checks/jwt.ts";
 import { passesLuhn } from "../../../../src/inspect/checks/luhn.ts";
 import { isPaymentCard } from "../../../../src/inspect/checks/payment-card.ts";
@@ -239,6 +240,38 @@ describe("placeholders and randomness", () => {
       { numRuns: 3000 },
     );
   });
+});
+
+describe("JSON", () => {
+  it("is told from what is none as JSON.parse would tell it", () => {
+    const near =
+      /^(?:[{}[\]:,"\\ \n0]|"[a\u0001\u007f]?"|"\\[nux"]"|"\\u00e9"|"\ud800"|-?[01]{1,2}|1?\.5?|1[eE][+-]?3?|true|null|nul|\ufeff|\u2028)$/;
+    const piece = fc.stringMatching(near);
+    const value = fc.json({ maxDepth: 4 });
+    const text = fc.oneof(
+      fc.array(piece, { maxLength: 8 }).map((pieces) => pieces.join("")),
+      fc
+        .tuple(value, fc.nat(40), piece)
+        .map(([json, at, other]) => json.slice(0, at) + other + json.slice(at)),
+      value,
+    );
+    fc.assert(
+      fc.property(text, (json) => {
+        expect(isJson(json)).toBe(parses(json));
+      }),
+      { numRuns: 5000 },
+    );
+    expect(isJson("[".repeat(20_000) + "]".repeat(20_000))).toBe(true);
+  });
+
+  function parses(json: string): boolean {
+    try {
+      JSON.parse(json);
+      return true;
+    } catch {
+      return false;
+    }
+  }
 });
 
 describe("checks", () => {
