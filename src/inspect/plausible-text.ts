@@ -1,6 +1,7 @@
 /** Tells text from what comes out when something else is decoded, cheaply: most of what looks packed is not. */
 
 import type { Frame } from "./frame.ts";
+import { IS_TEXT } from "./simd/text-program.ts";
 
 /** No value that is looked for has less. */
 const PRINTABLE_STREAK = 8;
@@ -49,11 +50,16 @@ const PRINTABLE_OR_ZERO = Int8Array.from(PRINTABLE, (printable, byte) =>
 );
 const FOLLOWS = Int8Array.from(NEIGHBOURS, (are) => -are);
 
-/**
- * Whether eight printable bytes or a stretch of UTF-8 stand somewhere in `bytes[0, length)`. What is asked here is noise for
- * the most part, of which a processor foretells no branch: it counts with masks.
- */
-export function holdsText(bytes: Uint8Array, length: number): boolean {
+/** Whether eight printable bytes or a stretch of UTF-8 stand somewhere in the first `length` bytes of the frame. */
+export function holdsText(frame: Frame, length: number): boolean {
+  const { kernels, address, bytes } = frame;
+  const told = kernels?.tellText(address.bytes, length);
+  if (told === 0) return false;
+  return (told !== undefined && (told & IS_TEXT) !== 0) || readsAsText(bytes, length);
+}
+
+/** What is asked here is noise for the most part, of which a processor foretells no branch: it counts with masks. */
+function readsAsText(bytes: Uint8Array, length: number): boolean {
   let printable = 0;
   let zeros = 0;
   let utf8 = 0;

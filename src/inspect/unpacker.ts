@@ -201,7 +201,7 @@ export class Unpacker {
     done[phase] = to;
     if (isHexOnly(bytes, from, to)) return;
     // What this phase makes readable is read: chance at another is not looked for there.
-    if (this.#unpack("base64", frame, from, to) && high - low > LONG_COVER)
+    if (this.#unpack("base64", frame, from, to) && high - low > LONG_COVER && this.#isInnerReadable())
       done[COVERED] = Math.max(done[COVERED] as number, high * 4);
   }
 
@@ -217,13 +217,13 @@ export class Unpacker {
       return;
     }
     if ((classes & HEX_ASCII) === 0 && end - start < DISGUISED_IN_HEX) return;
-    let readable = false;
+    let hasCome = false;
     if (even) {
       done[EVEN_HEX] = end;
-      readable = this.#unpack("hex", frame, start + (start & 1), end);
+      hasCome = this.#unpack("hex", frame, start + (start & 1), end);
     }
     // What is readable at even places is not looked at for chance at odd ones: that must look like text for itself.
-    if (odd && !(readable && (classes & 0x200) === 0)) {
+    if (odd && !(hasCome && (classes & 0x200) === 0 && this.#isInnerReadable())) {
       done[ODD_HEX] = end;
       this.#unpack("hex", frame, start + ((start ^ 1) & 1), end);
     }
@@ -318,7 +318,12 @@ export class Unpacker {
     this.#ledger.path.pop();
   }
 
-  /** True when what came out can be read from beginning to end. */
+  /** Whether what came out last can be read from beginning to end. */
+  #isInnerReadable(): boolean {
+    return isReadable(this.#inner.bytes, this.#inner.length);
+  }
+
+  /** True when what came out may be text, and was looked into. */
   #unpack(packing: Packing, frame: Frame, begin: number, end: number): boolean {
     let from = begin;
     let to = end;
@@ -330,13 +335,12 @@ export class Unpacker {
     if (to - from < SMALLEST_UNPACKED || !ledger.afford(BEGINNING.look + ((to - from) >> 2))) return false;
     const inner = this.#inner;
     const length = unpack(packing, frame, from, to, inner);
-    if (!holdsText(inner.bytes, length) || !ledger.afford(BEGINNING.text + length)) return false;
-    const readable = isReadable(inner.bytes, length);
+    if (!holdsText(inner, length) || !ledger.afford(BEGINNING.text + length)) return false;
     inner.commit(length);
     ledger.path.push({ kind: packing, parent: frame, from, to });
     this.#scanInner();
     ledger.path.pop();
-    return readable;
+    return true;
   }
 }
 

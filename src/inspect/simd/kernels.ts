@@ -10,6 +10,7 @@ import { copyProgram } from "./copy-program.ts";
 import { gramProgram } from "./gram-program.ts";
 import { runProgram } from "./run-program.ts";
 import { PLACES, squeezeProgram } from "./squeeze-program.ts";
+import { textProgram } from "./text-program.ts";
 
 const PAGE = 65_536;
 /** Before the room for texts. */
@@ -26,6 +27,7 @@ interface Programs {
   copyPlain(text: number, end: number, out: number): number;
   squeezeBase64(text: number, end: number, out: number): number;
   squeezeHex(text: number, end: number, out: number): number;
+  tellText(text: number, end: number): number;
 }
 
 /** What of WebAssembly is used here; the types of node know no more than its name. */
@@ -60,6 +62,8 @@ export interface Kernels {
   copyPlain(text: number, length: number, out: number): number;
   /** Copies the digits of `length` bytes without what stands between them, and says how many those are. Writes 16 bytes at a time. */
   squeeze(text: number, length: number, out: number, hex: boolean): number;
+  /** IS_TEXT, another bit where it may be text, both, or zero. */
+  tellText(text: number, length: number): number;
 }
 
 const PROGRAMS = [
@@ -69,6 +73,7 @@ const PROGRAMS = [
   copyProgram,
   () => squeezeProgram("squeezeBase64", false, PLACES_OF_MASKS),
   () => squeezeProgram("squeezeHex", true, PLACES_OF_MASKS),
+  textProgram,
 ] as const;
 
 /** @param engine {@link engineHere} has it. */
@@ -115,5 +120,6 @@ function kernelsOf(programs: Programs, memory: ArrayBuffer): Kernels {
     copyPlain: (text, length, out) => Math.min(length, programs.copyPlain(text, text + length, out) - text),
     squeeze: (text, length, out, hex) =>
       (hex ? programs.squeezeHex : programs.squeezeBase64)(text, text + length, out) - out,
+    tellText: (text, length) => programs.tellText(text, text + length),
   };
 }

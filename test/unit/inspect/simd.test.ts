@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { FRAME_SIZE, Frame } from "../../../src/inspect/frame.ts";
 import { addGram, addNeighbour, GRAM_WORDS } from "../../../src/inspect/gram-table.ts";
+import { holdsText } from "../../../src/inspect/plausible-text.ts";
 import { engineHere, openWorkspace } from "../../../src/inspect/simd/kernels.ts";
 import { squeeze } from "../../../src/inspect/squeeze.ts";
 import { sweep } from "../../../src/inspect/sweep.ts";
@@ -160,6 +161,44 @@ describe("what is done in wide registers", () => {
       }),
       { numRuns: 1000 },
     );
+  });
+
+  it("tells what holds text from noise as it is told without them, whatever is left behind its end", () => {
+    const letters = "Az \t\r\n~\u007f\u001f\0\u00c0\u00c1\u00c2\u00c3\u00a9\u0080\u00bf\u00f4\u00f5";
+    const pools = ["AB\0", "ABCDEFGHIJKL\u0001", "\u00c3\u00a9", "\u00c3\u00a9\0A", letters];
+    const text = fc
+      .constantFrom(...pools)
+      .chain((pool) => fc.array(fc.constantFrom(...pool), { maxLength: 70 }))
+      .map((characters) => characters.join(""));
+    const utf8 = fc.tuple(text, fc.integer({ min: 20, max: 40 })).map(([before, count]) => {
+      return before.slice(0, 33) + "\u00c3\u00a9".repeat(count).slice(0, count);
+    });
+    fc.assert(
+      fc.property(fc.oneof(text, utf8), fc.constantFrom(0, 0x41, 0xa9), (some, behind) => {
+        const bytes = Buffer.from(some, "latin1");
+        const [plain, wide] = [plainFrame, frame].map((each) => {
+          each.bytes.fill(behind, 0, 160);
+          bytes.copy(each.bytes);
+          return holdsText(each, bytes.length);
+        });
+        expect(wide).toBe(plain);
+      }),
+      { numRuns: 5000 },
+    );
+  });
+
+  it("tells it of every byte, at each place of a turn", () => {
+    for (let byte = 0; byte < 256; byte++)
+      for (let place = 0; place < 40; place++)
+        for (const around of ["letters ", "letter\0s", "\u00c3\u00a9", "\u00e4\u00bd\u00a0"]) {
+          const bytes = Buffer.from(around.repeat(40), "latin1").subarray(0, 7 + (place % 3) * 9 + place);
+          if (place < bytes.length) bytes[place] = byte;
+          const [plain, wide] = [plainFrame, frame].map((each) => {
+            bytes.copy(each.bytes);
+            return holdsText(each, bytes.length);
+          });
+          expect(wide, `byte ${byte} at ${place}`).toBe(plain);
+        }
   });
 
   it("squeezes out of any part of a text what is squeezed out without them", () => {
