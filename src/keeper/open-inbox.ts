@@ -119,7 +119,10 @@ async function recalled(path: string) {
   };
   await eachEvent(path, (entry) => {
     pass(Date.parse(entry.time));
-    if (isOurs(entry.event)) entries.push(entry);
+    if (!isOurs(entry.event)) return;
+    entries.push(entry);
+    // By the clock of that life, which the host's may have put ahead while nothing was written.
+    until = Math.max(until, approvalEvent(entry.event, entry.data)?.data.at ?? 0);
   });
   pass(Date.now());
   const ledger = replayed(entries);

@@ -114,6 +114,10 @@ describe("what was given to an earlier life", () => {
     const at = (moment: number): void => void vi.setSystemTime(moment);
     const giveAnHour = (inbox: Inbox): Promise<void> =>
       give(inbox, POSTS, `POST ${HOST}, any path`, { kind: "for", milliseconds: HOUR });
+    const leftOf = (inbox: Inbox): number => {
+      const { now, grants } = inbox.view();
+      return (grants[0]?.expiresAt ?? 0) - now;
+    };
     beforeEach(() => vi.useFakeTimers({ toFake: ["Date"], now: NOW + 30_000 * HOUR }));
     afterEach(() => vi.useRealTimers());
 
@@ -133,16 +137,26 @@ describe("what was given to an earlier life", () => {
       },
     );
 
+    it("regression: lasts no longer where nothing was written meanwhile: the next life's clock was years behind its end", async () => {
+      at(NOW);
+      await life(NOTHING, false, async (inbox) => {
+        at(NOW + 30_000 * HOUR);
+        inbox.view();
+        at(NOW);
+        await giveAnHour(inbox);
+      });
+      at(NOW + 0.75 * HOUR);
+      await life(NOTHING, true, async (inbox) => expect(leftOf(inbox)).toBeLessThan(0.26 * HOUR));
+    });
+
     it("regression: loses the time in which no keeper ran: it was given for as long as the clock had been ahead", async () => {
       await life(NOTHING, false, async () => {});
       at(NOW);
       await life(NOTHING, true, giveAnHour);
       at(NOW + 0.75 * HOUR);
       await life(NOTHING, true, async (inbox) => {
-        const { now, grants } = inbox.view();
-        const left = (grants[0]?.expiresAt ?? 0) - now;
-        expect(left).toBeGreaterThan(0);
-        expect(left).toBeLessThan(0.26 * HOUR);
+        expect(leftOf(inbox)).toBeGreaterThan(0);
+        expect(leftOf(inbox)).toBeLessThan(0.26 * HOUR);
       });
       at(NOW + 1.1 * HOUR);
       await life(NOTHING, true, async (inbox) => expect(inbox.state.live.routes).toEqual([]));
