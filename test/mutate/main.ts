@@ -10,7 +10,7 @@
  */
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { random } from "../support/random.ts";
+import { random, shuffled } from "../support/random.ts";
 import { attackIn, BREACHES } from "./attack.ts";
 import type { BreachGroup } from "./breaches/breach.ts";
 import type { Batch, Mutant } from "./guards.ts";
@@ -67,15 +67,6 @@ async function tryOne(workspace: Workspace, mutant: Mutant): Promise<void> {
   tell(mutant.name, killer !== undefined, killer?.split("\n")[0] ?? "");
 }
 
-/** The same order for the same seed. */
-function shuffled<T>(items: readonly T[]): readonly T[] {
-  const next = random(seed);
-  return items
-    .map((item) => ({ item, at: next() }))
-    .sort((a, b) => a.at - b.at)
-    .map(({ item }) => item);
-}
-
 /** A breach is noticed when every one of its probes fails; a group of them is in force at once. */
 async function tryBreaches(workspace: Workspace, group: BreachGroup): Promise<void> {
   const breaches = group.breaches.filter(({ name }) => `${group.name}: ${name}`.includes(only));
@@ -109,7 +100,12 @@ async function tryBreaches(workspace: Workspace, group: BreachGroup): Promise<vo
 const batches = batchesOf(ROOT);
 const all = mutantsOf(ROOT).filter(({ name }) => name.includes(only));
 const inBatches = batches.flatMap(({ killers }) => [...killers.keys()]).filter((name) => name.includes(only));
-if (values.attack) {
+const breaches = BREACHES.flatMap((group) => group.breaches.map(({ name }) => `${group.name}: ${name}`));
+if (values.list) {
+  const mutants = [...inBatches, ...all.map(({ name }) => name)];
+  for (const name of values.attack ? breaches.filter((each) => each.includes(only)) : mutants)
+    console.log(name);
+} else if (values.attack) {
   const workspace = new Workspace(ROOT);
   try {
     const stale = BREACHES.flatMap(({ breaches }) => breaches)
@@ -121,8 +117,6 @@ if (values.attack) {
     workspace.remove();
   }
   conclude();
-} else if (values.list) {
-  for (const name of [...inBatches, ...all.map(({ name }) => name)]) console.log(name);
 } else {
   const isSample = deadline !== Number.POSITIVE_INFINITY;
   console.log(`${inBatches.length + all.length} mutants${isSample ? `, a sample with --seed ${seed}` : ""}`);
@@ -131,7 +125,7 @@ if (values.attack) {
     const stale = [...batches, ...all].flatMap((change) => workspace.faultOf(change) ?? []);
     if (stale.length > 0) throw new Error(`the source has changed under these:\n${stale.join("\n")}`);
     for (const batch of batches) await tryBatch(workspace, batch);
-    for (const mutant of isSample ? shuffled(all) : all) {
+    for (const mutant of isSample ? shuffled(all, random(seed)) : all) {
       if (Date.now() > deadline) break;
       await tryOne(workspace, mutant);
     }
