@@ -62,6 +62,21 @@ const FRAGMENTS: readonly string[] = [
   ],
 ];
 
+/** Dear mixtures that people found, and searches ten times as long as this one: it begins with the dearest of them. */
+const HILLS: readonly Pick<Recipe, "fragments" | "shuffled">[] = [
+  // Short words in several packings, each in the neighbourhood of an escape.
+  { fragments: ["MFRGG", "IBAAKCAYEA", "%u0041", "  ", "QUFB"], shuffled: false },
+  // Tokens whose contents are nearly what they must be, and each another.
+  { fragments: ["eyJhbGciOiJ4In0.e3h9.", "Qx3vT8mLpWn4Rk2Y", "b7HsD1fGz9Ka5VtE", " "], shuffled: true },
+  // Short words of base64, whole and cut, between blanks.
+  { fragments: ["Y29tZSBhbmQgZ28g", "dGhlIHNlY29uZA", "c29tZXdoZXJl", "eHk", " "], shuffled: true },
+  // Names to which something may be assigned, in disguise.
+  {
+    fragments: ["dd_api_key", "session-token", "-", "\u0301", "eyJhbGciOi", "ability"],
+    shuffled: true,
+  },
+];
+
 /** The dearest text found, `SAMPLE` bytes of it, and what it is made of. */
 export function searchWorst(inspector: Inspector, detectors: readonly Detector[], seed: number): Worst {
   const next = random(seed);
@@ -99,16 +114,20 @@ export function searchWorst(inspector: Inspector, detectors: readonly Detector[]
   };
   let best: Recipe = { fragments: [fragment()], shuffled: false, wrapped: [], seed: 1 };
   let cost = costOf(inspector, best);
-  for (let step = 0; step < STEPS; step++) {
-    // Now and then from nothing: the dearest recipe may be on another hill.
-    const candidate =
-      next() < 0.3
-        ? mutated({ fragments: [fragment()], shuffled: next() < 0.5, wrapped: [], seed: step })
-        : mutated(best);
+  const climb = (candidate: Recipe): void => {
     const candidateCost = costOf(inspector, candidate);
-    if (candidateCost <= cost) continue;
+    if (candidateCost <= cost) return;
     best = candidate;
     cost = candidateCost;
+  };
+  for (const hill of HILLS) climb({ ...hill, wrapped: [], seed: 1 });
+  for (let step = 0; step < STEPS; step++) {
+    // Now and then from nothing: the dearest recipe may be on another hill.
+    climb(
+      next() < 0.3
+        ? mutated({ fragments: [fragment()], shuffled: next() < 0.5, wrapped: [], seed: step })
+        : mutated(best),
+    );
   }
   const parts = best.fragments.map((part) => JSON.stringify(part.slice(0, 24))).join(" ");
   return {
