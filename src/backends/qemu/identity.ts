@@ -1,10 +1,9 @@
 /**
  * Who a guest is, made for one life and told to it alone: its host key, by which the link knows that it talks to this
- * guest and no other; the key that opens the link; the secret that opens its command server; fresh random numbers. All
+ * guest and no other; the secret that opens its command server; fresh random numbers. All
  * of it stays in the memory of the keeper and of the guest.
  */
 import { createPublicKey, generateKeyPairSync, type KeyObject, randomBytes } from "node:crypto";
-import { makeSshKeyPair } from "../../bundle/private-key.ts";
 import { GUEST } from "../../contract/backend.ts";
 
 /** What the guest hears, as one JSON line. */
@@ -14,7 +13,6 @@ export interface GuestIdentity {
   readonly time: readonly [number, number];
   readonly seed: string;
   readonly hostKey: string;
-  readonly authorizedKey: string;
   readonly secret: string;
   readonly user: { readonly name: string; readonly uid: number; readonly gid: number; readonly home: string };
   /** Files that lie over the image's: never written to its disk. */
@@ -25,8 +23,6 @@ export interface GuestIdentity {
 
 /** What the keeper knows it by. */
 export interface GuestKeys {
-  /** OpenSSH's format. */
-  readonly clientKey: string;
   /** As a server presents it. */
   readonly hostKey: Buffer;
   readonly secret: string;
@@ -51,20 +47,17 @@ export function makeIdentity(about: {
   readonly mounts: readonly string[];
 }): { readonly identity: GuestIdentity; readonly keys: GuestKeys } {
   const host = generateKeyPairSync("ed25519").privateKey;
-  // ssh2 makes such keys itself, and one in two hundred is one that it cannot read.
-  const client = makeSshKeyPair();
   const secret = randomBytes(SECRET_BYTES).toString("hex");
   return {
     identity: {
       time: hostTime(),
       seed: randomBytes(SEED_BYTES).toString("hex"),
       hostKey: dropbearKey(host).toString("hex"),
-      authorizedKey: client.publicKey,
       secret,
       user: { name: GUEST.user, uid: GUEST.uid, gid: GUEST.gid, home: GUEST.home },
       ...about,
     },
-    keys: { clientKey: client.privateKey, hostKey: publicBlob(host), secret },
+    keys: { hostKey: publicBlob(host), secret },
   };
 }
 

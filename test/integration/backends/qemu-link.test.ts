@@ -192,6 +192,19 @@ describe("a micro-VM's link", () => {
     await expect(link).rejects.toThrow(/host denied|verification/i);
   });
 
+  it("has nothing that a guest could ask it to prove", async () => {
+    const offered: string[] = [];
+    const { link } = hostile((connection) => {
+      connection.removeAllListeners("authentication");
+      connection.on("authentication", (context) => {
+        offered.push(context.method);
+        context.reject(["publickey", "password", "keyboard-interactive", "hostbased"]);
+      });
+    });
+    await expect(link).rejects.toThrow("authentication methods failed");
+    expect(offered).toEqual(["none"]);
+  });
+
   it("is not up while a forward is refused", async () => {
     const { link } = hostile((connection) => {
       connection.removeAllListeners("request");

@@ -42,8 +42,8 @@ sub run_ssh {
   open STDOUT, '>&', $socket or die "stdout: $!\n";
   $SIG{PIPE} = 'DEFAULT';
   %ENV = (PATH => '/bottle', HOME => '/root');
-  # No password; no X11 or agent are built in or asked for; a window that a fast host does not wait at.
-  exec { '/bottle/dropbear' } 'dropbear', '-i', '-s', '-r', '/etc/dropbear/key', '-W', 1048576, '-K', 0, '-I', 0
+  # An empty password will do; no X11 or agent are built in or asked for; a window that a fast host does not wait at.
+  exec { '/bottle/dropbear' } 'dropbear', '-i', '-B', '-r', '/etc/dropbear/key', '-W', 1048576, '-K', 0, '-I', 0
     or die "dropbear: $!\n";
 }
 
