@@ -74,7 +74,6 @@ async function endOf(child: ChildProcess, port: Socket, folder: string): Promise
  */
 const FRAMES = `#!/usr/bin/perl
 require '/bottle/system.pl';
-mount_at('proc', '/proc', 'proc', '');
 mount_at('sysfs', '/sys', 'sysfs', '');
 mount_at('devtmpfs', '/dev', 'devtmpfs', '');
 open my $list, '<', '/bottle/modules/first';

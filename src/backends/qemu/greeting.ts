@@ -1,11 +1,11 @@
 /**
- * The lines that a guest's first process and the keeper exchange before there is SSH: the guest's hello, its identity,
- * and the number that both sides must have heard before each handshake. What comes may be anything at all: the rest of a
+ * The lines that a guest's first process and the keeper exchange before there is SSH: the guest's hello, where
+ * it is waited for, its identity, and the number that both sides must have heard before each handshake. What comes may be anything at all: the rest of a
  * connection that was lost, a kernel's words, a hostile guest's.
  */
 import type { Duplex } from "node:stream";
 import { printable } from "../../lib/printable.ts";
-import { type GuestIdentity, newNonce } from "./identity.ts";
+import { type GuestIdentity, hostTime, newNonce } from "./identity.ts";
 
 /** What a lost connection can leave in the port and in its queue. */
 const MAX_LEFT_BYTES = 4 * 1024 * 1024;
@@ -15,23 +15,23 @@ export const HELLO_TIMEOUT_MS = 60_000;
 /** Some milliseconds, and seconds on a busy host. */
 const SYNC_TIMEOUT_MS = 30_000;
 
-/** Waits for a guest that was started, and leaves it waiting for its identity. */
+/** Waits for a guest that was started, and leaves it waiting for its identity: who tells it that before waits for no hello. */
 export async function awaitHello(port: Duplex): Promise<void> {
   await lineOn(port, /^BOTTLE hello 1$/, HELLO_TIMEOUT_MS);
 }
 
-/** To be synchronised with next. */
+/** And the time. To be synchronised with next. */
 export function tellIdentity(port: Duplex, identity: GuestIdentity): void {
-  port.write(`${JSON.stringify(identity)}\n`);
+  port.write(`${JSON.stringify({ ...identity, time: hostTime() })}\n`);
 }
 
-/** After it, the next byte is a new SSH server's. */
-export async function synchronise(port: Duplex): Promise<void> {
+/** After it, the next byte is a new SSH server's. @param milliseconds for a guest that is there; or still boots: {@link HELLO_TIMEOUT_MS}. */
+export async function synchronise(port: Duplex, milliseconds = SYNC_TIMEOUT_MS): Promise<void> {
   const nonce = newNonce();
   // A line that an earlier connection's server had for breakfast is said again, once that server is gone.
   const say = (): void => void port.write(`\nBOTTLE sync ${nonce}\n`);
   say();
-  await lineOn(port, new RegExp(`^BOTTLE synced ${nonce}$`), SYNC_TIMEOUT_MS, { closed: say });
+  await lineOn(port, new RegExp(`^BOTTLE synced ${nonce}$`), milliseconds, { closed: say });
 }
 
 /**

@@ -6,11 +6,9 @@
 import { createPublicKey, generateKeyPairSync, type KeyObject, randomBytes } from "node:crypto";
 import { GUEST } from "../../contract/backend.ts";
 
-/** What the guest hears, as one JSON line. */
+/** What the guest hears, as one JSON line, with the time. */
 export interface GuestIdentity {
   readonly hostname: string;
-  /** Seconds and nanoseconds since 1970. */
-  readonly time: readonly [number, number];
   readonly seed: string;
   readonly hostKey: string;
   readonly secret: string;
@@ -50,7 +48,6 @@ export function makeIdentity(about: {
   const secret = randomBytes(SECRET_BYTES).toString("hex");
   return {
     identity: {
-      time: hostTime(),
       seed: randomBytes(SEED_BYTES).toString("hex"),
       hostKey: dropbearKey(host).toString("hex"),
       secret,

@@ -24,10 +24,10 @@ const PROGRAMS = ["init.pl", "system.pl", "image.pl", "relay.pl", "server.pl"] a
 const FOLDERS = [
   "bottle",
   "bottle/modules",
+  "bottle/proc",
   "dev",
   "etc",
   "image",
-  "proc",
   "root",
   "sys",
   "usr",

@@ -3,7 +3,7 @@ import type { Socket } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 import type { Scope } from "../../lib/scope.ts";
 import { shellOf } from "./command-server.ts";
-import { awaitHello, synchronise, tellIdentity } from "./greeting.ts";
+import { HELLO_TIMEOUT_MS, synchronise, tellIdentity } from "./greeting.ts";
 import type { GuestIdentity, GuestKeys } from "./identity.ts";
 import { openSshLink, type SshLink } from "./ssh-link.ts";
 import type { VirtualMachine } from "./virtual-machine.ts";
@@ -17,23 +17,22 @@ export interface Started {
 
 /**
  * Tells a machine who it is.
- * @param hello whether the guest is still to say it: one that goes on from a template has said it there.
+ * @param boots whether it does, instead of going on from a template: it hears that as soon as it has ears.
  * @returns its port, on which the next byte is an SSH server's.
  * @throws Error with the machine's last words when it ends meanwhile.
  */
 export async function introduce(
   machine: VirtualMachine,
   identity: GuestIdentity,
-  hello: boolean,
+  boots: boolean,
   scope: Scope,
 ): Promise<Socket> {
   const port = await machine.reach();
   port.on("error", () => {});
   scope.defer("link", () => void port.destroy());
   return unlessOver(machine, async () => {
-    if (hello) await awaitHello(port);
     tellIdentity(port, identity);
-    await synchronise(port);
+    await (boots ? synchronise(port, HELLO_TIMEOUT_MS) : synchronise(port));
     return port;
   });
 }

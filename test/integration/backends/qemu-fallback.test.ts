@@ -15,6 +15,7 @@ import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { bootGuest } from "../../../src/backends/qemu/boot-guest.ts";
 import { findKernel } from "../../../src/backends/qemu/kernel.ts";
 import { type PreparedMachine, prepareMachine } from "../../../src/backends/qemu/prepare-machine.ts";
+import type { Guest } from "../../../src/contract/backend.ts";
 import { removeTree } from "../../../src/lib/remove-tree.ts";
 import { createScope, type Scope } from "../../../src/lib/scope.ts";
 import { rawArchive } from "../../support/archive-bytes.ts";
@@ -45,9 +46,8 @@ describe.skipIf(lack !== undefined)("a micro-VM", () => {
     await removeTree(folder);
   });
 
-  /** What a guest of that machine says that its image has in it. */
-  const noteIn = async (from: PreparedMachine): Promise<string> => {
-    const guest = await bootGuest(
+  const started = (from: PreparedMachine): Promise<Guest> =>
+    bootGuest(
       {
         ...{ id: "b-fallback", stateDir: folder, runtimeDir: folder, machine: from },
         disks: [{ path: disk.path, format: "raw" }],
@@ -56,8 +56,9 @@ describe.skipIf(lack !== undefined)("a micro-VM", () => {
       },
       scope,
     );
-    return (await runIn(guest, ["cat", "/note"])).stdout.toString();
-  };
+  /** What a guest of that machine says that its image has in it. */
+  const noteIn = async (from: PreparedMachine): Promise<string> =>
+    (await runIn(await started(from), ["cat", "/note"])).stdout.toString();
   /** The template, for one who may break it. */
   const copied = (): string => {
     const path = join(folder, "template");
@@ -91,6 +92,18 @@ describe.skipIf(lack !== undefined)("a micro-VM", () => {
     },
     120_000,
   );
+
+  it("regression: tells the time when it has booted, and not that when it began to", async () => {
+    const from = performance.now();
+    const guest = await started({ ...machine, template: undefined });
+    const seconds = (performance.now() - from) / 1000;
+    // Up to where the next second begins.
+    const tick = "s=$($0 date +%s); while [ $($0 date +%s) = $s ]; do :; done; $0 date +%s";
+    const busybox = "/run/bottle/busybox";
+    const { stdout } = await runIn(guest, [busybox, "sh", "-c", tick, busybox]);
+    const behind = Date.now() / 1000 - Number(stdout.toString());
+    expect(Math.abs(behind)).toBeLessThan(seconds / 2);
+  }, 120_000);
 
   it("boots where no machine can be kept, and says why", async () => {
     const own = findKernel(undefined, VM_CACHE) ?? expect.fail("no kernel");

@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 # A guest's first process. It loads its drivers, says hello on the link and waits: a template is taken in that moment,
-# so that a template holds no identity, no key, no disk and nothing of any bottle. With the identity come the
-# clock and fresh random numbers; then it starts the two programs that make the guest, and ends with either. While the
-# one is given its SSH connection, the other goes for the disk.
+# so that a template holds no identity, no key, no disk and nothing of any bottle. (Who only boots was told who it is
+# before it asked, and says no hello.) With the identity come the clock and fresh random numbers; then it starts the two
+# programs that make the guest, and ends with either. While the one is given its SSH connection, the other goes for the disk.
 #
 # The image is the root of a mount namespace of its own. This one, with the SSH server and its key, is in none of
 # its folders.
@@ -13,6 +13,8 @@ require '/bottle/relay.pl';
 require '/bottle/server.pl';
 
 my $PORT = '/dev/vport0p1';
+# Not where it is looked for: an SSH server reads all of its counters for chance, which the kernel gives it better and at once.
+my $PROCESSES = '/bottle/proc';
 
 eval { boot(); 1 } or do {
   my $why = $@;
@@ -23,26 +25,32 @@ eval { boot(); 1 } or do {
 power_off();
 
 sub boot {
-  mount_at('proc', '/proc', 'proc', 'nosuid,nodev,noexec');
+  mount_at('proc', $PROCESSES, 'proc', 'nosuid,nodev,noexec');
   mount_at('sysfs', '/sys', 'sysfs', 'nosuid,nodev,noexec');
   mount_at('devtmpfs', '/dev', 'devtmpfs', 'nosuid');
   load_module($_) for @{from_list('/bottle/modules/first')};
   my $port = open_port();
+  raise_loopback();
+  protect($$);
   # The disk's driver looks at no disk until there is one.
   put('/sys/bus/virtio/drivers_autoprobe', '0');
   load_module($_) for @{from_list('/bottle/modules/then')};
-  raise_loopback();
-  stop_old_timer();
-  protect($$);
-  syswrite $port, "BOTTLE hello 1\n";
-  my ($line, $left) = line_from($port);
+  my $said = said_already($port);
+  my $is_told = $said ne '';
+  if (!$is_told) {
+    stop_old_timer();
+    syswrite $port, "BOTTLE hello 1\n";
+  }
+  my ($line, $left) = line_from($port, $said);
   my $identity = from_json($line);
-  take_identity($identity);
+  # It was said when this machine began.
+  take_identity($identity, $is_told ? (split / /, content_of("$PROCESSES/uptime"))[0] : 0);
 
   # Before there is a link, so that whoever comes over it is not refused.
   my $listener = listen_here();
   my $relay = start(sub { close $listener; relay($port, $left) });
   my $server = start(sub { close $port; serve($listener, $identity) });
+  stop_old_timer() if $is_told;
   close $port;
   close $listener;
   # Every orphan of the guest ends up here.
@@ -54,7 +62,7 @@ sub boot {
 # They answer when the memory is full: the agent's programs go first.
 sub protect {
   my ($pid) = @_;
-  put("/proc/$pid/oom_score_adj", '-1000');
+  put("$PROCESSES/$pid/oom_score_adj", '-1000');
 }
 
 sub start {
@@ -88,17 +96,25 @@ sub open_port {
   die "no link: $!\n";
 }
 
+# What the host did not wait to be asked for.
+sub said_already {
+  my ($port) = @_;
+  my $ready = '';
+  vec($ready, fileno $port, 1) = 1;
+  # With nobody at the other end there is something to read, and it is nothing.
+  select $ready, undef, undef, 0 and sysread $port, my $text, 4096;
+  return defined $text ? $text : '';
+}
+
 # Returns the line, and what came behind it: that is the next reader's.
 sub line_from {
-  my ($port) = @_;
-  my $text = '';
-  while (1) {
-    my $got = sysread $port, $text, 4096, length $text;
-    # Nobody is at the other end yet.
-    if (!$got) { select undef, undef, undef, 0.005; next; }
-    return split /\n/, $text, 2 if $text =~ /\n/;
+  my ($port, $text) = @_;
+  until ($text =~ /\n/) {
     die "identity too long\n" if length $text > 65536;
+    # Nobody is at the other end yet.
+    sysread $port, $text, 4096, length $text or select undef, undef, undef, 0.005;
   }
+  return split /\n/, $text, 2;
 }
 
 sub raise_loopback {
@@ -129,8 +145,10 @@ sub stop_old_timer {
 }
 
 sub take_identity {
-  my ($identity) = @_;
-  set_clock(@{$identity->{time}});
+  my ($identity, $age) = @_;
+  my ($seconds, $nanoseconds) = @{$identity->{time}};
+  $nanoseconds += 1e9 * $age;
+  set_clock($seconds + int($nanoseconds / 1e9), $nanoseconds % 1e9);
   my $seed = pack 'H*', $identity->{seed};
   open my $random, '+<', '/dev/urandom' or die "random: $!\n";
   # RNDADDENTROPY, then RNDRESEEDCRNG: two clones of one template must not draw the same numbers.
