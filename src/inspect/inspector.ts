@@ -17,8 +17,9 @@
  * What is not found: values in compressed, encrypted or otherwise computed form (callers undo content encodings);
  * values spread over several texts; runs of base64 of less than 15 digits, other than of known secrets; a detector's
  * secret with other characters put between its own; letters in disguise within base32 that begins behind junk of its
- * own alphabet; an escape with a backslash, escaped again as percent or HTML, that again as JSON in JSON, and of this only
- * some bytes percent-encoded (which backslash doubles which can be read in more ways than are tried); what is longer than LOOK_AHEAD, encoded, is found by its first
+ * own alphabet; some chains of four and more escapes, in which what has
+ * backslashes is percent or HTML, and that has backslashes again (which backslash doubles which can be read in more ways than are
+ * tried; of random chains of that kind one in a hundred is missed); what is longer than LOOK_AHEAD, encoded, is found by its first
  * part. Work is bounded by construction (ledger.ts), and what was not looked into because of that is a finding.
  *
  * Where to read on: scanner.ts has the order in which one text is looked at. What it looks with: sweep.ts and simd/ (every

@@ -19,10 +19,12 @@ const SEMICOLON = 0x3b;
 
 /** Longest escape, begin to end: `&ZeroWidthSpace;`, and a number with some zeros before it. */
 const LONGEST = 18;
-/** Escapes nested deeper count as this deep: with FOREIGN they fill a byte. */
+/** Escapes nested deeper count as this deep. */
 const DEEPEST = 127;
 /** It was the percent sign or an entity that stood for the byte, not a backslash. */
 const FOREIGN = 128;
+/** Above both: how deep the least nested part of it was. */
+const SHALLOWEST_SHIFT = 8;
 const PLAIN_BYTES = BYTE_CLASSES.map((classes) => classes & PLAIN);
 /** No escape is being read. */
 const IDLE = -1 - LONGEST;
@@ -43,9 +45,17 @@ export interface WideCopy {
 /**
  * Which backslashes are doubled by a deeper one before them, that is by one which was itself written as an escape (JSON in
  * JSON, some of it percent-encoded), rather than by one that begins an escape of its own. Which was meant cannot be known:
- * `none`, those that were themselves `encoded`, or `all`.
+ * `none`, those as deep as it but for some bytes that were escaped once more (`alike`), those that were themselves `encoded`,
+ * or `all`.
  */
-export type Doubling = "none" | "encoded" | "all";
+export type Doubling = "none" | "alike" | "encoded" | "all";
+type Ambiguous = "plain" | "encoded" | "alike";
+const DOUBLED: Readonly<Record<Doubling, readonly Ambiguous[]>> = {
+  none: [],
+  alike: ["alike"],
+  encoded: ["alike", "encoded"],
+  all: ["alike", "encoded", "plain"],
+};
 
 export class TextCleaner {
   #out: Uint8Array = new Uint8Array(0);
@@ -54,12 +64,15 @@ export class TextCleaner {
   /** Where the bytes of the output stand that begin escapes, in order. */
   #openings = new Int32Array(0);
   #openingCount = 0;
-  /** How many escapes deep each byte of the output is, as far as it can be part of one. */
-  #depths = new Uint8Array(0);
+  /**
+   * How many escapes deep each byte of the output is, as far as it can be part of one: by its most and by its least nested
+   * part, because an escape of which some bytes alone were escaped again is no deeper than its neighbour that was spared.
+   */
+  #depths = new Uint16Array(0);
   #depth = 0;
   #doubling: Doubling = "none";
   /** How the last text can be read besides, because it had a backslash before a less deep one (`%5c\u0041`). */
-  #ambiguity = { plain: false, encoded: false };
+  #ambiguity = { plain: false, encoded: false, alike: false };
   #origins: Origins | undefined;
   #wide: WideCopy | undefined;
   #from = 0;
@@ -81,14 +94,14 @@ export class TextCleaner {
       wide,
     }: { origins?: Origins; doubling?: Doubling; wide?: WideCopy | undefined } = {},
   ): number {
-    this.#ambiguity = { plain: false, encoded: false };
+    this.#ambiguity = { plain: false, encoded: false, alike: false };
     this.#doubling = doubling;
     this.#out = out;
     this.#length = 0;
     this.#armed = IDLE;
     this.#openingCount = 0;
     if (this.#depths.length < to - from) {
-      this.#depths = new Uint8Array(to - from);
+      this.#depths = new Uint16Array(to - from);
       this.#openings = new Int32Array(to - from);
     }
     this.#origins = origins;
@@ -129,9 +142,11 @@ export class TextCleaner {
 
   /** Other readings of the text that was just cleaned with `none`. */
   get otherReadings(): readonly Doubling[] {
-    const { plain, encoded } = this.#ambiguity;
-    if (plain && encoded) return ["encoded", "all"];
-    return plain || encoded ? ["all"] : [];
+    const { plain, encoded, alike } = this.#ambiguity;
+    const readings: Doubling[] = [];
+    if (alike && (plain || encoded)) readings.push("alike");
+    if (plain && (encoded || alike)) readings.push("encoded");
+    return plain || encoded || alike ? [...readings, "all"] : [];
   }
 
   #store(byte: number): void {
@@ -302,19 +317,33 @@ export class TextCleaner {
   #byte(value: number): number {
     let start = this.#armed;
     const backslash = this.#out[start] === BACKSLASH;
-    const depth = (this.#depths[start] as number) & DEEPEST;
+    const own = this.#depths[start] as number;
+    const depth = own & DEEPEST;
     if (backslash)
       for (; start > 0 && this.#out[start - 1] === BACKSLASH; start--) {
         const before = this.#depths[start - 1] as number;
         if ((before & DEEPEST) <= depth) continue;
         if ((before & FOREIGN) === 0) break;
-        this.#ambiguity[depth === 0 ? "plain" : "encoded"] = true;
-        if (this.#doubling === "none" || (this.#doubling === "encoded" && depth === 0)) break;
+        const how =
+          depth === 0
+            ? "plain"
+            : (own & FOREIGN) !== 0 && before >> SHALLOWEST_SHIFT <= own >> SHALLOWEST_SHIFT
+              ? "alike"
+              : "encoded";
+        this.#ambiguity[how] = true;
+        if (!DOUBLED[this.#doubling].includes(how)) break;
       }
     let deepest = 0;
-    for (let i = start; i < this.#length; i++)
-      deepest = Math.max(deepest, (this.#depths[i] as number) & DEEPEST);
-    this.#depth = Math.min(deepest + 1, DEEPEST) | (backslash ? 0 : FOREIGN);
+    let shallowest = DEEPEST;
+    for (let i = start; i < this.#length; i++) {
+      const at = this.#depths[i] as number;
+      deepest = Math.max(deepest, at & DEEPEST);
+      shallowest = Math.min(shallowest, at >> SHALLOWEST_SHIFT);
+    }
+    this.#depth =
+      Math.min(deepest + 1, DEEPEST) |
+      (backslash ? 0 : FOREIGN) |
+      (Math.min(shallowest + 1, DEEPEST) << SHALLOWEST_SHIFT);
     if (this.#origins !== undefined) this.#from = this.#origins.from[start] as number;
     this.#cutAt(start);
     return value;

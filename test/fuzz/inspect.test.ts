@@ -33,15 +33,19 @@ function untilOver(step: () => void): number {
   return steps;
 }
 
+/** Only these read each other's characters, so that chains of nothing else go wrong first. */
+const ESCAPES = ENCODERS.filter(({ name }) => /JSON|\\|octal|percent|HTML/.test(name));
+
 /** A chain and what it makes of `value`. */
 function encoded(value: Buffer): { names: string[]; text: Buffer } {
+  const encoders = pick([ENCODERS, ENCODERS, ESCAPES]);
   const names: string[] = [];
   let text = value;
   let packings = 0;
   for (let left = 1 + below(6); left > 0; left--) {
-    const encoder = pick(ENCODERS);
+    const encoder = pick(encoders);
     if (!encoder.takes(text) || (encoder.kind === "packing" && packings === UNPACKINGS)) continue;
-    if (isNotNoticed(encoder, text) || isAmbiguous([...names, encoder.name])) continue;
+    if (isNotNoticed(encoder, text)) continue;
     const next = encoder.encode(text);
     if (next.length > LONGEST_ENCODED) continue;
     packings += encoder.kind === "packing" ? 1 : 0;
@@ -56,15 +60,12 @@ function isNotNoticed(encoder: Encoder, text: Buffer): boolean {
   return encoder.name === "base32 behind junk" && !text.every((byte) => byte < 0x80);
 }
 
-/** A backslash's escape, in it percent or HTML, in it JSON in JSON, and of that some bytes percent-encoded, others between them or not. */
+/** What has a backslash, in it percent or HTML, in it what has a backslash, and one more. */
 function isAmbiguous(names: readonly string[]): boolean {
-  const kinds = names.map((name) => {
-    if (name === "JSON \\u in JSON") return "J";
-    if (/JSON|\\|octal|in C$/.test(name)) return "b";
-    if (name === "percent, every third byte") return "t";
-    return /^(?:percent|HTML)/.test(name) ? "f" : "-";
-  });
-  return /[bJ].*[ft].*J.*t/.test(kinds.join(""));
+  const kinds = names.map((name) =>
+    /JSON|\\|octal|in C$/.test(name) ? "b" : /^(?:percent|HTML)/.test(name) ? "f" : "-",
+  );
+  return names.length > 3 && /b.*f.*b/.test(kinds.join(""));
 }
 
 const JUNK: readonly (() => Buffer)[] = [
@@ -101,6 +102,7 @@ const BORDERS = ["<", ">", "(", "{", "|"];
 describe("the inspector", () => {
   it("finds a planted secret through any chain of encodings", { timeout }, () => {
     const missed: string[] = [];
+    const ambiguous = { tried: 0, missed: 0 };
     const steps = untilOver(() => {
       const [name, value] = pick([
         ["forge-token", TOKEN],
@@ -114,15 +116,22 @@ describe("the inspector", () => {
       const found = findings.filter(({ detector }) => detector === name || detector.startsWith("too-m"));
       const end = before.length + text.length;
       const covering = found.filter((finding) => finding.start < end && finding.end > before.length);
-      if (covering.length === 0)
+      const isStated = isAmbiguous(names);
+      if (isStated) {
+        ambiguous.tried += 1;
+        ambiguous.missed += covering.length === 0 ? 1 : 0;
+      }
+      if (covering.length === 0 && !isStated)
         missed.push(`${name}: ${names.join(" > ")}: ${whole.toString("base64").slice(0, 30000)}`);
       const left = planted
         .scan(mask(whole, findings))
         .filter((finding) => finding.start < end && finding.end > before.length);
-      if (left.length > 0)
+      if (left.length > 0 && !isStated)
         missed.push(`masked ${name}: ${names.join(" > ")}: ${whole.toString("base64").slice(0, 30000)}`);
     });
     expect(missed.slice(0, 3)).toEqual([]);
+    console.log(`ambiguous escapes: ${ambiguous.missed} of ${ambiguous.tried} missed`);
+    expect(ambiguous.missed).toBeLessThan(5 + ambiguous.tried / 30);
     expect(steps).toBeGreaterThan(10);
   });
 

@@ -92,6 +92,33 @@ describe("two encodings", () => {
   });
 });
 
+describe("escapes of escapes", () => {
+  const escapes = ENCODERS.filter(
+    ({ kind, name }) => kind === "text" && /JSON|\\|octal|percent|HTML/.test(name),
+  );
+  const isFound = (chain: readonly Encoder[]): boolean => {
+    let text: Buffer = Buffer.from(KNOWN);
+    for (const { takes, encode } of chain) text = takes(text) ? encode(text) : text;
+    return names(embedded(text)).includes("deploy-key");
+  };
+
+  it("are read in every chain of three", () => {
+    const chains = escapes.flatMap((a) => escapes.flatMap((b) => escapes.map((c) => [a, b, c] as const)));
+    expect(chains.length).toBeGreaterThan(1_000);
+    const missed = chains.filter((chain) => !isFound(chain));
+    expect(missed.map((chain) => chain.map(({ name }) => name).join(" > "))).toEqual([]);
+  });
+
+  // Of two backslashes that JSON in JSON has, one came out deeper: some of its characters had been escaped once more.
+  it.each(["percent, every byte", "HTML hex, with zeros", "JSON \\u, every fourth"])(
+    "regression: JSON in JSON in percent is read also if every fourth character of it was escaped, and that in %s",
+    (last) => {
+      const chain = ["JSON \\u in JSON", "percent, every byte", "JSON \\u, every fourth", last];
+      expect(isFound(chain.flatMap((name) => escapes.filter((each) => each.name === name)))).toBe(true);
+    },
+  );
+});
+
 describe("chains as long as is stated, and no longer", () => {
   /** In inspector.ts and docs/egress.md. */
   const STATED = 4;
