@@ -37,7 +37,8 @@ export default defineConfig({
           name: "integration",
           include: ["test/{integration,escape,fuzz}/**/*.test.ts"],
           pool: "forks",
-          maxWorkers: 3,
+          // Twice as many as there are processors in the least machine: each waits half of its time for programs and clocks.
+          maxWorkers: 4,
           sequence: { groupOrder: 1 },
           testTimeout: HANGS_MS,
           hookTimeout: HANGS_MS,
