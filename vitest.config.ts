@@ -37,8 +37,8 @@ export default defineConfig({
           name: "integration",
           include: ["test/{integration,escape,fuzz}/**/*.test.ts"],
           pool: "forks",
-          // Twice as many as there are processors in the least machine: each waits half of its time for programs and clocks.
-          maxWorkers: 4,
+          // With a fourth, two processors have nothing left, and what waits for a screen or a disk waits for minutes.
+          maxWorkers: 3,
           sequence: { groupOrder: 1 },
           testTimeout: HANGS_MS,
           hookTimeout: HANGS_MS,

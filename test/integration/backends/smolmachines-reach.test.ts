@@ -44,7 +44,7 @@ function expectControls({ outside }: ReachReport, ...more: readonly string[]): v
 }
 
 describe.skipIf(lack !== undefined)(`a machine in a network namespace${because(lack)}`, () => {
-  it.each(drawn("what machines reach", SMOLVM_VERSIONS, 2))(
+  it.each(drawn("what machines reach", SMOLVM_VERSIONS, 1))(
     "of smolvm %s reaches its bundle and nothing else, whatever its filter does: 127.0.0.1:9 refuses",
     async (version) => {
       const report = await reach({ version, rooms: true });

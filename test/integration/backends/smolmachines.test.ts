@@ -14,7 +14,7 @@ if (lack !== undefined) console.warn(`SKIPPED: machines of smolvm's: ${lack}`);
 
 describe
   .skipIf(lack !== undefined)
-  .each(real === undefined ? drawn("smolvm's behaviour", SMOLVM_VERSIONS, 2) : [real])(
+  .each(real === undefined ? drawn("smolvm's behaviour", SMOLVM_VERSIONS, 1) : [real])(
   `smolvm %s${because(lack)}`,
   (version) => {
     let used: ReturnType<typeof useSmolvm> | undefined;
