@@ -22,7 +22,9 @@ export const SPACED = 1 << 13;
 export const HEX_SEPARATED = 1 << 14;
 /** Base64, unbroken. */
 export const BASE64 = 1 << 15;
-/** Digits, spaces, hyphens. This one and those that follow are in no WORD_TABLES. */
+/** All of those above, and all that WORD_TABLES have. */
+const IN_TABLES = 0xffff;
+/** Digits, spaces, hyphens. */
 export const DIGITS = 1 << 16;
 /** Capitals, digits, spaces. */
 export const CAPITALS = 1 << 17;
@@ -121,62 +123,71 @@ function buildWordTables(): WordTables {
 
 function pairTable(): Uint16Array {
   const table = new Uint16Array(65_536);
-  for (const [high, classes] of BYTE_CLASSES.entries())
-    if (classes !== 0)
-      for (const [low, others] of BYTE_CLASSES.entries()) table[(high << 8) | low] = classes & others;
+  const bytes = bytesWhere((byte) => ((BYTE_CLASSES[byte] as number) & IN_TABLES) !== 0);
+  for (const high of bytes)
+    for (const low of bytes)
+      table[(high << 8) | low] = (BYTE_CLASSES[high] as number) & (BYTE_CLASSES[low] as number);
   return table;
 }
 
-/** The values of two neighbouring digits, and what the pair is part of: for each place in a group at which it can begin. */
-type Fits = readonly [boolean, boolean, boolean, boolean];
-
 /** A pair holds one whole byte of what is encoded, and some bits of its neighbours. */
 function addPhases(first: Uint16Array, second: Uint16Array): void {
-  for (const [a, x] of BASE64_VALUE.entries())
-    for (const [b, y] of BASE64_VALUE.entries()) {
-      if (x > 63 || y > 63) continue;
+  const base64 = bytesWhere((byte) => (BASE64_VALUE[byte] as number) < 64);
+  for (const a of base64)
+    for (const b of base64) {
+      const x = BASE64_VALUE[a] as number;
+      const y = BASE64_VALUE[b] as number;
       const pair = (b << 8) | a;
-      const [ascii0, ascii1, ascii2, ascii3] = asciiFits(x, y);
-      const [utf0, utf1, utf2, utf3] = utf8Fits(x, y);
-      // A pair at the beginning of a word begins a group at phase 0, is in its middle at phase 2, and so on.
-      first[pair] =
-        (first[pair] ?? 0) | bits(ascii0, ascii3, ascii2, ascii1) | (bits(utf0, utf3, utf2, utf1) << 4);
-      second[pair] =
-        (second[pair] ?? 0) | bits(ascii2, ascii1, ascii0, ascii3) | (bits(utf2, utf1, utf0, utf3) << 4);
+      const ascii = asciiPhases(x, y);
+      const utf8 = utf8Phases(x, y);
+      first[pair] = (first[pair] as number) | ascii | (utf8 << 4);
+      second[pair] = (second[pair] as number) | twoLater(ascii) | (twoLater(utf8) << 4);
     }
-  for (const [a, x] of HEX_VALUE.entries())
-    for (const [b, y] of HEX_VALUE.entries()) {
-      if (x > 15 || y > 15) continue;
+  const hex = bytesWhere((byte) => (HEX_VALUE[byte] as number) < 16);
+  for (const a of hex)
+    for (const b of hex) {
+      const x = HEX_VALUE[a] as number;
+      const y = HEX_VALUE[b] as number;
       const pair = (b << 8) | a;
       const even = x < 8 && x !== 1 ? 0x100 : 0;
       const odd = y < 8 && y !== 1 ? 0x200 : 0;
-      first[pair] = (first[pair] ?? 0) | even | odd;
-      second[pair] = (second[pair] ?? 0) | even | odd;
+      first[pair] = (first[pair] as number) | even | odd;
+      second[pair] = (second[pair] as number) | even | odd;
     }
 }
 
+function bytesWhere(counts: (byte: number) => boolean): Uint8Array {
+  return Uint8Array.from({ length: 256 }, (_, byte) => byte).filter(counts);
+}
+
+/** Bit `p` says it of quads that begin at phase p: of them, a pair at the beginning of a word is at digit -p modulo 4. */
 function bits(p0: boolean, p1: boolean, p2: boolean, p3: boolean): number {
   return (p0 ? 1 : 0) | (p1 ? 2 : 0) | (p2 ? 4 : 0) | (p3 ? 8 : 0);
 }
 
-function asciiFits(x: number, y: number): Fits {
-  return [
-    TEXT_ASCII[(x << 2) | (y >> 4)] === 1 && (y & 8) === 0,
-    TEXT_ASCII[((x & 15) << 4) | (y >> 2)] === 1 && (y & 2) === 0,
-    (x & 2) === 0 && TEXT_ASCII[((x & 3) << 6) | y] === 1,
-    (TEXT_ASCII[x] === 1 || TEXT_ASCII[x | 64] === 1) && ASCII_STARTS[y] === 1,
-  ];
+/** The same for a pair at the end of a word. */
+function twoLater(phases: number): number {
+  return ((phases << 2) | (phases >> 2)) & 0b1111;
 }
 
-function utf8Fits(x: number, y: number): Fits {
+function asciiPhases(x: number, y: number): number {
+  return bits(
+    TEXT_ASCII[(x << 2) | (y >> 4)] === 1 && (y & 8) === 0,
+    (TEXT_ASCII[x] === 1 || TEXT_ASCII[x | 64] === 1) && ASCII_STARTS[y] === 1,
+    (x & 2) === 0 && TEXT_ASCII[((x & 3) << 6) | y] === 1,
+    TEXT_ASCII[((x & 15) << 4) | (y >> 2)] === 1 && (y & 2) === 0,
+  );
+}
+
+function utf8Phases(x: number, y: number): number {
   const byte01 = (x << 2) | (y >> 4);
   const byte12 = ((x & 15) << 4) | (y >> 2);
-  return [
+  return bits(
     TEXT_UTF8[byte01] === 1 && canFollow(byte01, (y & 15) >= 8 && (y & 15) < 12, (y & 15) >= 12),
-    TEXT_UTF8[byte12] === 1 && canFollow(byte12, (y & 3) === 2, (y & 3) === 3),
-    TEXT_UTF8[((x & 3) << 6) | y] === 1,
     UTF8_STARTS[y] === 1,
-  ];
+    TEXT_UTF8[((x & 3) << 6) | y] === 1,
+    TEXT_UTF8[byte12] === 1 && canFollow(byte12, (y & 3) === 2, (y & 3) === 3),
+  );
 }
 
 /** Whether a byte may come next that is a continuation, a lead, or else ASCII. */
