@@ -9,48 +9,47 @@ import {
 } from "../contract/isolation.ts";
 import { UserError } from "../lib/errors.ts";
 import { didYouMean } from "../lib/names.ts";
-import { dockerBackend } from "./docker/backend.ts";
-import { namespaceBackend } from "./namespace/backend.ts";
-import { qemuBackend } from "./qemu/backend.ts";
-import { smolmachinesBackend } from "./smolmachines/backend.ts";
 
-export const backends: readonly Backend[] = [
-  namespaceBackend,
-  qemuBackend,
-  smolmachinesBackend,
-  dockerBackend,
-];
+/** Each is much to load: whoever wants one pays for no other. */
+const BACKENDS: Readonly<Record<BackendName, () => Promise<Backend>>> = {
+  namespace: async () => (await import("./namespace/backend.ts")).namespaceBackend,
+  qemu: async () => (await import("./qemu/backend.ts")).qemuBackend,
+  smolmachines: async () => (await import("./smolmachines/backend.ts")).smolmachinesBackend,
+  docker: async () => (await import("./docker/backend.ts")).dockerBackend,
+};
+
+export function allBackends(): Promise<readonly Backend[]> {
+  return Promise.all(BACKEND_NAMES.map((name) => BACKENDS[name]()));
+}
 
 /** @throws UserError with the names there are, for one that does not exist. */
-export function backendNamed(name: string): Backend {
-  const backend = backends.find((candidate) => candidate.name === name);
-  if (backend !== undefined) return backend;
+export async function backendNamed(name: string): Promise<Backend> {
+  const found = BACKEND_NAMES.find((candidate) => candidate === name);
+  if (found !== undefined) return BACKENDS[found]();
   const guess = didYouMean(name, BACKEND_NAMES);
   throw new UserError(`there is no backend ${name}${guess === undefined ? "" : `; did you mean ${guess}?`}`, {
-    hint: `use one of: ${backends.map((candidate) => candidate.name).join(", ")}`,
+    hint: `use one of: ${BACKEND_NAMES.join(", ")}`,
   });
 }
 
 /** What backends keep in the cache besides images. @param wanted words for images that somebody wants, where known. */
 export async function cachedParts(wanted?: ReadonlySet<string>): Promise<readonly CachedPart[]> {
-  const parts = backends.map(async (backend) => (await backend.cachedParts?.(wanted)) ?? []);
+  const parts = (await allBackends()).map(async (backend) => (await backend.cachedParts?.(wanted)) ?? []);
   return (await Promise.all(parts)).flat();
 }
 
 /** Where a bottle's sidecars run. @throws UserError when the backend cannot have them where they are wanted. */
-export function placementOf(
+export async function placementOf(
   { name, sidecarsIn = ["process"] }: Pick<Backend, "name" | "sidecarsIn">,
   wanted: BundlePlacement = sidecarsIn[0],
-): BundlePlacement {
+): Promise<BundlePlacement> {
   if (sidecarsIn.includes(wanted)) return wanted;
+  const takers = (await allBackends()).filter((backend) =>
+    (backend.sidecarsIn ?? ["process"]).includes(wanted),
+  );
   throw new UserError(
     `the bottle wants its bundle in a ${wanted}, and ${name} has it in a ${sidecarsIn[0]}`,
-    {
-      hint: `take bundle out of the bottle, or use --backend ${backends
-        .filter((backend) => (backend.sidecarsIn ?? ["process"]).includes(wanted))
-        .map((backend) => backend.name)
-        .join(" or ")}`,
-    },
+    { hint: `take bundle out of the bottle, or use ${flagFor(takers)}` },
   );
 }
 
@@ -79,8 +78,9 @@ export async function chooseBackend(request: {
     { name: request.environment, why: "asked for by BOT_BOTTLE_BACKEND" },
     { name: request.manifest, why: "asked for by the bottle" },
   ].find(({ name }) => name !== undefined && name !== "");
-  const named = asked?.name === undefined ? backends : [backendNamed(asked.name)];
-  const candidates = (request.wishes ?? []).reduce(withWish, named);
+  const named = asked?.name === undefined ? await allBackends() : [await backendNamed(asked.name)];
+  let candidates = named;
+  for (const wish of request.wishes ?? []) candidates = await withWish(candidates, wish);
   const probed = await Promise.all(
     candidates.map(async (backend) => ({ backend, availability: await backend.probe() })),
   );
@@ -142,12 +142,16 @@ function strength(level: IsolationLevel): number {
   return ISOLATION_LEVELS.indexOf(level);
 }
 
-function withWish(candidates: readonly Backend[], { what, kind }: Wish): readonly Backend[] {
+async function withWish(candidates: readonly Backend[], { what, kind }: Wish): Promise<readonly Backend[]> {
   const fitting = candidates.filter((backend) => backend[kind]);
   if (fitting.length > 0) return fitting;
-  const takers = backends.filter((backend) => backend[kind]).map(({ name }) => name);
+  const takers = (await allBackends()).filter((backend) => backend[kind]);
   const names = candidates.map(({ name }) => name).join(" and ");
   throw new UserError(`${what} is not for the backend ${names}, ${WITHOUT[kind]}`, {
-    hint: `take it out of the bottle${takers.length === 0 ? "" : `, or use --backend ${takers.join(" or ")}`}`,
+    hint: `take it out of the bottle${takers.length === 0 ? "" : `, or use ${flagFor(takers)}`}`,
   });
+}
+
+function flagFor(backends: readonly Backend[]): string {
+  return `--backend ${backends.map(({ name }) => name).join(" or ")}`;
 }

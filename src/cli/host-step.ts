@@ -8,7 +8,7 @@ import { tell } from "./output.ts";
 
 /** One that is denied is no error here: who launches the bottle says what is missing. */
 export async function takeHostStep(plan: BottlePlan): Promise<void> {
-  const step = hasTerminal() ? await backendNamed(plan.backend).hostStep?.(plan) : undefined;
+  const step = hasTerminal() ? await (await backendNamed(plan.backend)).hostStep?.(plan) : undefined;
   if (step === undefined) return;
   const [command, ...args] = step.argv;
   tell(`${step.why}: ${command} asks for your password`);

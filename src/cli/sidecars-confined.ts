@@ -5,5 +5,6 @@ import type { BottlePlan } from "../contract/plan.ts";
 
 /** @throws UserError when the backend cannot have them where the bottle wants them. */
 export async function sidecarsConfined(plan: BottlePlan): Promise<boolean> {
-  return placementOf(backendNamed(plan.backend), plan.bundle) === "container" || (await canConfine());
+  const placement = await placementOf(await backendNamed(plan.backend), plan.bundle);
+  return placement === "container" || (await canConfine());
 }

@@ -28,7 +28,7 @@ import { newBottle, type Reserved } from "./reservation.ts";
 export async function forkBottle(id: string, count: number): Promise<readonly string[]> {
   const paths = bottlePaths(id);
   const { plan } = await readRecord(paths);
-  const disks = disksOf(plan.backend);
+  const disks = await disksOf(plan.backend);
   return withNewBottles(plan, count, async (copies) => {
     const why = `fork ${copies.map((copy) => copy.id).join(" ")}`;
     const copied = await copyDisk({ id, paths, disks, why }, copies);
@@ -52,7 +52,7 @@ export async function forkBottle(id: string, count: number): Promise<readonly st
 export async function commitBottle(id: string, name: string, progress: Progress): Promise<void> {
   const paths = bottlePaths(id);
   const { plan } = await readRecord(paths);
-  const disks = disksOf(plan.backend);
+  const disks = await disksOf(plan.backend);
   const image = `kept:${name}`;
   await withNewBottles(plan, 1, async (copies) => {
     const { wasRunning, record } = await copyDisk({ id, paths, disks, why: `commit ${image}` }, copies);
@@ -127,8 +127,8 @@ async function copyDisk(
   }
 }
 
-function disksOf(name: string): BottleDisks {
-  const { disks } = backendNamed(name);
+async function disksOf(name: string): Promise<BottleDisks> {
+  const { disks } = await backendNamed(name);
   if (disks !== undefined) return disks;
   throw new UserError(`a ${name} bottle has no disk of its own to copy`, {
     hint: "micro-VMs have: bottle start --backend qemu",

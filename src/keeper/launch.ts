@@ -81,9 +81,9 @@ export async function launchBottle(
   signal: AbortSignal,
 ): Promise<LaunchedBottle> {
   const { plan } = request;
-  const backend = backendNamed(plan.backend);
+  const backend = await backendNamed(plan.backend);
   const places: HostPlaces =
-    placementOf(backend, plan.bundle) === "container" ? "container" : await hostPlaces();
+    (await placementOf(backend, plan.bundle)) === "container" ? "container" : await hostPlaces();
   const contained = places === "container";
   const pipelockAt = plan.pipelock === true ? await placePipelock(contained) : undefined;
   const prepared = await prepare(backend, plan, hooks.progress, signal);

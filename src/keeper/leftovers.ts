@@ -9,7 +9,7 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { sweepWriterMarks } from "../audit/writer-mark.ts";
 import { ownedResources } from "../backends/owned.ts";
-import { backends } from "../backends/registry.ts";
+import { allBackends, backendNamed } from "../backends/registry.ts";
 import type { OwnedResource } from "../contract/backend.ts";
 import { sweepDrafts } from "../lib/draft.ts";
 import { messageOf } from "../lib/errors.ts";
@@ -104,7 +104,7 @@ export async function sweepCommon(): Promise<void> {
   const { root, bottles, audit } = homeOf();
   await sweepWriterMarks(audit);
   for (const folder of [root, bottles, audit]) await sweepDrafts(folder);
-  for (const backend of backends) await backend.sweep?.();
+  for (const backend of await allBackends()) await backend.sweep?.();
 }
 
 /** What is left of it; the bottle itself, if it runs. @throws UserError when it does not end. */
@@ -204,5 +204,5 @@ async function remove(leftover: Leftover, paths: BottlePaths): Promise<void> {
 }
 
 async function removeResource(resource: OwnedResource): Promise<void> {
-  await backends.find(({ name }) => name === resource.backend)?.remove(resource);
+  await (await backendNamed(resource.backend)).remove(resource);
 }

@@ -30,7 +30,7 @@ export async function salvageWork(
     progress(`booting the guest of ${id} once more, to take its work out`);
     await makePrivateDir(paths.runtime);
     scope.defer("runtime directory", () => removeTree(paths.runtime));
-    const backend = backendNamed(plan.backend);
+    const backend = await backendNamed(plan.backend);
     const prepared = await backend.prepare({ plan, tools: [] }, progress);
     const reserve = {
       id,

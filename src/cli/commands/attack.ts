@@ -4,7 +4,7 @@ import { expectationOf } from "../../attack/judge.ts";
 import { junit } from "../../attack/junit.ts";
 import { probesFor } from "../../attack/probes/all.ts";
 import type { ProbeResult } from "../../attack/runner.ts";
-import { backendNamed, backends, chooseBackend } from "../../backends/registry.ts";
+import { allBackends, chooseBackend } from "../../backends/registry.ts";
 import type { BackendName } from "../../contract/isolation.ts";
 import { UserError } from "../../lib/errors.ts";
 import { interruption } from "../interruption.ts";
@@ -64,10 +64,13 @@ function listProbes({ only = [], json, junit }: AttackFlags): number {
 async function backendsFor(asked: string | undefined): Promise<readonly BackendName[]> {
   if (asked !== "all") {
     const { backend } = await chooseBackend({ flag: asked, environment: process.env["BOT_BOTTLE_BACKEND"] });
-    return [backendNamed(backend.name).name];
+    return [backend.name];
   }
   const probed = await Promise.all(
-    backends.map(async (backend) => ({ name: backend.name, usable: (await backend.probe()).usable })),
+    (await allBackends()).map(async (backend) => ({
+      name: backend.name,
+      usable: (await backend.probe()).usable,
+    })),
   );
   const usable = probed.filter((each) => each.usable).map(({ name }) => name);
   if (usable.length === 0) throw new UserError("no backend can run a bottle here", { hint: "bottle doctor" });

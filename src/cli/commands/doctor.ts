@@ -2,7 +2,7 @@
  * `bottle doctor`: what this host can do, what is missing, and the exact command that adds it. `--deep` besides tries to
  * get out of a bottle of the backend that would be taken.
  */
-import { backends, chooseBackend } from "../../backends/registry.ts";
+import { allBackends, chooseBackend } from "../../backends/registry.ts";
 import type { Lack } from "../../contract/backend.ts";
 import { recipeLacks } from "../../image/built-in-recipe.ts";
 import { cacheOf, homeOf } from "../../lib/paths.ts";
@@ -21,7 +21,7 @@ interface Finding {
 
 export async function doctor(flags: { readonly json?: true; readonly deep?: true }): Promise<number> {
   const findings: Finding[] = [nodeFinding(), ...homeFindings()];
-  for (const backend of backends) {
+  for (const backend of await allBackends()) {
     const found = await backend.probe();
     findings.push({
       part: `backend ${backend.name}`,

@@ -49,7 +49,7 @@ export async function resume(id: string, flags: ResumeFlags): Promise<number> {
   const { plan: planned, approve } = await planWith(earlier, wanted);
   const plan = withTask(planned, flags.prompt);
   const headless = runsHeadless(plan, flags.detach === true);
-  const availability = await backendNamed(plan.backend).probe();
+  const availability = await (await backendNamed(plan.backend)).probe();
   if (!availability.usable) {
     const why = availability.lacks.map(({ what }) => what).join("; ");
     // What was taken out at its end needs no guest to be shown or fetched.

@@ -1,21 +1,17 @@
 import { describe, expect, it } from "vitest";
-import { backendNamed, backends, chooseBackend } from "../../../src/backends/registry.ts";
+import { allBackends, backendNamed, chooseBackend } from "../../../src/backends/registry.ts";
 import { UserError } from "../../../src/lib/errors.ts";
 
 describe("a backend", () => {
-  it("is found by its name", () => {
-    for (const backend of backends) expect(backendNamed(backend.name)).toBe(backend);
+  it("is found by its name", async () => {
+    for (const backend of await allBackends()) expect(await backendNamed(backend.name)).toBe(backend);
   });
 
-  it("that does not exist is refused, with a guess and the names there are", () => {
-    expect(() => backendNamed("namespaces")).toThrow(UserError);
-    expect(() => backendNamed("namespaces")).toThrow("did you mean namespace?");
-    expect(() => backendNamed("toString")).toThrow("there is no backend toString");
-    try {
-      backendNamed("");
-    } catch (error) {
-      expect(error).toHaveProperty("hint", expect.stringContaining("namespace"));
-    }
+  it("that does not exist is refused, with a guess and the names there are", async () => {
+    await expect(backendNamed("namespaces")).rejects.toThrow(UserError);
+    await expect(backendNamed("namespaces")).rejects.toThrow("did you mean namespace?");
+    await expect(backendNamed("toString")).rejects.toThrow("there is no backend toString");
+    await expect(backendNamed("")).rejects.toHaveProperty("hint", expect.stringContaining("namespace"));
   });
 });
 
@@ -35,7 +31,7 @@ describe("the choice of a backend", () => {
       message: expect.stringMatching(/^the image docker.* is not for the backend namespace/),
       hint: expect.stringContaining("take it out of the bottle"),
     });
-    const [taker] = backends.filter(({ takesImages }) => takesImages);
+    const [taker] = (await allBackends()).filter(({ takesImages }) => takesImages);
     const any = await chooseBackend({ wishes }).catch((error: unknown) => error);
     if (taker === undefined) expect(String(any)).toMatch(/is not for the backend/);
     else expect(JSON.stringify(any)).not.toContain("is not for the backend");

@@ -5,6 +5,6 @@ import { planFor } from "../../../support/bottle-guest.ts";
 
 Object.defineProperty(process, "platform", { value: "darwin" });
 const [, , bundle = ""] = process.argv;
-const plan = planFor(backendNamed("smolmachines"));
+const plan = planFor(await backendNamed("smolmachines"));
 await takeHostStep(bundle === "container" ? { ...plan, bundle } : plan);
 process.stdout.write("launching\n");
