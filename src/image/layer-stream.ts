@@ -4,11 +4,11 @@
  */
 import { PassThrough, Readable, type Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import * as zlib from "node:zlib";
+import { createGunzip } from "node:zlib";
 import { ArchiveError } from "../lib/archive/tar-format.ts";
 import { isLackOfRoom, UserError } from "../lib/errors.ts";
+import { beginsAsZstd, createZstdUnpacker, READS_ZSTD } from "../lib/zstd.ts";
 import { checked } from "./digest.ts";
-import { beginsAsZstd, inFrames } from "./zstd-frames.ts";
 
 /**
  * Programs compress 3 to 10 times, logs and lists some 50 times; gzip can do a thousand, zstd far more. Only beyond a
@@ -76,9 +76,7 @@ export async function unpacking(
 ): Promise<readonly [Readable, Transform]> {
   const { first, all } = await peek(source, MAGIC_BYTES);
   const packing = packingOf(first);
-  const stored = ratio.before(all);
-  const pieces = packing === "zstd" ? inFrames(stored) : stored;
-  return [Readable.from(pieces, { objectMode: false }), unpackerFor(packing)];
+  return [Readable.from(ratio.before(all), { objectMode: false }), unpackerFor(packing)];
 }
 
 /** @param first its first {@link MAGIC_BYTES}, or all there are */
@@ -92,11 +90,9 @@ function unpackerFor(packing: Packing): Transform {
     case "none":
       return new PassThrough();
     case "gzip":
-      return zlib.createGunzip();
+      return createGunzip();
     case "zstd":
-      // Node 20, and 22 before 22.15, have none.
-      if ("createZstdDecompress" in zlib)
-        return (zlib as unknown as { createZstdDecompress(): Transform }).createZstdDecompress();
+      if (READS_ZSTD) return createZstdUnpacker();
       throw new UserError(`this Node (${process.versions.node}) cannot read layers compressed with zstd`, {
         hint: "use Node 22.15 or newer, or push the image with gzip: skopeo copy --dest-compress-format gzip",
       });

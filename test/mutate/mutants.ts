@@ -4,6 +4,7 @@
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { READS_ZSTD } from "../../src/lib/zstd.ts";
 import { gitGateMutants, protectedPathsBatch } from "./git-gate.ts";
 import { type Batch, type Guarded, guards, type Mutant, type Table, tables } from "./guards.ts";
 
@@ -523,6 +524,20 @@ const SURFACE_MUTANTS: readonly Mutant[] = [
   surface("x-gzip", BODIES, "content-coding.ts", '  ["x-gzip", "gzip"],\n', "", "a body in x-gzip"),
   surface("deflate", BODIES, "content-coding.ts", '  ["deflate", "deflate"],\n', "", "a body in deflate"),
   surface("br", BODIES, "content-coding.ts", '  ["br", "br"],\n', "", "a body in br"),
+  // Where this Node has it.
+  ...(READS_ZSTD
+    ? [
+        surface("zstd", BODIES, "content-coding.ts", '[["zstd", "zstd"] as const]', "[]", "a body in zstd"),
+        surface(
+          "what memory zstd may want",
+          BODIES,
+          "content-coding.ts",
+          "createZstdUnpacker(ZSTD_WINDOW_LOG)",
+          "createZstdUnpacker()",
+          "Content-Encoding",
+        ),
+      ]
+    : []),
   surface("raw deflate", BODIES, "content-coding.ts", "(first & 0x0f) === 8", "true", "a body in deflate"),
   surface(
     "two codings",

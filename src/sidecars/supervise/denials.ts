@@ -108,7 +108,7 @@ export const EGRESS_DENIALS: Readonly<Record<string, Explanation>> = {
   ),
   "encoding-refused": says(
     "change",
-    "The body's coding cannot be looked into: send it plain, or with gzip, deflate or br.",
+    "The body's coding cannot be looked into: send it plain, or in one that the refusal names.",
   ),
   "body-too-large": says("change", "The body unpacks to too much: send it plain, or less of it."),
   "answer-refused": says("report", "The answer tried to instruct you, so it was kept back. Do without it."),

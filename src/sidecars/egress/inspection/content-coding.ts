@@ -1,9 +1,10 @@
 /** Bodies that are compressed are read as what they mean: what cannot be undone cannot be looked into. */
 import type { Transform } from "node:stream";
 import { constants, createBrotliDecompress, createGunzip, createInflate, createInflateRaw } from "node:zlib";
+import { createZstdUnpacker, READS_ZSTD } from "../../../lib/zstd.ts";
 import type { RequestHead } from "../rules/head.ts";
 
-export type Coding = "gzip" | "deflate" | "br";
+export type Coding = "gzip" | "deflate" | "br" | "zstd";
 
 /** More than one is a game: no client packs twice. */
 export type Codings =
@@ -30,7 +31,14 @@ const CODINGS: ReadonlyMap<string, Coding> = new Map([
   ["x-gzip", "gzip"],
   ["deflate", "deflate"],
   ["br", "br"],
+  ...(READS_ZSTD ? [["zstd", "zstd"] as const] : []),
 ]);
+
+/** For who is told what to use instead. */
+export const READABLE_CODINGS = [...new Set(CODINGS.values())].join(", ");
+
+/** Eight megabytes: no sender may want more of who receives (RFC 9659). */
+const ZSTD_WINDOW_LOG = 23;
 
 /**
  * What a client's `Accept-Encoding` leaves of what can be looked into, as it is told the upstream. Of a part of
@@ -67,5 +75,7 @@ export function createDecoder(coding: Coding, first: number): Transform {
         : createInflateRaw({ flush: constants.Z_SYNC_FLUSH });
     case "br":
       return createBrotliDecompress({ flush: constants.BROTLI_OPERATION_FLUSH });
+    case "zstd":
+      return createZstdUnpacker(ZSTD_WINDOW_LOG);
   }
 }

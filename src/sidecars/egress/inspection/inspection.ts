@@ -18,7 +18,7 @@ import type { Limits } from "../limits.ts";
 import type { CompiledRoute } from "../policy/compile.ts";
 import type { RequestHead } from "../rules/head.ts";
 import type { Target } from "../target/target.ts";
-import { codingsOf } from "./content-coding.ts";
+import { codingsOf, READABLE_CODINGS } from "./content-coding.ts";
 import { createCorrelation, type Suspicion } from "./correlation.ts";
 import { createExceptions } from "./exceptions.ts";
 import { createHush, type Hush } from "./hush.ts";
@@ -269,6 +269,6 @@ function unreadable(): Refusal {
   return refuse(
     "encoding-refused",
     "the body is packed in a way that cannot be looked into",
-    "bodies plain, or in one of gzip, deflate, br",
+    `bodies plain, or in one of ${READABLE_CODINGS}`,
   );
 }

@@ -12,7 +12,7 @@ import { Gathered } from "../../../lib/gathered.ts";
 import { type Refusal, refuse } from "../denial.ts";
 import type { Limits } from "../limits.ts";
 import type { UpstreamRequest } from "../upstream/connection.ts";
-import { type Coding, createDecoder } from "./content-coding.ts";
+import { type Coding, createDecoder, READABLE_CODINGS } from "./content-coding.ts";
 import type { Ruling } from "./ruling.ts";
 
 export interface BodyOptions {
@@ -227,7 +227,7 @@ function unreadable(coding: Coding): Refusal {
   return refuse(
     "encoding-refused",
     `the body is not what its Content-Encoding says, ${coding}, so it cannot be looked into`,
-    "bodies plain, or in gzip, deflate or br",
+    `bodies plain, or in one of ${READABLE_CODINGS}`,
   );
 }
 

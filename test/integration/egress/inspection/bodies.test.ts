@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
+import { READS_ZSTD } from "../../../../src/lib/zstd.ts";
 import { curl, openTunnel, readHead, until } from "../../../support/egress.ts";
 import {
   ask,
@@ -25,6 +26,7 @@ import {
   SECRETS,
   told,
 } from "../../../support/inspected-site.ts";
+import { zstd } from "../../../support/zstd.ts";
 
 const { serve, onEnd } = inspectedSites();
 
@@ -34,6 +36,7 @@ const PACKINGS = [
   ["deflate", deflateSync],
   ["deflate", deflateRawSync],
   ["br", brotliCompressSync],
+  ...(READS_ZSTD ? [["zstd", zstd.pack] as const] : []),
 ] as const;
 const MB = 1024 * 1024;
 
@@ -85,8 +88,9 @@ describe.each(PACKINGS)("a body in %s (%o)", (coding, pack) => {
 describe("a Content-Encoding", () => {
   const packed = gzipSync(`{"note": "${KNOWN}"}`);
 
-  it.each([
-    ["unknown", ["Content-Encoding: zstd"]],
+  it.each<readonly [string, readonly string[]]>([
+    ["unknown", ["Content-Encoding: compress"]],
+    ...(READS_ZSTD ? [] : [["what this Node cannot read", ["Content-Encoding: zstd"]] as const]),
     ["double", ["Content-Encoding: gzip, gzip"]],
     ["of two headers", ["Content-Encoding: gzip", "Content-Encoding: br"]],
     ["of two headers that are the same", ["Content-Encoding: gzip", "Content-Encoding: gzip"]],
@@ -136,6 +140,26 @@ describe("a Content-Encoding", () => {
     await ask(site, { headers, body: Buffer.concat([gzipSync("one "), Buffer.from(KNOWN)]) });
     expect(leaksIn(site.wire())).toEqual([]);
   });
+
+  it.runIf(READS_ZSTD)(
+    "hides nothing in a second frame, behind the last one, or in what wants much memory",
+    async () => {
+      const site = await serve();
+      const headers = ["Content-Encoding: zstd"];
+      const secret = Buffer.from(KNOWN);
+      const frames = Buffer.concat([zstd.pack(Buffer.from("one ")), zstd.pack(secret)]);
+      expect((await ask(site, { headers, body: frames })).denied?.code).toBe("secret-found");
+      for (const body of [
+        Buffer.concat([zstd.pack(Buffer.from("one ")), secret]),
+        await zstd.withWindow(27, prose(100_000)),
+      ])
+        expect((await ask(site, { headers, body })).denied?.code).toBe("encoding-refused");
+      expect(site.wire()).toHaveLength(0);
+      const honest = Buffer.concat([zstd.pack(prose(3000)), zstd.pack(prose(500))]);
+      expect((await ask(site, { headers, body: honest })).status).toBe(200);
+      expect(site.arrived[0]?.body.equals(Buffer.concat([prose(3000), prose(500)]))).toBe(true);
+    },
+  );
 
   it("of a body that is not there is nobody's concern", async () => {
     const site = await serve();
