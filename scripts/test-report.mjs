@@ -1,5 +1,6 @@
 /**
  * Runs the whole suite and closes with one line: `N passed, N failed, N skipped`; each skip is named with its reason.
+ * What differs from one release of Node to the next is tried once more on those that `OTHER_NODES` names by their folders.
  *
  * Tests of real machines and daemons share two processors with each other. Where one or two files of those fail, they are
  * run once more, by themselves: what fails again has failed, and what does not is named as unsteady, to be mended. Tests of
@@ -14,22 +15,30 @@ import { fileURLToPath } from "node:url";
 /** More at once are no accident. */
 const MAX_AGAIN = 2;
 
+/** Pure code, the streams, protocols and unpackers that are Node's own, its processes and handles, and a whole bottle. */
+const ON_OTHER_NODES = [
+  "test/unit",
+  "test/integration/backends/namespace.test.ts",
+  "test/integration/demo/quick-agent.test.ts",
+  "test/integration/egress/forward.test.ts",
+  "test/integration/egress/inspection/answers.test.ts",
+  "test/integration/egress/inspection/bodies.test.ts",
+  "test/integration/egress/targets/framing.test.ts",
+  "test/integration/egress/targets/http2.test.ts",
+  "test/integration/image/registry.test.ts",
+];
+
 const folder = mkdtempSync(join(tmpdir(), "bot-bottle-tests-"));
-let { files, stray } = run(process.argv.slice(2));
-const failed = files.filter(hasFailed);
-if (failed.length <= MAX_AGAIN && !failed.some(({ name }) => placeOf(name).startsWith("test/unit/"))) {
-  for (const earlier of failed) {
-    console.log(`\nonce more, by itself: ${placeOf(earlier.name)}`);
-    const again = run([placeOf(earlier.name)]);
-    stray += again.stray;
-    const [later] = again.files;
-    if (later === undefined || hasFailed(later)) continue;
-    files = files.map((file) => (file === earlier ? later : file));
-    for (const what of failuresIn(earlier))
-      console.log(`UNSTEADY: ${what}: failed beside the others, passed by itself`);
-  }
+const parts = [suite(process.argv.slice(2), {})];
+for (const node of (process.env.OTHER_NODES ?? "").split(":").filter(Boolean)) {
+  const PATH = `${node}:${process.env.PATH}`;
+  const { stdout } = spawnSync("node", ["--version"], { env: { ...process.env, PATH }, encoding: "utf8" });
+  console.log(`\nonce more, with Node ${stdout.trim()}`);
+  parts.push(suite(ON_OTHER_NODES, { PATH }));
 }
 rmSync(folder, { recursive: true, force: true });
+const files = parts.flatMap((part) => part.files);
+const stray = parts.reduce((sum, part) => sum + part.stray, 0);
 if (stray > 0) console.log(`${stray} errors outside every test`);
 const tests = files.flatMap((file) => file.assertionResults);
 const counts = {
@@ -40,8 +49,27 @@ const counts = {
 console.log(`${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`);
 process.exit(counts.failed === 0 ? 0 : 1);
 
+/** The same, with those that failed by accident tried again. */
+function suite(args, env) {
+  let { files, stray } = run(args, env);
+  const failed = files.filter(hasFailed);
+  if (failed.length > MAX_AGAIN || failed.some(({ name }) => placeOf(name).startsWith("test/unit/")))
+    return { files, stray };
+  for (const earlier of failed) {
+    console.log(`\nonce more, by itself: ${placeOf(earlier.name)}`);
+    const again = run([placeOf(earlier.name)], env);
+    stray += again.stray;
+    const [later] = again.files;
+    if (later === undefined || hasFailed(later)) continue;
+    files = files.map((file) => (file === earlier ? later : file));
+    for (const what of failuresIn(earlier))
+      console.log(`UNSTEADY: ${what}: failed beside the others, passed by itself`);
+  }
+  return { files, stray };
+}
+
 /** The results of each file, and how many errors were in none of their tests. */
-function run(args) {
+function run(args, env) {
   const report = join(folder, "report.json");
   const unhandled = join(folder, "unhandled");
   for (const earlier of [report, unhandled]) rmSync(earlier, { force: true });
@@ -56,7 +84,7 @@ function run(args) {
       `--outputFile.json=${report}`,
       ...args,
     ],
-    { stdio: "inherit", env: { ...process.env, UNHANDLED_ERRORS: unhandled } },
+    { stdio: "inherit", env: { ...process.env, ...env, UNHANDLED_ERRORS: unhandled } },
   );
   try {
     const { testResults } = JSON.parse(readFileSync(report, "utf8"));
