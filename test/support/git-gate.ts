@@ -1,6 +1,6 @@
 /** A gate in this process, upstreams of every kind, and git clients as an agent has them. */
 import { spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -162,7 +162,9 @@ export function siteConfig(folder: string, options: SiteOptions): GitGateConfig 
 }
 
 export function newFolder(): string {
-  return mkdtempSync(join(tmpdir(), "gg-"));
+  const folder = mkdtempSync(join(tmpdir(), "gg-"));
+  process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
+  return folder;
 }
 
 export async function startSite(options: SiteOptions): Promise<GateSite> {

@@ -7,6 +7,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  rmSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
@@ -34,6 +35,7 @@ let built: string | undefined;
 function programs(): string {
   if (built !== undefined) return built;
   const outdir = mkdtempSync(join(tmpdir(), "smolvm-"));
+  process.once("exit", () => rmSync(outdir, { recursive: true, force: true }));
   buildSync({
     entryPoints: {
       smolvm: packagePath("test/doubles/smolvm/main.ts"),

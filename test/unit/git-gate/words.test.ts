@@ -1,7 +1,7 @@
-import { mkdtempSync, readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { describe, expect, it } from "vitest";
+import { afterAll, describe, expect, it } from "vitest";
 import type { GitFinding } from "../../../src/contract/git-gate.ts";
 import { DENIAL_STATUS, denialOf, inWords, refuse } from "../../../src/sidecars/git-gate/denial.ts";
 import { createReporter } from "../../../src/sidecars/git-gate/events.ts";
@@ -12,6 +12,7 @@ import { openRemote } from "../../../src/sidecars/git-gate/upstream/remote.ts";
 import { sshSettings } from "../../../src/sidecars/git-gate/upstream/ssh-settings.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "gg-words-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
 const home = { stateDir: join(folder, "state"), runtimeDir: folder };
 const token = ["tok", "Zq81LmVx"].join("-");
 const remote = await openRemote(
