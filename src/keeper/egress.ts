@@ -18,34 +18,35 @@ import type { Inbox } from "./inbox.ts";
 import { type PipelockPlace, pipelockHop } from "./pipelock.ts";
 import type { Reservation } from "./reservation.ts";
 
-/** @throws what kept the link or a certificate of the operator's from being had. */
+/** @throws what kept the link, the CA or a certificate of the operator's from being had. */
 export async function egressRequest(
   parts: {
     readonly reservation: Reservation;
     readonly linking: Promise<Link>;
-    readonly authority: CertificateAuthority;
+    readonly minting: Promise<CertificateAuthority>;
     readonly endpoint: Promise<Endpoint>;
     readonly request: { readonly plan: BottlePlan; readonly env: Secrets; readonly credentials: Secrets };
     readonly decoy: string;
     readonly findingsKey: Buffer;
     readonly inbox: Inbox;
     readonly places: HostPlaces;
-    readonly pipelock: PipelockPlace | undefined;
+    readonly pipelock: Promise<PipelockPlace> | undefined;
     readonly readingCa: Promise<readonly string[]>;
     readonly bearer: string;
   },
   scope: Scope,
 ): Promise<SidecarRequest> {
-  const { linking, authority, request, inbox, pipelock } = parts;
+  const { linking, minting, request, inbox } = parts;
   const { id, paths, log } = parts.reservation;
   const { plan } = request;
   const { credentials, env } = request;
   const material = { plan, upstreamCa: await parts.readingCa, credentials, env, decoy: parts.decoy };
+  const place = await parts.pipelock;
   const policy = (): EgressPolicy =>
     egressInForce(
-      pipelock === undefined
+      place === undefined
         ? material
-        : { ...material, pipelock: pipelockHop(pipelock, pipelockInForce(plan, inbox.state)) },
+        : { ...material, pipelock: pipelockHop(place, pipelockInForce(plan, inbox.state)) },
       inbox.state,
     );
   const findingsKey = parts.findingsKey.toString("hex");
@@ -58,7 +59,7 @@ export async function egressRequest(
     endpoint: parts.endpoint,
     config: async (endpoint) =>
       egressConfig({
-        ...{ id, authority, endpoint, findingsKey, plan },
+        ...{ id, authority: await minting, endpoint, findingsKey, plan },
         bearer: (await linking).needsBearer ? parts.bearer : undefined,
         policy: policy(),
       }),

@@ -50,7 +50,10 @@ export async function runKeeper(): Promise<void> {
   const say: Say = (message) => writeJsonLine(process.stdout, message);
 
   const lines = readJsonLines(process.stdin);
-  const first = await lines.next();
+  const coming = lines.next();
+  // Large, and needed by every launch: loaded while the plan is still being made.
+  import("../bundle/certificate-authority.ts").catch(() => {});
+  const first = await coming;
   if (first.done) return;
   const order = first.value as KeeperOrder;
   Object.assign(process.env, order.environment);

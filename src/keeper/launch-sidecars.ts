@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { type KeptSidecar, keepSidecar, type SidecarRequest } from "../bundle/bundle.ts";
-import { type CertificateAuthority, mintAuthority } from "../bundle/certificate-authority.ts";
+import type { CertificateAuthority } from "../bundle/certificate-authority.ts";
 import type { Secrets } from "../bundle/egress-settings.ts";
 import type { HostPlaces } from "../bundle/host-place.ts";
 import { keepSidecarOnFirstUse } from "../bundle/on-first-use.ts";
@@ -22,11 +22,11 @@ import { superviseRequest } from "./supervise.ts";
 
 export interface PlannedSidecars {
   readonly services: readonly ServiceName[];
-  /** The guest is to trust its authority. The bearer is for a link that others could dial too, which is not known yet. */
-  readonly egress: { readonly authority: CertificateAuthority; readonly bearer: string };
+  /** For a link that others could dial too. Made before it is known whether this is one. */
+  readonly egress: { readonly bearer: string };
   readonly gate: { readonly repos: NonNullable<BottlePlan["repos"]>; readonly bearer: string } | undefined;
   readonly supervise: { readonly bearer: string } | undefined;
-  readonly pipelock: PipelockPlace | undefined;
+  readonly pipelock: Omit<PipelockPlace, "authority"> | undefined;
   /** What the backend makes for them; settled with the gate's start. */
   readonly home: Promise<SidecarHome>;
   readonly gateHome: Pending<SidecarHome>;
@@ -35,10 +35,8 @@ export interface PlannedSidecars {
 export function planSidecars(
   id: string,
   plan: BottlePlan,
-  pipelockAt: Omit<PipelockPlace, "authority"> | undefined,
+  pipelock: PlannedSidecars["pipelock"],
 ): PlannedSidecars {
-  const egress = { authority: mintAuthority(id), bearer: newBearer() };
-  const pipelock = pipelockAt && { ...pipelockAt, authority: mintAuthority(`${id} pipelock`) };
   const gate = plan.repos === undefined ? undefined : { repos: plan.repos, bearer: newBearer() };
   const supervise = plan.supervise === undefined ? undefined : { bearer: newBearer() };
   const gateHome = pending<SidecarHome>();
@@ -54,7 +52,7 @@ export function planSidecars(
     ...(gate === undefined ? [] : (["git-gate"] as const)),
     ...(supervise === undefined ? [] : (["supervise"] as const)),
   ];
-  return { services, egress, gate, supervise, pipelock, home, gateHome };
+  return { services, egress: { bearer: newBearer() }, gate, supervise, pipelock, home, gateHome };
 }
 
 export interface StartParts {
@@ -73,20 +71,23 @@ export interface StartParts {
   readonly running: (sidecar: KeptSidecar) => void;
 }
 
-/** Each mostly waits for a process that loads, and for what it is told. */
-export function startSidecars(
-  planned: PlannedSidecars,
-  parts: StartParts,
-  scope: Scope,
-): readonly Promise<KeptSidecar>[] {
+export interface StartedSidecars {
+  /** Egress's, which the guest is to trust. */
+  readonly minting: Promise<CertificateAuthority>;
+  /** Each mostly waits for a process that loads, and for what it is told. */
+  readonly starting: readonly Promise<KeptSidecar>[];
+}
+
+export function startSidecars(planned: PlannedSidecars, parts: StartParts, scope: Scope): StartedSidecars {
   const { plan } = parts.request;
+  const minting = mint(parts.reservation.id);
   const upstreamCa = Promise.all(plan.upstreamCa.map((path) => readFile(path, "utf8")));
   upstreamCa.catch(() => {});
-  const { pipelock } = planned;
+  const pipelock = planned.pipelock && pipelockPlace(parts.reservation.id, planned.pipelock);
   const wishes: readonly Promise<SidecarRequest>[] = [
     egressRequest(
       {
-        ...{ ...parts, ...planned.egress, pipelock, readingCa: upstreamCa },
+        ...{ ...parts, minting, pipelock, readingCa: upstreamCa, bearer: planned.egress.bearer },
         endpoint: endpointIn(parts.linking, "egress"),
       },
       scope,
@@ -105,18 +106,22 @@ export function startSidecars(
     const wish = superviseRequest({ ...parts, ...planned.supervise, endpoint }, scope);
     starting.push(kept(keepSidecarOnFirstUse(wish, parts.verified, scope)));
   }
-  return starting;
+  return { minting, starting };
+}
+
+async function pipelockPlace(id: string, place: Omit<PipelockPlace, "authority">): Promise<PipelockPlace> {
+  return { ...place, authority: await mint(`${id} pipelock`) };
 }
 
 async function wishForPipelock(
-  pipelock: PipelockPlace,
+  pipelock: Promise<PipelockPlace>,
   readingCa: Promise<readonly string[]>,
   parts: StartParts,
   scope: Scope,
 ): Promise<SidecarRequest> {
-  const upstreamCa = await readingCa;
+  const [place, upstreamCa] = await Promise.all([pipelock, readingCa]);
   const policy = () => pipelockInForce(parts.request.plan, parts.inbox.state);
-  return pipelockRequest(pipelock, { ...parts, upstreamCa, policy }, scope);
+  return pipelockRequest(place, { ...parts, upstreamCa, policy }, scope);
 }
 
 async function wishForGate(
@@ -137,6 +142,13 @@ async function wishForGate(
     sidecarHome.reject(error);
     throw error;
   }
+}
+
+/** Its library takes longer to load than the guest's namespaces take to make: both at once. */
+function mint(id: string): Promise<CertificateAuthority> {
+  const coming = import("../bundle/certificate-authority.ts").then(({ mintAuthority }) => mintAuthority(id));
+  coming.catch(() => {});
+  return coming;
 }
 
 /** 256 bits: it cannot be guessed by whoever reaches the link besides this guest. */

@@ -158,7 +158,7 @@ export async function launchBottle(
     },
     scope,
   );
-  const starting = startSidecars(
+  const { minting, starting } = startSidecars(
     planned,
     {
       ...{ request, reservation, inbox, places, decoy, findingsKey, secrets, linking, verified },
@@ -173,9 +173,9 @@ export async function launchBottle(
   });
   bootedGuest = booting;
   // One that fails must not leave another at work on what is being undone.
-  await Promise.allSettled([linking, ...starting, booting]);
+  await Promise.allSettled([linking, minting, ...starting, booting]);
   const link = await linking;
-  const { authority } = planned.egress;
+  const authority = await minting;
   const sidecars = await Promise.all(starting);
   const guest = await booting;
   signal.throwIfAborted();

@@ -60,14 +60,14 @@ export interface TestEgress extends Egress {
   waitFor(name: string, count?: number): Promise<Record<string, unknown>[]>;
 }
 
-let sharedCa: CertificateAuthority | undefined;
+let sharedCa: Promise<CertificateAuthority> | undefined;
 
 export async function testEgress(
   policy: Partial<EgressPolicy>,
   options: Partial<EgressOptions> & { readonly config?: Partial<EgressConfig> } = {},
 ): Promise<TestEgress> {
   sharedCa ??= mintAuthority("bottle test-00000");
-  const ca = sharedCa;
+  const ca = await sharedCa;
   const messages: FromSidecar[] = [];
   const emit = (message: FromSidecar): void => void messages.push(message);
   const record = async (event: string, data: object): Promise<void> =>

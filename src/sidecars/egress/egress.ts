@@ -111,6 +111,7 @@ export async function startEgress(config: EgressConfig, options: EgressOptions):
   // Whatever is to be done every second began with a connection.
   connections.onOpen = clock.wake;
   const servers = await listenAll(config, options.listeners ?? new Map(), createFront(services));
+  setImmediate(leaves.warm);
 
   function stop(): void {
     services.stopping = true;

@@ -33,7 +33,7 @@ function megabytesOf(pid: number): number {
 describe.skipIf(process.platform !== "linux")("a crowd of two thousand", () => {
   it("does not stop an honest client, and leaves nothing behind", { timeout: 240_000 }, async () => {
     const root = await makeCertificateAuthority("test root");
-    const ca = mintAuthority("bottle test-00000");
+    const ca = await mintAuthority("bottle test-00000");
     const own = await root.issue([HOST]);
     const long = Buffer.alloc(4 * 1024 * 1024, "x");
     const answer: Parameters<typeof httpUpstream>[0] = (request, response) => {

@@ -31,7 +31,7 @@ const closing = closesAfterEach();
 
 beforeAll(async () => {
   root = await makeCertificateAuthority("test root");
-  ca = mintAuthority("test-00000");
+  ca = await mintAuthority("test-00000");
 });
 
 function launch(keepsLog = true): EgressProcess {

@@ -94,7 +94,7 @@ describe("an upstream whose certificate", () => {
     [
       "is self-signed",
       async () => {
-        const self = mintAuthority("self");
+        const self = await mintAuthority("self");
         return { certificate: self.certificate, key: self.privateKey };
       },
     ],

@@ -57,7 +57,7 @@ const endpoint = (): Endpoint => ({
 async function validConfig(at: Endpoint): Promise<unknown> {
   return egressConfig({
     id: "x-00000",
-    authority: mintAuthority("x-00000"),
+    authority: await mintAuthority("x-00000"),
     endpoint: at,
     bearer: undefined,
     policy: POLICY,

@@ -51,7 +51,7 @@ describe(`pipelock (${real ?? "the stand-in"})`, () => {
     });
     const names = { [`${HOST}:${upstream.port}`]: { port: upstream.port, address: "127.0.0.1" } };
     program = real ?? join(installPipelock(folder, names), "pipelock");
-    ca = mintAuthority("t-pipelock-00000");
+    ca = await mintAuthority("t-pipelock-00000");
   });
   afterAll(async () => {
     for (const each of running) await each.stop();

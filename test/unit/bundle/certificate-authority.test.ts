@@ -5,9 +5,9 @@ import { mintAuthority } from "../../../src/bundle/certificate-authority.ts";
 const DAY = 86_400_000;
 
 describe("a bottle's CA", () => {
-  it("is its own, signs leaves and nothing longer, and lives for days", () => {
+  it("is its own, signs leaves and nothing longer, and lives for days", async () => {
     const now = new Date("2030-01-01T00:00:00Z");
-    const { certificate, privateKey, fingerprint } = mintAuthority("x-00000", now);
+    const { certificate, privateKey, fingerprint } = await mintAuthority("x-00000", now);
     const parsed = new X509Certificate(certificate);
     expect(parsed.ca).toBe(true);
     expect(parsed.subject).toContain("CN=bot-bottle x-00000");
@@ -28,8 +28,8 @@ describe("a bottle's CA", () => {
     expect(der).toContain("0603551d0f0101ff040403020106");
   });
 
-  it("is another for every bottle and every run", () => {
-    const [a, b] = [mintAuthority("x-00000"), mintAuthority("x-00000")];
+  it("is another for every bottle and every run", async () => {
+    const [a, b] = await Promise.all([mintAuthority("x-00000"), mintAuthority("x-00000")]);
     expect(a.fingerprint).not.toBe(b.fingerprint);
     expect(a.privateKey).not.toBe(b.privateKey);
   });

@@ -125,8 +125,13 @@ export function lookInside(
   if (refusal !== undefined) tellDenied(services, refusal, { method, scheme: "https", host });
   // To be read at all, a refusal must come from whom the client wanted.
   const name = refusal === undefined ? host : (canonicalHost(serverName ?? host) ?? host);
-  if (connection.raw.destroyed) return;
-  terminate(connection, { bytes, serverName }, services.leaves.contextFor(name), services.limits, secured);
+  services.leaves.contextFor(name).then(
+    (context) => {
+      if (connection.raw.destroyed) return;
+      terminate(connection, { bytes, serverName }, context, services.limits, secured);
+    },
+    () => connection.raw.destroy(),
+  );
 }
 
 function turnAway({ services, connection }: Asked, refusal: Refusal, subject: Subject): void {

@@ -100,7 +100,7 @@ try {
         },
         config: async (at) =>
           egressConfig({
-            ...{ id: bottle.id, authority: mintAuthority(bottle.id), endpoint: at, bearer: BEARER },
+            ...{ id: bottle.id, authority: await mintAuthority(bottle.id), endpoint: at, bearer: BEARER },
             ...{ policy, findingsKey: "00".repeat(32) },
           }),
         policy: () => policy,
