@@ -74,30 +74,24 @@ export class KeywordIndex<T> {
   /** @param isPiece the bytes on either side of the triple need not both be there. */
   #add(entry: Entry<T>, isPiece: boolean): void {
     const { bytes, offset } = entry;
-    this.#addTriples(entry, [bytes[offset], bytes[offset + 1], bytes[offset + 2]], isPiece);
+    this.#addTriples(entry, bytes[offset + 2] ?? 0, isPiece);
   }
 
   /** How many others show the same three bytes: where they stand, all of them are compared. */
   #crowd(bytes: Uint8Array, offset: number): number {
-    const [a = 0, b = 0, c = 0] = bytes.subarray(offset, offset + 3);
-    return this.#entries.get(a | (b << 8) | (c << 16))?.length ?? 0;
+    return this.#entries.get(gramAt(bytes, offset))?.length ?? 0;
   }
 
   /** A keyword of three bytes at an odd position shows two of them, and any third byte. */
   #addOpenEnded(entry: Entry<T>): void {
-    const { bytes, offset } = entry;
-    for (let third = 0; third < 256; third++)
-      this.#addTriples({ ...entry }, [bytes[offset], bytes[offset + 1], third], false);
+    for (let third = 0; third < 256; third++) this.#addTriples(entry, third, false);
   }
 
-  #addTriples(
-    entry: Entry<T>,
-    [a = 0, b = 0, c = 0]: readonly (number | undefined)[],
-    isPiece: boolean,
-  ): void {
-    for (const x of cases(a, entry.ignoreCase))
-      for (const y of cases(b, entry.ignoreCase))
-        for (const z of cases(c, entry.ignoreCase)) {
+  #addTriples(entry: Entry<T>, third: number, isPiece: boolean): void {
+    const { bytes, ignoreCase, offset } = entry;
+    for (const x of cases(bytes[offset] ?? 0, ignoreCase))
+      for (const y of cases(bytes[offset + 1] ?? 0, ignoreCase))
+        for (const z of cases(third, ignoreCase)) {
           const gram = x | (y << 8) | (z << 16);
           addGram(this.bits, gram);
           this.#addNeighbours(entry, gram, isPiece);
@@ -124,6 +118,11 @@ function slotOf(gram: number, size: number): number {
   return (Math.imul(gram, 0x85ebca6b) >>> 8) & (size - 1);
 }
 
+/** As the sweep reads them. */
+function gramAt(bytes: Uint8Array, offset: number): number {
+  return (bytes[offset] ?? 0) | ((bytes[offset + 1] ?? 0) << 8) | ((bytes[offset + 2] ?? 0) << 16);
+}
+
 function cases(byte: number, ignoreCase: boolean): readonly number[] {
   const isLetter = (byte | 0x20) >= 0x61 && (byte | 0x20) <= 0x7a;
   return ignoreCase && isLetter ? [byte | 0x20, byte & 0xdf] : [byte];
@@ -132,13 +131,14 @@ function cases(byte: number, ignoreCase: boolean): readonly number[] {
 /** Roughly how often three bytes stand in source code and logs: the rarest triple of a keyword is looked for. */
 function commonness(bytes: Uint8Array, offset: number): number {
   let sum = 0;
-  for (let i = offset; i < offset + 3; i++) {
-    const character = String.fromCharCode(bytes[i] ?? 0);
-    if (/[etaonirsl ]/.test(character)) sum += 9;
-    else if (/[cdupmhfgby]/.test(character)) sum += 6;
-    else if (/[vwkxjqz0-9/:.="-]/.test(character)) sum += 4;
-    else if (/[A-Z_]/.test(character)) sum += 3;
-    else sum += 2;
-  }
+  for (let i = offset; i < offset + 3; i++) sum += COMMONNESS[bytes[i] ?? 0] as number;
   return sum;
 }
+
+const COMMONNESS = Uint8Array.from({ length: 256 }, (_, byte) => {
+  const character = String.fromCharCode(byte);
+  if (/[etaonirsl ]/.test(character)) return 9;
+  if (/[cdupmhfgby]/.test(character)) return 6;
+  if (/[vwkxjqz0-9/:.="-]/.test(character)) return 4;
+  return /[A-Z_]/.test(character) ? 3 : 2;
+});
