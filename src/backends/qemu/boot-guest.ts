@@ -103,7 +103,6 @@ async function start(request: GuestRequest, from: OpenTemplate | undefined, scop
       spec: {
         ...request.machine.spec,
         disks: [...disks, ...Array.from({ length: DISK_PLACES - disks.length }, () => "none" as const)],
-        ...(from === undefined && { isTold: true }),
       },
       ...(from && { memory: { fd: from.memory.fd, shared: false }, incoming: from.devices }),
     },

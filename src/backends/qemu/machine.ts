@@ -34,8 +34,6 @@ export interface MachineSpec {
   readonly disks: readonly (Disk | "none")[];
   /** A descriptor of what its memory is: shared with whoever else has it, or only read, and changed privately. */
   readonly memory?: { readonly fd: number; readonly shared: boolean };
-  /** It is told who it is before it asks, as soon as there is a port: it boots for one bottle, and becomes no template. */
-  readonly isTold?: true;
   /** It waits for a template's devices, to go on from them. */
   readonly incoming?: true;
 }
@@ -112,13 +110,11 @@ function machine({ arch, accelerator }: MachineSpec): string {
 /** For a guest that must not measure its counter, and does not tell time by it. */
 const ANY_KILOHERTZ = 2_000_000;
 
-function kernelWords({ arch, accelerator, isTold }: MachineSpec, kilohertz: number | undefined): string {
+function kernelWords({ arch, accelerator }: MachineSpec, kilohertz: number | undefined): string {
   const console = arch === "x64" ? "ttyS0 reboot=t 8250.nr_uarts=1 pci=off random.trust_cpu=on" : "ttyAMA0";
   const counter = `tsc_early_khz=${kilohertz ?? ANY_KILOHERTZ}${kilohertz === undefined ? "" : " tsc=reliable"}`;
   const clock = arch === "x64" && accelerator === "tcg" ? ` ${counter}` : "";
-  // What the kernel does not know, its first program is given.
-  const own = `BOTTLE_ARCH=${arch}${isTold === undefined ? "" : " BOTTLE_TOLD=1"}`;
-  return `console=${console} panic=-1 quiet ipv6.disable=1 cryptomgr.notests${clock} ${own}`;
+  return `console=${console} panic=-1 quiet ipv6.disable=1 cryptomgr.notests${clock} BOTTLE_ARCH=${arch}`;
 }
 
 function diskWords(disk: Disk | "none", i: number): readonly string[] {

@@ -20,27 +20,13 @@ export const PARTS = [
 ] as const;
 
 const PROGRAMS_FOLDER = "dist/programs/qemu";
-const PROGRAMS = [
-  "init.pl",
-  "system.pl",
-  "link.pl",
-  "relay.pl",
-  "server.pl",
-  "image.pl",
-  "timer.pl",
-] as const;
-/** Of the SSH server. The link's user is not the image's, and needs no password: the server hears the port alone. */
-const SERVERS_FILES = {
-  "etc/passwd": "root::0:0:link:/root:/bottle/none\n",
-  "etc/shells": "/bottle/none\n",
-} as const;
+const PROGRAMS = ["init.pl", "system.pl", "image.pl", "relay.pl", "server.pl"] as const;
 const FOLDERS = [
   "bottle",
   "bottle/modules",
   "bottle/proc",
   "dev",
   "etc",
-  "etc/dropbear",
   "image",
   "root",
   "sys",
@@ -88,7 +74,6 @@ async function entriesOf(kernel: Kernel, from: (path: string) => string): Promis
   for (const name of PROGRAMS) {
     add(`bottle/${name}`, readFileSync(from(packagePath(PROGRAMS_FOLDER, name))), 0o555);
   }
-  for (const [path, text] of Object.entries(SERVERS_FILES)) add(path, Buffer.from(text));
   for (const { command, to } of PARTS) {
     const path = findPart(command);
     if (path === undefined) throw new Error(`this host has no ${command}`);

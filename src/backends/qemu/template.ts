@@ -24,10 +24,7 @@ import { leaveMemory } from "./monitor.ts";
 import { OUTGOING, startMachine, type VirtualMachine } from "./virtual-machine.ts";
 import { inWorkFolder } from "./work-folder.ts";
 
-export type TemplateSpec = Omit<
-  MachineSpec,
-  "portFd" | "monitorFd" | "memory" | "incoming" | "isTold" | "disks"
->;
+export type TemplateSpec = Omit<MachineSpec, "portFd" | "monitorFd" | "memory" | "incoming" | "disks">;
 
 /** Devices without the memory are some 70 kB. */
 const MAX_DEVICES_BYTES = 16 * 1024 ** 2;

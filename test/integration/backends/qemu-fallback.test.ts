@@ -105,14 +105,6 @@ describe.skipIf(lack !== undefined)("a micro-VM", () => {
     expect(Math.abs(behind)).toBeLessThan(seconds / 2);
   }, 120_000);
 
-  it("has its link made anew also when it has booted, where a server began before it had its key", async () => {
-    const guest = await started({ ...machine, template: undefined });
-    const busybox = "/run/bottle/busybox";
-    const killed = await guest.exec([busybox, "killall", "-9", "dropbear"], { user: "root", cwd: "/" });
-    await killed.exit;
-    expect((await runIn(guest, ["cat", "/note"])).stdout.toString()).toBe("of the image");
-  }, 120_000);
-
   it("boots where no machine can be kept, and says why", async () => {
     const own = findKernel(undefined, VM_CACHE) ?? expect.fail("no kernel");
     const cache = join(folder, "cache");

@@ -4,15 +4,16 @@
 
 my $ROOT = '/image';
 my $OWN = "$ROOT/run/bottle";
-my $DRIVER = '/sys/bus/virtio/drivers/virtio_blk';
 
-# What needs no word of whose it is.
-sub open_image {
-  load_disk_driver();
-  my $disk = bring_disk(0);
+sub enter_image {
+  my ($identity) = @_;
+  my @mounts = @{$identity->{mounts} || []};
+  find_disks(@mounts ? 2 : 1);
   # CLONE_NEWNS
   must('unshare', 0x20000);
   mount_at('none', '/', '', 'rec,private');
+  my $disk = '/dev/vda';
+  await_device($disk);
   mount_at($disk, $ROOT, 'ext4', 'noatime', '');
   make_folder("$ROOT$_", 0755) for qw(/proc /sys /dev /run /tmp /etc);
   mount_at('proc', "$ROOT/proc", 'proc', 'nosuid,nodev,noexec');
@@ -21,11 +22,7 @@ sub open_image {
   mount_at('tmpfs', "$ROOT/run", 'tmpfs', 'nosuid,nodev', 'mode=755');
   mkdir $OWN, 0755;
   bring_tools();
-}
-
-sub enter_image {
-  my ($identity) = @_;
-  bring_mounts(@{$identity->{mounts} || []});
+  bring_mounts(@mounts);
   lay_over($_, $identity->{etc}{$_}) for sort keys %{$identity->{etc} || {}};
   chdir $ROOT or die "image: $!\n";
   mount_at('.', '/', '', 'move');
@@ -35,29 +32,28 @@ sub enter_image {
   make_account($identity->{user});
 }
 
-# It looks at no disk until there is one. A template has it.
-sub load_disk_driver {
-  return if -e $DRIVER;
-  put('/sys/bus/virtio/drivers_autoprobe', '0');
-  load_modules('then');
-}
-
-# @param i of those that the machine has. @return its device.
-sub bring_disk {
-  my ($i) = @_;
+# The first ones that the machine has.
+sub find_disks {
+  my ($count) = @_;
+  my $driver = '/sys/bus/virtio/drivers/virtio_blk';
   opendir my $folder, '/sys/bus/virtio/devices' or die "no devices: $!\n";
   # VIRTIO_ID_BLOCK
   my @disks = grep { content_of("/sys/bus/virtio/devices/$_/device") =~ /^0x0002$/m }
     sort { substr($a, 6) <=> substr($b, 6) } grep { /^virtio\d+$/ } readdir $folder;
-  # A kernel that has the driver built in looked while there was none.
-  put("$DRIVER/unbind", $disks[$i]) if -e "$DRIVER/$disks[$i]";
-  put("$DRIVER/bind", $disks[$i]);
-  my $device = '/dev/vd' . ('a', 'b')[$i];
+  for my $disk (@disks[0 .. $count - 1]) {
+    # A kernel that has the driver built in looked while there was none.
+    put("$driver/unbind", $disk) if -e "$driver/$disk";
+    put("$driver/bind", $disk);
+  }
+}
+
+sub await_device {
+  my ($path) = @_;
   for (1 .. 1000) {
-    return $device if -b $device;
+    return if -b $path;
     select undef, undef, undef, 0.005;
   }
-  die "no disk $device\n";
+  die "no disk $path\n";
 }
 
 sub make_folder {
@@ -92,9 +88,9 @@ sub bring_tools {
 sub bring_mounts {
   my (@places) = @_;
   return unless @places;
-  my $disk = bring_disk(1);
+  await_device('/dev/vdb');
   mkdir "$OWN/mounts", 0755;
-  mount_at($disk, "$OWN/mounts", 'ext4', 'ro,nosuid,nodev', '');
+  mount_at('/dev/vdb', "$OWN/mounts", 'ext4', 'ro,nosuid,nodev', '');
   for my $i (0 .. $#places) {
     my $source = "$OWN/mounts/$i";
     my $target = "$ROOT$places[$i]";
@@ -156,6 +152,14 @@ sub put_first {
   return if $text =~ $known;
   unlink $path if -l $path && !-e $path;
   eval { put($path, $line . $text, 0644) };
+}
+
+sub content_of {
+  my ($path) = @_;
+  open my $file, '<', $path or return '';
+  local $/;
+  my $content = <$file>;
+  return defined $content ? $content : '';
 }
 
 1;

@@ -2,13 +2,17 @@
 # listens nowhere. Before each handshake both sides pass over what the last one left in the port: the
 # host says a number that was never used, and nothing counts until it has been said back.
 
-# @begun the first server, where there is one already.
+# The process id of the server of this connection, and of what carries its words.
 sub relay {
   # What came already, or came for a server that was gone.
-  my ($port, $left, @begun) = @_;
+  my ($port, $left) = @_;
+  $SIG{PIPE} = 'IGNORE';
   while (1) {
+    # PF_UNIX, SOCK_STREAM
+    socketpair my $ours, my $theirs, 1, 1, 0 or die "socketpair: $!\n";
     # It takes longer to begin than the host to say its number.
-    my ($ssh, $ours) = @begun ? splice @begun : begin_ssh();
+    my $ssh = start(sub { run_ssh($theirs) });
+    close $theirs;
     my $nonce = await_sync($port, $left);
     syswrite $port, "BOTTLE synced $nonce\n";
     my $writer = start(sub { carry_out($ours, $port) });
@@ -30,13 +34,6 @@ sub await_sync {
     return $1 if $line =~ /BOTTLE sync ([0-9a-f]{32})$/;
     $line = '';
   }
-}
-
-# @return its process id, and our end of its connection.
-sub begin_ssh {
-  # PF_UNIX, SOCK_STREAM
-  socketpair my $ours, my $theirs, 1, 1, 0 or die "socketpair: $!\n";
-  return (start(sub { run_ssh($theirs) }), $ours);
 }
 
 sub run_ssh {
@@ -66,6 +63,17 @@ sub carry_out {
   while (sysread $socket, my $bytes, 65536) { write_all($port, $bytes) or last; }
   # The port has no end that could be seen from the other side.
   write_all($port, "\nBOTTLE closed\n");
+}
+
+sub write_all {
+  my ($to, $bytes) = @_;
+  my $at = 0;
+  while ($at < length $bytes) {
+    my $wrote = syswrite $to, $bytes, length($bytes) - $at, $at;
+    return 0 unless defined $wrote;
+    $at += $wrote;
+  }
+  return 1;
 }
 
 1;

@@ -2,8 +2,8 @@
 # same language (src/jail/guest-protocol.ts); an image need not have Node, a shell or a sound passwd for it.
 # It accepts on the guest's loopback, where only who knows the link's secret is listened to: the agent does not.
 
-require '/bottle/image.pl';
-
+# A port that only root could take.
+my $PORT = 1;
 my $MAX_HEADER_BYTES = 2 * 1024 * 1024;
 # A connection that does not say what it is for, or a stream whose exec never comes.
 my $PATIENCE_SECONDS = 10;
@@ -20,19 +20,22 @@ my %connections;
 my %streams;
 my %execs;
 
+sub listen_here {
+  socket my $socket, 2, 1, 0 or die "socket: $!\n";
+  setsockopt $socket, 1, 2, 1;
+  bind $socket, pack('S n C4 x8', 2, $PORT, 127, 0, 0, 1) or die "bind: $!\n";
+  listen $socket, 512;
+  return $socket;
+}
+
 # Whoever comes before the image is entered waits.
 sub serve {
-  ($listener, my $link) = @_;
-  # That there are drivers, and who it is, which one that boots hears a moment later.
-  readline $link;
-  my $why = eval { open_image(); 1 } ? '' : $@;
-  my $identity = from_json(scalar readline $link);
-  close $link;
+  ($listener, my $identity) = @_;
   $SIG{PIPE} = 'IGNORE';
   $SIG{CHLD} = 'IGNORE';
   $secret = $identity->{secret};
   %user = %{$identity->{user}};
-  eval { die $why if $why; enter_image($identity); $shell = shell_here(); 1 } or do {
+  eval { enter_image($identity); $shell = shell_here(); 1 } or do {
     $failure = $@;
     chomp $failure;
   };

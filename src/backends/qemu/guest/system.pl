@@ -2,11 +2,6 @@
 # Numbers: the kernel's tables, arch/x86/entry/syscalls/syscall_64.tbl and scripts/syscall.tbl. One that was given
 # never changes.
 
-# Not where it is looked for: an SSH server reads all of its counters for chance, which the kernel gives it better and at once.
-sub PROCESSES() { '/bottle/proc' }
-# To the host.
-sub PORT() { '/dev/vport0p1' }
-
 my %NUMBERS = (
   x64 => {
     clock_settime => 227, finit_module => 313, mknodat => 259, mount => 165, pidfd_open => 434,
@@ -89,35 +84,6 @@ sub put {
   chmod $mode, $path if defined $mode;
   syswrite $file, $content or length $content == 0 or die "$path: $!\n";
   close $file;
-}
-
-sub content_of {
-  my ($path) = @_;
-  open my $file, '<', $path or return '';
-  local $/;
-  my $content = <$file>;
-  return defined $content ? $content : '';
-}
-
-sub write_all {
-  my ($to, $bytes) = @_;
-  my $at = 0;
-  while ($at < length $bytes) {
-    my $wrote = syswrite $to, $bytes, length($bytes) - $at, $at;
-    return 0 unless defined $wrote;
-    $at += $wrote;
-  }
-  return 1;
-}
-
-# In their order: each needs those before it.
-sub load_modules {
-  my ($list) = @_;
-  for my $name (split /\n/, content_of("/bottle/modules/$list")) {
-    open my $file, '<', "/bottle/modules/$name" or die "$name: $!\n";
-    # EEXIST
-    call('finit_module', fileno($file) + 0, '', 0) or $! == 17 or die "module $name: $!\n";
-  }
 }
 
 # Ends the machine: QEMU is told not to start it again.
