@@ -1,6 +1,6 @@
 /**
  * Runs the whole suite and closes with one line: `N passed, N failed, N skipped`; each skip is named with its reason.
- * What differs from one release of Node to the next is tried once more on those that `OTHER_NODES` names by their folders.
+ * What differs from one release of Node to the next is tried once more with the Node in the folder that `OTHER_NODE` names.
  *
  * Tests of real machines and daemons share two processors with each other. Where one or two files of those fail, they are
  * run once more, by themselves: what fails again has failed, and what does not is named as unsteady, to be mended. Tests of
@@ -15,26 +15,22 @@ import { fileURLToPath } from "node:url";
 /** More at once are no accident. */
 const MAX_AGAIN = 2;
 
-/** Pure code, the streams, protocols and unpackers that are Node's own, its processes and handles, and a whole bottle. */
-const ON_OTHER_NODES = [
+/** Pure code, the unpackers and protocols that are Node's own, its processes and handles, and a whole bottle. */
+const ON_OTHER_NODE = [
   "test/unit",
-  "test/integration/backends/namespace.test.ts",
   "test/integration/demo/quick-agent.test.ts",
-  "test/integration/egress/forward.test.ts",
   "test/integration/egress/inspection/answers.test.ts",
   "test/integration/egress/inspection/bodies.test.ts",
-  "test/integration/egress/targets/framing.test.ts",
-  "test/integration/egress/targets/http2.test.ts",
-  "test/integration/image/registry.test.ts",
 ];
 
 const folder = mkdtempSync(join(tmpdir(), "bot-bottle-tests-"));
 const parts = [suite(process.argv.slice(2), {})];
-for (const node of (process.env.OTHER_NODES ?? "").split(":").filter(Boolean)) {
-  const PATH = `${node}:${process.env.PATH}`;
+const other = process.env.OTHER_NODE ?? "";
+if (other !== "") {
+  const PATH = `${other}:${process.env.PATH}`;
   const { stdout } = spawnSync("node", ["--version"], { env: { ...process.env, PATH }, encoding: "utf8" });
   console.log(`\nonce more, with Node ${stdout.trim()}`);
-  parts.push(suite(ON_OTHER_NODES, { PATH }));
+  parts.push(suite(ON_OTHER_NODE, { PATH }));
 }
 rmSync(folder, { recursive: true, force: true });
 const files = parts.flatMap((part) => part.files);

@@ -161,9 +161,15 @@ export function siteConfig(folder: string, options: SiteOptions): GitGateConfig 
   };
 }
 
+const folders: string[] = [];
+process.once("exit", () => {
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+});
+
+/** It goes with the process. */
 export function newFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), "gg-"));
-  process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
+  folders.push(folder);
   return folder;
 }
 
