@@ -113,8 +113,10 @@ const ANY_KILOHERTZ = 2_000_000;
 function kernelWords({ arch, accelerator }: MachineSpec, kilohertz: number | undefined): string {
   const console = arch === "x64" ? "ttyS0 reboot=t 8250.nr_uarts=1 pci=off random.trust_cpu=on" : "ttyAMA0";
   const counter = `tsc_early_khz=${kilohertz ?? ANY_KILOHERTZ}${kilohertz === undefined ? "" : " tsc=reliable"}`;
-  const clock = arch === "x64" && accelerator === "tcg" ? ` ${counter}` : "";
-  return `console=${console} panic=-1 quiet ipv6.disable=1 cryptomgr.notests${clock} BOTTLE_ARCH=${arch}`;
+  const isEmulated = accelerator === "tcg";
+  const clock = arch === "x64" && isEmulated ? ` ${counter}` : "";
+  const told = `BOTTLE_ARCH=${arch}${isEmulated ? " BOTTLE_EMULATED=1" : ""}`;
+  return `console=${console} panic=-1 quiet ipv6.disable=1 cryptomgr.notests${clock} ${told}`;
 }
 
 function diskWords(disk: Disk | "none", i: number): readonly string[] {

@@ -4,13 +4,13 @@
 
 my %NUMBERS = (
   x64 => {
-    clock_settime => 227, finit_module => 313, mknodat => 259, mount => 165, pidfd_open => 434,
-    reboot => 169, sethostname => 170, setgroups => 116, setresgid => 119, setresuid => 117,
+    clock_settime => 227, finit_module => 313, mknodat => 259, mount => 165, personality => 135,
+    pidfd_open => 434, reboot => 169, sethostname => 170, setgroups => 116, setresgid => 119, setresuid => 117,
     setrlimit => 160, setsid => 112, sync => 162, umount2 => 166, unshare => 272,
   },
   arm64 => {
-    clock_settime => 112, finit_module => 273, mknodat => 33, mount => 40, pidfd_open => 434,
-    reboot => 142, sethostname => 161, setgroups => 159, setresgid => 149, setresuid => 147,
+    clock_settime => 112, finit_module => 273, mknodat => 33, mount => 40, personality => 92,
+    pidfd_open => 434, reboot => 142, sethostname => 161, setgroups => 159, setresgid => 149, setresuid => 147,
     setrlimit => 164, setsid => 157, sync => 81, umount2 => 39, unshare => 97,
   },
 );
