@@ -2,8 +2,9 @@
  * SSH keys of the operator's and ours. A key's text goes from here to git-gate's stdin and nowhere else (I2): what is
  * thrown names the file and quotes nothing of it.
  */
-import { generateKeyPairSync, randomBytes } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { constants, type FileHandle, open } from "node:fs/promises";
+import { makeEd25519Pair } from "../lib/ed25519.ts";
 import { codeOf, UserError } from "../lib/errors.ts";
 import { ownUid } from "../lib/paths.ts";
 
@@ -83,9 +84,7 @@ const BLOCK = 8;
 
 /** A new ed25519 pair, in memory only. */
 export function makeSshKeyPair(): SshKeyPair {
-  const { publicKey, privateKey } = generateKeyPairSync("ed25519");
-  const point = Buffer.from(String(publicKey.export({ format: "jwk" }).x), "base64url");
-  const seed = Buffer.from(String(privateKey.export({ format: "jwk" }).d), "base64url");
+  const { seed, point } = makeEd25519Pair();
   const publicBlob = Buffer.concat([field(TYPE), field(point)]);
   const check = randomBytes(4);
   const secret = Buffer.concat([

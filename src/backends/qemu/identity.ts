@@ -3,8 +3,9 @@
  * guest and no other; the secret that opens its command server; fresh random numbers. All
  * of it stays in the memory of the keeper and of the guest.
  */
-import { createPublicKey, generateKeyPairSync, type KeyObject, randomBytes } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { GUEST } from "../../contract/backend.ts";
+import { makeEd25519Pair } from "../../lib/ed25519.ts";
 
 /** What the guest hears, as one JSON line, with the time. */
 export interface GuestIdentity {
@@ -44,40 +45,30 @@ export function makeIdentity(about: {
   readonly etc: Readonly<Record<string, string>>;
   readonly mounts: readonly string[];
 }): { readonly identity: GuestIdentity; readonly keys: GuestKeys } {
-  const host = generateKeyPairSync("ed25519").privateKey;
+  const { seed, point } = makeEd25519Pair();
   const secret = randomBytes(SECRET_BYTES).toString("hex");
   return {
     identity: {
       seed: randomBytes(SEED_BYTES).toString("hex"),
-      hostKey: dropbearKey(host).toString("hex"),
+      hostKey: dropbearKey(Buffer.concat([seed, point])).toString("hex"),
       secret,
       user: { name: GUEST.user, uid: GUEST.uid, gid: GUEST.gid, home: GUEST.home },
       ...about,
     },
-    keys: { hostKey: publicBlob(host), secret },
+    keys: { hostKey: publicBlob(point), secret },
   };
 }
 
 const KEY_TYPE = "ssh-ed25519";
 
 /** RFC 8709, section 4. */
-function publicBlob(key: KeyObject): Buffer {
-  return Buffer.concat([sshString(Buffer.from(KEY_TYPE)), sshString(publicBytes(key))]);
+function publicBlob(point: Buffer): Buffer {
+  return Buffer.concat([sshString(Buffer.from(KEY_TYPE)), sshString(point)]);
 }
 
 /** What `dropbearkey` writes: the type, and both halves of the key in one string. */
-function dropbearKey(key: KeyObject): Buffer {
-  return Buffer.concat([sshString(Buffer.from(KEY_TYPE)), sshString(bothHalves(key))]);
-}
-
-function bothHalves(key: KeyObject): Buffer {
-  const { d = "" } = key.export({ format: "jwk" });
-  return Buffer.concat([Buffer.from(d, "base64url"), publicBytes(key)]);
-}
-
-function publicBytes(key: KeyObject): Buffer {
-  const { x = "" } = createPublicKey(key).export({ format: "jwk" });
-  return Buffer.from(x, "base64url");
+function dropbearKey(bothHalves: Buffer): Buffer {
+  return Buffer.concat([sshString(Buffer.from(KEY_TYPE)), sshString(bothHalves)]);
 }
 
 function sshString(bytes: Buffer): Buffer {

@@ -1,4 +1,11 @@
-import { generateKeyPairSync, randomBytes } from "node:crypto";
+import {
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  type JsonWebKey,
+  type KeyObject,
+  randomBytes,
+} from "node:crypto";
 import { draw } from "./draw.ts";
 import { known, type SecretExample } from "./example.ts";
 
@@ -13,6 +20,15 @@ const x25519 = generateKeyPairSync("x25519");
 
 const rsaPkcs1 = rsa.privateKey.export({ type: "pkcs1", format: "pem" }).toString();
 const encrypted = { cipher: "aes-256-cbc", passphrase: draw("alnum", 12) };
+
+/** Of the key as it is read again: see makeEd25519Pair for what one that was generated may do. */
+function jwkOf(key: KeyObject): JsonWebKey {
+  const again =
+    key.type === "private"
+      ? createPrivateKey(key.export({ type: "pkcs8", format: "pem" }))
+      : createPublicKey(key.export({ type: "spki", format: "pem" }));
+  return again.export({ format: "jwk" });
+}
 
 /** Base64 in lines of `width`. */
 function wrapped(bytes: Buffer, width: number): string {
@@ -170,7 +186,7 @@ export const PRIVATE_KEY_EXAMPLES: Readonly<Record<string, SecretExample>> = {
     // From the first telling member to the end of the object, in OpenSSL's order and in that of browsers.
     secrets: [rsa, ec, ed25519]
       .flatMap(({ privateKey }) => {
-        const jwk = Object.entries(privateKey.export({ format: "jwk" }));
+        const jwk = Object.entries(jwkOf(privateKey));
         const sorted = [...jwk].sort(([a], [b]) => (a < b ? -1 : 1));
         return [jwk, sorted].map((members) => {
           const json = JSON.stringify(Object.fromEntries(members));
@@ -180,7 +196,7 @@ export const PRIVATE_KEY_EXAMPLES: Readonly<Record<string, SecretExample>> = {
       .concat(`"kty":"oct","k":"${draw("url", 43)}","alg":"HS256"`),
     carriers: [(secret) => `{${secret}}`, (secret) => JSON.stringify({ keys: `[{${secret}}]` })],
     nearMisses: [rsa, ec, ed25519]
-      .map(({ publicKey }) => JSON.stringify({ keys: [publicKey.export({ format: "jwk" })] }))
+      .map(({ publicKey }) => JSON.stringify({ keys: [jwkOf(publicKey)] }))
       .concat(
         JSON.stringify({ kty: "EC", crv: "P-256", d: "not a key" }),
         JSON.stringify({ d: draw("url", 43), k: draw("url", 43) }),
